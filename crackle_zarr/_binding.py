@@ -1,0 +1,409 @@
+"""The one importer of the C library: shapes arguments, calls, maps status to exceptions.
+
+cffi releases the GIL around every call, so threads over ranges of slices run side by side. A
+pool lives no longer than the call that made it, and nothing is started or locked at import:
+forking and spawning are safe.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from ._crackle import ffi, lib
+from ._header import CrackleHeader
+from .errors import FormatError
+
+# Anything with the buffer protocol: bytes, bytearray, memoryview, mmap, a NumPy array of bytes.
+Buffer = Any
+
+MAX_MARKOV_ORDER: int = lib.CRACKLE_MAX_MARKOV_ORDER
+
+T = TypeVar("T")
+
+
+def _text(pointer: Any) -> str:
+    return ffi.string(pointer).decode("ascii")  # type: ignore[no-any-return]
+
+
+def _check(status: int, where: Any = ffi.NULL) -> None:
+    """Raise the exception that belongs to a status of the C library."""
+    if status == lib.CRACKLE_OK:
+        return
+    message = _text(lib.crackle_status_message(status))
+    if status == lib.CRACKLE_NO_MEMORY:
+        raise MemoryError(message)
+    if status in (lib.CRACKLE_BAD_ARGUMENT, lib.CRACKLE_TOO_LARGE):
+        raise ValueError(message)
+    if status == lib.CRACKLE_DOES_NOT_FIT:
+        raise OverflowError(message)
+    section = slice_number = None
+    if where != ffi.NULL and where.section != lib.CRACKLE_SECTION_NONE:
+        section = _text(lib.crackle_section_name(where.section))
+        if where.slice != lib.CRACKLE_NO_SLICE:
+            slice_number = where.slice
+    place = f" (section: {section})" if section else ""
+    if slice_number is not None:
+        place = f" (section: {section}, slice z = {slice_number})"
+    raise FormatError(f"not a sound Crackle stream: {message}{place}", section, slice_number)
+
+
+def _input(binary: Buffer) -> Any:
+    """A ``uint8_t[]`` over the caller's bytes, without a copy."""
+    if isinstance(binary, str) or not _is_buffer(binary):
+        raise TypeError(
+            f"a Crackle stream is bytes, a bytearray, a memoryview or another bytes-like object, "
+            f"not {type(binary).__name__}"
+        )
+    view = memoryview(binary)
+    return ffi.from_buffer("uint8_t[]", view if view.c_contiguous else view.tobytes())
+
+
+def _is_buffer(candidate: object) -> bool:
+    if isinstance(candidate, np.ndarray) and candidate.dtype.hasobject:
+        return False
+    try:
+        memoryview(candidate)  # type: ignore[arg-type]
+    except TypeError:
+        return False
+    return True
+
+
+def _take(out: Any, nbytes: Any) -> bytes:
+    """Copy a buffer that the C library allocated into bytes, and free it."""
+    try:
+        return bytes(ffi.buffer(out[0], nbytes[0]))
+    finally:
+        lib.crackle_free(out[0])
+
+
+def label_bits(label: int) -> int:
+    """A label as the 64 bits in which it travels to C."""
+    return label & 0xFFFF_FFFF_FFFF_FFFF
+
+
+def threads(parallel: int) -> int:
+    """How many threads ``parallel`` stands for: 0 is one per core."""
+    if isinstance(parallel, bool) or not isinstance(parallel, int | np.integer):
+        raise TypeError(f"parallel is a number of threads, not {type(parallel).__name__}")
+    if parallel < 0:
+        raise ValueError(f"parallel is a number of threads, or 0 for one per core, not {parallel}")
+    return int(parallel) or os.cpu_count() or 1
+
+
+def _over_slices(work: Callable[[int, int], T], z_start: int, z_end: int, parallel: int) -> list[T]:
+    """Call ``work(z_start, z_end)`` over consecutive ranges of slices, one per thread."""
+    count = min(threads(parallel), max(1, z_end - z_start))
+    if count == 1:
+        return [work(z_start, z_end)]
+    edges = [z_start + (z_end - z_start) * i // count for i in range(count + 1)]
+    with ThreadPoolExecutor(count) as pool:
+        return list(pool.map(work, edges[:-1], edges[1:]))
+
+
+# ---------------------------------------------------------------------------------------
+# Headers and sections
+
+
+def _header(fields: Any) -> CrackleHeader:
+    return CrackleHeader(
+        sx=fields.sx,
+        sy=fields.sy,
+        sz=fields.sz,
+        data_width=fields.data_width,
+        stored_data_width=fields.stored_width,
+        label_format=fields.label_format,
+        crack_format=fields.permissible,
+        fortran_order=bool(fields.fortran_order),
+        signed=bool(fields.is_signed),
+        markov_model_order=fields.markov_order,
+        is_sorted=bool(fields.is_sorted),
+        format_version=fields.format_version,
+        num_label_bytes=fields.num_label_bytes,
+    )
+
+
+def read_header(binary: Buffer) -> CrackleHeader:
+    """Read and check the header; ``binary`` needs to hold no more than the first 29 bytes."""
+    fields, where = ffi.new("struct crackle_header *"), ffi.new("struct crackle_where *")
+    with _input(binary) as data:
+        _check(lib.crackle_read_header(data, len(data), fields, where), where)
+    return _header(fields)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where the sections of a stream begin, in bytes from its start; ``end`` is its length."""
+
+    crack_index: int
+    labels: int
+    markov_model: int
+    crack_codes: int
+    checksums: int
+    end: int
+
+
+def prefix_nbytes(sz: int) -> int:
+    """An upper bound of the bytes that :func:`read_layout` needs for ``sz`` slices."""
+    fields = ffi.new("struct crackle_header *", {"sx": 1, "sy": 1, "sz": sz, "format_version": 1})
+    return int(lib.crackle_prefix_nbytes(fields))
+
+
+def read_layout(prefix: Buffer) -> Layout:
+    """Find the sections; ``prefix`` holds the header and the crack index."""
+    fields, where = ffi.new("struct crackle_layout *"), ffi.new("struct crackle_where *")
+    with _input(prefix) as data:
+        _check(lib.crackle_read_layout(data, len(data), fields, where), where)
+    return Layout(
+        crack_index=fields.crack_index,
+        labels=fields.labels,
+        markov_model=fields.markov_model,
+        crack_codes=fields.crack_codes,
+        checksums=fields.checksums,
+        end=fields.end,
+    )
+
+
+def codes_range(prefix: Buffer, z_start: int, z_end: int) -> tuple[int, int]:
+    """Where the crack codes of the slices [z_start, z_end) begin and end in the stream."""
+    begin, end = ffi.new("uint64_t *"), ffi.new("uint64_t *")
+    where = ffi.new("struct crackle_where *")
+    with _input(prefix) as data:
+        status = lib.crackle_codes_range(data, len(data), z_start, z_end, begin, end, where)
+        _check(status, where)
+    return begin[0], end[0]
+
+
+# ---------------------------------------------------------------------------------------
+# Reading
+
+
+class Reader:
+    """A stream, whole or in the parts that a question needs, ready to be asked.
+
+    ``Reader(binary)`` checks that the sections add up to the length of ``binary``.
+    :meth:`from_parts` takes the ranges of a stream that were fetched.
+    """
+
+    def __init__(self, binary: Buffer) -> None:
+        data = _input(binary)
+        parts, where = ffi.new("struct crackle_parts *"), ffi.new("struct crackle_where *")
+        _check(lib.crackle_split(data, len(data), parts, where), where)
+        self._parts = parts
+        self._keep: tuple[Any, ...] = (data,)  # the C pointers in _parts live in these
+        self.header = read_header(binary)
+
+    @classmethod
+    def from_parts(cls, head: Buffer, codes: Buffer = b"", codes_z: int = 0, tail: Buffer = b"") -> Reader:
+        """A reader over parts of a stream.
+
+        Args:
+            head: from the first byte to ``Layout.crack_codes``.
+            codes: the crack codes of consecutive slices, as :func:`codes_range` found them.
+            codes_z: the first of those slices.
+            tail: from ``Layout.checksums`` to the end.
+        """
+        self = cls.__new__(cls)
+        views = tuple(_input(part) for part in (head, codes, tail))
+        self._parts = ffi.new("struct crackle_parts *")
+        self._parts.head, self._parts.head_nbytes = views[0], len(views[0])
+        self._parts.codes, self._parts.codes_nbytes = views[1], len(views[1])
+        self._parts.codes_z = codes_z
+        self._parts.tail, self._parts.tail_nbytes = views[2], len(views[2])
+        self._keep = views
+        self.header = read_header(head)
+        return self
+
+    def decode(
+        self,
+        out: npt.NDArray[Any],
+        z_start: int,
+        z_end: int,
+        *,
+        label: int | None = None,
+        verify: bool = True,
+        parallel: int = 1,
+    ) -> None:
+        """Decode the slices [z_start, z_end) into ``out``.
+
+        Args:
+            out: writable, shape (sx, sy, z_end - z_start), contiguous in C or F order; of the
+                stream's item size, or of 1 byte when ``label`` is given.
+            z_start: the first slice.
+            z_end: the slice after the last.
+            label: write 1 where the voxel has this label and 0 elsewhere.
+            verify: verify the checksums of the labels and of the slices.
+            parallel: threads; 0 is one per core.
+        """
+        flags = 0 if verify else lib.CRACKLE_NO_VERIFY
+        with _Volume(out, writable=True) as volume:
+
+            def work(start: int, end: int) -> tuple[int, Any]:
+                where = ffi.new("struct crackle_where *")
+                if label is None:
+                    status = lib.crackle_decode(self._parts, start, end, flags, volume, z_start, where)
+                else:
+                    status = lib.crackle_decode_mask(
+                        self._parts, start, end, flags, label_bits(label), volume, z_start, where
+                    )
+                return status, where
+
+            for status, where in _over_slices(work, z_start, z_end, parallel):
+                _check(status, where)
+
+    def table(self, verify: bool = True) -> npt.NDArray[np.integer]:
+        """The label table in stored order, the background of pins first, in the volume's dtype."""
+        where, count = ffi.new("struct crackle_where *"), ffi.new("uint64_t *")
+        _check(lib.crackle_table_size(self._parts, count, where), where)
+        labels = np.empty(count[0], dtype=np.uint64)
+        flags = 0 if verify else lib.CRACKLE_NO_VERIFY
+        with ffi.from_buffer("uint64_t[]", labels, require_writable=True) as target:
+            _check(lib.crackle_read_table(self._parts, flags, target, count[0], where), where)
+        return labels.astype(self.header.dtype)
+
+    def contains(self, label: int, verify: bool = True) -> bool:
+        """Whether the label table lists ``label``, which must be within the volume's dtype."""
+        where, found = ffi.new("struct crackle_where *"), ffi.new("int *")
+        flags = 0 if verify else lib.CRACKLE_NO_VERIFY
+        _check(lib.crackle_contains(self._parts, flags, label_bits(label), found, where), where)
+        return bool(found[0])
+
+    def component_counts(self) -> npt.NDArray[np.uint64]:
+        """Connected components per slice, as the labels section states them."""
+        where = ffi.new("struct crackle_where *")
+        counts = np.empty(self.header.sz, dtype=np.uint64)
+        with ffi.from_buffer("uint64_t[]", counts, require_writable=True) as target:
+            _check(lib.crackle_component_counts(self._parts, target, where), where)
+        return counts
+
+
+class _Volume:
+    """A ``struct crackle_volume`` over a contiguous 3-D array, for the length of a ``with``."""
+
+    def __init__(self, array: npt.NDArray[Any], writable: bool = False) -> None:
+        # An array of one column is contiguous both ways; either description is then right.
+        self._fortran = array.flags.f_contiguous
+        self._array = array
+        self._writable = writable
+
+    def __enter__(self) -> Any:
+        array = self._array
+        flat = array.T if self._fortran else array  # cffi takes C-contiguous buffers only
+        self._data = ffi.from_buffer("uint8_t[]", flat, require_writable=self._writable)
+        return ffi.new(
+            "struct crackle_volume *",
+            {
+                "voxels": self._data,
+                "nbytes": array.nbytes,
+                "sx": array.shape[0],
+                "sy": array.shape[1],
+                "sz": array.shape[2],
+                "width": array.dtype.itemsize,
+                "is_signed": array.dtype.kind == "i",
+                "fortran_order": self._fortran,
+            },
+        )
+
+    def __exit__(self, *_: object) -> None:
+        ffi.release(self._data)
+
+
+# ---------------------------------------------------------------------------------------
+# Writing
+
+
+def encode(
+    volume: npt.NDArray[Any],
+    *,
+    fortran_order: bool,
+    pins: int = 0,
+    markov_order: int = 0,
+    background: int | None = None,
+    format_version: int = 1,
+    parallel: int = 1,
+) -> bytes:
+    """Encode a 3-D array (x, y, z) of native integers or bool, contiguous in C or F order.
+
+    Args:
+        volume: the labels.
+        fortran_order: the memory order that the stream is to render.
+        pins: 0 flat labels, 1 pins, 2 pins chosen with more effort.
+        markov_order: 0 to 12.
+        background: label to treat as the pins' background; None leaves the choice to C.
+        format_version: 0 or 1.
+        parallel: threads; 0 is one per core.
+    """
+    options = ffi.new(
+        "struct crackle_options *",
+        {
+            "format_version": format_version,
+            "markov_order": markov_order,
+            "pins": pins,
+            "has_background": background is not None,
+            "background": label_bits(background or 0),
+        },
+    )
+    with _Volume(volume) as source:
+        if volume.flags.c_contiguous and volume.flags.f_contiguous:
+            source.fortran_order = fortran_order  # contiguous both ways: the caller's word decides
+        crack_format = lib.crackle_guess_crack_format(source)
+        parts = _encode_parts(source, crack_format, parallel)
+        fewer = lib.crackle_fewer_cracks(parts, len(parts))
+        if fewer != crack_format:
+            parts = _encode_parts(source, fewer, parallel)
+        out, nbytes = ffi.new("uint8_t **"), ffi.new("size_t *")
+        _check(lib.crackle_assemble(source, options, parts, len(parts), out, nbytes))
+    return _take(out, nbytes)
+
+
+def _encode_parts(source: Any, crack_format: int, parallel: int) -> Sequence[Any]:
+    def work(z_start: int, z_end: int) -> tuple[int, Any]:
+        part = ffi.new("crackle_part **")
+        status = lib.crackle_encode_part(source, z_start, z_end, crack_format, part)
+        owned = None if part[0] == ffi.NULL else ffi.gc(part[0], lib.crackle_part_free)
+        return status, owned
+
+    results = _over_slices(work, 0, source.sz, parallel)
+    for status, _ in results:
+        _check(status)
+    return [part for _, part in results]
+
+
+def relabel(
+    binary: Buffer, table: npt.NDArray[np.integer], dtype: np.dtype[np.integer], fortran_order: bool
+) -> bytes:
+    """Replace the label table entry by entry; the stream becomes one of ``dtype``.
+
+    ``table`` has the length and the order of :meth:`Reader.table`.
+    """
+    out, nbytes = ffi.new("uint8_t **"), ffi.new("size_t *")
+    where = ffi.new("struct crackle_where *")
+    bits = _table_bits(table)
+    with _input(binary) as data, ffi.from_buffer("uint64_t[]", bits) as labels:
+        status = lib.crackle_relabel(
+            data, len(data), labels, len(bits), dtype.itemsize, dtype.kind == "i", fortran_order, out, nbytes, where
+        )
+        _check(status, where)
+    return _take(out, nbytes)
+
+
+def relabel_in_place(stream: Buffer, table: npt.NDArray[np.integer]) -> None:
+    """Replace the label table within a writable buffer; labels must fit the stored width."""
+    where = ffi.new("struct crackle_where *")
+    bits = _table_bits(table)
+    with (
+        ffi.from_buffer("uint8_t[]", stream, require_writable=True) as data,
+        ffi.from_buffer("uint64_t[]", bits) as labels,
+    ):
+        _check(lib.crackle_relabel_in_place(data, len(data), labels, len(bits), where), where)
+
+
+def _table_bits(table: npt.NDArray[np.integer]) -> npt.NDArray[np.uint64]:
+    wide = table.astype(np.int64 if table.dtype.kind == "i" else np.uint64)
+    return np.ascontiguousarray(wide).view(np.uint64)

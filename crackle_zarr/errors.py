@@ -1,0 +1,27 @@
+"""The exceptions of this package.
+
+Arguments of a wrong type raise :class:`TypeError`, wrong values :class:`ValueError`, a lack
+of memory :class:`MemoryError`: only what is particular to Crackle has a class of its own.
+"""
+
+
+class CrackleError(Exception):
+    """Base of the exceptions that are particular to Crackle; never raised itself."""
+
+
+class FormatError(CrackleError, ValueError):
+    """A stream is damaged, truncated, foreign, or of an unknown version.
+
+    Attributes:
+        section: the name of the section in which the fault lies, or None.
+        slice: the number of the slice in which the fault lies, or None.
+    """
+
+    def __init__(self, message: str, section: str | None = None, slice: int | None = None) -> None:
+        super().__init__(message)
+        self.section = section
+        self.slice = slice
+
+    def __reduce__(self) -> tuple[type, tuple[str, str | None, int | None]]:
+        """Pickle with all attributes: worker processes send their exceptions home."""
+        return (type(self), (str(self), self.section, self.slice))

@@ -1,0 +1,320 @@
+/*
+ * common.h - compilers, bytes in memory, bits, and sizes that can not overflow
+ *
+ * The only file that asks which compiler or machine this is.  It knows nothing of
+ * Crackle.  Everything is 'static inline'; nothing here allocates behind the
+ * caller's back.
+ */
+#ifndef CK_COMMON_H
+#define CK_COMMON_H
+
+#include <limits.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef uint8_t u8;
+typedef uint16_t u16;
+typedef uint32_t u32;
+typedef uint64_t u64;
+
+/* ------------------------------- Compilers -------------------------------- */
+
+#if defined(__GNUC__) || defined(__clang__)
+#  define CK_LIKELY(expr) __builtin_expect(!!(expr), 1)
+#  define CK_UNLIKELY(expr) __builtin_expect(!!(expr), 0)
+#  define CK_FORCEINLINE static inline __attribute__((always_inline))
+#else
+#  define CK_LIKELY(expr) (expr)
+#  define CK_UNLIKELY(expr) (expr)
+#  define CK_FORCEINLINE static inline
+#endif
+
+/* A condition on constants, checked while compiling. */
+#define CK_STATIC_ASSERT(name, expr) typedef char ck_static_assert_##name[(expr) ? 1 : -1]
+
+#if defined(__SSE2__) || defined(_M_X64)
+#  define CK_HAVE_SSE2 1 /* part of every x86-64 */
+#else
+#  define CK_HAVE_SSE2 0
+#endif
+
+/*
+ * Carry-less multiplication exists on every x86-64 made since about 2011, but is
+ * not part of the baseline: the code for it is compiled with a target attribute
+ * and chosen at run time.
+ */
+#if (defined(__GNUC__) || defined(__clang__)) && defined(__x86_64__)
+#  define CK_MAYBE_PCLMUL 1
+#  define CK_TARGET_PCLMUL __attribute__((target("pclmul")))
+static inline int ck_cpu_has_pclmul(void)
+{
+    __builtin_cpu_init();
+    return __builtin_cpu_supports("pclmul");
+}
+#else
+#  define CK_MAYBE_PCLMUL 0
+#endif
+
+/* ---------------- Unaligned little-endian loads and stores ---------------- */
+
+/*
+ * Written as shifts: compilers for little-endian machines turn each into one move,
+ * and big-endian machines get the right answer.
+ */
+static inline u16 ck_load16(const u8 *p)
+{
+    return (u16)(p[0] | (p[1] << 8));
+}
+
+static inline u32 ck_load32(const u8 *p)
+{
+    return (u32)p[0] | ((u32)p[1] << 8) | ((u32)p[2] << 16) | ((u32)p[3] << 24);
+}
+
+static inline u64 ck_load64(const u8 *p)
+{
+    return (u64)ck_load32(p) | ((u64)ck_load32(p + 4) << 32);
+}
+
+static inline void ck_store16(u8 *p, u16 v)
+{
+    p[0] = (u8)v;
+    p[1] = (u8)(v >> 8);
+}
+
+static inline void ck_store32(u8 *p, u32 v)
+{
+    ck_store16(p, (u16)v);
+    ck_store16(p + 2, (u16)(v >> 16));
+}
+
+static inline void ck_store64(u8 *p, u64 v)
+{
+    ck_store32(p, (u32)v);
+    ck_store32(p + 4, (u32)(v >> 32));
+}
+
+/* An unsigned number of 'width' = 1, 2, 4 or 8 bytes. */
+static inline u64 ck_load(const u8 *p, unsigned int width)
+{
+    switch (width) {
+    case 1:
+        return p[0];
+    case 2:
+        return ck_load16(p);
+    case 4:
+        return ck_load32(p);
+    default:
+        return ck_load64(p);
+    }
+}
+
+static inline void ck_store(u8 *p, u64 v, unsigned int width)
+{
+    switch (width) {
+    case 1:
+        p[0] = (u8)v;
+        break;
+    case 2:
+        ck_store16(p, (u16)v);
+        break;
+    case 4:
+        ck_store32(p, (u32)v);
+        break;
+    default:
+        ck_store64(p, v);
+        break;
+    }
+}
+
+/* Extend the sign of a number of 'width' bytes to 64 bits. */
+static inline u64 ck_sign_extend(u64 v, unsigned int width)
+{
+    u64 sign = (u64)1 << (8 * width - 1);
+
+    return width == 8 ? v : ((v & ((sign << 1) - 1)) ^ sign) - sign;
+}
+
+/* The fewest bytes, 1, 2, 4 or 8, that hold the unsigned number 'v'. */
+static inline unsigned int ck_width(u64 v)
+{
+    return v <= 0xff ? 1 : v <= 0xffff ? 2 : v <= 0xffffffff ? 4 : 8;
+}
+
+/* The fewest bytes that hold the signed number whose two's complement is 'v'. */
+static inline unsigned int ck_signed_width(u64 v)
+{
+    for (unsigned int width = 1; width < 8; width *= 2)
+        if (ck_sign_extend(v, width) == v)
+            return width;
+    return 8;
+}
+
+/* 1, 2, 4, 8 -> 0, 1, 2, 3 */
+static inline unsigned int ck_log2_width(unsigned int width)
+{
+    return width == 1 ? 0 : width == 2 ? 1 : width == 4 ? 2 : 3;
+}
+
+/* ---------------------------------- Bits ---------------------------------- */
+
+/* The place of the lowest one bit; 'v' must not be 0. */
+static inline unsigned int ck_ctz64(u64 v)
+{
+#if defined(__GNUC__) || defined(__clang__)
+    return (unsigned int)__builtin_ctzll(v);
+#else
+    unsigned int n = 0;
+
+    while (!(v & 1)) {
+        v >>= 1;
+        n++;
+    }
+    return n;
+#endif
+}
+
+static inline unsigned int ck_popcount64(u64 v)
+{
+#if defined(__GNUC__) || defined(__clang__)
+    return (unsigned int)__builtin_popcountll(v);
+#else
+    v -= (v >> 1) & 0x5555555555555555u;
+    v = (v & 0x3333333333333333u) + ((v >> 2) & 0x3333333333333333u);
+    v = (v + (v >> 4)) & 0x0f0f0f0f0f0f0f0fu;
+    return (unsigned int)((v * 0x0101010101010101u) >> 56);
+#endif
+}
+
+/* The lowest 'n' bits, n = 0 to 64. */
+static inline u64 ck_low_bits(unsigned int n)
+{
+    return n >= 64 ? ~(u64)0 : ((u64)1 << n) - 1;
+}
+
+/* ---------------------------- Checked sizes ------------------------------- */
+
+/* '*out' = a * b or a + b; false, and '*out' untouched, where 64 bits do not hold it. */
+static inline int ck_mul(u64 a, u64 b, u64 *out)
+{
+    if (b != 0 && a > UINT64_MAX / b)
+        return 0;
+    *out = a * b;
+    return 1;
+}
+
+static inline int ck_add(u64 a, u64 b, u64 *out)
+{
+    if (a > UINT64_MAX - b)
+        return 0;
+    *out = a + b;
+    return 1;
+}
+
+/*
+ * Room for 'count' items of 'size' bytes, or NULL; never NULL for a count of 0.
+ * Sizes past PTRDIFF_MAX are refused, as pointers into them could not be subtracted.
+ */
+static inline void *ck_malloc(u64 count, size_t size)
+{
+    u64 nbytes;
+
+    if (!ck_mul(count, size, &nbytes) || nbytes > (u64)PTRDIFF_MAX)
+        return NULL;
+    return malloc(nbytes ? (size_t)nbytes : 1);
+}
+
+static inline void *ck_calloc(u64 count, size_t size)
+{
+    u64 nbytes;
+
+    if (!ck_mul(count, size, &nbytes) || nbytes > (u64)PTRDIFF_MAX)
+        return NULL;
+    return calloc(nbytes ? (size_t)nbytes : 1, 1);
+}
+
+/*
+ * Grow the array '*items' to hold at least 'need' items, doubling.  False when there is
+ * no memory; the array is then as it was.
+ */
+static inline int ck_reserve(void **items, size_t *capacity, u64 need, size_t size)
+{
+    u64 wanted = *capacity < 64 ? 64 : *capacity;
+    void *grown;
+
+    if (CK_LIKELY(need <= *capacity))
+        return 1;
+    while (wanted < need)
+        wanted *= 2;
+    if (wanted > (u64)PTRDIFF_MAX / size)
+        return 0;
+    grown = realloc(*items, (size_t)wanted * size);
+    if (!grown)
+        return 0;
+    *items = grown;
+    *capacity = (size_t)wanted;
+    return 1;
+}
+
+/* ------------------------- Reading within bounds -------------------------- */
+
+/* Bytes still to be read.  The getters say false, and move nothing, at the end. */
+struct ck_reader {
+    const u8 *next;
+    const u8 *end;
+};
+
+static inline u64 ck_left(const struct ck_reader *r)
+{
+    return (u64)(r->end - r->next);
+}
+
+static inline int ck_get(struct ck_reader *r, unsigned int width, u64 *out)
+{
+    if (CK_UNLIKELY(ck_left(r) < width))
+        return 0;
+    *out = ck_load(r->next, width);
+    r->next += width;
+    return 1;
+}
+
+/* 'count' items of 'width' bytes, as a pointer into the input. */
+static inline int ck_get_array(struct ck_reader *r, u64 count, unsigned int width, const u8 **out)
+{
+    if (count > ck_left(r) / width)
+        return 0;
+    *out = r->next;
+    r->next += count * width;
+    return 1;
+}
+
+/* ------------------------- A growing run of bytes ------------------------- */
+
+struct ck_bytes {
+    u8 *data;
+    size_t size;
+    size_t capacity;
+};
+
+/* Room for 'n' more bytes at data + size. */
+static inline int ck_bytes_reserve(struct ck_bytes *b, u64 n)
+{
+    void *data = b->data;
+    int ok = n <= (u64)PTRDIFF_MAX - b->size && ck_reserve(&data, &b->capacity, b->size + n, 1);
+
+    b->data = data;
+    return ok;
+}
+
+static inline int ck_bytes_put(struct ck_bytes *b, u64 v, unsigned int width)
+{
+    if (!ck_bytes_reserve(b, width))
+        return 0;
+    ck_store(b->data + b->size, v, width);
+    b->size += width;
+    return 1;
+}
+
+#endif /* CK_COMMON_H */

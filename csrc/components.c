@@ -1,0 +1,187 @@
+/*
+ * components.c - boundary bitmaps -> the connected components of a slice
+ *
+ * The usual two-pass labelling visits every voxel, or every run of voxels.  Here a voxel
+ * without a crack above it belongs to the component of the voxel above, and nothing
+ * need be done for it: one row of component numbers is kept and only changed where a
+ * stretch of horizontal cracks lies.  Vertical cracks cut such a stretch into pieces;
+ * a piece joins what it touches to its left and right, where no vertical crack
+ * stands between, or else is a new component.  So the work is in proportion to the pieces,
+ * some percent of the voxels, and words without a horizontal crack are passed by
+ * 64 voxels at a time.
+ *
+ * Two components that turn out to be one are united, the lower number being kept.
+ * Numbers are given in scan order, so the lowest of a set belongs to its first voxel, and
+ * counting the sets that are left in order of their lowest number gives the numbering
+ * of the format.
+ *
+ * The bitmaps may come from a damaged stream, with cracks that end in the middle of a
+ * component and separate nothing.  The components are then those that the remaining
+ * connections give, as for any other bitmaps.
+ */
+#include "components.h"
+
+int ck_components_init(struct ck_components *c, u32 sx, u32 sy)
+{
+    memset(c, 0, sizeof(*c));
+    c->sx = sx;
+    c->sy = sy;
+    c->row = ck_malloc(sx, sizeof(*c->row));
+    c->row_end = ck_malloc(sy, sizeof(*c->row_end));
+    return c->row && c->row_end;
+}
+
+void ck_components_free(struct ck_components *c)
+{
+    free(c->first);
+    free(c->row_end);
+    free(c->patches);
+    free(c->row);
+    free(c->parent);
+    memset(c, 0, sizeof(*c));
+}
+
+/* --------------------------------- Finding --------------------------------- */
+
+static u32 find(u32 *parent, u32 i)
+{
+    while (parent[i] != i) {
+        parent[i] = parent[parent[i]];
+        i = parent[i];
+    }
+    return i;
+}
+
+static void unite(u32 *parent, u32 a, u32 b)
+{
+    a = find(parent, a);
+    b = find(parent, b);
+    if (a < b)
+        parent[b] = a;
+    else
+        parent[a] = b;
+}
+
+/* Room for everything that one more row can add: a piece per voxel, all of them new. */
+static int reserve_row(struct ck_components *c, size_t num_patches)
+{
+    void *patches = c->patches, *parent = c->parent, *first = c->first;
+    int ok = ck_reserve(&patches, &c->patches_capacity, (u64)num_patches + c->sx, sizeof(*c->patches));
+
+    ok = ok && ck_reserve(&parent, &c->parent_capacity, (u64)c->count + c->sx, sizeof(*c->parent));
+    ok = ok && ck_reserve(&first, &c->first_capacity, (u64)c->count + c->sx, sizeof(*c->first));
+    c->patches = patches;
+    c->parent = parent;
+    c->first = first;
+    return ok;
+}
+
+/*
+ * The patches of row 'y', whose horizontal cracks are 'h' except in row 0, where every
+ * voxel has one.  Returns how many patches there are now.
+ */
+static size_t find_row(struct ck_components *c, const struct ck_bitmaps *b, u64 y, size_t num_patches)
+{
+    const u64 *v = ck_vertical(b, y);
+    const u64 *h = ck_horizontal(b, y);
+    u32 *row = c->row;
+    u32 *parent = c->parent;
+    u64 carry = 0;         /* the horizontal crack at the last voxel of the word before */
+    int open = 0;          /* whether a piece has begun and not ended */
+    int joins_left = 0;    /* whether it is connected to the voxel before it */
+    u32 begin = 0;
+
+    for (size_t w = 0; w < b->words; w++) {
+        u64 cracks = y == 0 ? ck_interior_horizontal(b, w) : h[w];
+        u64 before = cracks << 1 | carry;
+        u64 begins = cracks & (~before | v[w]);
+        u64 ends = ~cracks & before;
+        u64 joins = ~before & ~v[w];
+        u64 events = begins | ends;
+        /* Vertical cracks of the row above that end here, and so separate nothing any more. */
+        u64 dangling = y == 0 ? 0 : *(v - b->words + w) & ~v[w] & ~cracks & ~before;
+
+        carry = cracks >> 63;
+        for (; CK_UNLIKELY(dangling); dangling &= dangling - 1) {
+            size_t x = w * 64 + ck_ctz64(dangling);
+
+            unite(parent, row[x - 1], row[x]);
+        }
+        for (; events; events &= events - 1) {
+            u64 bit = events & (~events + 1);
+            u32 x = (u32)(w * 64 + ck_ctz64(events));
+
+            if (open) {
+                int joins_right = (ends & ~v[w] & bit) && x < c->sx;
+                u32 component;
+
+                if (joins_left) {
+                    component = row[begin - 1];
+                    if (joins_right && row[x] != component)
+                        unite(parent, component, row[x]);
+                } else if (joins_right) {
+                    component = row[x];
+                } else {
+                    component = (u32)c->count;
+                    parent[component] = component;
+                    c->first[component] = y * c->sx + begin;
+                    c->count++;
+                }
+                for (u32 i = begin; i < x; i++)
+                    row[i] = component;
+                c->patches[num_patches].begin = begin;
+                c->patches[num_patches].end = x;
+                c->patches[num_patches].component = component;
+                num_patches++;
+            }
+            open = (begins & bit) != 0;
+            begin = x;
+            joins_left = (joins & bit) && x > 0;
+        }
+    }
+    return num_patches;
+}
+
+crackle_status ck_find_components(struct ck_components *c, const struct ck_bitmaps *b)
+{
+    size_t num_patches = 0;
+    u32 count = 0;
+
+    c->count = 0;
+    for (u64 y = 0; y < c->sy; y++) {
+        if (!reserve_row(c, num_patches))
+            return CRACKLE_NO_MEMORY;
+        num_patches = find_row(c, b, y, num_patches);
+        c->row_end[y] = num_patches;
+        if ((u64)c->count + c->sx > UINT32_MAX)
+            return CRACKLE_TOO_LARGE;
+    }
+
+    /* A parent is lower than its children, so it has its final number before they ask. */
+    for (size_t i = 0; i < c->count; i++) {
+        if (c->parent[i] == i) {
+            c->first[count] = c->first[i];
+            c->parent[i] = count++;
+        } else {
+            c->parent[i] = c->parent[c->parent[i]];
+        }
+    }
+    if (count != c->count)
+        for (size_t i = 0; i < num_patches; i++)
+            c->patches[i].component = c->parent[c->patches[i].component];
+    c->count = count;
+    return CRACKLE_OK;
+}
+
+void ck_components_at(const struct ck_components *c, const u64 *voxels, size_t num_voxels, u32 *components)
+{
+    size_t i = 0, patch = 0;
+
+    for (u64 y = 0; i < num_voxels; y++) {
+        for (; patch < c->row_end[y]; patch++)
+            for (u32 x = c->patches[patch].begin; x < c->patches[patch].end; x++)
+                c->row[x] = c->patches[patch].component;
+        for (; i < num_voxels && voxels[i] < (y + 1) * c->sx; i++)
+            components[i] = c->row[voxels[i] - y * c->sx];
+    }
+}

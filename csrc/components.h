@@ -1,0 +1,66 @@
+/*
+ * components.h - boundary bitmaps -> the connected components of a slice
+ *
+ * The component image of a slice gives every voxel the number of its 4-connected
+ * component, counted from 0 in the order in which a scan with x fastest meets them.  It
+ * is never made.  What is kept is the difference of each row to the row above it: a row
+ * changes only below horizontal cracks, so a few patches per row say everything.  Any
+ * image of the slice, of labels or of anything else that is constant on a component, is
+ * painted by copying the row above and laying the patches over it.
+ */
+#ifndef CK_COMPONENTS_H
+#define CK_COMPONENTS_H
+
+#include "bitmaps.h"
+#include "crackle.h"
+
+/* The voxels [begin, end) of a row belong to a component. */
+struct ck_patch {
+    u32 begin, end;
+    u32 component;
+};
+
+struct ck_components {
+    u32 sx, sy;
+    size_t count;             /* how many components */
+    u64 *first;               /* per component, its first voxel: y * sx + x */
+    size_t *row_end;          /* the patches of row y end where row_end[y] says, those of y + 1 begin */
+    struct ck_patch *patches; /* row 0 is patches only */
+
+    /* Scratch. */
+    u32 *row;                 /* sx numbers: the component of each voxel of the current row */
+    u32 *parent;
+    size_t parent_capacity, first_capacity, patches_capacity;
+};
+
+/* False when there is no memory; ck_components_free() is harmless then. */
+int ck_components_init(struct ck_components *c, u32 sx, u32 sy);
+void ck_components_free(struct ck_components *c);
+
+/* CRACKLE_NO_MEMORY, or CRACKLE_TOO_LARGE past 2^32 - 1 components. */
+crackle_status ck_find_components(struct ck_components *c, const struct ck_bitmaps *b);
+
+static inline size_t ck_row_begin(const struct ck_components *c, u64 y)
+{
+    return y == 0 ? 0 : c->row_end[y - 1];
+}
+
+/*
+ * The components of some voxels, given as y * sx + x in ascending order.  Uses c->row.
+ */
+void ck_components_at(const struct ck_components *c, const u64 *voxels, size_t num_voxels, u32 *components);
+
+/* ------------------ The checksum of the component image ------------------- */
+
+struct ck_image_crc {
+    u32 *weight;     /* of a word at column x, for the CRC of its row */
+    u32 row_weight;  /* of a state, for a whole row that follows it */
+};
+
+int ck_image_crc_init(struct ck_image_crc *crc, u32 sx);
+void ck_image_crc_free(struct ck_image_crc *crc);
+
+/* CRC32C of the component image as little-endian 32-bit words, x fastest.  Uses c->row. */
+u32 ck_components_crc(const struct ck_image_crc *crc, const struct ck_components *c);
+
+#endif /* CK_COMPONENTS_H */

@@ -1,0 +1,347 @@
+/*
+ * crackle.h - Crackle streams: dense label volumes, compressed, readable in parts
+ *
+ * A label volume is a box of sx * sy * sz integers, each the name ("label") of
+ * the object its voxel belongs to.  A Crackle stream stores it as a table of
+ * labels and, per slice of constant z, the boundaries between labels as crack
+ * codes.  docs/format.md describes the bytes; this file is the manual of the
+ * library.
+ *
+ * Conventions
+ *   - x is the fastest axis of a stream, then y; slices are planes of constant z.
+ *   - Every function returns a crackle_status.  Results go to '*_ret'
+ *     parameters, which are written only when CRACKLE_OK is returned, unless
+ *     a function says otherwise.
+ *   - 'where' may be NULL.  On failure it receives the section and the slice in
+ *     which the fault was found.
+ *   - Labels travel as uint64_t.  A signed label is sign-extended to 64 bits
+ *     and reinterpreted, so (uint64_t)-1 is the label -1.
+ *   - Nothing is global and nothing is kept between calls: any number of threads
+ *     may call at once, also on the same stream.
+ *   - No claim of a stream is trusted: sizes are checked before they are
+ *     multiplied, allocated or followed, and memory beyond the caller's buffers is
+ *     bounded by the size of the input and of one slice that the caller asked for.
+ */
+#ifndef CRACKLE_H
+#define CRACKLE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#ifndef CRACKLE_API
+#define CRACKLE_API
+#endif
+
+/* cffi: begin */
+
+/* ------------------------------------------------------------------------ */
+/*                             Status and place                              */
+/* ------------------------------------------------------------------------ */
+
+typedef enum crackle_status {
+    CRACKLE_OK = 0,
+    CRACKLE_BAD_ARGUMENT = 1,      /* a parameter is outside its range: the caller's mistake */
+    CRACKLE_NO_MEMORY = 2,         /* malloc() returned NULL */
+    CRACKLE_NOT_CRACKLE = 3,       /* the first four bytes are not "crkl" */
+    CRACKLE_UNSUPPORTED = 4,       /* a format version or feature that this library does not know */
+    CRACKLE_TRUNCATED = 5,         /* the stream ends before its sections do */
+    CRACKLE_EXCESS = 6,            /* the stream goes on after its sections end */
+    CRACKLE_BAD_CHECKSUM = 7,      /* bytes or voxels do not match their checksum */
+    CRACKLE_CORRUPT = 8,           /* the bytes contradict themselves or the format */
+    CRACKLE_TOO_LARGE = 9,         /* the volume needs a number that the format cannot hold */
+    CRACKLE_DOES_NOT_FIT = 10      /* a label does not fit the integers that were asked for */
+} crackle_status;
+
+typedef enum crackle_section {
+    CRACKLE_SECTION_NONE = 0,
+    CRACKLE_SECTION_HEADER = 1,
+    CRACKLE_SECTION_CRACK_INDEX = 2,
+    CRACKLE_SECTION_LABELS = 3,
+    CRACKLE_SECTION_MARKOV_MODEL = 4,
+    CRACKLE_SECTION_CRACK_CODES = 5,
+    CRACKLE_SECTION_CHECKSUMS = 6
+} crackle_section;
+
+/* The slice number where no single slice is at fault. */
+#define CRACKLE_NO_SLICE 0xffffffff
+
+struct crackle_where {
+    crackle_section section;
+    uint32_t slice;
+};
+
+/* A sentence part such as "does not match its checksum"; never NULL. */
+const char *crackle_status_message(crackle_status status);
+
+/* "header", "crack index", "labels", ...; never NULL. */
+const char *crackle_section_name(crackle_section section);
+
+/* ------------------------------------------------------------------------ */
+/*                        The header and the sections                        */
+/* ------------------------------------------------------------------------ */
+
+#define CRACKLE_MAX_MARKOV_ORDER 12
+
+struct crackle_header {
+    uint32_t sx, sy, sz;
+    uint8_t format_version;     /* 0 or 1 */
+    uint8_t data_width;         /* bytes per voxel: 1, 2, 4, 8 */
+    uint8_t stored_width;       /* bytes per label in the label table, <= data_width */
+    uint8_t permissible;        /* the coded cracks lie between EQUAL labels */
+    uint8_t label_format;       /* 0 flat, 2 condensed pins */
+    uint8_t fortran_order;      /* memory order to render: 1 = x fastest, 0 = z fastest */
+    uint8_t is_signed;
+    uint8_t markov_order;       /* 0 = no model */
+    uint8_t is_sorted;          /* 0: the label table is not ascending and may repeat */
+    uint64_t num_label_bytes;
+};
+
+/*
+ * Where the sections of a stream lie, as offsets from its first byte.  A section
+ * ends where the next begins; 'end' is the length of the whole stream.
+ */
+struct crackle_layout {
+    uint64_t crack_index;
+    uint64_t labels;
+    uint64_t markov_model;
+    uint64_t crack_codes;
+    uint64_t checksums;
+    uint64_t end;
+};
+
+/*
+ * crackle_read_header() - read and check the header
+ *
+ * 'in' holds the first 'in_nbytes' bytes of a stream; 29 are always enough.
+ */
+crackle_status crackle_read_header(const void *in, size_t in_nbytes, struct crackle_header *header_ret,
+                                   struct crackle_where *where);
+
+/*
+ * crackle_prefix_nbytes() - how many bytes crackle_read_layout() needs
+ *
+ * The header, the crack index and its checksum.  Needs nothing but the header.
+ */
+uint64_t crackle_prefix_nbytes(const struct crackle_header *header);
+
+/*
+ * crackle_read_layout() - find the sections
+ *
+ * 'in' holds at least the first crackle_prefix_nbytes() bytes.  The crack index
+ * is checked against its checksum (version 1).  'layout_ret->end' is what the
+ * stream's length must be; the caller compares it where it knows the length.
+ */
+crackle_status crackle_read_layout(const void *in, size_t in_nbytes, struct crackle_layout *layout_ret,
+                                   struct crackle_where *where);
+
+/*
+ * crackle_codes_range() - find the crack codes of the slices [z_start, z_end)
+ *
+ * Needs the same bytes as crackle_read_layout().
+ */
+crackle_status crackle_codes_range(const void *in, size_t in_nbytes, uint32_t z_start, uint32_t z_end,
+                                   uint64_t *begin_ret, uint64_t *end_ret, struct crackle_where *where);
+
+/*
+ * A stream, whole or in the parts that a question needs.
+ *   head      from the first byte to the end of the Markov model: header, crack
+ *             index, labels, model
+ *   codes     the crack codes of some consecutive slices, 'codes_z' being the first
+ *   tail      the checksums section: everything behind the crack codes.  Empty in
+ *             version 0
+ * Functions that decode no cracks look at 'head' and 'tail' only.
+ */
+struct crackle_parts {
+    const uint8_t *head;
+    size_t head_nbytes;
+    const uint8_t *codes;
+    size_t codes_nbytes;
+    uint32_t codes_z;
+    const uint8_t *tail;
+    size_t tail_nbytes;
+};
+
+/* crackle_split() - the parts of a stream that is there whole.  Checks the length. */
+crackle_status crackle_split(const void *in, size_t in_nbytes, struct crackle_parts *parts_ret,
+                             struct crackle_where *where);
+
+/* ------------------------------------------------------------------------ */
+/*                                 Volumes                                   */
+/* ------------------------------------------------------------------------ */
+
+/*
+ * A label volume in memory: sx * sy * sz little- or big-endian integers as the
+ * machine has them, contiguous.  'fortran_order' 1: x fastest, then y;
+ * 0: z fastest, then y.  'voxels' is only read when encoding.
+ */
+struct crackle_volume {
+    void *voxels;
+    size_t nbytes;              /* must be sx * sy * sz * width */
+    uint32_t sx, sy, sz;
+    uint8_t width;              /* 1, 2, 4, 8 */
+    uint8_t is_signed;
+    uint8_t fortran_order;
+};
+
+/* ------------------------------------------------------------------------ */
+/*                                 Decoding                                  */
+/* ------------------------------------------------------------------------ */
+
+/* Do not verify the checksums of the labels and of the slices. */
+#define CRACKLE_NO_VERIFY 1
+
+/*
+ * crackle_decode() - decode the slices [z_start, z_end) into a volume
+ *
+ * 'out' has the stream's sx, sy and width; its slice 0 is the stream's slice
+ * 'out_z', so a caller may decode disjoint ranges into one volume from
+ * several threads.  'out->fortran_order' is free: it need not be the stream's.
+ * On failure the slices of the range hold unspecified values.
+ * Time is linear in the voxels; memory is some bytes per voxel of one slice.
+ */
+crackle_status crackle_decode(const struct crackle_parts *parts, uint32_t z_start, uint32_t z_end,
+                              unsigned int flags, const struct crackle_volume *out, uint32_t out_z,
+                              struct crackle_where *where);
+
+/*
+ * crackle_decode_mask() - like crackle_decode(), but one byte per voxel: 1 where
+ * the voxel has the label, 0 elsewhere.  'out->width' is 1.
+ */
+crackle_status crackle_decode_mask(const struct crackle_parts *parts, uint32_t z_start, uint32_t z_end,
+                                   unsigned int flags, uint64_t label, const struct crackle_volume *out,
+                                   uint32_t out_z, struct crackle_where *where);
+
+/* ------------------------------------------------------------------------ */
+/*                                 Encoding                                  */
+/* ------------------------------------------------------------------------ */
+
+struct crackle_options {
+    uint8_t format_version;     /* 0 or 1 */
+    uint8_t markov_order;       /* 0 to CRACKLE_MAX_MARKOV_ORDER */
+    uint8_t pins;               /* 0 flat labels, 1 pins, 2 pins chosen with more effort */
+    uint8_t has_background;     /* 'background' is to be the pins' background label */
+    uint64_t background;
+};
+
+/* Some consecutive slices, encoded but not yet assembled. */
+typedef struct crackle_part crackle_part;
+
+/*
+ * crackle_guess_crack_format() - which crack format will need fewer cracks
+ *
+ * 1 permissible, 0 impermissible, from a few slices.  crackle_fewer_cracks() has
+ * the exact answer afterwards.
+ */
+int crackle_guess_crack_format(const struct crackle_volume *volume);
+
+/*
+ * crackle_encode_part() - encode the slices [z_start, z_end) of a volume
+ *
+ * Parts of one volume may be made at once in several threads.  Free each with
+ * crackle_part_free().
+ */
+crackle_status crackle_encode_part(const struct crackle_volume *volume, uint32_t z_start, uint32_t z_end,
+                                   int permissible, crackle_part **part_ret);
+
+void crackle_part_free(crackle_part *part);
+
+/*
+ * crackle_fewer_cracks() - which crack format has fewer cracks to code, exactly
+ *
+ * When it is not the one that the parts were made with, make them again.
+ */
+int crackle_fewer_cracks(crackle_part *const *parts, size_t num_parts);
+
+/*
+ * crackle_assemble() - make the stream of parts that together are the volume
+ *
+ * 'parts' are in the order of z and cover the volume without gaps.  'volume' is
+ * read again only when pins are chosen.  '*out_ret' is to be given to
+ * crackle_free().
+ */
+crackle_status crackle_assemble(const struct crackle_volume *volume, const struct crackle_options *options,
+                                crackle_part *const *parts, size_t num_parts, uint8_t **out_ret,
+                                size_t *out_nbytes_ret);
+
+/* crackle_encode() - all of the above in one call and one thread. */
+crackle_status crackle_encode(const struct crackle_volume *volume, const struct crackle_options *options,
+                              uint8_t **out_ret, size_t *out_nbytes_ret);
+
+void crackle_free(void *buffer);
+
+/* ------------------------------------------------------------------------ */
+/*                                  Queries                                  */
+/* ------------------------------------------------------------------------ */
+
+/*
+ * crackle_table_size() - how many labels the label table lists
+ *
+ * The background label of a pins stream counts as one of them.
+ */
+crackle_status crackle_table_size(const struct crackle_parts *parts, uint64_t *count_ret,
+                                  struct crackle_where *where);
+
+/*
+ * crackle_read_table() - the label table in stored order
+ *
+ * 'count' is what crackle_table_size() said.  In a pins stream the first is the
+ * background label.  The labels checksum is verified unless 'flags' has
+ * CRACKLE_NO_VERIFY; it needs 'parts->tail'.
+ */
+crackle_status crackle_read_table(const struct crackle_parts *parts, unsigned int flags, uint64_t *labels,
+                                  uint64_t count, struct crackle_where *where);
+
+/*
+ * crackle_contains() - whether the label table lists a label
+ *
+ * By bisection where the table is sorted.
+ */
+crackle_status crackle_contains(const struct crackle_parts *parts, unsigned int flags, uint64_t label,
+                                int *found_ret, struct crackle_where *where);
+
+/*
+ * crackle_component_counts() - components per slice: sz numbers, as the labels
+ * section states them
+ */
+crackle_status crackle_component_counts(const struct crackle_parts *parts, uint64_t *counts,
+                                        struct crackle_where *where);
+
+/* ------------------------------------------------------------------------ */
+/*                                   Edits                                   */
+/* ------------------------------------------------------------------------ */
+
+/*
+ * crackle_relabel() - give every entry of the label table a new label
+ *
+ * 'in' is a whole stream; 'table' replaces what crackle_read_table() gave, entry
+ * by entry; entries may become equal.  The new stream has voxels of 'data_width'
+ * bytes, signed or not, is rendered in the order given, and its table is sorted
+ * and without repeats.  No crack is decoded: the cost is that of the labels section
+ * and of copying the rest.  CRACKLE_DOES_NOT_FIT: a label needs more than
+ * 'data_width' bytes.
+ */
+crackle_status crackle_relabel(const void *in, size_t in_nbytes, const uint64_t *table, uint64_t count,
+                               unsigned int data_width, int is_signed, int fortran_order,
+                               uint8_t **out_ret, size_t *out_nbytes_ret, struct crackle_where *where);
+
+/*
+ * crackle_relabel_in_place() - the same within the bytes of the stream itself
+ *
+ * Length, data type and order stay.  The table is marked unsorted where it no longer
+ * ascends.  CRACKLE_DOES_NOT_FIT: a label needs more than the stored width; the
+ * stream is then as it was.
+ */
+crackle_status crackle_relabel_in_place(void *stream, size_t nbytes, const uint64_t *table, uint64_t count,
+                                        struct crackle_where *where);
+
+/* cffi: end */
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* CRACKLE_H */

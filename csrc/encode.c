@@ -1,0 +1,543 @@
+/*
+ * encode.c - labels -> stream
+ *
+ *   labels -> bitmaps -> { components -> label map, checksum ; trace -> moves -> bytes } -> assemble
+ *
+ * The slices of a volume are independent but for the label table and the Markov model, so
+ * the work is done in parts, ranges of slices that may be encoded at once.  A part holds
+ * finished crack codes of order 0 and, for every component, a key into a table of
+ * the labels that the part met.  Assembling merges the tables, and writes the crack
+ * codes once more where a Markov model is wanted: the model needs to have seen them all.
+ */
+#include "encode.h"
+#include "choose_pins.h"
+#include "components.h"
+#include "crc.h"
+#include "format.h"
+#include "header.h"
+#include "label_map.h"
+#include "markov.h"
+#include "moves.h"
+#include "sort.h"
+#include "transpose.h"
+#include "volume.h"
+
+/* How many slices the crack format is guessed from. */
+#define GUESS_SLICES 4
+
+/* ---------------------------- One slice at a time -------------------------- */
+
+/* The slices of a volume with x fastest, one after the other. */
+int ck_slices_init(struct ck_slices *s, const struct crackle_volume *volume, u32 most)
+{
+    s->volume = volume;
+    s->slice_nbytes = (size_t)volume->sx * volume->sy * volume->width;
+    s->batch = NULL;
+    s->batch_z = s->batch_count = 0;
+    s->batch_most = 0;
+    if (volume->fortran_order)
+        return 1;
+    s->batch_most = ck_batch_slices(volume);
+    if (s->batch_most > most)
+        s->batch_most = most;
+    s->batch = ck_malloc(s->batch_most, s->slice_nbytes);
+    return s->batch != NULL;
+}
+
+void ck_slices_free(struct ck_slices *s)
+{
+    free(s->batch);
+    s->batch = NULL;
+}
+
+const void *ck_slice_at(struct ck_slices *s, u32 z)
+{
+    if (s->volume->fortran_order)
+        return (const u8 *)s->volume->voxels + z * s->slice_nbytes;
+    if (z < s->batch_z || z - s->batch_z >= s->batch_count) {
+        u32 left = s->volume->sz - z;
+
+        s->batch_z = z;
+        s->batch_count = left < s->batch_most ? left : s->batch_most;
+        ck_gather_slices(s->volume, z, s->batch_count, s->batch);
+    }
+    return s->batch + (z - s->batch_z) * s->slice_nbytes;
+}
+
+/* ----------------------------------- Parts --------------------------------- */
+
+/* What encoding a slice needs besides the part; kept from slice to slice. */
+struct workspace {
+    struct ck_slices slices;
+    struct ck_bitmaps bitmaps;
+    struct ck_components components;
+    struct ck_image_crc image_crc;
+    struct ck_tracer tracer;
+    struct ck_chains chains;
+};
+
+static void free_workspace(struct workspace *w)
+{
+    ck_slices_free(&w->slices);
+    ck_bitmaps_free(&w->bitmaps);
+    ck_components_free(&w->components);
+    ck_image_crc_free(&w->image_crc);
+    ck_tracer_free(&w->tracer);
+    ck_chains_free(&w->chains);
+}
+
+static int init_workspace(struct workspace *w, const struct crackle_volume *v, u32 num_slices)
+{
+    memset(w, 0, sizeof(*w));
+    return ck_slices_init(&w->slices, v, num_slices) && ck_bitmaps_init(&w->bitmaps, v->sx, v->sy) &&
+           ck_components_init(&w->components, v->sx, v->sy) && ck_image_crc_init(&w->image_crc, v->sx) &&
+           ck_tracer_init(&w->tracer, &w->bitmaps);
+}
+
+/* The vertical cracks of a slice: neighbours along x with different labels. */
+static u64 count_vertical(const struct ck_bitmaps *b)
+{
+    u64 count = 0;
+
+    for (size_t i = 0; i < ((size_t)b->sy + 1) * b->words; i++)
+        count += ck_popcount64(b->vertical[i]);
+    return count;
+}
+
+/* The keys of the components of a slice, each from the label of its first voxel. */
+static crackle_status put_keys(crackle_part *part, const struct ck_components *c, const void *slice,
+                               const struct crackle_volume *v)
+{
+    void *keys = part->keys;
+    int ok = ck_reserve(&keys, &part->keys_capacity, (u64)part->num_keys + c->count, sizeof(*part->keys));
+
+    part->keys = keys;
+    if (!ok)
+        return CRACKLE_NO_MEMORY;
+    for (size_t i = 0; i < c->count; i++) {
+        u64 label = ck_native_label(slice, c->first[i], v->width, v->is_signed);
+
+        if (!ck_label_set_add(&part->labels, label, &part->keys[part->num_keys]))
+            return CRACKLE_NO_MEMORY;
+        part->num_keys++;
+    }
+    return CRACKLE_OK;
+}
+
+static crackle_status encode_slice(struct workspace *w, crackle_part *part, const struct crackle_volume *v, u32 z)
+{
+    struct ck_part_slice *out = &part->slices[z - part->z_start];
+    const void *slice = ck_slice_at(&w->slices, z);
+    size_t begin = part->codes.size;
+    crackle_status status;
+    u64 nbytes;
+
+    ck_find_boundaries(slice, v->width, &w->bitmaps);
+    part->num_vertical += count_vertical(&w->bitmaps);
+    part->num_boundaries += ck_count_cracks(&w->bitmaps);
+    part->num_interior += ck_interior_cracks(&w->bitmaps);
+
+    status = ck_find_components(&w->components, &w->bitmaps);
+    if (status != CRACKLE_OK)
+        return status;
+    out->num_components = w->components.count;
+    out->crc = ck_components_crc(&w->image_crc, &w->components);
+    status = put_keys(part, &w->components, slice, v);
+    if (status != CRACKLE_OK)
+        return status;
+
+    if (part->permissible)
+        ck_complement(&w->bitmaps);
+    status = ck_trace(&w->tracer, &w->bitmaps, &w->chains);
+    if (status == CRACKLE_OK)
+        status = ck_write_crack_code(&w->chains, &w->bitmaps, &part->codes);
+    if (status != CRACKLE_OK)
+        return status;
+    nbytes = part->codes.size - begin;
+    if (nbytes > UINT32_MAX)
+        return CRACKLE_TOO_LARGE;
+    out->code_nbytes = (u32)nbytes;
+    out->num_codepoints = w->chains.num_codepoints;
+    return CRACKLE_OK;
+}
+
+crackle_status crackle_encode_part(const struct crackle_volume *volume, uint32_t z_start, uint32_t z_end,
+                                   int permissible, crackle_part **part_ret)
+{
+    struct workspace w;
+    crackle_part *part;
+    crackle_status status = CRACKLE_OK;
+
+    if (!ck_is_volume(volume) || z_start > z_end || z_end > volume->sz)
+        return CRACKLE_BAD_ARGUMENT;
+    part = ck_calloc(1, sizeof(*part));
+    if (!part)
+        return CRACKLE_NO_MEMORY;
+    part->z_start = z_start;
+    part->z_end = z_end;
+    part->permissible = permissible != 0;
+    if (volume->nbytes == 0 || z_start == z_end) {
+        *part_ret = part;
+        return CRACKLE_OK;
+    }
+    part->slices = ck_calloc(z_end - z_start, sizeof(*part->slices));
+    if (!init_workspace(&w, volume, z_end - z_start) || !part->slices)
+        status = CRACKLE_NO_MEMORY;
+    for (u32 z = z_start; status == CRACKLE_OK && z < z_end; z++)
+        status = encode_slice(&w, part, volume, z);
+    free_workspace(&w);
+    if (status == CRACKLE_OK)
+        *part_ret = part;
+    else
+        crackle_part_free(part);
+    return status;
+}
+
+void crackle_part_free(crackle_part *part)
+{
+    if (!part)
+        return;
+    free(part->slices);
+    free(part->keys);
+    free(part->codes.data);
+    ck_label_set_free(&part->labels);
+    free(part);
+}
+
+int crackle_guess_crack_format(const struct crackle_volume *v)
+{
+    struct ck_slices slices;
+    struct ck_bitmaps b;
+    u64 boundaries = 0, interior = 0;
+
+    if (!ck_is_volume(v) || v->nbytes == 0)
+        return 0;
+    b.buffer = NULL;
+    if (ck_slices_init(&slices, v, 1) && ck_bitmaps_init(&b, v->sx, v->sy))
+        for (u32 i = 0; i < GUESS_SLICES; i++) {
+            u32 z = (u32)((u64)(v->sz - 1) * i / (GUESS_SLICES - 1));
+
+            ck_find_boundaries(ck_slice_at(&slices, z), v->width, &b);
+            boundaries += ck_count_cracks(&b);
+            interior += ck_interior_cracks(&b);
+        }
+    /* No memory: encoding will find that out, and any guess will do. */
+    ck_slices_free(&slices);
+    ck_bitmaps_free(&b);
+    return boundaries > interior / 2;
+}
+
+int crackle_fewer_cracks(crackle_part *const *parts, size_t num_parts)
+{
+    u64 boundaries = 0, interior = 0;
+
+    for (size_t i = 0; i < num_parts; i++) {
+        boundaries += parts[i]->num_boundaries;
+        interior += parts[i]->num_interior;
+    }
+    return boundaries > interior - boundaries;
+}
+
+/* -------------------------------- Assembling ------------------------------- */
+
+/* The volume's labels, merged from the parts. */
+struct merged_labels {
+    u64 *unique;         /* ascending */
+    size_t num_unique;
+    u32 **rank_of_key;   /* per part: the place in 'unique' of each of the part's keys */
+    u32 *ranks;          /* all of the above */
+    u64 *counts;         /* components per slice */
+};
+
+static void free_merged(struct merged_labels *m)
+{
+    free(m->unique);
+    free(m->rank_of_key);
+    free(m->ranks);
+    free(m->counts);
+}
+
+static int merge_labels(struct merged_labels *m, const struct crackle_volume *v, crackle_part *const *parts,
+                        size_t num_parts)
+{
+    u64 total = 0;
+    size_t n = 0, z = 0;
+
+    memset(m, 0, sizeof(*m));
+    for (size_t i = 0; i < num_parts; i++)
+        total += parts[i]->labels.count;
+    m->unique = ck_malloc(total, sizeof(*m->unique));
+    m->ranks = ck_malloc(total, sizeof(*m->ranks));
+    m->rank_of_key = ck_malloc(num_parts, sizeof(*m->rank_of_key));
+    m->counts = ck_malloc(v->sz, sizeof(*m->counts));
+    if (!m->unique || !m->ranks || !m->rank_of_key || !m->counts)
+        return 0;
+    for (size_t i = 0; i < num_parts; i++) {
+        m->rank_of_key[i] = m->ranks + n;
+        if (parts[i]->labels.count)
+            memcpy(m->unique + n, parts[i]->labels.labels, parts[i]->labels.count * sizeof(*m->unique));
+        n += parts[i]->labels.count;
+        for (u32 k = 0; k < parts[i]->z_end - parts[i]->z_start; k++)
+            m->counts[z++] = parts[i]->slices[k].num_components;
+    }
+    m->num_unique = n;
+    return ck_sort_labels(m->unique, &m->num_unique, v->is_signed, m->ranks);
+}
+
+static int put_flat_labels(struct ck_bytes *out, const struct merged_labels *m, unsigned int stored_width,
+                           const struct crackle_volume *v, crackle_part *const *parts, size_t num_parts)
+{
+    unsigned int key_width = ck_width(m->num_unique);
+
+    if (!ck_put_table(out, m->unique, m->num_unique, stored_width, m->counts, v->sz, (u64)v->sx * v->sy))
+        return 0;
+    for (size_t i = 0; i < num_parts; i++) {
+        if (!ck_bytes_reserve(out, (u64)parts[i]->num_keys * key_width))
+            return 0;
+        for (size_t k = 0; k < parts[i]->num_keys; k++) {
+            ck_store(out->data + out->size, m->rank_of_key[i][parts[i]->keys[k]], key_width);
+            out->size += key_width;
+        }
+    }
+    return 1;
+}
+
+/*
+ * The labels section in the format that was asked for.  Pins pay where labels are larger than
+ * a voxel; where half of the neighbours differ, or where the section turns out longer
+ * than that of flat labels, the labels are flat.
+ */
+static crackle_status put_labels(struct ck_bytes *out, struct crackle_header *h, const struct crackle_volume *v,
+                                 const struct crackle_options *options, crackle_part *const *parts,
+                                 size_t num_parts)
+{
+    struct merged_labels m;
+    struct ck_bytes pins = {NULL, 0, 0};
+    crackle_status status = CRACKLE_NO_MEMORY;
+    u64 num_vertical = 0;
+
+    for (size_t i = 0; i < num_parts; i++)
+        num_vertical += parts[i]->num_vertical;
+    if (!merge_labels(&m, v, parts, num_parts))
+        goto out;
+    h->stored_width = (u8)ck_stored_width(m.unique, m.num_unique, v->is_signed);
+    if (!put_flat_labels(out, &m, h->stored_width, v, parts, num_parts))
+        goto out;
+    status = CRACKLE_OK;
+    if (options->pins && num_vertical < (u64)(v->sx - 1) * v->sy * v->sz / 2) {
+        struct ck_pin_task task;
+
+        task.volume = v;
+        task.unique = m.unique;
+        task.num_unique = m.num_unique;
+        task.counts = m.counts;
+        task.has_background = options->has_background;
+        task.background = options->background;
+        task.effort = options->pins;
+        task.parts = parts;
+        task.num_parts = num_parts;
+        task.rank_of_key = m.rank_of_key;
+        status = ck_choose_pins(&task, h->stored_width, &pins);
+        if (status == CRACKLE_OK && pins.size < out->size) {
+            struct ck_bytes swap = *out;
+
+            *out = pins;
+            pins = swap;
+            h->label_format = CK_LABELS_PINS;
+        }
+    }
+out:
+    free(pins.data);
+    free_merged(&m);
+    return status;
+}
+
+/* The crack codes of a volume with a Markov model; 'lengths' are then those of the new codes. */
+static crackle_status put_markov_codes(struct ck_bytes *out, unsigned int order, u32 sz, crackle_part *const *parts,
+                                       size_t num_parts, u32 *lengths)
+{
+    struct ck_markov_model model = {0, NULL};
+    struct ck_differences *slices = ck_malloc(sz, sizeof(*slices));
+    const u8 **codes = ck_malloc(sz, sizeof(*codes));
+    crackle_status status = CRACKLE_NO_MEMORY;
+    u32 z = 0;
+
+    if (!slices || !codes)
+        goto out;
+    for (size_t i = 0; i < num_parts; i++) {
+        const u8 *code = parts[i]->codes.data;
+
+        for (u32 k = 0; k < parts[i]->z_end - parts[i]->z_start; k++, z++) {
+            const struct ck_part_slice *s = &parts[i]->slices[k];
+
+            codes[z] = code;
+            slices[z].packed = code + ck_chain_index_nbytes(code, s->code_nbytes);
+            slices[z].count = s->num_codepoints;
+            code += s->code_nbytes;
+        }
+    }
+    status = ck_markov_train(&model, order, slices, sz);
+    if (status != CRACKLE_OK)
+        goto out;
+    if (!ck_bytes_reserve(out, ck_model_nbytes(order))) {
+        status = CRACKLE_NO_MEMORY;
+        goto out;
+    }
+    ck_markov_write(&model, out->data + out->size);
+    out->size += (size_t)ck_model_nbytes(order);
+    for (z = 0; z < sz && status == CRACKLE_OK; z++) {
+        size_t begin = out->size;
+        size_t index_nbytes = (size_t)(slices[z].packed - codes[z]);
+
+        status = CRACKLE_NO_MEMORY;
+        if (!ck_bytes_reserve(out, index_nbytes))
+            break;
+        memcpy(out->data + out->size, codes[z], index_nbytes);
+        out->size += index_nbytes;
+        status = ck_markov_encode(&model, &slices[z], out);
+        if (out->size - begin > UINT32_MAX)
+            status = CRACKLE_TOO_LARGE;
+        lengths[z] = (u32)(out->size - begin);
+    }
+out:
+    ck_markov_free(&model);
+    free(slices);
+    free((void *)codes);
+    return status;
+}
+
+static int put_codes(struct ck_bytes *out, crackle_part *const *parts, size_t num_parts, u32 *lengths)
+{
+    u32 z = 0;
+
+    for (size_t i = 0; i < num_parts; i++) {
+        if (!ck_bytes_reserve(out, parts[i]->codes.size))
+            return 0;
+        if (parts[i]->codes.size)
+            memcpy(out->data + out->size, parts[i]->codes.data, parts[i]->codes.size);
+        out->size += parts[i]->codes.size;
+        for (u32 k = 0; k < parts[i]->z_end - parts[i]->z_start; k++)
+            lengths[z++] = parts[i]->slices[k].code_nbytes;
+    }
+    return 1;
+}
+
+static int are_parts_of(const struct crackle_volume *v, crackle_part *const *parts, size_t num_parts)
+{
+    u32 z = 0;
+
+    for (size_t i = 0; i < num_parts; i++) {
+        if (parts[i]->z_start != z || parts[i]->permissible != parts[0]->permissible)
+            return 0;
+        z = parts[i]->z_end;
+    }
+    return z == v->sz;
+}
+
+crackle_status crackle_assemble(const struct crackle_volume *volume, const struct crackle_options *options,
+                                crackle_part *const *parts, size_t num_parts, uint8_t **out_ret,
+                                size_t *out_nbytes_ret)
+{
+    struct crackle_header h = {0};
+    struct ck_bytes out = {NULL, 0, 0}, labels = {NULL, 0, 0}, codes = {NULL, 0, 0};
+    u32 *lengths = NULL;
+    crackle_status status;
+    u64 num_codepoints = 0;
+
+    if (!ck_is_volume(volume) || options->format_version > CK_MAX_VERSION || options->pins > 2 ||
+        options->markov_order > CRACKLE_MAX_MARKOV_ORDER || !are_parts_of(volume, parts, num_parts))
+        return CRACKLE_BAD_ARGUMENT;
+    h.sx = volume->sx;
+    h.sy = volume->sy;
+    h.sz = volume->sz;
+    h.format_version = options->format_version;
+    h.data_width = volume->width;
+    h.stored_width = 1;
+    h.fortran_order = volume->fortran_order != 0;
+    h.is_signed = volume->is_signed != 0;
+    h.is_sorted = 1;
+
+    status = CRACKLE_NO_MEMORY;
+    if (!ck_is_empty(&h)) {
+        h.permissible = (u8)parts[0]->permissible;
+        lengths = ck_malloc(h.sz, sizeof(*lengths));
+        if (!lengths)
+            goto out;
+        status = put_labels(&labels, &h, volume, options, parts, num_parts);
+        if (status != CRACKLE_OK)
+            goto out;
+        h.num_label_bytes = labels.size;
+        status = CRACKLE_TOO_LARGE;
+        if (h.format_version == 0 && labels.size > UINT32_MAX)
+            goto out;
+
+        /* A volume without cracks has nothing to model. */
+        for (size_t i = 0; i < num_parts; i++)
+            for (u32 k = 0; k < parts[i]->z_end - parts[i]->z_start; k++)
+                num_codepoints += parts[i]->slices[k].num_codepoints;
+        h.markov_order = num_codepoints ? options->markov_order : 0;
+        if (h.markov_order)
+            status = put_markov_codes(&codes, h.markov_order, h.sz, parts, num_parts, lengths);
+        else
+            status = put_codes(&codes, parts, num_parts, lengths) ? CRACKLE_OK : CRACKLE_NO_MEMORY;
+        if (status != CRACKLE_OK)
+            goto out;
+    }
+
+    status = CRACKLE_NO_MEMORY;
+    if (!ck_bytes_reserve(&out, crackle_prefix_nbytes(&h) + (u64)labels.size + codes.size + CK_CRC_NBYTES + 4 * (u64)h.sz))
+        goto out;
+    ck_write_header(&h, out.data);
+    out.size = ck_header_nbytes(h.format_version);
+    if (!ck_is_empty(&h)) {
+        size_t index = out.size;
+
+        for (u32 z = 0; z < h.sz; z++)
+            ck_bytes_put(&out, lengths[z], 4);
+        if (h.format_version >= 1)
+            ck_bytes_put(&out, ck_crc32c(out.data + index, out.size - index), CK_CRC_NBYTES);
+        memcpy(out.data + out.size, labels.data, labels.size);
+        out.size += labels.size;
+        memcpy(out.data + out.size, codes.data, codes.size);
+        out.size += codes.size;
+        if (h.format_version >= 1) {
+            ck_bytes_put(&out, ck_crc32c(labels.data, labels.size), CK_CRC_NBYTES);
+            for (size_t i = 0; i < num_parts; i++)
+                for (u32 k = 0; k < parts[i]->z_end - parts[i]->z_start; k++)
+                    ck_bytes_put(&out, parts[i]->slices[k].crc, CK_CRC_NBYTES);
+        }
+    }
+    *out_ret = out.data;
+    *out_nbytes_ret = out.size;
+    out.data = NULL;
+    status = CRACKLE_OK;
+out:
+    free(out.data);
+    free(labels.data);
+    free(codes.data);
+    free(lengths);
+    return status;
+}
+
+crackle_status crackle_encode(const struct crackle_volume *volume, const struct crackle_options *options,
+                              uint8_t **out_ret, size_t *out_nbytes_ret)
+{
+    int permissible = crackle_guess_crack_format(volume);
+    crackle_part *part = NULL;
+    crackle_status status = crackle_encode_part(volume, 0, volume->sz, permissible, &part);
+
+    if (status == CRACKLE_OK && crackle_fewer_cracks(&part, 1) != permissible) {
+        crackle_part_free(part);
+        part = NULL;
+        status = crackle_encode_part(volume, 0, volume->sz, !permissible, &part);
+    }
+    if (status == CRACKLE_OK)
+        status = crackle_assemble(volume, options, &part, 1, out_ret, out_nbytes_ret);
+    crackle_part_free(part);
+    return status;
+}
+
+void crackle_free(void *buffer)
+{
+    free(buffer);
+}

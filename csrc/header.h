@@ -1,0 +1,42 @@
+/*
+ * header.h - the header, and where the sections lie
+ */
+#ifndef CK_HEADER_H
+#define CK_HEADER_H
+
+#include "common.h"
+#include "crackle.h"
+
+/* Note the place of a fault and hand the status through. */
+static inline crackle_status ck_fail(struct crackle_where *where, crackle_status status,
+                                     crackle_section section, u32 slice)
+{
+    if (where) {
+        where->section = section;
+        where->slice = slice;
+    }
+    return status;
+}
+
+unsigned int ck_header_nbytes(unsigned int format_version);
+
+/* Bytes of the Markov model: 4^order rows of five bits. */
+u64 ck_model_nbytes(unsigned int order);
+
+/* A volume without voxels is a header and nothing else. */
+static inline int ck_is_empty(const struct crackle_header *h)
+{
+    return h->sx == 0 || h->sy == 0 || h->sz == 0;
+}
+
+/* Write ck_header_nbytes() bytes.  Everything in 'h' is believed. */
+void ck_write_header(const struct crackle_header *h, u8 *out);
+
+/*
+ * The header and the labels section of 'parts', which must be there whole.  With
+ * 'verify' the labels are held against their checksum in parts->tail.
+ */
+crackle_status ck_open_labels(const struct crackle_parts *parts, int verify, struct crackle_header *header_ret,
+                              struct crackle_layout *layout_ret, struct crackle_where *where);
+
+#endif /* CK_HEADER_H */

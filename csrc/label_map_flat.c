@@ -1,0 +1,149 @@
+/*
+ * label_map_flat.c - the label table of both formats, and flat labels
+ *
+ * Flat labels are the plain way: behind the table and the counts stands one key per
+ * component, in the order of the components' numbers, slice after slice.  The keys of a
+ * slice begin where the counts of the slices before it add up to, so any slice can be
+ * read without the others.
+ */
+#include "label_map.h"
+#include "format.h"
+
+crackle_status ck_label_table_open(const struct crackle_header *h, const u8 *section, struct ck_label_table *table)
+{
+    struct ck_reader r = {section, section + h->num_label_bytes};
+
+    memset(table, 0, sizeof(*table));
+    if (h->label_format == CK_LABELS_PINS) {
+        table->has_background = 1;
+        if (!ck_get(&r, h->stored_width, &table->background))
+            return CRACKLE_CORRUPT;
+        if (h->is_signed)
+            table->background = ck_sign_extend(table->background, h->stored_width);
+    }
+    table->counts_width = ck_width((u64)h->sx * h->sy);
+    if (!ck_get(&r, 8, &table->num_unique) ||
+        !ck_get_array(&r, table->num_unique, h->stored_width, &table->unique) ||
+        !ck_get_array(&r, h->sz, table->counts_width, &table->counts))
+        return CRACKLE_CORRUPT;
+    if (table->num_unique == 0 && !table->has_background)
+        return CRACKLE_CORRUPT; /* there are voxels, so there is a label */
+    table->rest = r;
+    return CRACKLE_OK;
+}
+
+int ck_sum_counts(const struct crackle_header *h, const struct ck_label_table *table, u32 z_start, u32 z_end,
+                  u64 *sum)
+{
+    u64 total = 0;
+
+    for (u32 z = z_start; z < z_end; z++) {
+        u64 count = ck_component_count(table, z);
+
+        if (count == 0 || count > (u64)h->sx * h->sy || !ck_add(total, count, &total))
+            return 0;
+    }
+    *sum = total;
+    return 1;
+}
+
+crackle_status ck_label_map_open(struct ck_label_map *map, const struct crackle_header *h, const u8 *section,
+                                 u32 z_start)
+{
+    crackle_status status;
+    u64 total, before;
+
+    memset(map, 0, sizeof(*map));
+    map->header = h;
+    map->next_z = z_start;
+    status = ck_label_table_open(h, section, &map->table);
+    if (status != CRACKLE_OK)
+        return status;
+    if (map->table.has_background)
+        return ck_pins_open(h, &map->table, z_start, &map->pins);
+
+    map->key_width = ck_width(map->table.num_unique);
+    if (!ck_sum_counts(h, &map->table, 0, h->sz, &total) ||
+        !ck_sum_counts(h, &map->table, 0, z_start, &before) ||
+        ck_left(&map->table.rest) % map->key_width != 0 ||
+        ck_left(&map->table.rest) / map->key_width != total)
+        return CRACKLE_CORRUPT;
+    map->keys = map->table.rest.next + before * map->key_width;
+    return CRACKLE_OK;
+}
+
+void ck_label_map_free(struct ck_label_map *map)
+{
+    ck_pins_free(map->pins);
+    map->pins = NULL;
+}
+
+void ck_label_map_skip(struct ck_label_map *map)
+{
+    map->keys += ck_component_count(&map->table, map->next_z) * map->key_width;
+    map->next_z++;
+}
+
+crackle_status ck_label_map_next(struct ck_label_map *map, const struct ck_components *c, u64 *labels)
+{
+    if (c->count != ck_component_count(&map->table, map->next_z))
+        return CRACKLE_CORRUPT;
+    if (map->pins) {
+        map->next_z++;
+        return ck_pins_next(map->pins, c, labels);
+    }
+    for (size_t i = 0; i < c->count; i++) {
+        u64 key = ck_load(map->keys + i * map->key_width, map->key_width);
+
+        if (key >= map->table.num_unique)
+            return CRACKLE_CORRUPT;
+        labels[i] = ck_label_at(map->header, &map->table, key);
+    }
+    ck_label_map_skip(map);
+    return CRACKLE_OK;
+}
+
+int ck_flat_slice_has(const struct ck_label_map *map, u64 label)
+{
+    u64 count = ck_component_count(&map->table, map->next_z);
+
+    for (u64 i = 0; i < count; i++) {
+        u64 key = ck_load(map->keys + i * map->key_width, map->key_width);
+
+        /* A key out of range is for the decoder to find. */
+        if (key >= map->table.num_unique || ck_label_at(map->header, &map->table, key) == label)
+            return 1;
+    }
+    return 0;
+}
+
+/* --------------------------------- Writing --------------------------------- */
+
+unsigned int ck_stored_width(const u64 *unique, size_t num_unique, int is_signed)
+{
+    unsigned int first, last;
+
+    if (num_unique == 0)
+        return 1;
+    /* The labels ascend: the extremes need the most bytes. */
+    if (!is_signed)
+        return ck_width(unique[num_unique - 1]);
+    first = ck_signed_width(unique[0]);
+    last = ck_signed_width(unique[num_unique - 1]);
+    return first > last ? first : last;
+}
+
+int ck_put_table(struct ck_bytes *out, const u64 *unique, size_t num_unique, unsigned int stored_width,
+                 const u64 *counts, u32 sz, u64 slice_voxels)
+{
+    unsigned int counts_width = ck_width(slice_voxels);
+
+    if (!ck_bytes_reserve(out, 8 + (u64)num_unique * stored_width + (u64)sz * counts_width))
+        return 0;
+    ck_bytes_put(out, num_unique, 8);
+    for (size_t i = 0; i < num_unique; i++)
+        ck_bytes_put(out, unique[i], stored_width);
+    for (u32 z = 0; z < sz; z++)
+        ck_bytes_put(out, counts[z], counts_width);
+    return 1;
+}

@@ -1,0 +1,42 @@
+/*
+ * markov.h - the Markov model of the differences between codepoints
+ */
+#ifndef CK_MARKOV_H
+#define CK_MARKOV_H
+
+#include "common.h"
+#include "crackle.h"
+
+/* For every history of 'order' differences, the differences from likely to unlikely. */
+struct ck_markov_model {
+    unsigned int order;
+    u8 *rows; /* 4^order; bits 2 r and 2 r + 1: the difference of rank r */
+};
+
+crackle_status ck_markov_read(struct ck_markov_model *model, unsigned int order, const u8 *bytes);
+void ck_markov_write(const struct ck_markov_model *model, u8 *bytes);
+void ck_markov_free(struct ck_markov_model *model);
+
+/*
+ * Decode codepoints until the bits are used up: at most 8 * nbytes + 1.  Returns how many.
+ */
+size_t ck_markov_decode(const struct ck_markov_model *model, const u8 *in, size_t nbytes, u8 *codepoints);
+
+/* The differences of a slice, four to a byte, as ck_write_crack_code() packs them. */
+struct ck_differences {
+    const u8 *packed;
+    u64 count;
+};
+
+/*
+ * Make the model that fits the given slices best: each history ranks the differences by
+ * how often they follow it, equal ones by their number.
+ */
+crackle_status ck_markov_train(struct ck_markov_model *model, unsigned int order,
+                               const struct ck_differences *slices, size_t num_slices);
+
+/* Append the differences of a slice in the code of the model. */
+crackle_status ck_markov_encode(const struct ck_markov_model *model, const struct ck_differences *slice,
+                                struct ck_bytes *out);
+
+#endif /* CK_MARKOV_H */

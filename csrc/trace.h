@@ -1,0 +1,50 @@
+/*
+ * trace.h - boundary bitmaps <-> codepoints: where chains begin, and the steps they take
+ *
+ * A chain is a walk along the cracks of a slice from vertex to vertex.  Its steps are
+ * codepoints, one byte each: CK_UP .. CK_LEFT, with BRANCH and TERMINATE spelled as two
+ * opposite codepoints (format.h).  Chains are ordered by the position of the vertex
+ * where they begin, and their codepoints follow each other without a gap.
+ */
+#ifndef CK_TRACE_H
+#define CK_TRACE_H
+
+#include "bitmaps.h"
+#include "crackle.h"
+
+/* The chains of a slice. */
+struct ck_chains {
+    size_t *starts;         /* positions of the vertices where chains begin, ascending */
+    size_t num_starts;
+    size_t starts_capacity;
+    u8 *codepoints;
+    size_t num_codepoints;
+    size_t codepoints_capacity;
+};
+
+void ck_chains_free(struct ck_chains *chains);
+
+/* What tracing a slice needs besides: kept between slices, as it stays clear. */
+struct ck_tracer {
+    u8 *open_cracks;        /* per vertex, bit d: the crack in direction d is not yet walked */
+    struct ck_pending {
+        size_t vertex;
+        size_t symbol;
+    } *pending;             /* vertices to come back to, and where their BRANCH stands */
+    size_t pending_capacity;
+};
+
+int ck_tracer_init(struct ck_tracer *t, const struct ck_bitmaps *b);
+void ck_tracer_free(struct ck_tracer *t);
+
+/* Walk every crack of 'b' once. */
+crackle_status ck_trace(struct ck_tracer *t, const struct ck_bitmaps *b, struct ck_chains *chains);
+
+/*
+ * Set the bits of the cracks that the chains walk.  'b' is cleared first.  CRACKLE_CORRUPT
+ * where a chain leaves the slice, walks along its rim, or does not end; codepoints
+ * after the end of the last chain are ignored.
+ */
+crackle_status ck_walk(const struct ck_chains *chains, struct ck_bitmaps *b);
+
+#endif /* CK_TRACE_H */

@@ -1,0 +1,22 @@
+/*
+ * transpose.h - volumes with z fastest <-> slices with x fastest
+ *
+ * Streams are made of slices of constant z.  In a C-order volume (x, y, z) the voxels
+ * of a slice lie sz apart, so slices are moved in batches, to use whole cache lines.
+ */
+#ifndef CK_TRANSPOSE_H
+#define CK_TRANSPOSE_H
+
+#include "common.h"
+#include "crackle.h"
+
+/* Slices that a batch should have: about 16 MiB, and at least one slice. */
+u32 ck_batch_slices(const struct crackle_volume *v);
+
+/* The slices [z, z + count) of the C-order volume 'v' to 'slices', one behind the other. */
+void ck_gather_slices(const struct crackle_volume *v, u32 z, u32 count, void *slices);
+
+/* The inverse. */
+void ck_scatter_slices(const void *slices, const struct crackle_volume *v, u32 z, u32 count);
+
+#endif /* CK_TRANSPOSE_H */
