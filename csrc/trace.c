@@ -18,21 +18,21 @@
  * and write of the word just written.  Only bytes of vertices with cracks are ever
  * written, and tracing leaves every byte zero, so nothing is cleared between slices.
  *
- * A chain can only begin at a vertex that has neither a crack above nor one to the left:
- * the first vertex, row by row, of any connected group of cracks is of that kind.
+ * The first vertex, row by row, of a connected group of cracks has neither a crack above nor
+ * one to the left, so only such vertices are looked at.  The chain may begin anywhere in its group,
+ * though, and where matters twice.  Beginning at an even vertex when there are odd ones costs
+ * one BRANCH and TERMINATE more than need be; and the index has some bytes for every row in
+ * which a chain begins, so chains that share rows are cheaper.  choose_start() weighs both along
+ * the way to the next junction, which is all of the group where it is a closed outline.
  *
  * Walking is the mirror: each codepoint marks one bit and moves the position.
  */
 #include "trace.h"
 #include "format.h"
+#include "sort.h"
 
 /* A codepoint that was written and taken back. */
 #define HOLE 0xff
-
-#define UP_BIT (1u << CK_UP)
-#define RIGHT_BIT (1u << CK_RIGHT)
-#define DOWN_BIT (1u << CK_DOWN)
-#define LEFT_BIT (1u << CK_LEFT)
 
 void ck_chains_free(struct ck_chains *chains)
 {
@@ -44,18 +44,20 @@ void ck_chains_free(struct ck_chains *chains)
 
 int ck_tracer_init(struct ck_tracer *t, const struct ck_bitmaps *b)
 {
-    t->pending = NULL;
-    t->pending_capacity = 0;
+    memset(t, 0, sizeof(*t));
     t->open_cracks = ck_calloc(((u64)b->sy + 1) * b->stride, 1); /* no walk leaves the grid: no guard */
-    return t->open_cracks != NULL;
+    t->row_has_start = ck_malloc((u64)b->sy + 1, 1);
+    return t->open_cracks && t->row_has_start;
 }
 
 void ck_tracer_free(struct ck_tracer *t)
 {
     free(t->open_cracks);
+    free(t->row_has_start);
+    free(t->codepoints);
+    free(t->chains);
     free(t->pending);
-    t->open_cracks = NULL;
-    t->pending = NULL;
+    memset(t, 0, sizeof(*t));
 }
 
 /* --------------------------- Spreading the planes -------------------------- */
@@ -120,43 +122,35 @@ static inline unsigned int choose(unsigned int open, unsigned int heading)
     return open >> heading & 1 ? heading : first_direction[open];
 }
 
-struct trail {
-    u8 *codepoints;
-    size_t size;
-};
-
-static inline void put_control(struct trail *out, unsigned int first)
+static inline void put_control(struct ck_tracer *t, size_t *size, unsigned int first)
 {
-    out->codepoints[out->size] = (u8)first;
-    out->codepoints[out->size + 1] = (u8)CK_OPPOSITE(first);
-    out->size += 2;
+    t->codepoints[*size] = (u8)first;
+    t->codepoints[*size + 1] = (u8)CK_OPPOSITE(first);
+    *size += 2;
 }
 
 /*
- * The two halves of a control symbol are opposite; so must not be the codepoint before it
- * and its first half, or a reader would pair those.  'last' is that codepoint, or -1.
+ * The two halves of a control symbol are opposite; so must not be the codepoint before it and
+ * its first half, or a reader would pair those.  A chain may come to stand behind any
+ * TERMINATE, whose second half is UP or LEFT.
  */
-static inline void put_branch(struct trail *out, int last)
+static inline void put_branch(struct ck_tracer *t, size_t *size)
 {
-    put_control(out, last == CK_DOWN || last < 0 ? CK_LEFT : CK_UP);
+    put_control(t, size, *size && t->codepoints[*size - 1] == CK_DOWN ? CK_LEFT : CK_UP);
 }
 
-static inline void put_terminate(struct trail *out, int last)
+static inline void put_terminate(struct ck_tracer *t, size_t *size)
 {
-    put_control(out, last == CK_UP || last < 0 ? CK_RIGHT : CK_DOWN);
-}
-
-static inline int last_codepoint(const struct trail *out)
-{
-    return out->size ? out->codepoints[out->size - 1] : -1;
+    put_control(t, size, t->codepoints[*size - 1] == CK_UP ? CK_RIGHT : CK_DOWN);
 }
 
 /*
- * One chain from 'vertex', which has an open crack.  There is room in 'out' for every
- * crack of the slice and its controls.
+ * One chain from 'vertex', which has an open crack, behind the '*size' codepoints that there are.
+ * There is room for every crack of the slice and its controls.
  */
-static crackle_status trace_chain(struct ck_tracer *t, size_t vertex, const ptrdiff_t *step, struct trail *out)
+static crackle_status trace_chain(struct ck_tracer *t, size_t vertex, const ptrdiff_t *step, size_t *size_ret)
 {
+    size_t size = *size_ret;
     u8 *open_cracks = t->open_cracks;
     unsigned int heading = CK_RIGHT;
     size_t num_pending = 0;
@@ -165,19 +159,21 @@ static crackle_status trace_chain(struct ck_tracer *t, size_t vertex, const ptrd
         unsigned int open = open_cracks[vertex];
 
         if (open == 0) {
-            put_terminate(out, last_codepoint(out));
+            put_terminate(t, &size);
             /* Back to the last vertex with something left; the others' BRANCH was spurious. */
             for (;;) {
                 struct ck_pending *p;
 
-                if (num_pending == 0)
+                if (num_pending == 0) {
+                    *size_ret = size;
                     return CRACKLE_OK;
+                }
                 p = &t->pending[--num_pending];
                 vertex = p->vertex;
                 open = open_cracks[vertex];
                 if (open)
                     break;
-                out->codepoints[p->symbol] = out->codepoints[p->symbol + 1] = HOLE;
+                t->codepoints[p->symbol] = t->codepoints[p->symbol + 1] = HOLE;
             }
         }
         if (open & (open - 1)) {
@@ -188,9 +184,9 @@ static crackle_status trace_chain(struct ck_tracer *t, size_t vertex, const ptrd
             if (!ok)
                 return CRACKLE_NO_MEMORY;
             t->pending[num_pending].vertex = vertex;
-            t->pending[num_pending].symbol = out->size;
+            t->pending[num_pending].symbol = size;
             num_pending++;
-            put_branch(out, last_codepoint(out));
+            put_branch(t, &size);
         }
         heading = choose(open, heading);
         open_cracks[vertex] = (u8)(open & ~(1u << heading));
@@ -199,7 +195,7 @@ static crackle_status trace_chain(struct ck_tracer *t, size_t vertex, const ptrd
         for (;;) {
             unsigned int on;
 
-            out->codepoints[out->size++] = (u8)heading;
+            t->codepoints[size++] = (u8)heading;
             vertex += (size_t)step[heading];
             on = open_cracks[vertex] & ~(1u << CK_OPPOSITE(heading));
             if (on == 0 || (on & (on - 1))) {
@@ -212,55 +208,197 @@ static crackle_status trace_chain(struct ck_tracer *t, size_t vertex, const ptrd
     }
 }
 
-/* Close the gaps that spurious branches left. */
-static size_t remove_holes(u8 *codepoints, size_t size)
-{
-    size_t from = 0, to = 0;
+/* ------------------------- Where a chain should begin ---------------------- */
 
-    for (; from + 8 <= size; from += 8) {
-        u64 eight = ck_load64(codepoints + from);
+/* What beginning at a vertex costs in bytes. */
+struct start {
+    size_t vertex;
+    unsigned int cost;
+};
+
+struct outline {
+    const struct ck_tracer *tracer;
+    const struct ck_bitmaps *bitmaps;
+    const ptrdiff_t *step;
+    unsigned int row_cost; /* bytes of the index for a row */
+};
+
+static inline int is_odd(unsigned int set)
+{
+    return 0x6996 >> set & 1;
+}
+
+static void consider(const struct outline *o, size_t vertex, size_t row, unsigned int extra, struct start *best)
+{
+    unsigned int cost = extra + (o->tracer->row_has_start[row] ? 0 : o->row_cost);
+
+    if (cost < best->cost) {
+        best->cost = cost;
+        best->vertex = vertex;
+    }
+}
+
+/*
+ * Follow the cracks from 'vertex' to the next odd vertex or back to 'vertex', straight on at
+ * crossings, which makes the way reversible, so that it comes to an end.  'odd' and 'even'
+ * are the best vertices of either kind so far.
+ */
+static void explore(const struct outline *o, size_t vertex, unsigned int heading, struct start *odd,
+                    struct start *even, size_t *lowest)
+{
+    size_t at = vertex, row = vertex / o->bitmaps->stride;
+
+    do {
+        unsigned int open;
+
+        at += (size_t)o->step[heading];
+        row += (size_t)((heading == CK_DOWN) - (heading == CK_UP));
+        open = o->tracer->open_cracks[at];
+        if (is_odd(open)) {
+            consider(o, at, row, 0, odd);
+            return;
+        }
+        consider(o, at, row, 0, even);
+        if (at > *lowest)
+            *lowest = at;
+        open &= ~(1u << CK_OPPOSITE(heading));
+        heading = choose(open, heading);
+    } while (at != vertex);
+}
+
+/* The vertex at which the group that is first met at 'vertex' is to begin. */
+static size_t choose_start(const struct outline *o, size_t vertex)
+{
+    const unsigned int open = o->tracer->open_cracks[vertex];
+    const size_t row = vertex / o->bitmaps->stride;
+    struct start odd = {0, UINT_MAX}, even = {0, UINT_MAX};
+    size_t lowest = vertex;
+
+    consider(o, vertex, row, 0, is_odd(open) ? &odd : &even);
+    explore(o, vertex, first_direction[open], &odd, &even, &lowest);
+    if (odd.cost == UINT_MAX) {
+        /* A closed outline.  Its lowest row may serve for more of the chains to come. */
+        return even.cost == 0 ? even.vertex : lowest;
+    }
+    if (open & (open - 1))
+        explore(o, vertex, first_direction[open & (open - 1)], &odd, &even, &lowest);
+    /* An even start costs a BRANCH and a TERMINATE more: four codepoints, one byte. */
+    return even.cost < UINT_MAX && even.cost + 1 < odd.cost ? even.vertex : odd.vertex;
+}
+
+/* ----------------------------- Slices to chains ---------------------------- */
+
+/* Copy codepoints without the gaps that spurious branches left; up to 7 bytes behind are spoilt. */
+static size_t copy_without_holes(const u8 *from, size_t size, u8 *to)
+{
+    const u8 *const begin = to;
+
+    for (; size >= 8; from += 8, size -= 8) {
+        u64 eight = ck_load64(from);
 
         if (CK_LIKELY(!(eight & 0x8080808080808080u))) {
-            ck_store64(codepoints + to, eight);
+            ck_store64(to, eight);
             to += 8;
             continue;
         }
-        for (size_t i = from; i < from + 8; i++) {
-            u8 codepoint = (u8)(eight >> 8 * (i - from));
-
-            codepoints[to] = codepoint;
-            to += codepoint != HOLE;
+        for (size_t i = 0; i < 8; i++) {
+            *to = from[i];
+            to += from[i] != HOLE;
         }
     }
-    for (; from < size; from++)
-        if (codepoints[from] != HOLE)
-            codepoints[to++] = codepoints[from];
-    return to;
+    for (; size; from++, size--) {
+        *to = *from;
+        to += *from != HOLE;
+    }
+    return (size_t)(to - begin);
+}
+
+/* Put the chains that were found in the order of their starts. */
+static crackle_status order_chains(const struct ck_tracer *t, struct ck_chains *chains)
+{
+    struct ck_pair *order = ck_malloc(t->num_chains, 2 * sizeof(*order));
+    void *starts = chains->starts, *codepoints = chains->codepoints;
+    size_t size = 0;
+    int ok;
+
+    if (!order)
+        return CRACKLE_NO_MEMORY;
+    ok = ck_reserve(&starts, &chains->starts_capacity, t->num_chains, sizeof(*chains->starts));
+    chains->starts = starts;
+    ok = ok && ck_reserve(&codepoints, &chains->codepoints_capacity,
+                          t->num_chains ? (u64)t->chains[t->num_chains - 1].end + 8 : 0, 1);
+    chains->codepoints = codepoints;
+    if (!ok) {
+        free(order);
+        return CRACKLE_NO_MEMORY;
+    }
+    for (size_t i = 0; i < t->num_chains; i++) {
+        order[i].key = t->chains[i].start;
+        order[i].value = i;
+    }
+    ck_sort_pairs(order, order + t->num_chains, t->num_chains);
+    for (size_t i = 0; i < t->num_chains; i++) {
+        size_t found = (size_t)order[i].value;
+        size_t begin = found ? t->chains[found - 1].end : 0;
+
+        chains->starts[i] = t->chains[found].start;
+        size += copy_without_holes(t->codepoints + begin, t->chains[found].end - begin, chains->codepoints + size);
+    }
+    free(order);
+    /* A BRANCH that nothing stands before is spelled LEFT, RIGHT. */
+    if (size >= 2 && chains->codepoints[0] == CK_UP && chains->codepoints[1] == CK_DOWN) {
+        chains->codepoints[0] = CK_LEFT;
+        chains->codepoints[1] = CK_RIGHT;
+    }
+    chains->num_starts = t->num_chains;
+    chains->num_codepoints = size;
+    return CRACKLE_OK;
+}
+
+/* The chain of the group of cracks that is first met at 'vertex'. */
+static crackle_status add_chain(struct ck_tracer *t, const struct outline *outline, size_t vertex, size_t *size)
+{
+    size_t start = choose_start(outline, vertex);
+    void *chains = t->chains;
+    int ok = ck_reserve(&chains, &t->chains_capacity, (u64)t->num_chains + 1, sizeof(*t->chains));
+    crackle_status status;
+
+    t->chains = chains;
+    if (!ok)
+        return CRACKLE_NO_MEMORY;
+    status = trace_chain(t, start, outline->step, size);
+    t->row_has_start[start / outline->bitmaps->stride] = 1;
+    t->chains[t->num_chains].start = start;
+    t->chains[t->num_chains].end = *size;
+    t->num_chains++;
+    return status;
 }
 
 crackle_status ck_trace(struct ck_tracer *t, const struct ck_bitmaps *b, struct ck_chains *chains)
 {
     const ptrdiff_t step[4] = {-(ptrdiff_t)b->stride, 1, (ptrdiff_t)b->stride, -1};
-    void *codepoints = chains->codepoints;
-    void *starts = chains->starts;
-    crackle_status status = CRACKLE_OK;
-    struct trail out;
+    struct outline outline;
+    void *codepoints = t->codepoints;
     u64 num_cracks = ck_count_cracks(b);
+    size_t size = 0;
     int ok;
 
     /*
-     * A crack is one codepoint.  Every BRANCH takes a crack more away from its vertex than
-     * a mere passage, and every TERMINATE ends a stretch of at least one crack.
+     * A crack is one codepoint.  Every BRANCH is followed by a crack, and every TERMINATE follows
+     * one; each is two codepoints.
      */
     if (num_cracks > (u64)PTRDIFF_MAX / 8)
         return CRACKLE_NO_MEMORY;
-    ok = ck_reserve(&codepoints, &chains->codepoints_capacity, 5 * num_cracks + 8, 1);
-    chains->codepoints = codepoints;
+    ok = ck_reserve(&codepoints, &t->codepoints_capacity, 5 * num_cracks, 1);
+    t->codepoints = codepoints;
     if (!ok)
         return CRACKLE_NO_MEMORY;
-    chains->num_starts = 0;
-    out.codepoints = chains->codepoints;
-    out.size = 0;
+    t->num_chains = 0;
+    memset(t->row_has_start, 0, (size_t)b->sy + 1);
+    outline.tracer = t;
+    outline.bitmaps = b;
+    outline.step = step;
+    outline.row_cost = ck_width((u64)b->sx + 1) + ck_width((u64)b->sy + 1);
 
     spread_cracks(b, t->open_cracks);
     for (u64 y = 0; y <= b->sy; y++)
@@ -271,19 +409,15 @@ crackle_status ck_trace(struct ck_tracer *t, const struct ck_bitmaps *b, struct 
             for (; corners; corners &= corners - 1) {
                 size_t vertex = (size_t)y * b->stride + w * 64 + ck_ctz64(corners);
 
-                if (!t->open_cracks[vertex])
-                    continue;
-                ok = ck_reserve(&starts, &chains->starts_capacity, chains->num_starts + 1,
-                                sizeof(*chains->starts));
-                chains->starts = starts;
-                status = ok ? trace_chain(t, vertex, step, &out) : CRACKLE_NO_MEMORY;
-                if (status != CRACKLE_OK)
-                    return status;
-                chains->starts[chains->num_starts++] = vertex;
+                if (t->open_cracks[vertex]) {
+                    crackle_status status = add_chain(t, &outline, vertex, &size);
+
+                    if (status != CRACKLE_OK)
+                        return status;
+                }
             }
         }
-    chains->num_codepoints = remove_holes(out.codepoints, out.size);
-    return CRACKLE_OK;
+    return order_chains(t, chains);
 }
 
 /* --------------------------------- Walking --------------------------------- */

@@ -27,6 +27,14 @@ void ck_chains_free(struct ck_chains *chains);
 /* What tracing a slice needs besides: kept between slices, as it stays clear. */
 struct ck_tracer {
     u8 *open_cracks;        /* per vertex, bit d: the crack in direction d is not yet walked */
+    u8 *row_has_start;      /* per row of vertices, whether a chain of this slice begins there */
+    u8 *codepoints;         /* of the slice, chain by chain as they were found, with gaps */
+    size_t codepoints_capacity;
+    struct ck_found_chain {
+        size_t start;
+        size_t end;         /* of its codepoints; they begin where the chain before ends */
+    } *chains;
+    size_t num_chains, chains_capacity;
     struct ck_pending {
         size_t vertex;
         size_t symbol;
