@@ -62,7 +62,13 @@ def _input(binary: Buffer) -> Any:
             f"not {type(binary).__name__}"
         )
     view = memoryview(binary)
-    return ffi.from_buffer("uint8_t[]", view if view.c_contiguous else view.tobytes())
+    return _c_bytes(view if view.c_contiguous else view.tobytes())
+
+
+def _c_bytes(buffer: Buffer, writable: bool = False) -> Any:
+    # An ndarray stands between cffi and the buffer: a memoryview in a reference cycle (a traceback
+    # makes one) is cleared by the garbage collector while cffi still exports it, which crashes.
+    return ffi.from_buffer("uint8_t[]", np.frombuffer(buffer, np.uint8), require_writable=writable)
 
 
 def _is_buffer(candidate: object) -> bool:
@@ -257,6 +263,12 @@ class Reader:
             for status, where in _over_slices(work, z_start, z_end, parallel):
                 _check(status, where)
 
+    def check_slice(self, z: int) -> int:
+        """Verify slice ``z`` without looking at the labels; how many components it has."""
+        where, components = ffi.new("struct crackle_where *"), ffi.new("uint64_t *")
+        _check(lib.crackle_check_slice(self._parts, z, components, where), where)
+        return int(components[0])
+
     def table(self, verify: bool = True) -> npt.NDArray[np.integer]:
         """The label table in stored order, the background of pins first, in the volume's dtype."""
         where, count = ffi.new("struct crackle_where *"), ffi.new("uint64_t *")
@@ -398,7 +410,7 @@ def relabel_in_place(stream: Buffer, table: npt.NDArray[np.integer]) -> None:
     where = ffi.new("struct crackle_where *")
     bits = _table_bits(table)
     with (
-        ffi.from_buffer("uint8_t[]", stream, require_writable=True) as data,
+        _c_bytes(stream, writable=True) as data,
         ffi.from_buffer("uint64_t[]", bits) as labels,
     ):
         _check(lib.crackle_relabel_in_place(data, len(data), labels, len(bits), where), where)

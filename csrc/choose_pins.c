@@ -495,11 +495,14 @@ out:
     return status;
 }
 
-/* The label whose pins take most: it is the one that need not be listed. */
+/* The label that takes most bytes: it is the one that need not be listed. */
 static crackle_status choose_background(const struct chooser *c, u32 *background_ret)
 {
     const struct ck_pin_task *task = c->task;
+    const unsigned int voxel_width = ck_width(c->slice_voxels * c->volume->sz);
+    const unsigned int component_width = ck_width(c->num_components - 1);
     u64 *cost;
+    u32 *answers;
     u32 best = 0;
 
     if (task->has_background)
@@ -509,14 +512,25 @@ static crackle_status choose_background(const struct chooser *c, u32 *background
                 return CRACKLE_OK;
             }
     cost = ck_calloc(task->num_unique, sizeof(*cost));
-    if (!cost)
+    answers = count_answers(c);
+    if (!cost || !answers) {
+        free(cost);
+        free(answers);
         return CRACKLE_NO_MEMORY;
-    for (size_t i = 0; i < c->list.num_pins; i++)
-        cost[c->list.pins[i].label]++;
+    }
+    for (size_t p = 0; p < c->list.num_pins; p++)
+        if (is_worth_while(c, p, answers[p], 1)) {
+            answers[p] = 0;
+            cost[c->list.pins[p].label] += pin_cost(&c->list.pins[p], voxel_width, 1);
+        }
+    for (u64 i = 0; i < c->num_components; i++)
+        if (c->owner[i] == NO_PIN || answers[c->owner[i]])
+            cost[c->label_of[i]] += component_width;
     for (size_t i = 1; i < task->num_unique; i++)
         if (cost[i] > cost[best])
             best = (u32)i;
     free(cost);
+    free(answers);
     *background_ret = best;
     return CRACKLE_OK;
 }

@@ -215,6 +215,16 @@ crackle_status crackle_decode_mask(const struct crackle_parts *parts, uint32_t z
                                    unsigned int flags, uint64_t label, const struct crackle_volume *out,
                                    uint32_t out_z, struct crackle_where *where);
 
+/*
+ * crackle_check_slice() - verify one slice without the labels
+ *
+ * Walks the crack codes of slice 'z', counts its components and compares their
+ * checksum (version 1).  The labels section is not looked at: where it is damaged, its
+ * slices can still be judged.
+ */
+crackle_status crackle_check_slice(const struct crackle_parts *parts, uint32_t z, uint64_t *components_ret,
+                                   struct crackle_where *where);
+
 /* ------------------------------------------------------------------------ */
 /*                                 Encoding                                  */
 /* ------------------------------------------------------------------------ */

@@ -68,6 +68,15 @@ static crackle_status find_codes(struct decoder *d, const struct crackle_parts *
                    CRACKLE_SECTION_MARKOV_MODEL, CRACKLE_NO_SLICE);
 }
 
+/* What decode_components() works in. */
+static int init_slices(struct decoder *d)
+{
+    const struct crackle_header *h = &d->header;
+
+    return ck_bitmaps_init(&d->bitmaps, h->sx, h->sy) && ck_components_init(&d->components, h->sx, h->sy) &&
+           (!d->slice_crcs || ck_image_crc_init(&d->image_crc, h->sx));
+}
+
 /* Everything up to the first slice.  Free the decoder whatever comes back. */
 static crackle_status open_decoder(struct decoder *d, const struct crackle_parts *parts, u32 z_start, u32 z_end,
                                    unsigned int flags, const struct crackle_volume *out, u32 out_z, int as_mask,
@@ -96,10 +105,7 @@ static crackle_status open_decoder(struct decoder *d, const struct crackle_parts
     status = ck_label_map_open(&d->map, h, parts->head + d->layout.labels, z_start);
     if (status != CRACKLE_OK)
         return ck_fail(where, status, CRACKLE_SECTION_LABELS, CRACKLE_NO_SLICE);
-    if (!ck_bitmaps_init(&d->bitmaps, h->sx, h->sy) || !ck_components_init(&d->components, h->sx, h->sy) ||
-        (d->slice_crcs && !ck_image_crc_init(&d->image_crc, h->sx)))
-        return CRACKLE_NO_MEMORY;
-    return CRACKLE_OK;
+    return init_slices(d) ? CRACKLE_OK : CRACKLE_NO_MEMORY;
 }
 
 static inline u32 code_nbytes(const struct decoder *d, u32 z)
@@ -107,13 +113,11 @@ static inline u32 code_nbytes(const struct decoder *d, u32 z)
     return ck_load32(d->crack_index + 4 * (size_t)z);
 }
 
-/* The components of slice 'z', whose code is next, and their labels. */
+/* The components of slice 'z', whose code is next. */
 static crackle_status decode_components(struct decoder *d, u32 z, struct crackle_where *where)
 {
     const u32 nbytes = code_nbytes(d, z);
-    void *labels = d->labels;
     crackle_status status;
-    int ok;
 
     status = ck_read_crack_code(d->codes, nbytes, d->model.rows ? &d->model : NULL, &d->bitmaps, &d->chains);
     d->codes += nbytes;
@@ -129,6 +133,14 @@ static crackle_status decode_components(struct decoder *d, u32 z, struct crackle
     if (d->slice_crcs &&
         ck_components_crc(&d->image_crc, &d->components) != ck_load32(d->slice_crcs + 4 * (size_t)z))
         return ck_fail(where, CRACKLE_BAD_CHECKSUM, CRACKLE_SECTION_CRACK_CODES, z);
+    return CRACKLE_OK;
+}
+
+/* The labels of these components. */
+static crackle_status decode_labels(struct decoder *d, u32 z, struct crackle_where *where)
+{
+    void *labels = d->labels;
+    int ok;
 
     ok = ck_reserve(&labels, &d->labels_capacity, d->components.count, sizeof(*d->labels));
     d->labels = labels;
@@ -151,6 +163,8 @@ static crackle_status decode_slice(struct decoder *d, u32 z, const u64 *mask, un
         return CRACKLE_OK;
     }
     status = decode_components(d, z, where);
+    if (status == CRACKLE_OK)
+        status = decode_labels(d, z, where);
     if (status != CRACKLE_OK)
         return status;
     if (mask)
@@ -213,4 +227,32 @@ crackle_status crackle_decode_mask(const struct crackle_parts *parts, uint32_t z
                                    uint32_t out_z, struct crackle_where *where)
 {
     return decode(parts, z_start, z_end, flags, &label, out, out_z, where);
+}
+
+crackle_status crackle_check_slice(const struct crackle_parts *parts, uint32_t z, uint64_t *components_ret,
+                                   struct crackle_where *where)
+{
+    struct decoder d;
+    struct crackle_header *h = &d.header;
+    crackle_status status;
+
+    memset(&d, 0, sizeof(d));
+    status = ck_open_labels(parts, 0, h, &d.layout, where);
+    if (status != CRACKLE_OK)
+        return status;
+    if (z >= h->sz || ck_is_empty(h))
+        return CRACKLE_BAD_ARGUMENT;
+    if (h->format_version >= 1 && parts->tail_nbytes != d.layout.end - d.layout.checksums)
+        return ck_fail(where, CRACKLE_TRUNCATED, CRACKLE_SECTION_CHECKSUMS, CRACKLE_NO_SLICE);
+    d.crack_index = parts->head + d.layout.crack_index;
+    if (h->format_version >= 1)
+        d.slice_crcs = parts->tail + CK_CRC_NBYTES;
+
+    status = find_codes(&d, parts, z, z + 1, where);
+    if (status == CRACKLE_OK)
+        status = init_slices(&d) ? decode_components(&d, z, where) : CRACKLE_NO_MEMORY;
+    if (status == CRACKLE_OK)
+        *components_ret = d.components.count;
+    free_decoder(&d);
+    return status;
 }

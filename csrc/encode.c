@@ -303,9 +303,9 @@ static int put_flat_labels(struct ck_bytes *out, const struct merged_labels *m, 
 }
 
 /*
- * The labels section in the format that was asked for.  Pins pay where labels are larger than
- * a voxel; where half of the neighbours differ, or where the section turns out longer
- * than that of flat labels, the labels are flat.
+ * The labels section in the format that was asked for.  Pins pay where objects are larger than
+ * a voxel; where three quarters of the neighbours along x differ they are not even tried, and
+ * where the section turns out no shorter than that of flat labels, the labels are flat.
  */
 static crackle_status put_labels(struct ck_bytes *out, struct crackle_header *h, const struct crackle_volume *v,
                                  const struct crackle_options *options, crackle_part *const *parts,
@@ -324,7 +324,7 @@ static crackle_status put_labels(struct ck_bytes *out, struct crackle_header *h,
     if (!put_flat_labels(out, &m, h->stored_width, v, parts, num_parts))
         goto out;
     status = CRACKLE_OK;
-    if (options->pins && num_vertical < (u64)(v->sx - 1) * v->sy * v->sz / 2) {
+    if (options->pins && num_vertical <= (u64)(v->sx - 1) * v->sy * v->sz / 4 * 3) {
         struct ck_pin_task task;
 
         task.volume = v;

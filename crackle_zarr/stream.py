@@ -1,0 +1,683 @@
+"""Functions on one Crackle stream: write it, read it, ask it, relabel it.
+
+Coordinates are (x, y, z): a stream has three axes, and a slice is a plane of constant z. Where a
+function takes a stream it takes anything bytes-like, or a
+:class:`~crackle_zarr.array.CrackleArray`; a stream that a function returns is bytes. Questions
+about labels, and relabelling, look at the label table only: no crack code is decoded.
+
+Every function raises :class:`~crackle_zarr.errors.FormatError` for a stream that is damaged,
+truncated or foreign, and :class:`TypeError` for a source that is not bytes-like.
+"""
+
+from __future__ import annotations
+
+import builtins
+import operator
+from collections.abc import Iterator, Sequence
+from typing import Any, Literal, Protocol, TypeAlias, cast, runtime_checkable
+
+import numpy as np
+import numpy.typing as npt
+
+from . import _binding
+from ._header import CrackleHeader
+from ._options import check_allow_pins, check_markov_model_order
+
+Order: TypeAlias = Literal["C", "F", "K", "A"]
+Casting: TypeAlias = Literal["no", "equiv", "safe", "same_kind", "unsafe"]
+Labels: TypeAlias = npt.NDArray[np.integer[Any]]
+
+# A stream: bytes-like, or an object that carries one in its attribute 'binary'.
+Source: TypeAlias = Any
+
+# An axis is a 32-bit number in the stream.
+MAX_AXIS = 2**32 - 1
+
+# What a function that goes through a volume holds of it at a time, unless one slice is more.
+SLAB_NBYTES = 32 * 2**20
+
+
+# ---------------------------------------------------------------------------------------
+# Sources
+
+
+@runtime_checkable
+class _HoldsStream(Protocol):
+    binary: Any
+
+
+def _stream(source: Source) -> _binding.Buffer:
+    """The bytes-like object in which a source keeps its stream."""
+    return source.binary if isinstance(source, _HoldsStream) else source
+
+
+def _reader(source: Source) -> _binding.Reader:
+    """A reader over a source; the one place where a source becomes one."""
+    return _binding.Reader(_stream(source))
+
+
+# ---------------------------------------------------------------------------------------
+# Writing
+
+
+def compress(
+    labels: npt.ArrayLike,
+    allow_pins: int = 0,
+    markov_model_order: int = 0,
+    bgcolor: int | None = None,
+    parallel: int = 0,
+    *,
+    format_version: int = 1,
+) -> bytes:
+    """Encode a label volume.
+
+    Args:
+        labels: up to three axes (x, y, z) of integers of any width, signed or not, or bool, in
+            either byte order and with any strides. Missing axes become 1: the stream of a 2-D
+            array has the shape (sx, sy, 1). The stream renders the memory order of an
+            F-contiguous array, and C order of all others. It keeps no byte order and no bool:
+            a bool array comes back as uint8.
+        allow_pins: 0 stores labels per component; 1 as pins through the slices, where more than
+            half of the neighbours along x agree; 2 the same, chosen with more effort.
+        markov_model_order: 0 to 12; how many moves back the model of the cracks looks. Smaller
+            streams that take longer.
+        bgcolor: the label to treat as the background of pins.
+        parallel: threads; 0 is one per core.
+        format_version: 1, or 0 for readers that do not know version 1. Version 0 has no checksums.
+
+    Returns:
+        The stream.
+
+    Raises:
+        TypeError: ``labels`` are not integers, or an option is of a wrong type.
+        ValueError: there are more than three axes, an axis is longer than 2**32 - 1, or an option
+            is outside its range.
+    """
+    pins, markov_order = check_allow_pins(allow_pins), check_markov_model_order(markov_model_order)
+    version = _integer("format_version", format_version)
+    if version not in (0, 1):
+        raise ValueError(f"format_version is 0 or 1, not {version}")
+    threads = _binding.threads(parallel)
+    volume = _as_volume(labels)
+    background = None if bgcolor is None else _integer("bgcolor", bgcolor)
+    if background is not None and not _holds(volume.dtype, background):
+        raise ValueError(f"bgcolor is a label of {_range_text(volume.dtype)}, not {background}")
+    return _binding.encode(
+        volume,
+        fortran_order=volume.flags.f_contiguous,
+        pins=pins,
+        markov_order=markov_order,
+        background=background,
+        format_version=version,
+        parallel=threads,
+    )
+
+
+def _as_volume(labels: npt.ArrayLike) -> Labels:
+    """Labels as a 3-D contiguous array of native integers, without a copy where possible."""
+    if isinstance(labels, np.ma.MaskedArray):
+        raise TypeError(
+            "labels are a masked array, and a stream has no mask: use labels.filled(0) or the like"
+        )
+    array = np.asarray(labels)
+    if array.dtype.kind not in "iub":
+        way_out = "convert them first, for example with np.asarray(labels).astype(np.uint32)"
+        raise TypeError(f"labels are integers or bool, not {array.dtype}: {way_out}")
+    if array.ndim > 3:
+        raise ValueError(
+            f"a stream has up to three axes, not the {array.ndim} of shape {array.shape}: join axes "
+            f"with reshape, or store the array through the numcodecs or the Zarr codec"
+        )
+    if builtins.max(array.shape, default=0) > MAX_AXIS:
+        raise ValueError(f"an axis of a stream is at most {MAX_AXIS} long: the shape is {array.shape}")
+    if not array.dtype.isnative:
+        array = array.astype(array.dtype.newbyteorder("="))
+    if not (array.flags.c_contiguous or array.flags.f_contiguous) or not array.flags.aligned:
+        array = array.copy(order="A")
+    if array.dtype.kind == "b":
+        array = array.view(np.uint8)
+        if array.size and array.max() > 1:  # a byte other than 0 is True, whatever it is
+            array = (array != 0).view(np.uint8)
+    return array.reshape(array.shape + (1,) * (3 - array.ndim))
+
+
+# ---------------------------------------------------------------------------------------
+# Reading
+
+
+def header(binary: Source) -> CrackleHeader:
+    """The fields of the header; ``binary`` needs to hold no more than the first 29 bytes."""
+    return _binding.read_header(_stream(binary))
+
+
+def nbytes(binary: Source) -> int:
+    """The size of the decoded volume in bytes."""
+    return header(binary).nbytes
+
+
+def decompress(
+    binary: Source,
+    label: int | None = None,
+    parallel: int = 0,
+    crop: bool = False,
+    *,
+    z_start: int = 0,
+    z_end: int | None = None,
+    out: npt.NDArray[Any] | None = None,
+    verify: bool = True,
+) -> npt.NDArray[Any]:
+    """Decode a volume, some of its slices, or where one label is.
+
+    Args:
+        binary: the stream.
+        label: return a mask of this label instead of the labels. A label that the volume's dtype
+            cannot hold is in no voxel.
+        parallel: threads; 0 is one per core.
+        crop: cut the mask to the slices from the first to the last that hold ``label``. If none
+            does, the shape is (sx, sy, 0).
+        z_start: the first slice to decode.
+        z_end: the slice after the last; None is the end of the volume.
+        out: where to decode to: shape (sx, sy, z_end - z_start), of the stream's dtype, or bool or
+            uint8 for a mask; any strides. Not together with ``crop``.
+        verify: verify the checksums of the labels and of the slices.
+
+    Returns:
+        ``out``, or a new array of shape (sx, sy, z_end - z_start) in the stream's memory order: of
+        the stream's dtype, or bool for a mask.
+
+    Raises:
+        ValueError: the slices are outside the volume, ``out`` has another shape or is read-only, or
+            ``crop`` is given without ``label`` or with ``out``.
+        TypeError: ``out`` is not an array of the right dtype.
+        MemoryError: the volume does not fit into memory.
+    """
+    threads = _binding.threads(parallel)
+    wanted = None if label is None else _integer("label", label)
+    if crop and wanted is None:
+        raise ValueError("crop cuts to the slices that hold a label: give the label")
+    if crop and out is not None:
+        raise ValueError("crop decides the shape of the result, so it does not go together with out")
+    reader = _reader(binary)
+    head = reader.header
+    start, end = _z_range(head, z_start, z_end)
+    if crop:
+        return _decode_cropped(reader, start, end, cast(int, wanted), verify, threads)
+    shape = (head.sx, head.sy, end - start)
+    if out is None:
+        out = _empty(shape, head.dtype if wanted is None else np.dtype(np.bool_), head.order)
+    else:
+        _check_out(out, shape, [head.dtype] if wanted is None else [np.dtype(np.bool_), np.dtype(np.uint8)])
+    if wanted is not None and not _holds(head.dtype, wanted):
+        if verify:
+            _table(reader)  # that a label is not there is an answer of the label table's
+        out[...] = 0
+    else:
+        _decode(reader, out, start, end, wanted, verify, threads)
+    return out
+
+
+def _z_range(head: CrackleHeader, z_start: int, z_end: int | None) -> tuple[int, int]:
+    start = _integer("z_start", z_start)
+    end = head.sz if z_end is None else _integer("z_end", z_end)
+    if not 0 <= start <= end <= head.sz:
+        raise ValueError(
+            f"the slices [{start}, {end}) are not a range within the {head.sz} slices of the volume: "
+            f"0 <= z_start <= z_end <= {head.sz}"
+        )
+    return start, end
+
+
+def _check_out(out: Any, shape: tuple[int, ...], dtypes: Sequence[np.dtype[Any]]) -> None:
+    names = " or ".join(dtype.name for dtype in dtypes)
+    if not isinstance(out, np.ndarray):
+        raise TypeError(f"out is a NumPy array of {names}, not {type(out).__name__}")
+    if out.dtype not in dtypes:
+        raise TypeError(f"out is an array of {names} in native byte order, not of {out.dtype!r}")
+    if out.shape != shape:
+        raise ValueError(f"out has the shape {out.shape}, and the slices to decode {shape}")
+    if not out.flags.writeable:
+        raise ValueError("out is read-only")
+
+
+def _empty(shape: tuple[int, ...], dtype: np.dtype[Any], order: str) -> npt.NDArray[Any]:
+    try:
+        return np.empty(shape, dtype=dtype, order=cast(Literal["C", "F"], order))
+    except (MemoryError, ValueError):  # NumPy: past the address space it is a ValueError
+        size = dtype.itemsize
+        for axis in shape:
+            size *= axis
+        raise MemoryError(
+            f"there is no memory for an array of shape {shape} and dtype {dtype}, {size:,} bytes: "
+            f"decode fewer slices at once with z_start and z_end"
+        ) from None
+
+
+def _slabs(head: CrackleHeader, z_start: int, z_end: int, voxel_nbytes: int) -> Iterator[tuple[int, int]]:
+    """Consecutive ranges of slices, each of about SLAB_NBYTES."""
+    depth = builtins.max(1, SLAB_NBYTES // builtins.max(1, head.sx * head.sy * voxel_nbytes))
+    for start in range(z_start, z_end, depth):
+        yield start, builtins.min(start + depth, z_end)
+
+
+def _decode(
+    reader: _binding.Reader,
+    out: npt.NDArray[Any],
+    z_start: int,
+    z_end: int,
+    label: int | None = None,
+    verify: bool = True,
+    threads: int = 1,
+) -> None:
+    """Decode slices into an array of any strides; ``label`` is within the stream's dtype."""
+    if out.size == 0:
+        return
+    if (out.flags.c_contiguous or out.flags.f_contiguous) and out.flags.aligned:
+        reader.decode(out, z_start, z_end, label=label, verify=verify, parallel=threads)
+        return
+    head = reader.header
+    for start, end in _slabs(head, z_start, z_end, out.dtype.itemsize):
+        scratch = _empty((head.sx, head.sy, end - start), out.dtype, "F")
+        reader.decode(scratch, start, end, label=label, verify=verify, parallel=threads)
+        out[:, :, start - z_start : end - z_start] = scratch
+
+
+def _decode_cropped(
+    reader: _binding.Reader, z_start: int, z_end: int, label: int, verify: bool, threads: int
+) -> npt.NDArray[np.bool_]:
+    """The mask of a label, cut to the slices that hold it, without ever holding the whole mask."""
+    head = reader.header
+    mask = np.dtype(np.bool_)
+    found: list[tuple[int, npt.NDArray[Any]]] = []
+    if head.voxels() and _holds(head.dtype, label) and reader.contains(label, verify):
+        for start, end in _slabs(head, z_start, z_end, 1):
+            slab = _empty((head.sx, head.sy, end - start), mask, head.order)
+            reader.decode(slab, start, end, label=label, verify=verify, parallel=threads)
+            hits = np.flatnonzero(slab.any(axis=(0, 1)))
+            if hits.size:
+                found.append((start + int(hits[0]), slab[:, :, hits[0] : hits[-1] + 1]))
+    elif verify:
+        _table(reader)
+    if not found:
+        return _empty((head.sx, head.sy, 0), mask, head.order)
+    first, last = found[0][0], found[-1][0] + found[-1][1].shape[2]
+    result = _empty((head.sx, head.sy, last - first), mask, head.order)
+    result[...] = False
+    for start, slab in found:
+        result[:, :, start - first : start - first + slab.shape[2]] = slab
+    return result
+
+
+def array_equal(a: Source, b: Source, parallel: int = 0) -> bool:
+    """Whether two streams hold the same labels in the same shape.
+
+    Encoding, dtype and memory order do not matter. A few slices of both are decoded at a time.
+
+    Args:
+        a: a stream.
+        b: another.
+        parallel: threads; 0 is one per core.
+    """
+    threads = _binding.threads(parallel)
+    readers = (_reader(a), _reader(b))
+    heads = (readers[0].header, readers[1].header)
+    if heads[0].shape != heads[1].shape:
+        return False
+    if heads[0].voxels() == 0:
+        return True
+    for start, end in _slabs(heads[0], 0, heads[0].sz, heads[0].data_width + heads[1].data_width):
+        slabs = []
+        for reader in readers:
+            slab = _empty((heads[0].sx, heads[0].sy, end - start), reader.header.dtype, "F")
+            reader.decode(slab, start, end, parallel=threads)
+            slabs.append(slab)
+        if not _equal(slabs[0], slabs[1]):
+            return False
+    return True
+
+
+def _equal(a: Labels, b: Labels) -> bool:
+    if {a.dtype, b.dtype} >= {np.dtype(np.uint64)} and "i" in a.dtype.kind + b.dtype.kind:
+        # NumPy promotes int64 and uint64 to float64. Equal bits are equal numbers where none is negative.
+        signed = a if a.dtype.kind == "i" else b
+        return bool((signed >= 0).all()) and np.array_equal(a.astype(np.uint64), b.astype(np.uint64))
+    return np.array_equal(a, b)
+
+
+# ---------------------------------------------------------------------------------------
+# Asking
+
+
+def labels(binary: Source) -> Labels:
+    """The labels of a volume, ascending, each once, in the volume's dtype.
+
+    They are those of the stream's label table: the background of pins is one of them.
+    """
+    return _unique(_reader(binary))
+
+
+def _unique(reader: _binding.Reader) -> Labels:
+    return np.unique(_table(reader))
+
+
+def _table(reader: _binding.Reader) -> Labels:
+    if reader.header.voxels() == 0:  # the stream is its header
+        return np.empty(0, dtype=reader.header.dtype)
+    return reader.table()
+
+
+def num_labels(binary: Source) -> int:
+    """How many labels :func:`labels` has."""
+    return len(labels(binary))
+
+
+def min(binary: Source) -> int:
+    """The smallest label.
+
+    Raises:
+        ValueError: the volume has no voxels.
+    """
+    return int(_some_labels(binary).min())
+
+
+def max(binary: Source) -> int:
+    """The largest label.
+
+    Raises:
+        ValueError: the volume has no voxels.
+    """
+    return int(_some_labels(binary).max())
+
+
+def _some_labels(binary: Source) -> Labels:
+    reader = _reader(binary)
+    table = _table(reader)
+    if table.size == 0:
+        raise ValueError(f"a volume of shape {reader.header.shape} has no labels")
+    return table
+
+
+def contains(binary: Source, label: int) -> bool:
+    """Whether a volume has a label.
+
+    A label that the volume's dtype cannot hold is not there.
+    """
+    wanted = _integer("label", label)
+    reader = _reader(binary)
+    if reader.header.voxels() == 0 or not _holds(reader.header.dtype, wanted):
+        return False
+    return reader.contains(wanted)
+
+
+def contains_range(binary: Source, low: int, high: int) -> Labels:
+    """The labels in [low, high), ascending, in the volume's dtype."""
+    first, end = _integer("low", low), _integer("high", high)
+    every = labels(binary)
+    edges = [_first_not_below(every, bound) for bound in (first, end)]
+    return every[edges[0] : edges[1]].copy()
+
+
+def _first_not_below(ascending: Labels, bound: int) -> int:
+    info = np.iinfo(ascending.dtype)
+    if bound > info.max:
+        return len(ascending)
+    return int(np.searchsorted(ascending, ascending.dtype.type(builtins.max(bound, int(info.min)))))
+
+
+# ---------------------------------------------------------------------------------------
+# Relabelling
+
+
+def remap(
+    binary: Source,
+    mapping: Any,
+    preserve_missing_labels: bool = False,
+    in_place: bool = False,
+    parallel: int = 0,
+) -> Any:
+    """Give labels new names, all at once: {1: 2, 2: 1} swaps.
+
+    Args:
+        binary: the stream.
+        mapping: a dict old label -> new label, or anything with ``items()``. Keys that are not
+            labels of the volume are ignored.
+        preserve_missing_labels: let a label without a mapping keep its name.
+        in_place: change the label table within ``binary``, which is then a bytearray or another
+            writable buffer. Its length and its stored label width stay.
+        parallel: accepted for crackle-codec's sake; the label table takes one thread.
+
+    Returns:
+        A new stream of the same dtype, or ``binary``'s buffer when changed in place. Boundaries
+        between labels that became one stay in the stream.
+
+    Raises:
+        KeyError: a label has no mapping, and is not to be preserved.
+        ValueError: a new label does not fit the volume's dtype or, in place, the stored width.
+        TypeError: ``mapping`` is not a mapping of integers, or ``in_place`` meets immutable bytes.
+    """
+    _binding.threads(parallel)
+    stream = _stream(binary)
+    reader = _reader(stream)
+    head = reader.header
+    if in_place:
+        _check_writable(stream)
+    table = _table(reader)
+    renamed = _renamed(table, mapping, preserve_missing_labels)
+    if not in_place:
+        return _relabelled(stream, head, renamed, head.dtype)
+    if table.size:
+        try:
+            _binding.relabel_in_place(stream, renamed)
+        except OverflowError:
+            raise ValueError(
+                f"in place, new labels have to fit the {head.stored_data_width} bytes in which this stream "
+                f"stores each; use in_place=False, which stores them in as many as they need"
+            ) from None
+    return stream
+
+
+def _check_writable(stream: _binding.Buffer) -> None:
+    view = memoryview(stream)
+    if view.readonly:
+        raise TypeError(
+            f"in_place changes the stream's own bytes, and this {type(stream).__name__} is read-only: "
+            f"give a bytearray(binary), or use in_place=False"
+        )
+    if not view.c_contiguous:
+        raise ValueError("in_place needs a contiguous buffer: use in_place=False")
+
+
+def _renamed(table: Labels, mapping: Any, preserve: bool) -> Labels:
+    """The label table with each entry mapped; vectorised, for mappings of millions."""
+    if not callable(getattr(mapping, "items", None)):
+        raise TypeError(f"mapping is a dict or another mapping old -> new, not {type(mapping).__name__}")
+    pairs = list(mapping.items())
+    keys = _integer_array("a key of mapping", [key for key, _ in pairs])
+    values = _integer_array("a value of mapping", [value for _, value in pairs])
+
+    possible = _fits(keys, table.dtype)
+    keys, values = keys[possible].astype(table.dtype), values[possible]
+    order = np.argsort(keys, kind="stable")
+    keys, values = keys[order], values[order]
+    # Of equal keys, which a dict cannot have, the last counts.
+    place = np.searchsorted(keys, table, side="right") - 1
+    known = place >= 0
+    known[known] = keys[place[known]] == table[known]
+    if not preserve and not known.all():
+        missing = np.unique(table[~known])
+        raise KeyError(
+            f"no mapping for {len(missing)} of the volume's labels: {_some(missing)}; "
+            f"preserve_missing_labels=True keeps such labels"
+        )
+    new = values[place[known]]
+    misfit = ~_fits(new, table.dtype)
+    if misfit.any():
+        raise ValueError(
+            f"a new label of this volume is within {_range_text(table.dtype)}, "
+            f"not {_some(np.unique(new[misfit]))}; widen the volume first with astype()"
+        )
+    result = table.copy()
+    result[known] = new.astype(table.dtype)
+    return result
+
+
+def refit(binary: Source) -> bytes:
+    """The same volume in the smallest dtype that holds its labels; signed stays signed."""
+    stream = _stream(binary)
+    reader = _reader(stream)
+    table = _table(reader)
+    low, high = (int(table.min()), int(table.max())) if table.size else (0, 0)
+    dtype = _smallest_dtype(low, high, reader.header.signed)
+    return _relabelled(stream, reader.header, table.astype(dtype), dtype)
+
+
+def renumber(binary: Source, start: int = 0, parallel: int = 0) -> tuple[bytes, dict[int, int]]:
+    """Rename the labels to start, start + 1, ... in their ascending order.
+
+    Label 0 is a label like the others: it becomes ``start`` where it is the smallest.
+
+    Args:
+        binary: the stream.
+        start: the new name of the smallest label. Where it is negative the volume becomes signed.
+        parallel: accepted for crackle-codec's sake; the label table takes one thread.
+
+    Returns:
+        The stream, in the smallest dtype that holds the new labels (signed stays signed), and the
+        mapping old label -> new label.
+
+    Raises:
+        ValueError: no integer dtype holds the new labels.
+    """
+    _binding.threads(parallel)
+    first = _integer("start", start)
+    stream = _stream(binary)
+    reader = _reader(stream)
+    old, rank = np.unique(_table(reader), return_inverse=True)
+    last = first + builtins.max(0, len(old) - 1)
+    dtype = _smallest_dtype(first, last, reader.header.signed)
+    wide = np.dtype(np.int64 if dtype.kind == "i" else np.uint64)
+    new = (rank.astype(wide) + wide.type(first)).astype(dtype)
+    mapping = dict(zip(old.tolist(), range(first, first + len(old)), strict=True))
+    return _relabelled(stream, reader.header, new, dtype), mapping
+
+
+def astype(binary: Source, dtype: npt.DTypeLike, order: Order = "K", casting: Casting = "unsafe") -> bytes:
+    """The same volume in another dtype, and in another memory order.
+
+    Args:
+        binary: the stream.
+        dtype: an integer dtype, or bool, which gives 1 for every label but 0 and is stored as
+            uint8. Its byte order does not matter: a stream has none.
+        order: the memory order to render: "C", "F"; "K" and "A" keep the stream's.
+        casting: which conversions are allowed, as in :func:`numpy.can_cast`. "unsafe" wraps around
+            labels that do not fit, as NumPy does.
+
+    Raises:
+        TypeError: ``dtype`` is neither an integer nor bool, or ``casting`` forbids the conversion.
+        ValueError: ``order`` or ``casting`` is none of the above.
+    """
+    target = np.dtype(dtype).newbyteorder("=")
+    if target.kind not in "iub":
+        raise TypeError(f"a stream holds integers or bool, not {target}")
+    if order not in ("C", "F", "K", "A"):
+        raise ValueError(f"order is 'C', 'F', 'K' or 'A', not {order!r}")
+    stream = _stream(binary)
+    reader = _reader(stream)
+    head = reader.header
+    if not np.can_cast(head.dtype, target, casting=casting):
+        raise TypeError(
+            f"cannot cast the labels from {head.dtype} to {target} according to the rule {casting!r}"
+        )
+    converted = _table(reader).astype(target)
+    if target.kind == "b":
+        target = np.dtype(np.uint8)
+        converted = converted.astype(target)
+    fortran_order = head.fortran_order if order in ("K", "A") else order == "F"
+    return _relabelled(stream, head, converted, target, fortran_order)
+
+
+def asfortranarray(binary: Source) -> bytes:
+    """The same volume, rendered in Fortran order: x fastest."""
+    return astype(binary, header(binary).dtype, order="F")
+
+
+def ascontiguousarray(binary: Source) -> bytes:
+    """The same volume, rendered in C order: z fastest."""
+    return astype(binary, header(binary).dtype, order="C")
+
+
+def _relabelled(
+    stream: _binding.Buffer,
+    head: CrackleHeader,
+    table: Labels,
+    dtype: np.dtype[Any],
+    fortran_order: bool | None = None,
+) -> bytes:
+    fortran = head.fortran_order if fortran_order is None else fortran_order
+    return _binding.relabel(stream, table, dtype, fortran)
+
+
+# ---------------------------------------------------------------------------------------
+# Integers
+
+
+def _integer(name: str, value: Any) -> int:
+    """An argument as a Python int; NumPy's integers and bool will do, floats will not."""
+    if isinstance(value, np.bool_):
+        return int(value)
+    try:
+        return operator.index(value)
+    except TypeError:
+        raise TypeError(f"{name} is an integer, not {value!r} of type {type(value).__name__}") from None
+
+
+def _integer_array(name: str, values: Sequence[Any]) -> npt.NDArray[Any]:
+    """Integers as an integer array, or as one of Python ints where no dtype holds them all."""
+    try:
+        array = np.array(values)
+    except (ValueError, OverflowError):
+        array = np.empty(0, dtype=object)
+    if array.shape == (len(values),) and array.dtype.kind in "iu":
+        return array
+    # NumPy has made floats or objects out of a mixture: look at each. An array of bool comes here too.
+    exact = np.empty(len(values), dtype=object)
+    exact[:] = [_integer(name, value) for value in values]
+    return exact
+
+
+def _holds(dtype: np.dtype[Any], value: int) -> bool:
+    info = np.iinfo(dtype)
+    return info.min <= value <= info.max
+
+
+def _fits(values: npt.NDArray[Any], dtype: np.dtype[Any]) -> npt.NDArray[np.bool_]:
+    """Which of the integers a dtype holds."""
+    low, high = int(np.iinfo(dtype).min), int(np.iinfo(dtype).max)
+    if values.dtype == object:
+        return np.fromiter((low <= value <= high for value in values), dtype=np.bool_, count=len(values))
+    # Bounds of the values' own type: NumPy would compare int64 with uint64 as float64.
+    own = np.iinfo(values.dtype)
+    lowest = values.dtype.type(builtins.max(low, int(own.min)))
+    highest = values.dtype.type(builtins.min(high, int(own.max)))
+    return cast("npt.NDArray[np.bool_]", (values >= lowest) & (values <= highest))
+
+
+def _smallest_dtype(low: int, high: int, signed: bool) -> np.dtype[Any]:
+    """The smallest dtype that holds [low, high]; unsigned where ``signed`` and ``low`` allow it."""
+    names = ["i1", "i2", "i4", "i8"] if signed or low < 0 else ["u1", "u2", "u4"]
+    if low >= 0:
+        names.append("u8")
+    for name in names:
+        if _holds(np.dtype(name), low) and _holds(np.dtype(name), high):
+            return np.dtype(name)
+    raise ValueError(f"no integer dtype holds labels from {low} to {high}")
+
+
+def _range_text(dtype: np.dtype[Any]) -> str:
+    info = np.iinfo(dtype)
+    return f"{dtype} ({info.min} to {info.max})"
+
+
+def _some(values: npt.NDArray[Any], at_most: int = 5) -> str:
+    """The first of the values."""
+    text = ", ".join(str(value) for value in values[:at_most])
+    return text if len(values) <= at_most else f"{text}, ..."
