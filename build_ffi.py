@@ -20,6 +20,7 @@ def declarations() -> str:
 
 
 def compile_arguments() -> list[str]:
+    """Options beyond those that Python itself was built with; CRACKLE_CFLAGS adds to them."""
     if sys.platform == "win32":
         return []
     return [

@@ -399,7 +399,16 @@ def relabel(
     bits = _table_bits(table)
     with _input(binary) as data, ffi.from_buffer("uint64_t[]", bits) as labels:
         status = lib.crackle_relabel(
-            data, len(data), labels, len(bits), dtype.itemsize, dtype.kind == "i", fortran_order, out, nbytes, where
+            data,
+            len(data),
+            labels,
+            len(bits),
+            dtype.itemsize,
+            dtype.kind == "i",
+            fortran_order,
+            out,
+            nbytes,
+            where,
         )
         _check(status, where)
     return _take(out, nbytes)

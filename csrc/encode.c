@@ -25,6 +25,9 @@
 /* How many slices the crack format is guessed from. */
 #define GUESS_SLICES 4
 
+/* How often control symbols are spelled anew for the model that the last spelling gave. */
+#define RESPELLINGS 2
+
 /* ---------------------------- One slice at a time -------------------------- */
 
 /* The slices of a volume with x fastest, one after the other. */
@@ -352,57 +355,113 @@ out:
     return status;
 }
 
-/* The crack codes of a volume with a Markov model; 'lengths' are then those of the new codes. */
-static crackle_status put_markov_codes(struct ck_bytes *out, unsigned int order, u32 sz, crackle_part *const *parts,
-                                       size_t num_parts, u32 *lengths)
+/* What writing the crack codes once more, with a model, works on. */
+struct remodel {
+    const u8 **codes;               /* per slice, of order 0 */
+    struct ck_differences *slices;  /* of the codes, or respelled */
+    u8 *respelled;                  /* all differences again, four to a byte */
+    u8 *unpacked;                   /* those of a slice, one to a byte */
+};
+
+static crackle_status init_remodel(struct remodel *r, u32 sz, crackle_part *const *parts, size_t num_parts)
 {
-    struct ck_markov_model model = {0, NULL};
-    struct ck_differences *slices = ck_malloc(sz, sizeof(*slices));
-    const u8 **codes = ck_malloc(sz, sizeof(*codes));
-    crackle_status status = CRACKLE_NO_MEMORY;
+    u64 total = 0, most = 0;
     u32 z = 0;
 
-    if (!slices || !codes)
-        goto out;
+    r->codes = ck_malloc(sz, sizeof(*r->codes));
+    r->slices = ck_malloc(sz, sizeof(*r->slices));
+    if (!r->codes || !r->slices)
+        return CRACKLE_NO_MEMORY;
     for (size_t i = 0; i < num_parts; i++) {
         const u8 *code = parts[i]->codes.data;
 
         for (u32 k = 0; k < parts[i]->z_end - parts[i]->z_start; k++, z++) {
             const struct ck_part_slice *s = &parts[i]->slices[k];
 
-            codes[z] = code;
-            slices[z].packed = code + ck_chain_index_nbytes(code, s->code_nbytes);
-            slices[z].count = s->num_codepoints;
+            r->codes[z] = code;
+            r->slices[z].packed = code + ck_chain_index_nbytes(code, s->code_nbytes);
+            r->slices[z].count = s->num_codepoints;
             code += s->code_nbytes;
+            total += s->num_codepoints / 4 + 1;
+            most = s->num_codepoints > most ? s->num_codepoints : most;
         }
     }
-    status = ck_markov_train(&model, order, slices, sz);
+    r->respelled = ck_malloc(total, 1);
+    r->unpacked = ck_malloc(most, 1);
+    return r->respelled && r->unpacked ? CRACKLE_OK : CRACKLE_NO_MEMORY;
+}
+
+static void free_remodel(struct remodel *r)
+{
+    free((void *)r->codes);
+    free(r->slices);
+    free(r->respelled);
+    free(r->unpacked);
+}
+
+/* Spell the control symbols of all slices anew, for the model. */
+static void respell(struct remodel *r, const struct ck_markov_model *model, u32 sz)
+{
+    u8 *to = r->respelled;
+
+    for (u32 z = 0; z < sz; z++) {
+        const u64 count = r->slices[z].count;
+
+        for (u64 i = 0; i < count; i++)
+            r->unpacked[i] = r->slices[z].packed[i / 4] >> 2 * (i % 4) & 3;
+        ck_markov_respell(model, r->unpacked, count);
+        r->slices[z].packed = to;
+        memset(to, 0, (size_t)(count / 4 + 1));
+        for (u64 i = 0; i < count; i++)
+            to[i / 4] |= (u8)(r->unpacked[i] << 2 * (i % 4));
+        to += count / 4 + 1;
+    }
+}
+
+/*
+ * The model, and the crack codes written with it; 'lengths' are those of the codes.  A first model
+ * decides how control symbols are spelled, the model in use is made of the result.
+ */
+static crackle_status put_markov_codes(struct ck_bytes *out, unsigned int order, u32 sz, crackle_part *const *parts,
+                                       size_t num_parts, u32 *lengths)
+{
+    struct ck_markov_model model = {0, NULL};
+    struct remodel r = {NULL, NULL, NULL, NULL};
+    u64 index_nbytes;
+    crackle_status status = init_remodel(&r, sz, parts, num_parts);
+
+    if (status == CRACKLE_OK)
+        status = ck_markov_train(&model, order, r.slices, sz);
+    for (int round = 0; round < RESPELLINGS && status == CRACKLE_OK; round++) {
+        respell(&r, &model, sz);
+        ck_markov_free(&model);
+        status = ck_markov_train(&model, order, r.slices, sz);
+    }
+    if (status == CRACKLE_OK && !ck_bytes_reserve(out, ck_model_nbytes(order)))
+        status = CRACKLE_NO_MEMORY;
     if (status != CRACKLE_OK)
         goto out;
-    if (!ck_bytes_reserve(out, ck_model_nbytes(order))) {
-        status = CRACKLE_NO_MEMORY;
-        goto out;
-    }
     ck_markov_write(&model, out->data + out->size);
     out->size += (size_t)ck_model_nbytes(order);
-    for (z = 0; z < sz && status == CRACKLE_OK; z++) {
-        size_t begin = out->size;
-        size_t index_nbytes = (size_t)(slices[z].packed - codes[z]);
+    for (u32 z = 0; z < sz; z++) {
+        const size_t begin = out->size;
 
+        index_nbytes = ck_chain_index_nbytes(r.codes[z], UINT32_MAX);
         status = CRACKLE_NO_MEMORY;
         if (!ck_bytes_reserve(out, index_nbytes))
-            break;
-        memcpy(out->data + out->size, codes[z], index_nbytes);
-        out->size += index_nbytes;
-        status = ck_markov_encode(&model, &slices[z], out);
-        if (out->size - begin > UINT32_MAX)
+            goto out;
+        memcpy(out->data + out->size, r.codes[z], (size_t)index_nbytes);
+        out->size += (size_t)index_nbytes;
+        status = ck_markov_encode(&model, &r.slices[z], out);
+        if (status == CRACKLE_OK && out->size - begin > UINT32_MAX)
             status = CRACKLE_TOO_LARGE;
+        if (status != CRACKLE_OK)
+            goto out;
         lengths[z] = (u32)(out->size - begin);
     }
 out:
     ck_markov_free(&model);
-    free(slices);
-    free((void *)codes);
+    free_remodel(&r);
     return status;
 }
 

@@ -137,7 +137,7 @@ static crackle_status parse_header(const u8 *in, size_t in_nbytes, struct crackl
         return CRACKLE_CORRUPT;
     /* A slice cut into grids is not described anywhere, and nobody writes it. */
     if (h->markov_order > CRACKLE_MAX_MARKOV_ORDER ||
-        (grid < CK_WHOLE_SLICE_GRID && (h->sx >> grid > 1 || h->sy >> grid > 1)))
+        (grid < CK_WHOLE_SLICE_GRID && (h->sx > (u32)1 << grid || h->sy > (u32)1 << grid)))
         return CRACKLE_UNSUPPORTED;
     return CRACKLE_OK;
 }

@@ -11,6 +11,11 @@
  * its number in the lexicographic list of the 24; in memory it is the permutation
  * itself, two bits a rank, so that a row is one byte and a look-up one shift.
  *
+ * A BRANCH may be spelled UP, DOWN or LEFT, RIGHT, a TERMINATE DOWN, UP or RIGHT, LEFT.  In terms of
+ * differences the two spellings differ by one in the first half, and by one the other way in
+ * what follows the symbol, so a writer that has a model can take the one that is expected:
+ * ck_markov_respell().
+ *
  * A history is a number whose highest digit, in base 4, is the newest difference, so a
  * new one pushes the oldest out by a shift to the right.
  */
@@ -214,20 +219,78 @@ crackle_status ck_markov_train(struct ck_markov_model *model, unsigned int order
     return CRACKLE_OK;
 }
 
-/* The inverse of a row: bits 2 d and 2 d + 1 are the rank of the difference d. */
-static unsigned int ranks_of(u8 row)
+/* For every row, its inverse: bits 2 d and 2 d + 1 are the rank of the difference d. */
+static void make_ranks(u8 ranks_of_row[256])
 {
-    unsigned int ranks = 0;
+    for (unsigned int i = 0; i < CK_PERMUTATIONS; i++) {
+        unsigned int ranks = 0;
 
-    for (unsigned int rank = 0; rank < 4; rank++)
-        ranks |= rank << 2 * (row >> 2 * rank & 3);
-    return ranks;
+        for (unsigned int rank = 0; rank < 4; rank++)
+            ranks |= rank << 2 * (permutations[i] >> 2 * rank & 3);
+        ranks_of_row[permutations[i]] = (u8)ranks;
+    }
+}
+
+/* Bits of the differences [from, to), of which from is at least 1. */
+static unsigned int cost_of(const struct ck_markov_model *model, const u8 *ranks_of_row, const u8 *differences,
+                            u64 from, u64 to, size_t history)
+{
+    unsigned int bits = 0;
+
+    for (u64 i = from; i < to; i++) {
+        bits += length_of_rank[ranks_of_row[model->rows[history]] >> 2 * differences[i] & 3];
+        history = next_history(history, differences[i], model->order);
+    }
+    return bits;
+}
+
+void ck_markov_respell(const struct ck_markov_model *model, u8 *differences, u64 count)
+{
+    const unsigned int order = model->order;
+    u8 ranks_of_row[256];
+    unsigned int codepoint = 0; /* before differences[i] */
+    size_t history = 0;
+    int after_control = 1;      /* nothing pairs with the codepoint before: there is none, or it ended a control */
+
+    make_ranks(ranks_of_row);
+    for (u64 i = 0; i + 1 < count; i++) {
+        const unsigned int first = (codepoint + differences[i]) & 3;
+
+        if (i > 0 && differences[i + 1] == 2) {
+            /* UP and LEFT, DOWN and RIGHT: the other spelling's first half is a step away. */
+            const unsigned int change = first == CK_UP || first == CK_DOWN ? 3 : 1;
+            const unsigned int other = (differences[i] + change) & 3;
+            const u64 end = i + 3 + order < count ? i + 3 + order : count;
+
+            if (other != 2 || after_control) {
+                unsigned int cost = cost_of(model, ranks_of_row, differences, i, end, history);
+                u8 old = differences[i], follower = i + 2 < count ? differences[i + 2] : 0;
+
+                differences[i] = (u8)other;
+                if (i + 2 < count)
+                    differences[i + 2] = (u8)((follower + 4 - change) & 3);
+                if (cost_of(model, ranks_of_row, differences, i, end, history) >= cost) {
+                    differences[i] = old;
+                    if (i + 2 < count)
+                        differences[i + 2] = follower;
+                }
+            }
+            history = next_history(next_history(history, differences[i], order), 2, order);
+            codepoint = (codepoint + differences[i] + 2) & 3;
+            i++;
+            after_control = 1;
+            continue;
+        }
+        history = next_history(history, differences[i], order);
+        codepoint = first;
+        after_control = 0;
+    }
 }
 
 crackle_status ck_markov_encode(const struct ck_markov_model *model, const struct ck_differences *slice,
                                 struct ck_bytes *out)
 {
-    u8 inverse[256];
+    u8 ranks_of_row[256];
     size_t history;
     u64 bits;
     unsigned int count;
@@ -236,15 +299,13 @@ crackle_status ck_markov_encode(const struct ck_markov_model *model, const struc
         return CRACKLE_OK;
     if (slice->count > UINT64_MAX / 4 || !ck_bytes_reserve(out, slice->count * 3 / 8 + 16))
         return CRACKLE_NO_MEMORY;
-    for (unsigned int i = 0; i < CK_PERMUTATIONS; i++)
-        inverse[permutations[i]] = (u8)ranks_of(permutations[i]);
-
+    make_ranks(ranks_of_row);
     bits = difference_at(slice, 0);
     count = 2;
     history = next_history(0, (unsigned int)bits, model->order);
     for (u64 i = 1; i < slice->count; i++) {
         unsigned int difference = difference_at(slice, i);
-        unsigned int rank = inverse[model->rows[history]] >> 2 * difference & 3;
+        unsigned int rank = ranks_of_row[model->rows[history]] >> 2 * difference & 3;
 
         bits |= (u64)code_of_rank[rank] << count;
         count += length_of_rank[rank];

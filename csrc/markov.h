@@ -35,6 +35,12 @@ struct ck_differences {
 crackle_status ck_markov_train(struct ck_markov_model *model, unsigned int order,
                                const struct ck_differences *slices, size_t num_slices);
 
+/*
+ * Spell each control symbol of a slice in the way, of the two that there are, that is shorter in
+ * the code of the model.  'differences' are one per byte.
+ */
+void ck_markov_respell(const struct ck_markov_model *model, u8 *differences, u64 count);
+
 /* Append the differences of a slice in the code of the model. */
 crackle_status ck_markov_encode(const struct ck_markov_model *model, const struct ck_differences *slice,
                                 struct ck_bytes *out);

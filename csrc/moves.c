@@ -1,7 +1,7 @@
 /*
  * moves.c - the chains of a slice <-> the bytes of its crack code
  *
- * A crack code is an index and a stream of codepoints (docs/format.md, section 4).  A
+ * A crack code is an index and a stream of codepoints (docs/format.md, section 3).  A
  * codepoint is stored as its difference to the one before, modulo 4, in two bits: cracks
  * mostly go straight on, so that zeros prevail, which is what the Markov model and any
  * compressor behind us feed on.

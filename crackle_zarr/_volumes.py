@@ -1,0 +1,159 @@
+"""Label volumes in files of either kind, for the command line and the demo.
+
+A volume is a ``.npy`` file or a Crackle stream (``.ckl``), and either may lie within gzip, xz, lzma,
+bzip2 or zstd. What a file holds is told by its content when it is read, and by its name when it is
+written.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import lzma
+import os
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from . import files, stream
+from .errors import FormatError
+
+NPY_MAGIC = b"\x93NUMPY"
+
+Kind = Literal["npy", "ckl"]
+
+
+class UnusableError(ValueError):
+    """A file that is neither of the kinds, or not of the kind that is needed."""
+
+
+# ---------------------------------------------------------------------------------------
+# Names
+
+
+def split_name(path: Path) -> tuple[str, str]:
+    """The name of a file without the suffix of an outer format, and that suffix or ``""``."""
+    outer = path.suffix if path.suffix.lower() in files.OUTER_SUFFIX else ""
+    return path.name.removesuffix(outer), outer
+
+
+def check_name(path: Path, kind: Kind) -> None:
+    """Refuse a name for an output that does not say what the file is going to hold.
+
+    Raises:
+        UnusableError: the name does not end in ``.npy`` or ``.ckl`` and at most one outer suffix.
+    """
+    if not split_name(path)[0].lower().endswith(f".{kind}"):
+        outer = ", ".join(f".{kind}{suffix}" for suffix in files.OUTER_SUFFIX)
+        raise UnusableError(f"{path}: the output's name has to end in .{kind}, or in one of {outer}")
+
+
+# ---------------------------------------------------------------------------------------
+# Reading
+
+
+@contextlib.contextmanager
+def opened(path: Path) -> Iterator[tuple[Any, Kind]]:
+    """Open a file of either kind, unpacked, at its begin, with what it holds.
+
+    Raises:
+        UnusableError: it holds neither.
+        FormatError: the outer format is damaged.
+    """
+    with open(path, "rb") as file:
+        begin = file.peek(8)[:8]
+        outer = next((name for magic, name in files.OUTER_MAGIC.items() if begin.startswith(magic)), None)
+        errors: tuple[type[Exception], ...] = (EOFError, zlib.error, lzma.LZMAError, OSError)
+        if outer == "zstd":
+            errors += (files._zstd().ZstdError,)
+        with contextlib.ExitStack() as stack:
+            content: Any = file
+            if outer is not None:
+                content = stack.enter_context(files._decompressor(file, outer))
+            try:
+                begin = content.peek(len(NPY_MAGIC))
+                yield content, _kind(path, begin, outer)
+            except errors as error:
+                if outer is None or (isinstance(error, OSError) and error.errno is not None):
+                    raise  # the disk's trouble: those of the outer formats have no number
+                raise FormatError(f"{path}: damaged or truncated {outer} data: {error}") from error
+
+
+def _kind(path: Path, begin: bytes, outer: str | None) -> Kind:
+    if begin.startswith(files.MAGIC):
+        return "ckl"
+    if begin.startswith(NPY_MAGIC):
+        return "npy"
+    within = f" within {outer}" if outer else ""
+    raise UnusableError(
+        f"{path}: neither a .npy file nor a Crackle stream{within}: it begins with {begin[:6]!r}"
+    )
+
+
+def kind_of(path: Path) -> Kind:
+    """What a file holds; raises what :func:`opened` raises."""
+    with opened(path) as (_, kind):
+        return kind
+
+
+def read_stream(path: Path) -> bytes:
+    """The bytes of a Crackle stream, unpacked but not checked.
+
+    Raises:
+        UnusableError: the file holds something else.
+        FormatError: the outer format is damaged.
+    """
+    with opened(path) as (content, kind):
+        if kind != "ckl":
+            raise UnusableError(f"{path}: a .npy file; 'crackle-zarr compress' makes a Crackle stream of it")
+        return bytes(content.read())
+
+
+def read_volume(path: Path, parallel: int = 0) -> npt.NDArray[Any]:
+    """The volume in a file of either kind: of a stream (x, y, z), of a ``.npy`` file as it is.
+
+    Raises:
+        UnusableError: the file holds neither, or no integers.
+        FormatError: the stream or the outer format is damaged.
+    """
+    with opened(path) as (content, kind):
+        if kind == "ckl":
+            try:
+                return stream.decompress(content.read(), parallel=parallel)
+            except FormatError as error:
+                raise FormatError(f"{path}: {error}", error.section, error.slice) from error
+        try:
+            array: npt.NDArray[Any] = np.lib.format.read_array(content, allow_pickle=False)
+        except ValueError as error:
+            if "allow_pickle" in str(error):
+                raise UnusableError(f"{path}: it holds Python objects, and labels are integers") from None
+            raise UnusableError(f"{path}: a damaged .npy file: {error}") from error
+    if array.dtype.kind not in "iub":
+        raise UnusableError(
+            f"{path}: labels are integers or bool, not {array.dtype}: convert them first, for example with "
+            f"np.save(..., np.load(...).astype(np.uint32))"
+        )
+    return array
+
+
+# ---------------------------------------------------------------------------------------
+# Writing
+
+
+def write_npy(path: Path, array: npt.NDArray[Any]) -> None:
+    """Write a ``.npy`` file, within the outer format that its suffix names, in one step for readers."""
+    outer = files.OUTER_SUFFIX.get(path.suffix.lower())
+    if outer == "zstd":
+        files._zstd()  # fail before there is a temporary file
+
+    def write(file: IO[bytes]) -> None:
+        if outer is None:
+            np.lib.format.write_array(file, array, allow_pickle=False)
+        else:
+            with files._compressor(file, outer) as inner:
+                np.lib.format.write_array(inner, array, allow_pickle=False)
+
+    files._replace(os.fspath(path), write)

@@ -1,0 +1,703 @@
+"""The command line: ``crackle-zarr``.
+
+Exit codes: 0, all is done; 1, something is damaged, or not what it should be; 2, what was asked
+for can not be done as it was asked: a mistyped option, a missing or foreign file, an output that
+exists.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import errno
+import itertools
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, NoReturn
+
+import click
+import numpy as np
+from tqdm import tqdm  # type: ignore[import-untyped]
+
+from . import __version__, _binding, _volumes, codec, files, stream
+from ._header import LABEL_FORMATS
+from ._options import MAX_MARKOV_MODEL_ORDER
+from ._volumes import UnusableError
+from .errors import CrackleError, FormatError
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+DAMAGED = 1
+UNUSABLE = 2
+
+EXIT_CODES = """
+\b
+Exit codes:
+  0  all is done
+  1  something is damaged
+  2  it can not be done as asked: a mistyped option, a missing or
+     foreign file, an output that exists
+"""
+
+
+class _Commands(click.Group):
+    """A group that offers the command that was probably meant."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            near = difflib.get_close_matches(args[0], self.list_commands(ctx), n=1)
+            if near and "Did you mean" not in error.message:
+                raise click.UsageError(f"{error.message} Did you mean {near[0]!r}?", ctx) from error
+            raise
+
+
+@click.group(
+    cls=_Commands,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog=EXIT_CODES,
+    no_args_is_help=True,
+)
+@click.version_option(__version__, prog_name="crackle-zarr")
+def cli() -> None:
+    """Label volumes as Crackle streams: small, fast, and able to answer questions.
+
+    Files are NumPy's .npy and Crackle's .ckl, either also within .gz, .xz, .lzma, .bz2 or .zst.
+    Sources are always kept, and outputs appear only when they are whole.
+
+    \b
+    Examples:
+      crackle-zarr demo                     what it does, on a volume of its own
+      crackle-zarr compress seg.npy         makes seg.npy.ckl
+      crackle-zarr info seg.npy.ckl         shape, dtype, sizes, ratio
+      crackle-zarr labels seg.npy.ckl       every label, one per line
+      crackle-zarr test *.ckl               is anything damaged?
+      crackle-zarr decompress seg.npy.ckl   makes seg.npy
+    """
+
+
+# ---------------------------------------------------------------------------------------
+# Arguments that several commands take
+
+
+def _inputs(command: Callable[..., Any]) -> Callable[..., Any]:
+    return click.argument(
+        "inputs", metavar="FILE...", nargs=-1, required=True, type=click.Path(path_type=Path)
+    )(command)
+
+
+def _output(command: Callable[..., Any]) -> Callable[..., Any]:
+    return click.option(
+        "-o",
+        "--output",
+        metavar="PATH",
+        type=click.Path(path_type=Path),
+        help="The file to write, or an existing directory for it. Without it: beside the source.",
+    )(command)
+
+
+def _force(command: Callable[..., Any]) -> Callable[..., Any]:
+    return click.option("--force", is_flag=True, help="Replace outputs that exist.")(command)
+
+
+def _parallel(command: Callable[..., Any]) -> Callable[..., Any]:
+    return click.option(
+        "-j",
+        "--parallel",
+        metavar="THREADS",
+        type=click.IntRange(min=0),
+        default=0,
+        help="How many threads; 0, the default, is one per core.",
+    )(command)
+
+
+def _markov(command: Callable[..., Any]) -> Callable[..., Any]:
+    return click.option(
+        "-m",
+        "--markov",
+        metavar="ORDER",
+        type=click.IntRange(0, MAX_MARKOV_MODEL_ORDER),
+        default=0,
+        help="Model the boundaries by this many of their last moves, 0 to 12. Smaller and slower; 5 is "
+        "a good choice. The default is 0, no model.",
+    )(command)
+
+
+def _pins(command: Callable[..., Any]) -> Callable[..., Any]:
+    return click.option(
+        "-p",
+        "--pins",
+        metavar="0|1|2",
+        type=click.IntRange(0, 2),
+        default=0,
+        help="Store labels as pins through the slices: 0 (default) no, 1 yes, 2 with more effort. Smaller "
+        "where objects go through many slices.",
+    )(command)
+
+
+# ---------------------------------------------------------------------------------------
+# Many files, and what becomes of each
+
+
+class _Batch:
+    """Goes through files, shows how far it is, and goes on when one of them fails."""
+
+    def __init__(self) -> None:
+        self.exit_code = 0
+
+    def over(self, paths: Sequence[Path], work: Callable[[Path], str | None]) -> NoReturn:
+        """Call ``work`` with each path, print what it returns, and end with the worst exit code."""
+        # On stderr, and only on a terminal: stdout is for results.
+        with tqdm(paths, unit="file", leave=False, disable=_bar_is_useless(paths), file=sys.stderr) as bar:
+            for path in bar:
+                try:
+                    said = work(path)
+                except BrokenPipeError:  # stdout's reader is gone, whatever the file
+                    raise
+                except EXPECTED as error:
+                    with tqdm.external_write_mode(file=sys.stderr):
+                        click.echo(_one_line(error, path), err=True)
+                    self.exit_code = max(self.exit_code, _exit_code(error))
+                else:
+                    if said is not None:
+                        with tqdm.external_write_mode(file=sys.stdout):
+                            click.echo(said)
+        sys.exit(self.exit_code)
+
+
+def _bar_is_useless(paths: Sequence[Path]) -> bool | None:
+    return True if len(paths) < 2 else None  # None: tqdm shows it on terminals only
+
+
+# What a file or an option can be the cause of. Anything else is a mistake of ours and shows a traceback.
+EXPECTED = (CrackleError, OSError, ValueError, TypeError, OverflowError, MemoryError, ImportError)
+
+
+def _exit_code(error: BaseException) -> int:
+    return DAMAGED if isinstance(error, CrackleError) else UNUSABLE
+
+
+def _one_line(error: BaseException, path: Path | None = None) -> str:
+    """An error as one line that names the file."""
+    if isinstance(error, OSError) and error.strerror:
+        text = f"{error.filename or path}: {error.strerror}"
+    else:
+        text = " ".join(str(error).split()) or type(error).__name__
+        if path is not None and str(path) not in text:
+            text = f"{path}: {text}"
+    return f"crackle-zarr: {text}"
+
+
+def _destinations(
+    inputs: Sequence[Path], output: Path | None, name: Callable[[Path], str], kind: _volumes.Kind
+) -> dict[Path, Path]:
+    """Which file each input is to become."""
+    if len(set(inputs)) < len(inputs):
+        twice = next(path for path in inputs if list(inputs).count(path) > 1)
+        raise click.UsageError(f"{twice} is given twice.")
+    if output is not None and not output.is_dir():
+        if len(inputs) > 1:
+            raise click.UsageError(
+                f"--output {output} is not an existing directory, and {len(inputs)} files need one."
+            )
+        if not output.parent.is_dir():
+            raise click.UsageError(f"--output {output}: there is no directory {output.parent}.")
+        _volumes.check_name(output, kind)
+        return {inputs[0]: output}
+    destinations = {path: (output or path.parent) / name(path) for path in inputs}
+    by_target: dict[Path, Path] = {}
+    for path, target in destinations.items():
+        if target in by_target:
+            raise click.UsageError(f"{by_target[target]} and {path} would both become {target}.")
+        by_target[target] = path
+    return destinations
+
+
+def _check_target(source: Path, target: Path, force: bool) -> None:
+    if not target.exists():
+        return
+    if source.exists() and target.samefile(source):
+        raise UnusableError(f"{target}: the output would replace its own source; name another with --output")
+    if not force:
+        raise UnusableError(f"{target} exists already: --force replaces it, --output names another file")
+
+
+def _described(source: Path, target: Path, raw: int) -> str:
+    size = target.stat().st_size
+    return f"{source} -> {target}  {raw:,} -> {size:,} bytes, ratio {raw / max(1, size):.1f}"
+
+
+# ---------------------------------------------------------------------------------------
+# compress, decompress
+
+
+@cli.command(epilog=EXIT_CODES)
+@_inputs
+@_output
+@_markov
+@_pins
+@click.option("-z", "--gzip", is_flag=True, help="Compress the stream once more: the name ends in .ckl.gz.")
+@_parallel
+@_force
+def compress(
+    inputs: tuple[Path, ...],
+    output: Path | None,
+    markov: int,
+    pins: int,
+    gzip: bool,
+    parallel: int,
+    force: bool,
+) -> None:
+    """Turn volumes of labels into Crackle streams.
+
+    A volume has up to three axes and holds integers or bools. seg.npy becomes seg.npy.ckl, and so
+    does seg.npy.gz. The axes of the array are the stream's x, y and z. A .ckl file is written anew
+    with other options; name the output then.
+
+    \b
+    Examples:
+      crackle-zarr compress seg.npy
+      crackle-zarr compress -m 5 -p 1 seg.npy          smaller, slower
+      crackle-zarr compress -o streams/ a.npy b.npy.gz
+      crackle-zarr compress -o small.ckl.xz seg.npy
+      crackle-zarr compress -m 5 -o small.ckl seg.ckl
+    """
+
+    def name(path: Path) -> str:
+        stem = _volumes.split_name(path)[0]
+        return f"{stem.removesuffix('.ckl')}.ckl{'.gz' if gzip else ''}"
+
+    if gzip and output is not None and not output.is_dir():
+        raise click.UsageError("--gzip is for outputs without a name of their own: name it .ckl.gz instead.")
+    destinations = _destinations(inputs, output, name, "ckl")
+
+    def work(path: Path) -> str:
+        target = destinations[path]
+        _check_target(path, target, force)
+        volume = _volumes.read_volume(path, parallel)
+        files.save(volume, target, markov_model_order=markov, allow_pins=pins, parallel=parallel)
+        return _described(path, target, volume.nbytes)
+
+    _Batch().over(inputs, work)
+
+
+@cli.command(epilog=EXIT_CODES)
+@_inputs
+@_output
+@click.option(
+    "-l",
+    "--label",
+    metavar="LABEL",
+    type=int,
+    help="Write a mask (bool) of this label instead of the labels.",
+)
+@_parallel
+@_force
+def decompress(
+    inputs: tuple[Path, ...], output: Path | None, label: int | None, parallel: int, force: bool
+) -> None:
+    """Turn Crackle streams back into .npy files.
+
+    seg.npy.ckl and seg.ckl.gz become seg.npy. The array has the axes (x, y, z), and the dtype and
+    the memory order of the volume that was compressed. Checksums are verified: damaged streams
+    are refused.
+
+    \b
+    Examples:
+      crackle-zarr decompress seg.npy.ckl
+      crackle-zarr decompress -o seg.npy.gz seg.ckl
+      crackle-zarr decompress --label 42 seg.ckl       makes seg.label-42.npy
+    """
+
+    def name(path: Path) -> str:
+        stem = _volumes.split_name(path)[0].removesuffix(".ckl").removesuffix(".npy")
+        return f"{stem}.npy" if label is None else f"{stem}.label-{label}.npy"
+
+    destinations = _destinations(inputs, output, name, "npy")
+
+    def work(path: Path) -> str:
+        target = destinations[path]
+        _check_target(path, target, force)
+        binary = _volumes.read_stream(path)
+        if label is not None and not stream.contains(binary, label):
+            raise UnusableError(f"{path}: there is no label {label}; 'crackle-zarr labels {path}' lists them")
+        volume = stream.decompress(binary, label, parallel)
+        _volumes.write_npy(target, volume)
+        what = "" if label is None else f"  {int(np.count_nonzero(volume)):,} voxels of label {label}"
+        return f"{path} -> {target}  {target.stat().st_size:,} bytes{what}"
+
+    _Batch().over(inputs, work)
+
+
+# ---------------------------------------------------------------------------------------
+# info, labels, test
+
+
+def _inform(path: Path) -> dict[str, Any]:
+    """What ``info`` tells of a file, as JSON has it."""
+    kind = _volumes.kind_of(path)
+    file_nbytes = path.stat().st_size
+    record: dict[str, Any] = {"file": str(path), "kind": kind, "file_nbytes": file_nbytes}
+    if kind == "npy":
+        volume = _volumes.read_volume(path)
+        order = "F" if volume.flags.f_contiguous and not volume.flags.c_contiguous else "C"
+        return record | {
+            "nbytes": volume.nbytes,
+            "ratio": volume.nbytes / file_nbytes,
+            "shape": list(volume.shape),
+            "dtype": volume.dtype.name,
+            "memory_order": order,
+        }
+    binary = files.bload(path, allow_mmap=True)
+    head = stream.header(binary)
+    number = stream.num_labels(binary)
+    return record | {
+        "stream_nbytes": len(binary),
+        "nbytes": head.nbytes,
+        "ratio": head.nbytes / file_nbytes,
+        "format_version": head.format_version,
+        "shape": list(head.shape),
+        "dtype": head.dtype.name,
+        "memory_order": head.order,
+        "num_labels": number,
+        # As text: labels go past what JSON's readers hold in a number.
+        "min_label": str(stream.min(binary)) if number else None,
+        "max_label": str(stream.max(binary)) if number else None,
+        "stored_label_width": head.stored_data_width,
+        "label_format": LABEL_FORMATS[head.label_format],
+        "label_table_sorted": head.is_sorted,
+        "crack_format": "permissible" if head.crack_format else "impermissible",
+        "markov_model_order": head.markov_model_order,
+        "sections": _sections(binary, head.voxels()),
+    }
+
+
+def _sections(binary: _binding.Buffer, voxels: int) -> dict[str, int]:
+    """Sizes of the sections in bytes; a stream without voxels is its header alone."""
+    if not voxels:
+        return {"header": len(binary)}
+    names = ("header", "crack_index", "labels", "markov_model", "crack_codes", "checksums")
+    begins = (0, *dataclasses.astuple(_binding.read_layout(binary)))
+    sizes = (end - begin for begin, end in itertools.pairwise(begins))
+    return dict(zip(names, sizes, strict=True))
+
+
+@cli.command(epilog=EXIT_CODES)
+@_inputs
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON array with an object per file.")
+def info(inputs: tuple[Path, ...], as_json: bool) -> None:
+    """Show what files say about their volumes.
+
+    Shape, dtype, labels, and where the bytes go. Nothing is decoded. In JSON, labels are text,
+    since they may be larger than JSON's readers can hold in a number.
+
+    \b
+    Examples:
+      crackle-zarr info seg.ckl
+      crackle-zarr info --json *.ckl
+    """
+    told: list[dict[str, Any]] = []
+
+    def work(path: Path) -> None:
+        record = _inform(path)
+        if as_json:
+            told.append(record)
+            return
+        from rich.console import Console
+
+        # Into a file or a pipe rich would wrap at 80 columns.
+        console = Console(width=None if sys.stdout.isatty() else 120, highlight=False)
+        for table in _info_tables(record):
+            console.print(table)
+
+    try:
+        _Batch().over(inputs, work)
+    finally:
+        if as_json:
+            click.echo(json.dumps(told, indent=2))
+
+
+def _info_tables(record: dict[str, Any]) -> Iterator[Table]:
+    """The fields of a file, and the sizes of its sections."""
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    raw, file_nbytes = record["nbytes"], record["file_nbytes"]
+    shape = " x ".join(map(str, record["shape"]))
+    rows = {
+        "kind": "NumPy array",
+        "shape": shape,
+        "dtype": f"{record['dtype']}, {record['memory_order']} order",
+        "volume": f"{raw:,} bytes",
+        "file": f"{file_nbytes:,} bytes{_ratio(raw, file_nbytes)}",
+    }
+    if record["kind"] == "ckl":
+        stored = record["stream_nbytes"]
+        span = f", {record['min_label']} to {record['max_label']}" if record["num_labels"] else ""
+        rows |= {
+            "kind": f"Crackle stream, format version {record['format_version']}",
+            "shape": f"{shape} (x, y, z)",
+            "labels": f"{record['num_labels']:,}{span}",
+            "label format": f"{record['label_format']}, {record['stored_label_width']} bytes each",
+            "label table": "sorted" if record["label_table_sorted"] else "unsorted",
+            "crack format": record["crack_format"],
+            "Markov order": str(record["markov_model_order"] or "off"),
+            "stream": f"{stored:,} bytes{_ratio(raw, stored)}",
+        }
+        if file_nbytes == stored:
+            del rows["file"]
+    table = Table(title=Text(record["file"]), title_justify="left", box=box.SIMPLE, show_header=False)
+    table.add_column(style="bold")
+    table.add_column()
+    for name, value in rows.items():
+        table.add_row(name, value)
+    yield table
+    if record["kind"] == "ckl":
+        sections = Table(box=box.SIMPLE)
+        sections.add_column("section")
+        sections.add_column("bytes", justify="right")
+        sections.add_column("share", justify="right")
+        for name, size in record["sections"].items():
+            sections.add_row(name.replace("_", " "), f"{size:,}", f"{100 * size / stored:.1f} %")
+        yield sections
+
+
+def _ratio(raw: int, stored: int) -> str:
+    return f", ratio {raw / stored:.1f}" if raw and stored else ""
+
+
+@cli.command(epilog=EXIT_CODES)
+@_inputs
+@click.option("--count", is_flag=True, help="Print how many there are instead.")
+def labels(inputs: tuple[Path, ...], count: bool) -> None:
+    """List the labels of volumes, ascending, one per line.
+
+    Of a stream the label table is read and nothing is decoded. The labels of several files follow
+    each other; with --count there is a line per file, its number and then its name.
+
+    \b
+    Examples:
+      crackle-zarr labels seg.ckl
+      crackle-zarr labels --count *.ckl
+      crackle-zarr labels seg.ckl | sort -R | head
+    """
+
+    def work(path: Path) -> str | None:
+        if _volumes.kind_of(path) == "npy":
+            found = np.unique(_volumes.read_volume(path))
+            number = len(found)
+        else:
+            binary = files.bload(path, allow_mmap=True)
+            number = stream.num_labels(binary)
+            found = np.empty(0) if count else stream.labels(binary)
+        if count:
+            return f"{number} {path}"
+        return "\n".join(str(int(label)) for label in found.tolist()) if number else None
+
+    _Batch().over(inputs, work)
+
+
+@cli.command(epilog=EXIT_CODES)
+@_inputs
+def test(inputs: tuple[Path, ...]) -> None:
+    """Tell whether streams are damaged, and where.
+
+    Damaged sections and slices are named. Everything is decoded and every checksum verified.
+    Streams of format version 0 have no checksums: there, only what contradicts itself shows.
+
+    \b
+    Examples:
+      crackle-zarr test seg.ckl
+      crackle-zarr test archive/*.ckl.gz && echo all sound
+    """
+    batch = _Batch()
+
+    def work(path: Path) -> str:
+        try:
+            binary = _volumes.read_stream(path)
+        except FormatError as error:  # its message names the file and the outer format
+            batch.exit_code = max(batch.exit_code, DAMAGED)
+            return str(error)
+        report = codec.check(binary)
+        damaged = _damaged_parts(report)
+        if damaged:
+            batch.exit_code = max(batch.exit_code, DAMAGED)
+            return f"{path}: damaged: {'; '.join(damaged)}"
+        version = stream.header(binary).format_version
+        return f"{path}: sound" + ("" if version else ", as far as version 0 can tell: it has no checksums")
+
+    batch.over(inputs, work)
+
+
+def _damaged_parts(report: codec.Report) -> list[str]:
+    if not report["header"]:
+        return ["header; nothing behind it can be judged"]
+    if report["crack_index"] is False:
+        return ["crack index; nothing behind it can be judged"]
+    found = []
+    for name, judged in (
+        ("length", report["length"]),
+        ("labels", report["labels"]),
+        ("Markov model", report["markov_model"]),
+    ):
+        if judged is False:
+            found.append(name)
+    if report["z"]:
+        found.append(f"slices z = {_ranges(report['z'])}")
+    if not found and not all(judged is True for name, judged in report.items() if name != "z"):
+        found.append("some of it can not be judged")
+    return found
+
+
+def _ranges(numbers: Sequence[int]) -> str:
+    """Ascending numbers as "3, 5-8"."""
+    runs: list[list[int]] = []
+    for number in numbers:
+        if runs and number == runs[-1][1] + 1:
+            runs[-1][1] = number
+        else:
+            runs.append([number, number])
+    return ", ".join(str(a) if a == b else f"{a}-{b}" for a, b in runs)
+
+
+# ---------------------------------------------------------------------------------------
+# demo
+
+
+def _shape(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[int, ...] | None:
+    """Numbers with commas between them, such as 64,256,256."""
+    if value is None:
+        return None
+    try:
+        shape = tuple(int(number) for number in value.split(","))
+    except ValueError:
+        shape = ()
+    if not shape or min(shape) < 1:
+        raise click.BadParameter(
+            f"{value!r} is not a shape: positive numbers such as 64,256,256.", ctx, param
+        )
+    return shape
+
+
+@cli.command(epilog=EXIT_CODES)
+@click.argument("volume", required=False, type=click.Path(exists=True, path_type=Path))
+@click.option(
+    "--png",
+    metavar="FILE",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Draw a slice: its labels in distinct colours beside its boundaries. Needs matplotlib.",
+)
+@click.option(
+    "--chunks",
+    metavar="SHAPE",
+    callback=_shape,
+    help="The shape of the chunks, such as 64,256,256. The default suits the volume.",
+)
+@click.option("--zarr-format", type=click.Choice(["2", "3"]), default="3", show_default=True)
+@click.option(
+    "--keep",
+    metavar="DIR",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Leave the two Zarr arrays there, as crackle.zarr and default.zarr.",
+)
+@_markov
+@_pins
+@click.option(
+    "--size",
+    metavar="VOXELS",
+    type=click.IntRange(1, 4096),
+    default=256,
+    show_default=True,
+    help="The edge of the synthetic volume.",
+)
+def demo(
+    volume: Path | None,
+    png: Path | None,
+    chunks: tuple[int, ...] | None,
+    zarr_format: Literal["2", "3"],
+    keep: Path | None,
+    markov: int,
+    pins: int,
+    size: int,
+) -> None:
+    """Store a volume as Zarr with Crackle, and compare.
+
+    VOLUME is a .npy or .ckl file or a Zarr array of yours; without it, a synthetic segmentation
+    of neurons is made. It is stored with Crackle and with Zarr's default compressor, in chunks of
+    the same shape. Both arrays are reopened and every voxel is verified; one slice is read
+    and the bytes that it cost are counted; the labels are listed, with Crackle from the label
+    tables of the chunks alone.
+
+    \b
+    Examples:
+      crackle-zarr demo
+      crackle-zarr demo --png slice.png
+      crackle-zarr demo seg.npy --chunks 32,512,512 --markov 5
+      crackle-zarr demo labels.zarr --keep compared/
+    """
+    from . import demo as demonstration
+
+    if png is not None:
+        demonstration.require_matplotlib()  # before the work, not after it
+        if not png.absolute().parent.is_dir():
+            raise click.UsageError(f"--png {png}: there is no directory {png.parent}.")
+    source = demonstration.made(size) if volume is None else demonstration.opened(volume)
+    result = demonstration.run(
+        source,
+        chunks=chunks,
+        zarr_format=3 if zarr_format == "3" else 2,
+        markov_model_order=markov,
+        allow_pins=pins,
+        keep=keep,
+        progress=None,
+    )
+    demonstration.show(result)
+    if png is not None:
+        demonstration.draw(result, png)
+        click.echo(f"drawn: {png}")
+
+
+# ---------------------------------------------------------------------------------------
+# The entry point
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Run the command line and end the process: errors are one line on stderr, and an exit code.
+
+    Args:
+        arguments: without the program's name; None: those of the process.
+    """
+    try:
+        cli.main(args=arguments, prog_name="crackle-zarr", standalone_mode=False)
+    except click.Abort:
+        click.echo("crackle-zarr: interrupted", err=True)
+        sys.exit(130)
+    except click.ClickException as error:
+        context = getattr(error, "ctx", None)
+        command = context.command_path if context is not None else "crackle-zarr"
+        text = " ".join(error.format_message().split())
+        click.echo(f"crackle-zarr: {text} ('{command} --help' shows how.)", err=True)
+        sys.exit(UNUSABLE)
+    except BrokenPipeError:
+        _forget_stdout()  # the reader has seen enough: 'crackle-zarr labels x | head'
+        sys.exit(0)
+    except EXPECTED as error:
+        if isinstance(error, OSError) and error.errno == errno.EPIPE:
+            _forget_stdout()
+            sys.exit(0)
+        click.echo(_one_line(error), err=True)
+        sys.exit(_exit_code(error))
+    sys.exit(0)
+
+
+def _forget_stdout() -> None:
+    """Keep Python from complaining at exit that it can not flush stdout."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,0 +1,162 @@
+"""``create_array``: ``zarr.create_array`` with what an array of labels needs."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import numpy as np
+import zarr
+
+from ._chunk import label_dtype, volume_shape
+from .numcodecs_codec import Crackle
+from .zarr_codec import CrackleCodec, _numpy_dtype
+
+# Wide planes and few of them: boundaries are coded along the planes, and whoever looks at
+# one plane decodes little besides. Some ten MB at most.
+_PLANE = (256, 256)
+_SLICES = 64
+_ONLY_PLANE = (1024, 1024)
+_ONLY_LINE = 2**20
+
+_NAMES = ("t", "c", "z", "y", "x")
+
+
+def create_array(
+    store: Any,
+    *,
+    shape: int | tuple[int, ...] | None = None,
+    dtype: Any = None,
+    data: Any = None,
+    chunks: tuple[int, ...] | Literal["auto"] | None = None,
+    shards: Any = None,
+    dimension_names: Any = "auto",
+    markov_model_order: int = 0,
+    allow_pins: int = 0,
+    zarr_format: Literal[2, 3] = 3,
+    fill_value: Any = 0,
+    filters: Any = None,
+    compressors: Any = None,
+    **kwargs: Any,
+) -> zarr.Array[Any]:
+    """Create a Zarr array of labels whose chunks are Crackle streams.
+
+    This is ``zarr.create_array`` with Crackle in its place and, other than there, no compressor behind
+    it unless one is given: behind a compressor, chunks cannot be read in parts.
+
+    Args:
+        store: anything that ``zarr.create_array`` takes.
+        shape: of the array; not together with ``data``.
+        dtype: integers of any width and byte order, or bool; not together with ``data``.
+        data: the labels to begin with.
+        chunks: the shape of a chunk, whose last two axes are the planes that Crackle codes. Without one
+            it is 256 x 256 by 64 planes, 1 along all axes before, and no more than the array (or
+            a divisor of the shard's shape).
+        shards: the shape of a shard, if chunks are to be kept in shards.
+        dimension_names: one per axis, or None for none. "auto" takes the last of t, c, z, y, x for up to
+            five axes. Zarr format 2 has none.
+        markov_model_order: 0 to 12; higher is smaller and slower.
+        allow_pins: 0, 1 or 2; see :class:`crackle_zarr.CrackleCodec`.
+        zarr_format: 3, or 2.
+        fill_value: the label where nothing was written.
+        filters: array-to-array codecs before Crackle, such as ``transpose``; Zarr format 3 only.
+        compressors: codecs behind Crackle, such as zstd. In Zarr format 2 it is one numcodecs codec,
+            and Crackle is then the array's only filter.
+        **kwargs: handed to ``zarr.create_array``: ``name``, ``overwrite``, ``attributes``, ``config`` ...
+
+    Returns:
+        The array.
+
+    Raises:
+        TypeError: the labels are not integers or bool, or an option is of a wrong type. Nothing is
+            then created or overwritten in the store.
+        ValueError: what Zarr would refuse; a chunk that is too large; an option outside its range; filters
+            in Zarr format 2. Nothing is created by then either, as far as Crackle is concerned.
+
+    Example:
+        >>> import numpy as np
+        >>> labels = create_array({}, shape=(100, 300, 300), dtype="uint32")
+        >>> labels[10] = 7
+        >>> labels.chunks, int(labels[10, 200, 100])
+        ((64, 256, 256), 7)
+    """
+    for name in ("serializer", "compressor"):
+        if name in kwargs:
+            raise TypeError(f"create_array sets {name} itself; use zarr.create_array to choose another")
+    if zarr_format not in (2, 3):
+        raise ValueError(f"zarr_format is 2 or 3, not {zarr_format!r}")
+    if data is not None and not hasattr(data, "dtype"):
+        data = np.asarray(data)
+    array_shape, array_dtype = _shape_and_dtype(shape, dtype, data)
+    native = label_dtype(array_dtype)
+    if zarr_format == 3 and not array_dtype.isnative:  # format 3 keeps no byte order
+        array_dtype = array_dtype.newbyteorder("=")
+        data, dtype = (None, array_dtype) if data is None else (np.asarray(data, dtype=array_dtype), None)
+    if chunks is None or isinstance(chunks, str):
+        chunks = _default_chunks(array_shape, shards)
+    if isinstance(chunks, tuple):
+        volume_shape(chunks)
+    if array_dtype.kind == "b" and isinstance(fill_value, int):
+        fill_value = bool(fill_value)
+
+    chain: dict[str, Any]
+    if zarr_format == 3:
+        if isinstance(dimension_names, str):
+            named = 0 < len(array_shape) <= len(_NAMES)
+            dimension_names = _NAMES[-len(array_shape) :] if named else None
+        chain = {
+            "filters": filters,
+            "serializer": CrackleCodec(markov_model_order=markov_model_order, allow_pins=allow_pins),
+            "compressors": compressors,
+            "dimension_names": dimension_names,
+        }
+    else:
+        if filters is not None and len(filters) and filters != "auto":
+            raise ValueError(
+                "in Zarr format 2 a filter flattens the chunk, so Crackle takes none: use filters=None"
+            )
+        if dimension_names is not None and not isinstance(dimension_names, str):
+            raise ValueError("Zarr format 2 has no dimension_names: leave them away, or use zarr_format=3")
+        big_endian = native.itemsize > 1 and array_dtype.str[0] == ">"
+        crackle = Crackle(markov_model_order, allow_pins, byteorder=">" if big_endian else None)
+        if compressors is None or compressors in ((), []):
+            chain = {"filters": None, "compressors": crackle}
+        else:
+            chain = {"filters": [crackle], "compressors": compressors}
+
+    return zarr.create_array(
+        store,
+        shape=shape,
+        dtype=dtype,
+        data=data,
+        chunks=chunks,
+        shards=shards,
+        zarr_format=zarr_format,
+        fill_value=fill_value,
+        **chain,
+        **kwargs,
+    )
+
+
+def _shape_and_dtype(shape: Any, dtype: Any, data: Any) -> tuple[tuple[int, ...], np.dtype[Any]]:
+    """What the array will have; Zarr itself refuses ``data`` together with the others."""
+    if data is not None:
+        return tuple(data.shape), np.dtype(data.dtype)
+    if shape is None or dtype is None:
+        raise ValueError(f"an array needs data, or a shape and a dtype, not shape={shape} and dtype={dtype}")
+    return (int(shape),) if np.ndim(shape) == 0 else tuple(map(int, shape)), _numpy_dtype(dtype)
+
+
+def _default_chunks(shape: tuple[int, ...], shards: Any) -> tuple[int, ...]:
+    """The shape of a chunk where none is given: see the constants above."""
+    whole = shards.get("shape") if isinstance(shards, dict) else shards
+    if len(shape) < 3:
+        most: tuple[int, ...] = ((), (_ONLY_LINE,), _ONLY_PLANE)[len(shape)]
+    else:
+        most = (*(1,) * (len(shape) - 3), _SLICES, *_PLANE)
+    if isinstance(whole, tuple | list) and len(whole) == len(shape):
+        return tuple(_largest_divisor(axis, limit) for axis, limit in zip(whole, most, strict=True))
+    return tuple(max(1, min(axis, limit)) for axis, limit in zip(shape, most, strict=True))
+
+
+def _largest_divisor(number: int, limit: int) -> int:
+    return next(divisor for divisor in range(max(1, min(number, limit)), 0, -1) if number % divisor == 0)

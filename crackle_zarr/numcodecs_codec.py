@@ -1,0 +1,227 @@
+"""``Crackle``: Crackle as a numcodecs codec, and so as a compressor of Zarr format 2.
+
+Shape. A chunk's shape goes into the stream as ``_chunk`` says, and :meth:`Crackle.decode`
+returns the voxels flat in the memory order that :meth:`Crackle.encode` received: Zarr format 2
+reshapes them by the array's own order, so C and F order both come back right.
+
+Byte order. Format 2 hands over chunks in the array's byte order and expects those bytes back,
+and when it decodes, it does not say which order that was. A Crackle stream has no field for
+it. So the codec keeps *bytes*: it takes a chunk for little-endian numbers whatever the dtype
+says, and gives back little-endian ones, which are the same bytes for any array on any machine.
+The labels in the stream of a big-endian array are then byte-swapped: exact, but readers of the
+stream have to swap them. ``byteorder=">"`` is for those arrays: the stream holds their true
+labels. It is an option and not a guess because it has to be in the metadata when the array is
+opened again; :func:`crackle_zarr.create_array` sets it by itself.
+
+Filters. A filter before Crackle hands over a flat list of numbers, which have no slices, and often
+are no labels any more. The codec cannot tell such a list from a chunk of a 1-D array: both are
+1-D integers, and both come back as they were. Therefore the refusal is made where the difference
+shows: when the metadata of a Zarr array with such filters are about to be written.
+"""
+
+from __future__ import annotations
+
+import sys
+from types import FrameType
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+from numcodecs.abc import Codec  # type: ignore[import-untyped]
+from numcodecs.registry import register_codec  # type: ignore[import-untyped]
+
+from . import _binding
+from ._chunk import as_volume, label_dtype, plain
+from ._options import check_allow_pins, check_markov_model_order
+
+_OPTIONS = ("markov_model_order", "allow_pins", "byteorder")
+
+
+class Crackle(Codec):  # type: ignore[misc]  # numcodecs has no types
+    """Labels, compressed as a Crackle stream.
+
+    Args:
+        markov_model_order: 0 to 12; how many moves back the model of the boundaries looks. Higher
+            is smaller and slower. 0 is off.
+        allow_pins: 0 lists a label per connected component of a slice; 1 joins them through the slices
+            by pins, where that is smaller; 2 the same, chosen with more effort.
+        byteorder: ">" for arrays of big-endian dtype, so that the stream holds their labels and
+            not those with their bytes swapped. All else round-trips as well without it.
+
+    Raises:
+        TypeError, ValueError: an option is of a wrong type or outside its range.
+
+    Example:
+        >>> import numpy as np
+        >>> labels = np.zeros((4, 5, 6), dtype="uint32")
+        >>> stream = Crackle().encode(labels)
+        >>> np.array_equal(Crackle().decode(stream).reshape(labels.shape), labels)
+        True
+    """
+
+    codec_id = "crackle"
+
+    def __init__(  # the class says it
+        self,
+        markov_model_order: int = 0,
+        allow_pins: int = 0,
+        *,
+        byteorder: Literal["<", ">"] | None = None,
+    ) -> None:
+        self.markov_model_order = check_markov_model_order(markov_model_order)
+        self.allow_pins = check_allow_pins(allow_pins)
+        if byteorder not in (None, "<", ">"):
+            raise ValueError(f"byteorder is '<', '>' or None, not {byteorder!r}")
+        # '<' and None are one thing; one spelling of it keeps configurations comparable.
+        self.byteorder: Literal[">"] | None = ">" if byteorder == ">" else None
+
+    def encode(self, buf: npt.NDArray[Any]) -> bytes:
+        """Encode a chunk.
+
+        Args:
+            buf: an array of integers or bool of any shape, byte order and strides. What is contiguous
+                in C or F order keeps that order, all else is taken in C order.
+
+        Raises:
+            TypeError: it is no array, or not one of integers or bool.
+            ValueError: it is larger than a stream can be, or is little-endian while ``byteorder`` is ">".
+        """
+        if not isinstance(buf, np.ndarray):
+            raise TypeError(
+                f"Crackle encodes NumPy arrays of labels, not {type(buf).__name__}. If a filter before it "
+                f"has turned the chunk into bytes, remove it: Crackle has to be the first codec of a chunk"
+            )
+        if isinstance(buf, np.ma.MaskedArray):
+            raise TypeError("Crackle encodes arrays without a mask: use filled() first")
+        native = label_dtype(buf.dtype)
+        chunk = plain(np.asarray(buf))
+        if native.itemsize > 1:
+            if self.byteorder == ">" and chunk.dtype.str[0] == "<":
+                raise ValueError(
+                    f"this codec has byteorder='>', which is for big-endian arrays, not {chunk.dtype.str!r}: "
+                    f"leave it away for such an array"
+                )
+            chunk = chunk.view(native.newbyteorder(self.byteorder or "<")).astype(native, copy=False)
+        return _binding.encode(
+            as_volume(chunk),
+            fortran_order=True,
+            pins=self.allow_pins,
+            markov_order=self.markov_model_order,
+            parallel=1,  # Zarr runs chunks side by side already
+        )
+
+    def decode(self, buf: _binding.Buffer, out: _binding.Buffer = None) -> Any:
+        """Decode a chunk; every checksum is verified.
+
+        Args:
+            buf: a Crackle stream.
+            out: writable and contiguous memory of exactly the chunk's size to decode to, an array of any
+                shape and order, or another buffer.
+
+        Returns:
+            ``out``, or a 1-D array of the voxels in the memory order of the encoded chunk, little-endian
+            (big-endian where ``byteorder`` is ">"). Bool comes back as uint8.
+
+        Raises:
+            FormatError: the stream is damaged, truncated or foreign.
+            TypeError, ValueError: ``buf`` is not bytes-like; ``out`` is no writable, contiguous memory, or
+                of another size.
+        """
+        reader = _binding.Reader(buf)
+        header = reader.header
+        if out is None:
+            voxels = np.empty(header.voxels(), dtype=header.dtype)
+        else:
+            target = _memory(out)
+            if target.nbytes != header.nbytes:
+                raise ValueError(f"the chunk decodes to {header.nbytes} bytes, and out has {target.nbytes}")
+            voxels = target.view(header.dtype)
+            if not voxels.flags.aligned:
+                voxels = np.empty_like(voxels)
+        order: Literal["F", "C"] = "F" if header.fortran_order else "C"
+        reader.decode(voxels.reshape(header.shape, order=order), 0, header.sz, parallel=1)
+        rendered = header.dtype.newbyteorder(self.byteorder or "<")
+        if not rendered.isnative:
+            voxels.byteswap(inplace=True)
+        if out is None:
+            return voxels.view(rendered)
+        if not np.shares_memory(voxels, target):
+            target[...] = voxels.view(np.uint8)
+        return out
+
+    def get_config(self) -> dict[str, Any]:
+        """The options that change bytes, for JSON.
+
+        Raises:
+            ValueError: the configuration is asked for by a Zarr array that has a filter before Crackle.
+        """
+        _refuse_filters_before(self)
+        return {"id": self.codec_id, **self._options()}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Crackle:
+        """The codec of a configuration without its "id"; ValueError for an option that there is not."""
+        unknown = sorted(set(config) - set(_OPTIONS))
+        if unknown:
+            raise ValueError(f"Crackle has the options {', '.join(_OPTIONS)}, not {', '.join(unknown)}")
+        return cls(**config)
+
+    def _options(self) -> dict[str, Any]:
+        options = {name: getattr(self, name) for name in _OPTIONS}
+        return {name: value for name, value in options.items() if value is not None}
+
+    def __eq__(self, other: object) -> bool:
+        """Whether the other is a Crackle codec with the same options."""
+        if not isinstance(other, Crackle):
+            return NotImplemented
+        return self._options() == other._options()
+
+    def __hash__(self) -> int:
+        """Equal codecs have the same."""
+        return hash(tuple(self._options().items()))
+
+    def __repr__(self) -> str:
+        """Python that makes an equal codec."""
+        options = ", ".join(f"{name}={value!r}" for name, value in self._options().items())
+        return f"{type(self).__name__}({options})"
+
+
+def _memory(out: _binding.Buffer) -> npt.NDArray[np.uint8]:
+    """The memory of ``out`` as flat bytes."""
+    try:
+        array = out if isinstance(out, np.ndarray) else np.asarray(memoryview(out))
+    except (TypeError, ValueError):
+        raise TypeError(f"out is writable memory, such as an array, not {type(out).__name__}") from None
+    if array.dtype.hasobject:
+        raise TypeError(f"out is memory for numbers, not of dtype {array.dtype}")
+    if not array.flags.writeable:
+        raise ValueError("out is read-only")
+    if not array.flags.c_contiguous:
+        if not array.flags.f_contiguous:
+            raise ValueError(f"out has to be contiguous, and has the strides {array.strides}")
+        array = array.T
+    return array.reshape(-1).view(np.uint8)
+
+
+def _refuse_filters_before(codec: Crackle) -> None:
+    """Raise where the configuration is being written into an array whose filters come before ``codec``.
+
+    Neither numcodecs nor Zarr tells a codec about its neighbours. Yet Zarr asks every codec for its
+    configuration from a method of the array's metadata, so this looks at who is asking.
+    """
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None:
+        owner: Any = frame.f_locals.get("self")
+        if type(owner).__module__ == "zarr.core.metadata.v2":
+            chain = [*(owner.filters or ()), owner.compressor]
+            if chain[0] is not codec and any(link is codec for link in chain):
+                raise ValueError(
+                    f"Crackle has to be the first codec of a chunk, and here {chain[0]!r} comes before it: a "
+                    f"filter flattens the chunk, and what it hands over has no slices. Use filters=None; "
+                    f"Crackle stores labels in the fewest bytes by itself"
+                )
+            return
+        frame = frame.f_back
+
+
+register_codec(Crackle)

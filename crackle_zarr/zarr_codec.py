@@ -1,0 +1,395 @@
+"""``CrackleCodec``: Crackle as a serializer (array-to-bytes codec) of Zarr format 3.
+
+The stream of a chunk depends on its voxels and the codec's options only: the memory order and the
+byte order in which a chunk happens to arrive do not show. The axes are those of ``_chunk``
+for C order: of a chunk of shape (..., y, x), each plane (y, x) is a slice of the stream.
+
+Partial decoding. A selection needs some slices. They are decoded from the header and the crack index,
+the label section, the crack codes of those slices, and the checksums; everything else stays in
+the store. It takes two rounds of requests, whatever is selected, or one where that fetches no
+more than it has to. A chunk that another writer replaces between the two shows as a
+damaged one, by its checksums.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import sys
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, fields
+from types import FrameType
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import zarr
+from zarr.abc.codec import ArrayBytesCodec, ArrayBytesCodecPartialDecodeMixin
+from zarr.abc.store import RangeByteRequest
+from zarr.registry import register_codec
+
+from . import _binding
+from ._chunk import as_volume, label_dtype, plain, volume_shape
+from ._header import CrackleHeader
+from ._options import check_allow_pins, check_markov_model_order
+from .errors import FormatError
+
+if TYPE_CHECKING:
+    from typing import Self
+
+    from zarr.abc.store import ByteGetter
+    from zarr.core.array_spec import ArraySpec
+    from zarr.core.buffer import Buffer, NDBuffer
+    from zarr.core.chunk_grids import ChunkGrid
+    from zarr.core.common import JSON
+
+Runs: TypeAlias = list[tuple[int, int]]  # half-open ranges, ascending, apart from each other
+
+# A request costs about as much as some hundred bytes more: they are its own headers.
+_FIRST_REQUEST = 1024
+_WORTH_A_REQUEST = 1024
+
+# A chunk is one of many that are being read: it does not take the connections of all of them.
+_MOST_REQUESTS = 8
+
+# Every run of slices is decoded by a call that reads the labels again: skip no fewer slices.
+_WORTH_A_CALL = 4
+
+
+@dataclass(frozen=True, kw_only=True)
+class CrackleCodec(ArrayBytesCodec, ArrayBytesCodecPartialDecodeMixin):
+    """Chunks of labels as Crackle streams.
+
+    Attributes:
+        markov_model_order: 0 to 12; how many moves back the model of the boundaries looks. Higher
+            is smaller and slower. 0 is off.
+        allow_pins: 0 lists a label per connected component of a slice; 1 joins them through the slices
+            by pins, where that is smaller; 2 the same, chosen with more effort.
+
+    Raises:
+        TypeError, ValueError: an option is of a wrong type or outside its range.
+
+    Example:
+        >>> import zarr
+        >>> array = zarr.create_array(
+        ...     store={}, shape=(4, 5, 6), dtype="uint32", serializer=CrackleCodec(), compressors=None
+        ... )
+    """
+
+    is_fixed_size = False
+
+    markov_model_order: int = 0
+    allow_pins: int = 0
+
+    def __post_init__(self) -> None:
+        """Check the options and bring them to plain integers."""
+        object.__setattr__(self, "markov_model_order", check_markov_model_order(self.markov_model_order))
+        object.__setattr__(self, "allow_pins", check_allow_pins(self.allow_pins))
+
+    # -----------------------------------------------------------------------------------
+    # Metadata
+
+    @classmethod
+    def from_dict(cls, data: dict[str, JSON]) -> Self:
+        """The codec of its JSON form; "configuration" and each option in it may be missing.
+
+        Raises:
+            TypeError: ``data`` is no object, or an option is of a wrong type.
+            ValueError: it is the JSON of another codec, an option is outside its range, or there is
+                no option of that name.
+        """
+        if not isinstance(data, dict):
+            raise TypeError(f'the JSON of the codec is an object with "name": "crackle", not {data!r}')
+        if data.get("name") != "crackle":
+            raise ValueError(f'the JSON of the codec has "name": "crackle", not {data.get("name")!r}')
+        options = data.get("configuration", {})
+        if not isinstance(options, dict):
+            raise TypeError(f"the configuration of the codec is an object, not {options!r}")
+        known = [field.name for field in fields(cls)]
+        unknown = sorted(set(options) - set(known))
+        if unknown:
+            raise ValueError(f"Crackle has the options {', '.join(known)}, not {', '.join(unknown)}")
+        return cls(**options)
+
+    def to_dict(self) -> dict[str, JSON]:
+        """The JSON form, with all options."""
+        return {"name": "crackle", "configuration": asdict(self)}
+
+    def validate(self, *, shape: tuple[int, ...], dtype: Any, chunk_grid: ChunkGrid) -> None:
+        """Raise TypeError where the array is not one of integers or bool."""
+        label_dtype(_numpy_dtype(dtype))
+
+    def evolve_from_array_spec(self, array_spec: ArraySpec) -> Self:
+        """Raise TypeError where the array is not one of integers or bool.
+
+        Here as well as in :meth:`validate`, which Zarr does not call for the codecs within a shard.
+        """
+        label_dtype(_numpy_dtype(array_spec.dtype))
+        return self
+
+    def compute_encoded_size(self, input_byte_length: int, chunk_spec: ArraySpec) -> int:
+        """Raise NotImplementedError: the size depends on the labels."""
+        raise NotImplementedError
+
+    # -----------------------------------------------------------------------------------
+    # Whole chunks
+
+    def _encode_sync(self, chunk_array: NDBuffer, chunk_spec: ArraySpec) -> Buffer:
+        dtype = label_dtype(_numpy_dtype(chunk_spec.dtype))
+        chunk = chunk_array.as_numpy_array()
+        label_dtype(chunk.dtype)
+        if chunk.shape != chunk_spec.shape:
+            raise ValueError(f"a chunk has the shape {chunk_spec.shape}, and was given as {chunk.shape}")
+        # Only numbers that the array's dtype can hold: a label must not wrap round.
+        native = plain(chunk).astype(dtype, order="C", casting="same_kind", copy=False)
+        stream = _binding.encode(
+            as_volume(native),
+            fortran_order=True,
+            pins=self.allow_pins,
+            markov_order=self.markov_model_order,
+            parallel=1,  # Zarr runs chunks side by side already
+        )
+        return chunk_spec.prototype.buffer.from_bytes(stream)
+
+    def _decode_sync(self, chunk_data: Buffer, chunk_spec: ArraySpec) -> NDBuffer:
+        reader = _binding.Reader(chunk_data.as_numpy_array())
+        everything = [(0, volume_shape(chunk_spec.shape)[2])]
+        return _decode_runs([(reader, everything)], ..., chunk_spec)
+
+    async def _encode_single(self, chunk_data: NDBuffer, chunk_spec: ArraySpec) -> Buffer:
+        return await asyncio.to_thread(self._encode_sync, chunk_data, chunk_spec)
+
+    async def _decode_single(self, chunk_data: Buffer, chunk_spec: ArraySpec) -> NDBuffer:
+        return await asyncio.to_thread(self._decode_sync, chunk_data, chunk_spec)
+
+    # -----------------------------------------------------------------------------------
+    # Parts of chunks
+
+    async def decode_partial(
+        self, batch_info: Iterable[tuple[ByteGetter, Any, ArraySpec]]
+    ) -> Iterable[NDBuffer | None]:
+        """Decode the selected parts of some chunks; None where there is no chunk."""
+        forgotten = _axes_that_zarr_forgets_to_drop()
+        parts = await super().decode_partial(batch_info)
+        if not forgotten:
+            return parts
+        return [None if part is None else part.squeeze(axis=forgotten) for part in parts]
+
+    async def _decode_partial_single(
+        self, byte_getter: ByteGetter, selection: Any, chunk_spec: ArraySpec
+    ) -> NDBuffer | None:
+        try:
+            return await self._fetch_and_decode(byte_getter, selection, chunk_spec)
+        except FormatError as error:
+            if hasattr(byte_getter, "path"):  # which of all the chunks it is
+                error.add_note(f"The stream is the chunk {byte_getter}.")
+            raise
+
+    async def _fetch_and_decode(
+        self, byte_getter: ByteGetter, selection: Any, chunk_spec: ArraySpec
+    ) -> NDBuffer | None:
+        sz = volume_shape(chunk_spec.shape)[2]
+        runs = _joined(_runs(selected_slices(selection, chunk_spec.shape)), _WORTH_A_CALL)
+        prefix_nbytes = max(_binding.prefix_nbytes(sz), _FIRST_REQUEST)
+
+        # Of a shard, the getter holds the chunk in memory (and refuses byte ranges before zarr 3.1.6).
+        whole = hasattr(byte_getter, "shard_dict") or 4 * sum(end - start for start, end in runs) >= 3 * sz
+        request = None if whole else RangeByteRequest(0, prefix_nbytes)
+        first = await byte_getter.get(chunk_spec.prototype, request)
+        if first is None:
+            return None
+        prefix = first.as_numpy_array()
+        if whole or len(prefix) < prefix_nbytes:  # that was all there is
+            return await asyncio.to_thread(
+                lambda: _decode_runs([(_binding.Reader(prefix), runs)], selection, chunk_spec)
+            )
+
+        _check_header(_binding.read_header(prefix), chunk_spec)
+        layout = _binding.read_layout(prefix)
+        if layout.end > _most_nbytes(chunk_spec.shape):
+            raise FormatError(
+                f"not a sound Crackle stream: it claims {layout.end} bytes for a chunk of {chunk_spec.shape}",
+                section="header",
+            )
+        codes = [_binding.codes_range(prefix, start, end) for start, end in runs]
+        requests = _requests([(0, layout.crack_codes), *codes, (layout.checksums, layout.end)], len(prefix))
+        fetched = await asyncio.gather(
+            *(byte_getter.get(chunk_spec.prototype, RangeByteRequest(*request)) for request in requests)
+        )
+        pieces = [(0, prefix)]
+        for (start, end), piece in zip(requests, fetched, strict=True):
+            if piece is None:  # deleted since the first request
+                return None
+            if len(piece) != end - start:
+                raise _truncated(layout, start + len(piece))
+            pieces.append((start, piece.as_numpy_array()))
+
+        def decode() -> NDBuffer:
+            head = _cut(pieces, 0, layout.crack_codes)
+            tail = _cut(pieces, layout.checksums, layout.end)
+            readers = [
+                (_binding.Reader.from_parts(head, _cut(pieces, *span), run[0], tail), [run])
+                for run, span in zip(runs, codes, strict=True)
+            ]
+            return _decode_runs(readers, selection, chunk_spec)
+
+        return await asyncio.to_thread(decode)
+
+
+# ---------------------------------------------------------------------------------------
+# From a stream to the voxels of a chunk
+
+
+def _numpy_dtype(dtype: Any) -> np.dtype[Any]:
+    """A data type of Zarr as NumPy's; before zarr 3.1 it is that already."""
+    native: np.dtype[Any] = np.dtype(dtype.to_native_dtype() if hasattr(dtype, "to_native_dtype") else dtype)
+    return native
+
+
+def _check_header(header: CrackleHeader, chunk_spec: ArraySpec) -> None:
+    """Raise FormatError where a stream is not one of this chunk: before anything is allocated for it."""
+    shape, dtype = volume_shape(chunk_spec.shape), _numpy_dtype(chunk_spec.dtype)
+    if header.shape != shape or header.dtype != label_dtype(dtype):
+        raise FormatError(
+            f"the chunk holds a Crackle stream of {header.dtype} and of shape (x, y, z) = {header.shape}; "
+            f"one of {dtype} and of shape {chunk_spec.shape} needs {label_dtype(dtype)} and {shape}",
+            section="header",
+        )
+
+
+def _truncated(layout: _binding.Layout, nbytes: int) -> FormatError:
+    """The error for a stream that ends after ``nbytes``."""
+    ends = {
+        "labels": layout.markov_model,
+        "markov model": layout.crack_codes,
+        "crack codes": layout.checksums,
+    }
+    section = next((name for name, end in ends.items() if nbytes < end), "checksums")
+    return FormatError(
+        f"not a sound Crackle stream: it ends after {nbytes} of {layout.end} bytes (section: {section})",
+        section,
+    )
+
+
+def _most_nbytes(shape: tuple[int, ...]) -> int:
+    """More bytes than the stream of a chunk can need: a Markov model, and 64 per voxel and slice."""
+    sx, sy, sz = volume_shape(shape)
+    return 2**24 + 64 * sz * (sx * sy + 1)
+
+
+def _decode_runs(
+    readers: list[tuple[_binding.Reader, Runs]], selection: Any, chunk_spec: ArraySpec
+) -> NDBuffer:
+    """Decode some runs of slices, each by a reader that has it, and select from them.
+
+    The slices that no run names are never touched: they are address space and no memory.
+    """
+    dtype = _numpy_dtype(chunk_spec.dtype)
+    for reader, _ in readers:
+        _check_header(reader.header, chunk_spec)
+    chunk = np.empty(chunk_spec.shape, dtype=label_dtype(dtype))
+    volume = as_volume(chunk)
+    for reader, runs in readers:
+        if dtype.kind == "b" and reader.table().max(initial=0) > 1:
+            raise FormatError("the chunk of a bool array holds labels other than 0 and 1", section="labels")
+        for start, end in runs:
+            reader.decode(volume[:, :, start:end], start, end, parallel=1)
+    voxels = np.asarray(chunk[selection])
+    voxels = voxels.view(bool) if dtype.kind == "b" else voxels.astype(dtype, copy=False)
+    return chunk_spec.prototype.nd_buffer.from_numpy_array(voxels)
+
+
+# ---------------------------------------------------------------------------------------
+# What a selection needs
+
+
+def selected_slices(selection: Any, shape: tuple[int, ...]) -> npt.NDArray[np.intp]:
+    """The slices of a chunk's stream that a selection touches, ascending.
+
+    Args:
+        selection: what NumPy takes as an index of an array of ``shape``.
+        shape: of the chunk.
+    """
+    numbers = np.arange(volume_shape(shape)[2], dtype=np.intp).reshape(shape[:-2])
+    if isinstance(selection, tuple) and len(selection) == len(shape) and all(map(_takes_one_axis, selection)):
+        # Where each part of the index belongs to one axis, those of the last two pick no slice.
+        touched = numbers[selection[: numbers.ndim]]
+    else:
+        touched = np.broadcast_to(numbers.reshape(shape[:-2] + (1,) * len(shape[-2:])), shape)[selection]
+    needed = np.zeros(numbers.size, dtype=bool)
+    needed[touched] = True
+    return np.flatnonzero(needed)
+
+
+def _takes_one_axis(part: Any) -> bool:
+    if isinstance(part, np.ndarray):
+        return part.dtype.kind in "iu"
+    return isinstance(part, int | np.integer | slice)
+
+
+def _runs(slices: npt.NDArray[np.intp]) -> Runs:
+    """Ascending numbers as ranges of consecutive ones."""
+    breaks = np.flatnonzero(np.diff(slices) > 1) + 1
+    return [(int(run[0]), int(run[-1]) + 1) for run in np.split(slices, breaks) if len(run)]
+
+
+def _joined(ranges: Iterable[tuple[int, int]], gap: int) -> Runs:
+    """Ascending ranges, joined where less than ``gap`` lies between."""
+    joined: Runs = []
+    for start, end in ranges:
+        if joined and start - joined[-1][1] < gap:
+            joined[-1] = (joined[-1][0], max(end, joined[-1][1]))
+        else:
+            joined.append((start, end))
+    return joined
+
+
+def _requests(wanted: Runs, have: int) -> Runs:
+    """The byte ranges to ask for: all that is wanted, but for the first ``have`` bytes."""
+    missing = [(max(start, have), end) for start, end in wanted if end > max(start, have)]
+    ranges = _joined(missing, _WORTH_A_REQUEST)
+    if len(ranges) <= _MOST_REQUESTS:
+        return ranges
+    by_gap = sorted(range(1, len(ranges)), key=lambda place: ranges[place - 1][1] - ranges[place][0])
+    firsts = [0, *sorted(by_gap[: _MOST_REQUESTS - 1]), len(ranges)]  # behind the widest gaps
+    return [(ranges[first][0], ranges[last - 1][1]) for first, last in itertools.pairwise(firsts)]
+
+
+def _cut(pieces: list[tuple[int, npt.NDArray[Any]]], start: int, end: int) -> npt.NDArray[Any]:
+    """The bytes [start, end) of a stream of which ascending pieces are here, and those among them."""
+    parts = [
+        piece[max(start - offset, 0) : end - offset]
+        for offset, piece in pieces
+        if start < offset + len(piece) and offset < end
+    ]
+    if len(parts) == 1:
+        return parts[0]
+    return np.concatenate(parts) if parts else np.empty(0, dtype=np.uint8)
+
+
+# ---------------------------------------------------------------------------------------
+# zarr before 3.1.6
+
+
+def _drops_axes() -> bool:
+    numbers = [int("".join(filter(str.isdigit, part)) or 0) for part in zarr.__version__.split(".")[:3]]
+    return numbers >= [3, 1, 6]
+
+
+_ZARR_DROPS_AXES = _drops_axes()
+
+
+def _axes_that_zarr_forgets_to_drop() -> tuple[int, ...]:
+    """The axes of an orthogonal selection for which an integer was given.
+
+    Such a selection comes to the codec as arrays of one element. Zarr drops these axes from a chunk that is
+    decoded whole, but before 3.1.6 not from one that is decoded in part, and then fails to store it. Nothing
+    that the codec is given tells them from axes to keep, so this looks at the caller that knows.
+    """
+    frame: FrameType | None = None if _ZARR_DROPS_AXES else sys._getframe(1)
+    while frame is not None and frame.f_code.co_name != "read_batch":
+        frame = frame.f_back
+    return () if frame is None else tuple(frame.f_locals.get("drop_axes", ()))
+
+
+register_codec("crackle", CrackleCodec)

@@ -1,0 +1,28 @@
+"""Fixtures and settings that all tests share."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import hypothesis
+import pytest
+
+PROJECT = Path(__file__).resolve().parent.parent
+
+# `reference` and `volumes` are helpers of the tests: importable by name whichever way pytest is started.
+sys.path.insert(0, str(PROJECT / "tests"))
+
+hypothesis.settings.register_profile("default", deadline=None)
+hypothesis.settings.register_profile("ci", deadline=None, derandomize=True)
+hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "default")
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder of streams and data beside the project; tests that need it are skipped without it."""
+    folder = PROJECT.parent / "shared"
+    if not (folder / "golden" / "manifest.json").is_file():
+        pytest.skip("the folder 'shared' with golden streams and data is not beside the project")
+    return folder

@@ -1,0 +1,884 @@
+"""A slow, plain implementation of the Crackle format, for tests to hold the fast one against.
+
+It was written from the description of the format alone and shares no code with the package.
+:func:`decode` reads a stream and checks every rule. :func:`craft` writes legal streams that a sensible
+writer would not make: chains that start anywhere and walk at random, spurious branches, unsorted label
+tables, overlapping pins. :class:`Sections` is a stream in pieces, for tests that break a single rule and
+keep all others.
+
+Volumes are indexed (x, y, z). Vertices are the corners of voxels; vertex (x, y) is the top-left corner
+of voxel (x, y). A crack is written (x, y, RIGHT) or (x, y, DOWN): the edge that leaves vertex (x, y) in
+that direction.
+"""
+
+from __future__ import annotations
+
+import itertools
+import random
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+UP, RIGHT, DOWN, LEFT = range(4)
+BRANCH, TERMINATE = 4, 5
+STEP = {UP: (0, -1), RIGHT: (1, 0), DOWN: (0, 1), LEFT: (-1, 0)}
+SPELLINGS = {BRANCH: ((UP, DOWN), (LEFT, RIGHT)), TERMINATE: ((DOWN, UP), (RIGHT, LEFT))}
+SYMBOL_OF_PAIR = {pair: symbol for symbol, pairs in SPELLINGS.items() for pair in pairs}
+RANKINGS = list(itertools.permutations(range(4)))
+
+FLAT, CONDENSED_PINS = 0, 2
+
+Array = npt.NDArray[Any]
+Crack = tuple[int, int, int]
+Starts = list[tuple[int, list[int]]]
+
+
+class BadStreamError(ValueError):
+    """The stream breaks a rule of the format."""
+
+
+def require(condition: bool, rule: str) -> None:
+    if not condition:
+        raise BadStreamError(rule)
+
+
+def width(number: int) -> int:
+    """The fewest of 1, 2, 4 and 8 bytes that hold an unsigned number."""
+    return next(w for w in (1, 2, 4, 8) if number < 256**w)
+
+
+# ---------------------------------------------------------------------------------------
+# Checksums
+
+
+def crc8(data: bytes) -> int:
+    """Reflected, polynomial 0xE7, initial 0xFF, no final xor."""
+    crc = 0xFF
+    for byte in data:
+        crc ^= byte
+        for _ in range(8):
+            crc = (crc >> 1) ^ (0xE7 if crc & 1 else 0)
+    return crc
+
+
+def _crc32c_zero_byte(crc: int) -> int:
+    for _ in range(8):
+        crc = (crc >> 1) ^ (0x82F63B78 if crc & 1 else 0)
+    return crc
+
+
+def _apply(matrix: npt.NDArray[np.uint32], vectors: npt.NDArray[np.uint32]) -> npt.NDArray[np.uint32]:
+    """Multiply vectors of 32 bits by a 32 x 32 matrix over GF(2): row k has the products of the k-th byte."""
+    octets = vectors.astype("<u4").view(np.uint8).reshape(-1, 4)
+    return np.bitwise_xor.reduce([matrix[k, octets[:, k]] for k in range(4)])
+
+
+def _crc32c_shifts() -> list[npt.NDArray[np.uint32]]:
+    """Matrix k lets 4 * 2^k zero bytes pass through the register."""
+    octets = np.arange(256, dtype=np.uint32)
+    values = np.array([octets << np.uint32(8 * k) for k in range(4)])
+    one = np.array([[_crc32c_zero_byte(int(value)) for value in row] for row in values], np.uint32)
+    shift = _apply(one, _apply(one, _apply(one, one.reshape(-1))))
+    shifts = [shift.reshape(4, 256)]
+    for _ in range(30):
+        shifts.append(_apply(shifts[-1], shifts[-1].reshape(-1)).reshape(4, 256))
+    return shifts
+
+
+_SHIFTS = _crc32c_shifts()
+
+
+def crc32c(data: bytes) -> int:
+    """Castagnoli's CRC, by halving: crc(a + b) = shift(crc(a), len(b)) ^ crc(b) without initial value.
+
+    A loop per byte would be plainer, but takes minutes for what the tests check.
+    """
+    if len(data) < 4:
+        crc = 0xFFFFFFFF
+        for byte in data:
+            crc = _crc32c_zero_byte(crc ^ byte)
+        return crc ^ 0xFFFFFFFF
+    start = bytes(byte ^ 0xFF for byte in data[:4])  # the initial value, xored into the first four bytes
+    message = start + data[4:]
+    message = bytes(-len(message) % 4) + message  # zeros in front change nothing when the register is 0
+    words = np.frombuffer(message, dtype="<u4").astype(np.uint32)
+    words = _apply(_SHIFTS[0], words)
+    for shift in _SHIFTS:
+        if len(words) == 1:
+            break
+        if len(words) % 2:
+            words = np.concatenate([np.zeros(1, np.uint32), words])
+        words = _apply(shift, words[0::2]) ^ words[1::2]
+    return int(words[0]) ^ 0xFFFFFFFF
+
+
+# ---------------------------------------------------------------------------------------
+# Header
+
+
+@dataclass(frozen=True)
+class Header:
+    """The fields of the header."""
+
+    format_version: int
+    sx: int
+    sy: int
+    sz: int
+    data_width: int
+    stored_width: int
+    permissible: bool
+    label_format: int
+    fortran_order: bool
+    signed: bool
+    markov_order: int
+    is_sorted: bool
+    num_label_bytes: int
+    nbytes: int
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        return np.dtype(f"<{'i' if self.signed else 'u'}{self.data_width}")
+
+    @property
+    def stored_dtype(self) -> np.dtype[Any]:
+        return np.dtype(f"<{'i' if self.signed else 'u'}{self.stored_width}")
+
+
+class Cursor:
+    """Reads numbers off the front of some bytes and refuses to pass their end."""
+
+    def __init__(self, data: bytes, what: str) -> None:
+        self.data, self.at, self.what = data, 0, what
+
+    def take(self, count: int) -> bytes:
+        require(count <= len(self.data) - self.at, f"{self.what}: ends too soon")
+        self.at += count
+        return self.data[self.at - count : self.at]
+
+    def uint(self, nbytes: int) -> int:
+        return int.from_bytes(self.take(nbytes), "little")
+
+    def uints(self, count: int, nbytes: int) -> list[int]:
+        return np.frombuffer(self.take(count * nbytes), dtype=f"<u{nbytes}").tolist()
+
+    def rest(self) -> bytes:
+        return self.take(len(self.data) - self.at)
+
+    def end(self) -> None:
+        require(self.at == len(self.data), f"{self.what}: goes on after its end")
+
+
+def read_header(stream: bytes) -> Header:
+    cursor = Cursor(stream, "header")
+    require(cursor.take(4) == b"crkl", "magic")
+    version = cursor.uint(1)
+    require(version in (0, 1), "format version")
+    bits = cursor.uint(2)
+    sx, sy, sz = cursor.uints(3, 4)
+    cursor.uint(1)
+    num_label_bytes = cursor.uint(8 if version else 4)
+    if version:
+        require(cursor.uint(1) == crc8(stream[5:28]), "header checksum")
+    require(bits >> 14 == 0, "reserved bits")
+    header = Header(
+        format_version=version,
+        sx=sx,
+        sy=sy,
+        sz=sz,
+        data_width=1 << (bits & 3),
+        stored_width=1 << (bits >> 2 & 3),
+        permissible=bool(bits >> 4 & 1),
+        label_format=bits >> 5 & 3,
+        fortran_order=bool(bits >> 7 & 1),
+        signed=bool(bits >> 8 & 1),
+        markov_order=bits >> 9 & 15,
+        is_sorted=not bits >> 13 & 1,
+        num_label_bytes=num_label_bytes,
+        nbytes=cursor.at,
+    )
+    require(header.stored_width <= header.data_width, "stored width above data width")
+    require(header.label_format in (FLAT, CONDENSED_PINS), "label format")
+    return header
+
+
+# ---------------------------------------------------------------------------------------
+# Decoding
+
+
+@dataclass
+class ReferenceResult:
+    """What a stream says.
+
+    Attributes:
+        array: the volume (sx, sy, sz), in Fortran order.
+        components: per slice, the (sx, sy) image of component numbers.
+        table: the label table in stored order; the background of pins comes first.
+        counts: components per slice.
+        chains: chains per slice.
+        cracks: coded cracks per slice.
+        spurious_branches: branches that were popped where no crack was left to cross.
+        slack: bytes of crack codes that no chain needed.
+    """
+
+    header: Header
+    array: Array
+    components: list[Array]
+    table: Array
+    counts: list[int]
+    chains: list[int]
+    cracks: list[int]
+    spurious_branches: int
+    slack: int
+
+
+@dataclass
+class _Walk:
+    first_crossed: dict[Crack, int] = field(default_factory=dict)  # crack -> number of moves before
+    pops: list[tuple[int, int, int]] = field(default_factory=list)  # vertex, number of moves before
+    chains: int = 0
+    slack: int = 0
+
+    def spurious_branches(self) -> int:
+        return sum(
+            all(self.first_crossed.get(crack, -1) < moves for crack in cracks_at(x, y))
+            for x, y, moves in self.pops
+        )
+
+
+def cracks_at(x: int, y: int) -> list[Crack]:
+    """The four cracks that meet in a vertex, in the order UP, RIGHT, DOWN, LEFT."""
+    return [(x, y - 1, DOWN), (x, y, RIGHT), (x, y, DOWN), (x - 1, y, RIGHT)]
+
+
+def on_rim(crack: Crack, sx: int, sy: int) -> bool:
+    x, y, direction = crack
+    return y in (0, sy) if direction == RIGHT else x in (0, sx)
+
+
+def decode(stream: bytes) -> ReferenceResult:
+    """Decode a stream and check every rule of the format; BadStreamError names the rule that is broken."""
+    stream = bytes(stream)
+    header = read_header(stream)
+    sx, sy, sz = header.sx, header.sy, header.sz
+    if sx * sy * sz == 0:
+        require(len(stream) == header.nbytes, "an empty volume is the header alone")
+        empty: Array = np.zeros((sx, sy, sz), header.dtype, order="F")
+        return ReferenceResult(header, empty, [], np.zeros(0, header.dtype), [], [], [], 0, 0)
+
+    cursor = Cursor(stream, "stream")
+    cursor.take(header.nbytes)
+    index_bytes = cursor.take(4 * sz)
+    index = np.frombuffer(index_bytes, "<u4").tolist()
+    if header.format_version:
+        require(cursor.uint(4) == crc32c(index_bytes), "crack index checksum")
+    labels = cursor.take(header.num_label_bytes)
+    model = None
+    if header.markov_order:
+        model = read_model(cursor.take(-(-5 * 4**header.markov_order // 8)), header.markov_order)
+    codes = [cursor.take(nbytes) for nbytes in index]
+    if header.format_version:
+        require(cursor.uint(4) == crc32c(labels), "labels checksum")
+    checksums = cursor.uints(sz, 4) if header.format_version else []
+    cursor.end()
+
+    walks = [walk(code, sx, sy, model, header.markov_order) for code in codes]
+    components = [number_components(set(w.first_crossed), sx, sy, header.permissible) for w in walks]
+    for image, checksum in zip(components, checksums, strict=False):
+        require(crc32c(image.tobytes(order="F")) == checksum, "slice checksum")
+    counts = [int(image.max()) + 1 for image in components]
+
+    table, entry_of_component = read_labels(labels, header, components, counts)
+    array: Array = np.empty((sx, sy, sz), header.dtype, order="F")
+    offset = 0
+    for z, image in enumerate(components):
+        array[:, :, z] = table[entry_of_component[offset + image]]
+        offset += counts[z]
+    return ReferenceResult(
+        header=header,
+        array=array,
+        components=components,
+        table=table,
+        counts=counts,
+        chains=[w.chains for w in walks],
+        cracks=[len(w.first_crossed) for w in walks],
+        spurious_branches=sum(w.spurious_branches() for w in walks),
+        slack=sum(w.slack for w in walks),
+    )
+
+
+def read_model(data: bytes, order: int) -> npt.NDArray[np.uint8]:
+    """The rankings of a Markov model, as places in RANKINGS."""
+    bits = np.unpackbits(np.frombuffer(data, np.uint8), bitorder="little")[: 5 * 4**order]
+    rows = (bits.reshape(-1, 5) << np.arange(5, dtype=np.uint8)).sum(axis=1).astype(np.uint8)
+    require(bool((rows < 24).all()), "Markov model row above 23")
+    return rows
+
+
+def walk(code: bytes, sx: int, sy: int, model: npt.NDArray[np.uint8] | None, order: int) -> _Walk:
+    """Walk the chains of a slice."""
+    cursor = Cursor(code, "crack code")
+    starts = read_chain_index(Cursor(cursor.take(cursor.uint(4)), "chain index"), sx, sy)
+    result = _Walk(chains=len(starts))
+    reader = _Codepoints(cursor.rest(), model, order)
+    moves = 0
+    for x, y in starts:
+        opened, stack, previous = 1, [], None
+        while opened:
+            codepoint = reader.next()
+            symbol = SYMBOL_OF_PAIR.get((previous, codepoint)) if previous is not None else None
+            if previous is None:
+                previous = codepoint
+                continue
+            # The pending codepoint is a move, unless it and the new one make a control symbol.
+            if symbol == BRANCH:
+                stack.append((x, y))
+                opened += 1
+                previous = None
+            elif symbol == TERMINATE:
+                opened -= 1
+                if stack:
+                    x, y = stack.pop()
+                    result.pops.append((x, y, moves))
+                previous = None
+            else:
+                dx, dy = STEP[previous]
+                crack = cracks_at(x, y)[previous]
+                x, y = x + dx, y + dy
+                require(0 <= x <= sx and 0 <= y <= sy, "step outside the slice")
+                require(not on_rim(crack, sx, sy), "step along the rim")
+                result.first_crossed.setdefault(crack, moves)
+                moves += 1
+                previous = codepoint
+    result.slack = reader.unread_bytes()
+    return result
+
+
+def read_chain_index(cursor: Cursor, sx: int, sy: int) -> list[tuple[int, int]]:
+    xw, yw = width(sx + 1), width(sy + 1)
+    starts, y = [], 0
+    for _ in range(cursor.uint(yw)):
+        y += cursor.uint(yw)
+        x = 0
+        for _ in range(cursor.uint(xw)):
+            x += cursor.uint(xw)
+            require(x <= sx and y <= sy, "chain starts outside the slice")
+            starts.append((x, y))
+    cursor.end()
+    return starts
+
+
+class _Codepoints:
+    """The codepoints of a slice, one after the other."""
+
+    def __init__(self, data: bytes, model: npt.NDArray[np.uint8] | None, order: int) -> None:
+        self.bits = np.unpackbits(np.frombuffer(data, np.uint8), bitorder="little").tolist()
+        self.model, self.order = model, order
+        self.at = self.codepoint = self.row = 0
+
+    def bit(self) -> int:
+        require(self.at < len(self.bits), "crack codes end inside a chain")
+        self.at += 1
+        return self.bits[self.at - 1]
+
+    def next(self) -> int:
+        if self.model is None or self.at == 0:
+            difference = self.bit() | self.bit() << 1
+        else:
+            rank = 0
+            while rank < 3 and self.bit():
+                rank += 1
+            difference = RANKINGS[self.model[self.row]][rank]
+        if self.model is not None:
+            self.row = self.row >> 2 | difference << 2 * (self.order - 1)
+        self.codepoint = (self.codepoint + difference) % 4
+        return self.codepoint
+
+    def unread_bytes(self) -> int:
+        return (len(self.bits) - self.at) // 8
+
+
+def number_components(coded: set[Crack], sx: int, sy: int, permissible: bool) -> npt.NDArray[np.uint32]:
+    """Number the 4-connected components of a slice as a scan with x fastest meets them.
+
+    Runs along x are the units; two runs in neighbouring rows join where no boundary lies between.
+    """
+    left = np.full((sx, sy), permissible)  # whether a boundary lies left of the voxel
+    above = np.full((sx, sy), permissible)
+    for x, y, direction in coded:
+        (above if direction == RIGHT else left)[x, y] = not permissible
+    left[0, :] = True
+    runs = (np.cumsum(left.reshape(-1, order="F")) - 1).reshape((sx, sy), order="F")
+    parent = list(range(int(runs[-1, -1]) + 1))
+
+    def root(run: int) -> int:
+        while parent[run] != run:
+            parent[run] = parent[parent[run]]
+            run = parent[run]
+        return run
+
+    joined = ~above[:, 1:]
+    pairs = np.unique(runs[:, :-1][joined] * len(parent) + runs[:, 1:][joined])
+    for pair in pairs.tolist():
+        a, b = (root(run) for run in divmod(pair, len(parent)))
+        parent[max(a, b)] = min(a, b)  # so that a root is the run that the scan meets first
+    roots = np.array([root(run) for run in range(len(parent))])
+    numbers = np.cumsum(roots == np.arange(len(parent))) - 1
+    return np.asfortranarray(numbers[roots[runs]].astype("<u4"))
+
+
+def read_labels(
+    data: bytes, header: Header, components: list[Array], counts: list[int]
+) -> tuple[Array, npt.NDArray[np.int64]]:
+    """The label table, and the place in it of every component's label."""
+    cursor = Cursor(data, "labels")
+    sx, sy, sz = header.sx, header.sy, header.sz
+    stored = header.stored_width
+    pins = header.label_format == CONDENSED_PINS
+    background = cursor.take(stored) if pins else b""
+    num_unique = cursor.uint(8)
+    table_bytes = background + cursor.take(num_unique * stored)
+    table = np.frombuffer(table_bytes, header.stored_dtype).astype(header.dtype)
+    listed = table[1:] if pins else table
+    if header.is_sorted:
+        require(bool((listed[:-1] < listed[1:]).all()), "label table not ascending")
+        require(not pins or table[0] not in listed, "background listed twice")
+    require(cursor.uints(sz, width(sx * sy)) == counts, "component counts contradict the cracks")
+    total = sum(counts)
+
+    if not pins:
+        keys = np.array(cursor.uints(total, width(num_unique)), dtype=np.int64)
+        require(bool((keys < num_unique).all()), "key past the label table")
+        cursor.end()
+        return table, keys
+
+    offsets = np.concatenate([[0], np.cumsum(counts)])
+    entries = np.zeros(total, np.int64)
+    widths = cursor.uint(1)
+    n, d, c = (1 << (widths >> shift & 3) for shift in (0, 2, 4))
+    for entry in range(1, num_unique + 1):
+        count = cursor.uint(n)
+        indices = itertools.accumulate(cursor.uints(count, width(sx * sy * sz)))
+        depths = cursor.uints(count, d)
+        singles = list(itertools.accumulate(cursor.uints(cursor.uint(n), c)))
+        require(all(single < total for single in singles), "single component out of range")
+        named = set(singles)
+        for index, depth in zip(indices, depths, strict=True):
+            require(index < sx * sy * sz, "pin outside the volume")
+            x, y, z = index % sx, index // sx % sy, index // (sx * sy)
+            require(z + depth < sz, "pin runs past the last slice")
+            named |= {int(offsets[z + k] + components[z + k][x, y]) for k in range(depth + 1)}
+        for component in named:
+            taken = entries[component]
+            require(taken == 0 or table[taken] == table[entry], "two labels for one component")
+            entries[component] = entry
+    cursor.end()
+    return table, entries
+
+
+# ---------------------------------------------------------------------------------------
+# Writing: pieces of a stream
+
+
+def write_chain_index(starts: Starts, sx: int, sy: int) -> bytes:
+    """The beginning-of-chain index of rows (y, [x, ...])."""
+    xw, yw = width(sx + 1), width(sy + 1)
+    out = len(starts).to_bytes(yw, "little")
+    last_y = 0
+    for y, xs in starts:
+        out += (y - last_y).to_bytes(yw, "little") + len(xs).to_bytes(xw, "little")
+        last_y, last_x = y, 0
+        for x in xs:
+            out += (x - last_x).to_bytes(xw, "little")
+            last_x = x
+    return len(out).to_bytes(4, "little") + out
+
+
+def write_codepoints(codepoints: Sequence[int], model: npt.NDArray[np.uint8] | None, order: int) -> bytes:
+    """The bits of the codepoints of a slice."""
+    bits: list[int] = []
+    previous = row = 0
+    for codepoint in codepoints:
+        difference = (codepoint - previous) % 4
+        previous = codepoint
+        if model is None or not bits:
+            bits += [difference & 1, difference >> 1]
+        else:
+            bits += ([0], [1, 0], [1, 1, 0], [1, 1, 1])[RANKINGS[model[row]].index(difference)]
+        if model is not None:
+            row = row >> 2 | difference << 2 * (order - 1)
+    return np.packbits(np.array(bits, np.uint8), bitorder="little").tobytes()
+
+
+def write_model(rows: npt.NDArray[np.uint8]) -> bytes:
+    """Pack the rows of a Markov model, 5 bits each."""
+    bits = (rows[:, None] >> np.arange(5, dtype=np.uint8)) & 1
+    return np.packbits(bits.reshape(-1), bitorder="little").tobytes()
+
+
+def spell(symbols: Iterable[int], rng: random.Random | None = None) -> list[int]:
+    """The codepoints of the symbols of one chain; without ``rng``, the first spelling that is allowed."""
+    out: list[int] = []
+    move: int | None = None  # the codepoint before, if it is a move
+    for symbol in symbols:
+        if symbol in SPELLINGS:
+            allowed = [pair for pair in SPELLINGS[symbol] if move is None or pair[0] != (move + 2) % 4]
+            out += rng.choice(allowed) if rng else allowed[0]
+            move = None
+        else:
+            require(move is None or symbol != (move + 2) % 4, "a move cannot be taken back at once")
+            out.append(symbol)
+            move = symbol
+    return out
+
+
+def write_uints(numbers: Iterable[int], nbytes: int) -> bytes:
+    return np.array(list(numbers), dtype=f"<u{nbytes}").tobytes()
+
+
+def differences(numbers: Sequence[int]) -> list[int]:
+    return [b - a for a, b in itertools.pairwise([0, *numbers])]
+
+
+@dataclass
+class Sections:
+    """A stream in pieces. ``assemble`` adds the header and all checksums, so one piece can be wrong alone.
+
+    Attributes:
+        codes: per slice, chain index and moves.
+        checksums: per slice, the checksum of the component image.
+        num_label_bytes, index: what the stream is to claim, where that is not the truth.
+        reserved: bits to set in the format field.
+    """
+
+    shape: tuple[int, int, int]
+    dtype: np.dtype[Any]
+    format_version: int = 1
+    stored_width: int = 1
+    permissible: bool = False
+    label_format: int = FLAT
+    fortran_order: bool = True
+    markov_order: int = 0
+    is_sorted: bool = True
+    grid: int = 31
+    labels: bytes = b""
+    model: bytes = b""
+    codes: list[bytes] = field(default_factory=list)
+    checksums: list[int] = field(default_factory=list)
+    num_label_bytes: int | None = None
+    index: list[int] | None = None
+    reserved: int = 0
+
+    def header(self) -> bytes:
+        bits = (
+            (self.dtype.itemsize.bit_length() - 1)
+            | (self.stored_width.bit_length() - 1) << 2
+            | self.permissible << 4
+            | self.label_format << 5
+            | self.fortran_order << 7
+            | (self.dtype.kind == "i") << 8
+            | self.markov_order << 9
+            | (not self.is_sorted) << 13
+            | self.reserved
+        )
+        claimed = len(self.labels) if self.num_label_bytes is None else self.num_label_bytes
+        fields = bits.to_bytes(2, "little") + write_uints(self.shape, 4) + bytes([self.grid])
+        fields += claimed.to_bytes(8 if self.format_version else 4, "little")
+        checksum = bytes([crc8(fields)]) if self.format_version else b""
+        return b"crkl" + bytes([self.format_version]) + fields + checksum
+
+    def assemble(self) -> bytes:
+        if 0 in self.shape:
+            return self.header()
+        index = write_uints(self.index if self.index is not None else map(len, self.codes), 4)
+        crc = (lambda data: crc32c(data).to_bytes(4, "little")) if self.format_version else lambda data: b""
+        tail = write_uints(self.checksums, 4) if self.format_version else b""
+        body = self.labels + self.model + b"".join(self.codes)
+        return self.header() + index + crc(index) + body + crc(self.labels) + tail
+
+
+# ---------------------------------------------------------------------------------------
+# Writing: whole streams, legal and unusual
+
+
+@dataclass(frozen=True)
+class Style:
+    """How :func:`craft` is to write a stream.
+
+    Attributes:
+        stored_width: bytes per label; None is the fewest.
+        unsorted: shuffle the label table and repeat some of its entries.
+        unused: list labels that no component has.
+        wild: start chains anywhere, walk at random, branch without need, walk cracks twice. Otherwise each
+            connected set of cracks is one chain.
+        pin_widths: fewest bytes for the counts, depths and components of pins.
+    """
+
+    format_version: int = 1
+    permissible: bool = False
+    pins: bool = False
+    markov_order: int = 0
+    fortran_order: bool = True
+    stored_width: int | None = None
+    unsorted: bool = False
+    unused: bool = False
+    wild: bool = True
+    pin_widths: tuple[int, int, int] = (1, 1, 1)
+
+
+def random_style(rng: random.Random, dtype: np.dtype[Any], max_order: int = 6) -> Style:
+    """Any style; the stored width is drawn as the fewest bytes or the data width."""
+    return Style(
+        format_version=rng.randrange(2),
+        permissible=rng.random() < 0.5,
+        pins=rng.random() < 0.5,
+        markov_order=rng.choice([0, rng.randrange(1, max_order + 1)]),
+        fortran_order=rng.random() < 0.5,
+        stored_width=rng.choice([None, dtype.itemsize]),
+        unsorted=rng.random() < 0.4,
+        unused=rng.random() < 0.2,
+        wild=rng.random() < 0.8,
+        pin_widths=(rng.choice([1, 2, 4, 8]), rng.choice([1, 2, 4, 8]), rng.choice([1, 2, 4, 8])),
+    )
+
+
+def craft(volume: Array, style: Style, rng: random.Random) -> bytes:
+    """Write a volume (x, y, z) of integers as a legal stream in the given style."""
+    return craft_sections(volume, style, rng).assemble()
+
+
+def craft_sections(volume: Array, style: Style, rng: random.Random) -> Sections:
+    """The pieces of the stream that :func:`craft` writes."""
+    sx, sy, sz = volume.shape
+    dtype = volume.dtype.newbyteorder("<")
+    sections = Sections(
+        shape=volume.shape,
+        dtype=dtype,
+        format_version=style.format_version,
+        stored_width=style.stored_width or fewest_bytes(volume),
+        permissible=style.permissible,
+        label_format=CONDENSED_PINS if style.pins else FLAT,
+        fortran_order=style.fortran_order,
+        markov_order=style.markov_order,
+        is_sorted=not style.unsorted,
+    )
+    if volume.size == 0:
+        sections.stored_width = style.stored_width or 1
+        return sections
+    model = None
+    if style.markov_order:
+        model = np.frombuffer(rng.randbytes(4**style.markov_order), np.uint8) % np.uint8(24)
+        sections.model = write_model(model)
+    images = []
+    for z in range(sz):
+        image = volume[:, :, z]
+        walked = coded_cracks(image, style.permissible)
+        chains = wild_chains(walked, sx, sy, rng) if style.wild else plain_chains(walked)
+        sections.codes.append(write_slice(chains, sx, sy, model, style.markov_order, rng))
+        components = number_components(coded_cracks(image, False), sx, sy, False)
+        sections.checksums.append(crc32c(components.tobytes(order="F")))
+        images.append(components)
+    sections.labels = craft_labels(volume, images, sections, style, rng)
+    return sections
+
+
+def fewest_bytes(volume: Array) -> int:
+    """The fewest bytes per label that a table of the volume's labels can have."""
+    if volume.size == 0:
+        return 1
+    low, high = int(volume.min()), int(volume.max())
+    kind = volume.dtype.kind
+    for nbytes in (1, 2, 4, 8):
+        info = np.iinfo(f"{kind}{nbytes}")
+        if info.min <= low and high <= info.max:
+            return nbytes
+    raise AssertionError("unreachable: every label fits its own dtype")
+
+
+def coded_cracks(image: Array, permissible: bool) -> set[Crack]:
+    """The cracks that a slice (x, y) has to code."""
+    left = (image[1:, :] == image[:-1, :]) == permissible
+    above = (image[:, 1:] == image[:, :-1]) == permissible
+    cracks = {(int(x) + 1, int(y), DOWN) for x, y in np.argwhere(left)}
+    return cracks | {(int(x), int(y) + 1, RIGHT) for x, y in np.argwhere(above)}
+
+
+def write_slice(
+    chains: dict[tuple[int, int], list[int]],
+    sx: int,
+    sy: int,
+    model: npt.NDArray[np.uint8] | None,
+    order: int,
+    rng: random.Random | None = None,
+) -> bytes:
+    """The crack code of a slice: start vertex (x, y) -> symbols of the chain."""
+    vertices = sorted(chains, key=lambda vertex: (vertex[1], vertex[0]))
+    rows = [(y, [x for x, row in vertices if row == y]) for y in sorted({y for _, y in vertices})]
+    codepoints = [codepoint for vertex in vertices for codepoint in spell(chains[vertex], rng)]
+    return write_chain_index(rows, sx, sy) + write_codepoints(codepoints, model, order)
+
+
+def plain_chains(cracks: set[Crack]) -> dict[tuple[int, int], list[int]]:
+    """One chain per connected set of cracks, branching only where there is a choice."""
+    left = set(cracks)
+    chains = {}
+    for x, y, _ in sorted(cracks, key=lambda crack: (crack[1], crack[0], crack[2])):
+        if any(crack in left for crack in cracks_at(x, y)):
+            chains[x, y] = _walk_all(x, y, left, None, 0.0, cracks)
+    return chains
+
+
+def wild_chains(cracks: set[Crack], sx: int, sy: int, rng: random.Random) -> dict[tuple[int, int], list[int]]:
+    """Chains that cover the cracks in some needlessly complicated way."""
+    give_up = rng.choice([0.0, 0.02, 0.2])
+    while True:
+        left = set(cracks)
+        chains: dict[tuple[int, int], list[int]] = {}
+        while left:
+            ends = {(x, y) for x, y, _ in left}
+            ends |= {(x + STEP[direction][0], y + STEP[direction][1]) for x, y, direction in left}
+            free = sorted(ends - chains.keys())  # a vertex starts one chain at most
+            if not free:
+                break
+            start = rng.choice(free)
+            chains[start] = _walk_all(*start, left, rng, give_up, cracks)
+        if not left:
+            break
+        give_up /= 2
+        if give_up < 0.001:
+            give_up = 0.0
+    for _ in range(rng.choice([0, 0, 0, 1, 2])):  # chains that go nowhere
+        start = rng.randrange(sx + 1), rng.randrange(sy + 1)
+        chains.setdefault(start, rng.choice([[TERMINATE], [BRANCH, TERMINATE, TERMINATE]]))
+    return chains
+
+
+def _walk_all(
+    x: int, y: int, left: set[Crack], rng: random.Random | None, give_up: float, cracks: set[Crack]
+) -> list[int]:
+    """Walk a chain from a vertex, taking what it crosses out of ``left``."""
+    symbols: list[int] = []
+    stack: list[tuple[int, int]] = []
+    while True:
+        at = cracks_at(x, y)
+        ways = [direction for direction in range(4) if at[direction] in left]
+        if rng and rng.random() < 0.02:  # cross a crack once more, but not the one just crossed
+            back = (symbols[-1] + 2) % 4 if symbols and symbols[-1] < 4 else None
+            ways = [way for way in range(4) if at[way] in cracks and way != back] or ways
+        if ways and not (rng and rng.random() < give_up):
+            needless = rng is not None and rng.random() < 0.05
+            if (len(ways) > 1 and not (rng and rng.random() < give_up)) or needless:
+                symbols.append(BRANCH)
+                stack.append((x, y))
+            way = rng.choice(ways) if rng else ways[0]
+            symbols.append(way)
+            left.discard(at[way])
+            x, y = x + STEP[way][0], y + STEP[way][1]
+        else:
+            symbols.append(TERMINATE)
+            if not stack:
+                return symbols
+            x, y = stack.pop()
+
+
+def craft_labels(
+    volume: Array, images: list[Array], sections: Sections, style: Style, rng: random.Random
+) -> bytes:
+    """The labels section of a volume with the given images of components."""
+    sx, sy = volume.shape[:2]
+    counts = [int(image.max()) + 1 for image in images]
+    of_component: list[int] = []
+    for z, image in enumerate(images):
+        _, first = np.unique(image.reshape(-1, order="F"), return_index=True)
+        of_component += volume[:, :, z].reshape(-1, order="F")[first].tolist()
+    entries = sorted(set(of_component))
+    background = rng.choice(entries)
+    if style.pins and not (style.unsorted and rng.random() < 0.5):
+        entries.remove(background)  # an unsorted table may list the background as well
+    stored = np.dtype(f"<{sections.dtype.kind}{sections.stored_width}")
+    if style.unused:
+        spare = {rng.randrange(np.iinfo(stored).min, np.iinfo(stored).max + 1) for _ in range(3)}
+        entries = sorted(set(entries) | spare - {background})
+    if style.unsorted:
+        entries += [rng.choice(entries) for _ in range(rng.randrange(4)) if entries]
+        rng.shuffle(entries)
+    places: dict[int, list[int]] = {}
+    for place, label in enumerate(entries):
+        places.setdefault(label, []).append(place)
+    head = np.array([background], stored).tobytes() if style.pins else b""
+    head += len(entries).to_bytes(8, "little") + np.array(entries, stored).tobytes()
+    head += write_uints(counts, width(sx * sy))
+    if not style.pins:
+        keys = (rng.choice(places[label]) for label in of_component)
+        return head + write_uints(keys, width(len(entries)))
+
+    # Which components each entry has to name; a component of the background may stay unnamed.
+    duties: list[list[int]] = [[] for _ in entries]
+    for component, label in enumerate(of_component):
+        if label != background or (label in places and rng.random() < 0.5):
+            duties[rng.choice(places[label])].append(component)
+    finder = _PinFinder(volume, images, counts, rng)
+    chosen = [finder.cover(duty) for duty in duties]
+    return head + write_pins(chosen, volume.shape, style.pin_widths)
+
+
+def write_pins(
+    chosen: Sequence[tuple[Sequence[tuple[int, int]], Sequence[int]]],
+    shape: tuple[int, ...],
+    fewest: tuple[int, int, int] = (1, 1, 1),
+) -> bytes:
+    """Per label, its pins (index, depth) and its single components, each ascending."""
+    n = max(fewest[0], *(width(max(len(pins), len(singles))) for pins, singles in chosen), 1)
+    d = max(fewest[1], *(width(depth) for pins, _ in chosen for _, depth in pins), 1)
+    c = max(fewest[2], *(width(single) for _, singles in chosen for single in singles), 1)
+    out = bytes([(n.bit_length() - 1) | (d.bit_length() - 1) << 2 | (c.bit_length() - 1) << 4])
+    index_width = width(shape[0] * shape[1] * shape[2])
+    for pins, singles in chosen:
+        indices, depths = [index for index, _ in pins], [depth for _, depth in pins]
+        out += write_uints([len(pins)], n) + write_uints(differences(indices), index_width)
+        out += write_uints(depths, d)
+        out += write_uints([len(singles)], n) + write_uints(differences(list(singles)), c)
+    return out
+
+
+class _PinFinder:
+    """Covers components with pins and singles, in any legal way."""
+
+    def __init__(self, volume: Array, images: list[Array], counts: list[int], rng: random.Random) -> None:
+        self.volume, self.rng = volume, rng
+        self.offsets = np.concatenate([[0], np.cumsum(counts)]).tolist()
+        self.images = images
+        self.singles_share = rng.choice([0.0, 0.3, 1.0])
+        self.overlap = rng.choice([0.0, 0.3])
+
+    def cover(self, components: list[int]) -> tuple[list[tuple[int, int]], list[int]]:
+        left, pins, singles = set(components), [], []
+        while left:
+            component = self.rng.choice(sorted(left))
+            if self.rng.random() < self.singles_share:
+                singles.append(component)
+                left.discard(component)
+                continue
+            index, depth, hit = self.pin(component)
+            pins.append((index, depth))
+            if self.rng.random() >= self.overlap:
+                left -= hit
+            else:
+                left.discard(component)
+        return sorted(pins), sorted(singles)
+
+    def pin(self, component: int) -> tuple[int, int, set[int]]:
+        """A random pin through a component: its index, depth, and the components that it hits."""
+        z = int(np.searchsorted(self.offsets, component, side="right")) - 1
+        x, y = self.rng.choice(np.argwhere(self.images[z] == component - self.offsets[z]).tolist())
+        column = self.volume[x, y, :]
+        first, last = z, z
+        while first > 0 and column[first - 1] == column[z] and self.rng.random() < 0.8:
+            first -= 1
+        while last + 1 < len(column) and column[last + 1] == column[z] and self.rng.random() < 0.8:
+            last += 1
+        sx, sy, _ = self.volume.shape
+        hit = {int(self.offsets[k] + self.images[k][x, y]) for k in range(first, last + 1)}
+        return x + sx * (y + sy * first), last - first, hit

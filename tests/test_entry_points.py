@@ -1,0 +1,130 @@
+"""The codecs are found by their entry points alone, and cheaply.
+
+These tests need the package to be installed (an editable installation will do): what they test is
+in its metadata.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import zarr
+from chunks import blocks
+
+from crackle_zarr import Crackle, CrackleCodec, create_array
+
+POINTS = {
+    "numcodecs.codecs": "crackle_zarr.numcodecs_codec:Crackle",
+    "zarr.codecs": "crackle_zarr.zarr_codec:CrackleCodec",
+}
+
+
+def run(code: str, *arguments: Any) -> str:
+    """What a fresh interpreter prints, in which every warning is an error."""
+    path = os.pathsep.join(entry for entry in sys.path if entry)
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code, *map(str, arguments)],
+        env={**os.environ, "PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+@pytest.mark.parametrize("group", POINTS)
+def test_metadata(group: str) -> None:
+    """The installed package has an entry point named crackle in both groups."""
+    found = {
+        point.value
+        for point in importlib.metadata.entry_points(group=group, name="crackle")
+        if point.name == "crackle"
+    }
+    assert found == {POINTS[group]}, "crackle-zarr is not installed: run 'pip install -e .' first"
+
+
+READ = """
+import sys, zarr
+array = zarr.open_array(sys.argv[1], mode="r")
+print("crackle_zarr" in sys.modules and array[:].sum(), array[3].sum(), array.shape)
+"""
+
+WRITE = """
+import sys, numpy, zarr
+array = zarr.open_array(sys.argv[1], mode="r+")
+array[:] = numpy.arange(120, dtype="u4").reshape(4, 6, 5) // 7
+"""
+
+
+@pytest.mark.parametrize("options", [{}, {"shards": (4, 6, 5)}, {"zarr_format": 2}], ids=["3", "shards", "2"])
+def test_fresh_interpreter(tmp_path: Path, options: dict[str, Any]) -> None:
+    """An interpreter that imports Zarr alone opens, reads and writes an array."""
+    labels = blocks((4, 6, 5), "<u4") % 100
+    array = create_array(
+        tmp_path / "labels.zarr", shape=labels.shape, dtype="<u4", chunks=(2, 6, 5), **options
+    )
+    array[:] = labels
+    assert run(READ, tmp_path / "labels.zarr") == f"{labels.sum()} {labels[3].sum()} (4, 6, 5)"
+    run(WRITE, tmp_path / "labels.zarr")
+    np.testing.assert_array_equal(array[:], np.arange(120).reshape(4, 6, 5) // 7)
+
+
+def test_numcodecs_alone() -> None:
+    """numcodecs finds its codec without Zarr being imported."""
+    code = """
+import sys, numcodecs
+codec = numcodecs.get_codec({"id": "crackle", "markov_model_order": 3})
+print(codec, "zarr" in sys.modules)
+"""
+    assert run(code) == "Crackle(markov_model_order=3, allow_pins=0) False"
+
+
+def test_registry_of_zarr() -> None:
+    """Zarr finds one class by the name, also where the module was imported before."""
+    code = """
+import sys
+if len(sys.argv) > 1:
+    import crackle_zarr.zarr_codec
+from zarr.registry import get_codec_class
+print(get_codec_class("crackle").__module__)
+"""
+    assert run(code) == run(code, "first") == "crackle_zarr.zarr_codec"
+
+
+def test_class_can_be_configured() -> None:
+    """The name has no dot, so Zarr's configuration can choose the class."""
+    from zarr.registry import get_codec_class
+
+    with zarr.config.set({"codecs.crackle": "crackle_zarr.zarr_codec.CrackleCodec"}):
+        assert get_codec_class("crackle") is CrackleCodec
+
+
+def test_import_is_cheap() -> None:
+    """Importing the package, and using it on streams, imports neither Zarr nor numcodecs."""
+    code = """
+import sys, numpy, crackle_zarr
+crackle_zarr.decompress(crackle_zarr.compress(numpy.zeros((4, 4, 4), "u4")))
+print([name for name in ("zarr", "numcodecs", "click", "tqdm", "asyncio") if name in sys.modules])
+crackle_zarr.Crackle
+print("zarr" in sys.modules)
+"""
+    assert run(code).splitlines() == ["[]", "False"]
+
+
+def test_names_of_the_package() -> None:
+    """The package hands out the classes that the entry points name."""
+    import crackle_zarr
+    from crackle_zarr import create, numcodecs_codec, zarr_codec
+
+    assert crackle_zarr.Crackle is numcodecs_codec.Crackle is Crackle
+    assert crackle_zarr.CrackleCodec is zarr_codec.CrackleCodec
+    assert crackle_zarr.create_array is create.create_array
+    assert CrackleCodec().to_dict()["name"] == Crackle.codec_id == "crackle"
