@@ -9,10 +9,16 @@
  *   upwards    (z falling) carries for every (x, y) the slice down to which the label goes on
  *              unchanged, and notes for every component the place from which it goes deepest;
  *   downwards  (z rising) follows the pins chosen so far and marks the components that they
- *              hit; a component that none hits gets a pin at its deepest place.
+ *              hit; a component that none hits gets a pin at its deepest place, or is
+ *              listed singly.
  *
- * For an object that does not branch this is the optimal way to cut it into lines: each line
- * begins where it must and ends as late as it can.
+ * Which of the two is shorter in the end is known from the way up, as the least bytes from a
+ * component to the end of its object:
+ *
+ *     bytes(c) = min(pin + bytes(the component behind the pin's end), single + bytes(the next component))
+ *
+ * For an object that does not branch this is optimal.  Where it does, the components follow each
+ * other along the deepest lines.
  *
  * Then the pins are weighed.  A pin answers for the components that it was the first to
  * hit; where listing those singly is shorter, it is dropped, and a pin is cut behind the last
@@ -33,10 +39,17 @@
 /* How often the pins are followed again with more effort; further rounds gain next to nothing. */
 #define REFINEMENTS 2
 
-/* The place in its slice from which a component goes deepest, and how deep that is. */
+/* No component follows: the object ends here. */
+#define NO_COMPONENT UINT64_MAX
+
+/* What is known of a component on the way up. */
 struct deepest {
-    u64 place;
-    u32 last_z;
+    u64 place;      /* in its slice, from where its label goes on deepest */
+    u32 last_z;     /* down to this slice */
+    u32 bytes;      /* from here to the end of the object, at least; saturates */
+    u64 next;       /* the component below that place, or NO_COMPONENT */
+    u64 behind;     /* the one that follows below 'last_z', likewise */
+    int is_single;  /* 'bytes' are least when it is listed singly */
 };
 
 /* A pin while it is followed downwards. */
@@ -60,7 +73,8 @@ struct chooser {
     struct ck_bitmaps bitmaps;
     struct ck_components components;
     u32 *last_z;                 /* per voxel of a slice: down to where its label goes on */
-    void *below;                 /* the labels of the slice below */
+    void *below;                 /* the labels of the slice below ... */
+    u32 *component_below;        /* ... and its components */
 
     struct ck_pin_list list;     /* pins, by slice; depth: down to the last component it answers for */
     u32 *reach;                  /* per pin: the slice down to which its label goes on */
@@ -84,6 +98,7 @@ static void free_chooser(struct chooser *c)
     ck_components_free(&c->components);
     free(c->last_z);
     free(c->below);
+    free(c->component_below);
     ck_pin_list_free(&c->list);
     free(c->reach);
     free(c->answers);
@@ -115,7 +130,8 @@ static crackle_status init_chooser(struct chooser *c, const struct ck_pin_task *
     c->owner = ck_malloc(c->num_components, sizeof(*c->owner));
     c->last_z = ck_malloc(c->slice_voxels, sizeof(*c->last_z));
     c->below = ck_malloc(c->slice_voxels, v->width);
-    if (!c->label_of || !c->deepest || !c->owner || !c->last_z || !c->below || !ck_slices_init(&c->slices, v, v->sz) ||
+    c->component_below = ck_malloc(c->slice_voxels, sizeof(*c->component_below));
+    if (!c->component_below || !c->label_of || !c->deepest || !c->owner || !c->last_z || !c->below || !ck_slices_init(&c->slices, v, v->sz) ||
         !ck_bitmaps_init(&c->bitmaps, v->sx, v->sy) || !ck_components_init(&c->components, v->sx, v->sy))
         return CRACKLE_NO_MEMORY;
     for (size_t p = 0; p < task->num_parts; p++)
@@ -177,6 +193,8 @@ static u32 highest(const u32 *values, size_t count)
     return most;
 }
 
+#define NO_PLACE UINT64_MAX
+
 /* The deepest places of the components of a slice: run by run, as only a new best is located. */
 static void find_deepest(struct chooser *c, struct deepest *deepest)
 {
@@ -185,10 +203,8 @@ static void find_deepest(struct chooser *c, struct deepest *deepest)
     const struct ck_patch *patch = components->patches;
     u32 *row = components->row;
 
-    for (size_t i = 0; i < components->count; i++) {
-        deepest[i].place = 0;
-        deepest[i].last_z = 0;
-    }
+    for (size_t i = 0; i < components->count; i++)
+        deepest[i].place = NO_PLACE;
     for (u64 y = 0; y < components->sy; y++) {
         const u32 *depth = c->last_z + y * sx;
         const u64 *v = ck_vertical(&c->bitmaps, y);
@@ -207,7 +223,7 @@ static void find_deepest(struct chooser *c, struct deepest *deepest)
                 struct deepest *best = &deepest[row[begin]];
                 u32 most = highest(depth + begin, end - begin);
 
-                if (most > best->last_z || (most == 0 && best->last_z == 0)) {
+                if (best->place == NO_PLACE || most > best->last_z) {
                     u32 x = begin;
 
                     while (depth[x] != most)
@@ -218,6 +234,55 @@ static void find_deepest(struct chooser *c, struct deepest *deepest)
                 begin = end;
             }
         }
+    }
+}
+
+/* The components of the slice, voxel by voxel, for the slice above. */
+static void keep_components(struct chooser *c)
+{
+    const struct ck_patch *patch = c->components.patches;
+    const u32 sx = c->volume->sx;
+
+    for (u64 y = 0; y < c->volume->sy; y++) {
+        u32 *row = c->component_below + y * sx;
+
+        if (y > 0)
+            memcpy(row, row - sx, sx * sizeof(*row));
+        for (; patch < c->components.patches + c->components.row_end[y]; patch++)
+            for (u32 x = patch->begin; x < patch->end; x++)
+                row[x] = patch->component;
+    }
+}
+
+static u32 bytes_from(const struct chooser *c, u64 component)
+{
+    return component == NO_COMPONENT ? 0 : c->deepest[component].bytes;
+}
+
+/* Whether the components of slice 'z' are better begun with a pin or listed. */
+static void decide(struct chooser *c, u32 z)
+{
+    const u32 pin = ck_width(c->slice_voxels * c->volume->sz) + 1;
+    const u32 single = ck_width(c->num_components - 1);
+
+    for (u64 i = c->first[z]; i < c->first[z + 1]; i++) {
+        struct deepest *d = &c->deepest[i];
+        u64 with_pin, with_single;
+
+        d->next = d->last_z > z ? c->first[z + 1] + c->component_below[d->place] : NO_COMPONENT;
+        /* Mostly the next component's line is the same; it goes as deep at least, so the way does not end. */
+        if (d->next != NO_COMPONENT && c->deepest[d->next].last_z == d->last_z) {
+            d->behind = c->deepest[d->next].behind;
+        } else {
+            d->behind = d->next;
+            for (u32 at = z; at < d->last_z; at++)
+                d->behind = c->deepest[d->behind].next;
+        }
+        with_pin = (u64)pin + bytes_from(c, d->behind);
+        with_single = (u64)single + bytes_from(c, d->next);
+        d->is_single = with_single < with_pin;
+        with_pin = d->is_single ? with_single : with_pin;
+        d->bytes = with_pin > UINT32_MAX ? UINT32_MAX : (u32)with_pin;
     }
 }
 
@@ -238,6 +303,8 @@ static crackle_status sweep_upwards(struct chooser *c)
             carry_depth(c, slice, z);
         }
         find_deepest(c, c->deepest + c->first[z]);
+        decide(c, z);
+        keep_components(c);
     }
     return status;
 }
@@ -278,7 +345,7 @@ static crackle_status mark_hits(struct chooser *c, u32 z)
     return CRACKLE_OK;
 }
 
-/* A pin for every component of slice 'z' that has none. */
+/* A pin for every component of slice 'z' that has none and is not to be listed singly. */
 static crackle_status add_pins(struct chooser *c, u32 z)
 {
     void *pins = c->list.pins, *reach = c->reach;
@@ -294,7 +361,7 @@ static crackle_status add_pins(struct chooser *c, u32 z)
     for (u64 i = first; i < first + count; i++) {
         struct ck_pin *pin = &c->list.pins[c->list.num_pins];
 
-        if (c->owner[i] != NO_PIN)
+        if (c->owner[i] != NO_PIN || c->deepest[i].is_single)
             continue;
         pin->voxel = z * c->slice_voxels + c->deepest[i].place;
         pin->depth = 0;
