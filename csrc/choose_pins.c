@@ -40,16 +40,16 @@
 #define REFINEMENTS 2
 
 /* No component follows: the object ends here. */
-#define NO_COMPONENT UINT64_MAX
+#define NO_COMPONENT UINT32_MAX
 
-/* What is known of a component on the way up. */
+/* What is known of a component on the way up.  Components are counted within their slices. */
 struct deepest {
-    u64 place;      /* in its slice, from where its label goes on deepest */
-    u32 last_z;     /* down to this slice */
-    u32 bytes;      /* from here to the end of the object, at least; saturates */
-    u64 next;       /* the component below that place, or NO_COMPONENT */
-    u64 behind;     /* the one that follows below 'last_z', likewise */
-    int is_single;  /* 'bytes' are least when it is listed singly */
+    u64 place;              /* in its slice, from where its label goes on deepest */
+    u32 last_z;             /* down to this slice */
+    u32 next;               /* the component below that place, or NO_COMPONENT */
+    u32 behind;             /* the one that follows in slice last_z + 1, likewise */
+    unsigned int bytes : 31;    /* from here to the end of the object, at least; saturates */
+    unsigned int is_single : 1; /* they are least when it is listed singly */
 };
 
 /* A pin while it is followed downwards. */
@@ -254,9 +254,9 @@ static void keep_components(struct chooser *c)
     }
 }
 
-static u32 bytes_from(const struct chooser *c, u64 component)
+static u32 bytes_from(const struct chooser *c, u32 z, u32 component)
 {
-    return component == NO_COMPONENT ? 0 : c->deepest[component].bytes;
+    return component == NO_COMPONENT ? 0 : c->deepest[c->first[z] + component].bytes;
 }
 
 /* Whether the components of slice 'z' are better begun with a pin or listed. */
@@ -264,25 +264,30 @@ static void decide(struct chooser *c, u32 z)
 {
     const u32 pin = ck_width(c->slice_voxels * c->volume->sz) + 1;
     const u32 single = ck_width(c->num_components - 1);
+    const u32 most = ((u32)1 << 31) - 1;
 
     for (u64 i = c->first[z]; i < c->first[z + 1]; i++) {
         struct deepest *d = &c->deepest[i];
-        u64 with_pin, with_single;
+        u32 with_pin, with_single;
 
-        d->next = d->last_z > z ? c->first[z + 1] + c->component_below[d->place] : NO_COMPONENT;
-        /* Mostly the next component's line is the same; it goes as deep at least, so the way does not end. */
-        if (d->next != NO_COMPONENT && c->deepest[d->next].last_z == d->last_z) {
-            d->behind = c->deepest[d->next].behind;
-        } else {
-            d->behind = d->next;
-            for (u32 at = z; at < d->last_z; at++)
-                d->behind = c->deepest[d->behind].next;
+        d->next = d->last_z > z ? c->component_below[d->place] : NO_COMPONENT;
+        d->behind = d->next;
+        /* The next component goes as deep at least, so the way does not end before 'last_z'. */
+        for (u32 at = z + 1; at <= d->last_z; at++) {
+            const struct deepest *below = &c->deepest[c->first[at] + d->behind];
+
+            /* Mostly its line is the same, and what follows is known. */
+            if (below->last_z == d->last_z) {
+                d->behind = below->behind;
+                break;
+            }
+            d->behind = below->next;
         }
-        with_pin = (u64)pin + bytes_from(c, d->behind);
-        with_single = (u64)single + bytes_from(c, d->next);
+        with_pin = pin + bytes_from(c, d->last_z + 1, d->behind);
+        with_single = single + bytes_from(c, z + 1, d->next);
         d->is_single = with_single < with_pin;
         with_pin = d->is_single ? with_single : with_pin;
-        d->bytes = with_pin > UINT32_MAX ? UINT32_MAX : (u32)with_pin;
+        d->bytes = (with_pin < most ? with_pin : most) & most;
     }
 }
 
