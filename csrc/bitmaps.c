@@ -45,13 +45,23 @@ u64 ck_interior_cracks(const struct ck_bitmaps *b)
     return (u64)b->sx * (b->sy - 1) + (u64)(b->sx - 1) * b->sy;
 }
 
-u64 ck_count_cracks(const struct ck_bitmaps *b)
+static u64 count_bits(const u64 *words, size_t count)
 {
-    u64 count = 0;
+    u64 bits = 0;
 
-    for (size_t i = 0; i < b->buffer_words; i++)
-        count += ck_popcount64(b->buffer[i]);
-    return count;
+    for (size_t i = 0; i < count; i++)
+        bits += ck_popcount64(words[i]);
+    return bits;
+}
+
+u64 ck_count_horizontal(const struct ck_bitmaps *b)
+{
+    return count_bits(b->horizontal, ((size_t)b->sy + 1) * b->words);
+}
+
+u64 ck_count_vertical(const struct ck_bitmaps *b)
+{
+    return count_bits(b->vertical, ((size_t)b->sy + 1) * b->words);
 }
 
 void ck_complement(struct ck_bitmaps *b)

@@ -66,7 +66,9 @@ static inline u64 ck_interior_vertical(const struct ck_bitmaps *b, size_t w)
 /* The number of cracks that are not on the rim: sx * (sy - 1) + (sx - 1) * sy. */
 u64 ck_interior_cracks(const struct ck_bitmaps *b);
 
-u64 ck_count_cracks(const struct ck_bitmaps *b);
+/* The bits that are set in either plane. */
+u64 ck_count_horizontal(const struct ck_bitmaps *b);
+u64 ck_count_vertical(const struct ck_bitmaps *b);
 
 /* Turn boundaries between unequal labels into cracks between equal ones, and back. */
 void ck_complement(struct ck_bitmaps *b);

@@ -28,6 +28,9 @@
 /* How often control symbols are spelled anew for the model that the last spelling gave. */
 #define RESPELLINGS 2
 
+/* Up to so many codepoints all habits of tracing are tried for a Markov model: some milliseconds. */
+#define FEW_CODEPOINTS 100000
+
 /* ---------------------------- One slice at a time -------------------------- */
 
 /* The slices of a volume with x fastest, one after the other. */
@@ -97,16 +100,6 @@ static int init_workspace(struct workspace *w, const struct crackle_volume *v, u
            ck_tracer_init(&w->tracer, &w->bitmaps);
 }
 
-/* The vertical cracks of a slice: neighbours along x with different labels. */
-static u64 count_vertical(const struct ck_bitmaps *b)
-{
-    u64 count = 0;
-
-    for (size_t i = 0; i < ((size_t)b->sy + 1) * b->words; i++)
-        count += ck_popcount64(b->vertical[i]);
-    return count;
-}
-
 /* The keys of the components of a slice, each from the label of its first voxel. */
 static crackle_status put_keys(crackle_part *part, const struct ck_components *c, const void *slice,
                                const struct crackle_volume *v)
@@ -133,12 +126,15 @@ static crackle_status encode_slice(struct workspace *w, crackle_part *part, cons
     const void *slice = ck_slice_at(&w->slices, z);
     size_t begin = part->codes.size;
     crackle_status status;
-    u64 nbytes;
+    u64 vertical, boundaries, interior, nbytes;
 
     ck_find_boundaries(slice, v->width, &w->bitmaps);
-    part->num_vertical += count_vertical(&w->bitmaps);
-    part->num_boundaries += ck_count_cracks(&w->bitmaps);
-    part->num_interior += ck_interior_cracks(&w->bitmaps);
+    vertical = ck_count_vertical(&w->bitmaps);
+    boundaries = vertical + ck_count_horizontal(&w->bitmaps);
+    interior = ck_interior_cracks(&w->bitmaps);
+    part->num_vertical += vertical;
+    part->num_boundaries += boundaries;
+    part->num_interior += interior;
 
     status = ck_find_components(&w->components, &w->bitmaps);
     if (status != CRACKLE_OK)
@@ -151,7 +147,7 @@ static crackle_status encode_slice(struct workspace *w, crackle_part *part, cons
 
     if (part->permissible)
         ck_complement(&w->bitmaps);
-    status = ck_trace(&w->tracer, &w->bitmaps, &w->chains);
+    status = ck_trace(&w->tracer, &w->bitmaps, part->permissible ? interior - boundaries : boundaries, &w->chains);
     if (status == CRACKLE_OK)
         status = ck_write_crack_code(&w->chains, &w->bitmaps, &part->codes);
     if (status != CRACKLE_OK)
@@ -221,7 +217,7 @@ int crackle_guess_crack_format(const struct crackle_volume *v)
             u32 z = (u32)((u64)(v->sz - 1) * i / (GUESS_SLICES - 1));
 
             ck_find_boundaries(ck_slice_at(&slices, z), v->width, &b);
-            boundaries += ck_count_cracks(&b);
+            boundaries += ck_count_horizontal(&b) + ck_count_vertical(&b);
             interior += ck_interior_cracks(&b);
         }
     /* No memory: encoding will find that out, and any guess will do. */
@@ -363,11 +359,21 @@ struct remodel {
     u8 *unpacked;                   /* those of a slice, one to a byte */
 };
 
+static void free_remodel(struct remodel *r)
+{
+    free((void *)r->codes);
+    free(r->slices);
+    free(r->respelled);
+    free(r->unpacked);
+    memset(r, 0, sizeof(*r));
+}
+
 static crackle_status init_remodel(struct remodel *r, u32 sz, crackle_part *const *parts, size_t num_parts)
 {
     u64 total = 0, most = 0;
     u32 z = 0;
 
+    memset(r, 0, sizeof(*r));
     r->codes = ck_malloc(sz, sizeof(*r->codes));
     r->slices = ck_malloc(sz, sizeof(*r->slices));
     if (!r->codes || !r->slices)
@@ -389,14 +395,6 @@ static crackle_status init_remodel(struct remodel *r, u32 sz, crackle_part *cons
     r->respelled = ck_malloc(total, 1);
     r->unpacked = ck_malloc(most, 1);
     return r->respelled && r->unpacked ? CRACKLE_OK : CRACKLE_NO_MEMORY;
-}
-
-static void free_remodel(struct remodel *r)
-{
-    free((void *)r->codes);
-    free(r->slices);
-    free(r->respelled);
-    free(r->unpacked);
 }
 
 /* Spell the control symbols of all slices anew, for the model. */
@@ -426,8 +424,7 @@ static crackle_status put_markov_codes(struct ck_bytes *out, unsigned int order,
                                        size_t num_parts, u32 *lengths)
 {
     struct ck_markov_model model = {0, NULL};
-    struct remodel r = {NULL, NULL, NULL, NULL};
-    u64 index_nbytes;
+    struct remodel r;
     crackle_status status = init_remodel(&r, sz, parts, num_parts);
 
     if (status == CRACKLE_OK)
@@ -445,8 +442,8 @@ static crackle_status put_markov_codes(struct ck_bytes *out, unsigned int order,
     out->size += (size_t)ck_model_nbytes(order);
     for (u32 z = 0; z < sz; z++) {
         const size_t begin = out->size;
+        const u64 index_nbytes = ck_chain_index_nbytes(r.codes[z], UINT32_MAX);
 
-        index_nbytes = ck_chain_index_nbytes(r.codes[z], UINT32_MAX);
         status = CRACKLE_NO_MEMORY;
         if (!ck_bytes_reserve(out, index_nbytes))
             goto out;
@@ -462,6 +459,81 @@ static crackle_status put_markov_codes(struct ck_bytes *out, unsigned int order,
 out:
     ck_markov_free(&model);
     free_remodel(&r);
+    return status;
+}
+
+/* Trace the crack codes of a part anew with another habit: a part that has codes and nothing else. */
+static crackle_status retrace(const crackle_part *part, u32 sx, u32 sy, unsigned int habit, crackle_part *retraced)
+{
+    struct ck_bitmaps b;
+    struct ck_chains chains = {NULL, 0, 0, NULL, 0, 0};
+    struct ck_tracer tracer = {0};
+    const u8 *code = part->codes.data;
+    crackle_status status = CRACKLE_NO_MEMORY;
+
+    retraced->z_start = part->z_start;
+    retraced->z_end = part->z_end;
+    retraced->slices = ck_calloc(part->z_end - part->z_start, sizeof(*retraced->slices));
+    if (!ck_bitmaps_init(&b, sx, sy) || !ck_tracer_init(&tracer, &b) || !retraced->slices)
+        goto out;
+    tracer.habit = habit;
+    status = CRACKLE_OK;
+    for (u32 k = 0; k < part->z_end - part->z_start && status == CRACKLE_OK; k++) {
+        const size_t begin = retraced->codes.size;
+
+        status = ck_read_crack_code(code, part->slices[k].code_nbytes, NULL, &b, &chains);
+        code += part->slices[k].code_nbytes;
+        if (status == CRACKLE_OK)
+            status = ck_walk(&chains, &b);
+        if (status == CRACKLE_OK)
+            status = ck_trace(&tracer, &b, ck_count_horizontal(&b) + ck_count_vertical(&b), &chains);
+        if (status == CRACKLE_OK)
+            status = ck_write_crack_code(&chains, &b, &retraced->codes);
+        retraced->slices[k].code_nbytes = (u32)(retraced->codes.size - begin);
+        retraced->slices[k].num_codepoints = chains.num_codepoints;
+    }
+out:
+    ck_bitmaps_free(&b);
+    ck_chains_free(&chains);
+    ck_tracer_free(&tracer);
+    return status;
+}
+
+/*
+ * Volumes of few moves: a model of them depends so much on chance that it pays to try all habits,
+ * and it takes no time.  'out' and 'lengths' are replaced where another habit is shorter.
+ */
+static crackle_status try_habits(struct ck_bytes *out, unsigned int order, const struct crackle_volume *v,
+                                 crackle_part *const *parts, size_t num_parts, u32 *lengths)
+{
+    crackle_part **retraced = ck_calloc(num_parts, sizeof(*retraced));
+    u32 *new_lengths = ck_malloc(v->sz, sizeof(*new_lengths));
+    crackle_status status = retraced && new_lengths ? CRACKLE_OK : CRACKLE_NO_MEMORY;
+
+    for (unsigned int habit = 1; habit < CK_NUM_HABITS && status == CRACKLE_OK; habit++) {
+        struct ck_bytes codes = {NULL, 0, 0};
+
+        for (size_t i = 0; i < num_parts && status == CRACKLE_OK; i++) {
+            retraced[i] = ck_calloc(1, sizeof(**retraced));
+            status = retraced[i] ? retrace(parts[i], v->sx, v->sy, habit, retraced[i]) : CRACKLE_NO_MEMORY;
+        }
+        if (status == CRACKLE_OK)
+            status = put_markov_codes(&codes, order, v->sz, retraced, num_parts, new_lengths);
+        if (status == CRACKLE_OK && codes.size < out->size) {
+            struct ck_bytes swap = *out;
+
+            *out = codes;
+            codes = swap;
+            memcpy(lengths, new_lengths, v->sz * sizeof(*lengths));
+        }
+        free(codes.data);
+        for (size_t i = 0; i < num_parts; i++) {
+            crackle_part_free(retraced[i]);
+            retraced[i] = NULL;
+        }
+    }
+    free(retraced);
+    free(new_lengths);
     return status;
 }
 
@@ -535,10 +607,13 @@ crackle_status crackle_assemble(const struct crackle_volume *volume, const struc
             for (u32 k = 0; k < parts[i]->z_end - parts[i]->z_start; k++)
                 num_codepoints += parts[i]->slices[k].num_codepoints;
         h.markov_order = num_codepoints ? options->markov_order : 0;
-        if (h.markov_order)
+        if (h.markov_order) {
             status = put_markov_codes(&codes, h.markov_order, h.sz, parts, num_parts, lengths);
-        else
+            if (status == CRACKLE_OK && num_codepoints <= FEW_CODEPOINTS)
+                status = try_habits(&codes, h.markov_order, volume, parts, num_parts, lengths);
+        } else {
             status = put_codes(&codes, parts, num_parts, lengths) ? CRACKLE_OK : CRACKLE_NO_MEMORY;
+        }
         if (status != CRACKLE_OK)
             goto out;
     }

@@ -116,10 +116,17 @@ static const u8 first_direction[16] = {
     CK_LEFT, CK_LEFT, CK_RIGHT, CK_RIGHT, CK_DOWN, CK_DOWN, CK_RIGHT, CK_RIGHT,
 };
 
-/* Straight on where possible, for the sake of the Markov model, else the first of the set. */
-static inline unsigned int choose(unsigned int open, unsigned int heading)
+static inline unsigned int straight_on(unsigned int open, unsigned int heading)
 {
     return open >> heading & 1 ? heading : first_direction[open];
+}
+
+/* Straight on leaves fewest stretches; for a Markov model of few moves another habit may be luckier. */
+static inline unsigned int choose(unsigned int open, unsigned int heading, unsigned int habit)
+{
+    unsigned int turned = (heading + (habit == 1 ? 3 : 1)) & 3;
+
+    return habit && open >> turned & 1 ? turned : straight_on(open, heading);
 }
 
 static inline void put_control(struct ck_tracer *t, size_t *size, unsigned int first)
@@ -150,13 +157,21 @@ static inline void put_terminate(struct ck_tracer *t, size_t *size)
  */
 static crackle_status trace_chain(struct ck_tracer *t, size_t vertex, const ptrdiff_t *step, size_t *size_ret)
 {
-    size_t size = *size_ret;
+    /*
+     * By the set of the one crack that is walked: a step then waits for one look-up, not for the
+     * direction and after that for what the direction means.
+     */
+    const ptrdiff_t step_along[9] = {0, step[CK_UP], step[CK_RIGHT], 0, step[CK_DOWN], 0, 0, 0, step[CK_LEFT]};
+    static const u8 not_back[9] = {0, 0xfb, 0xf7, 0, 0xfe, 0, 0, 0, 0xfd};
     u8 *open_cracks = t->open_cracks;
-    unsigned int heading = CK_RIGHT;
+    u8 *codepoints = t->codepoints;
+    unsigned int heading = t->habit ? CK_DOWN : CK_RIGHT;
     size_t num_pending = 0;
+    size_t size = *size_ret;
 
     for (;;) {
         unsigned int open = open_cracks[vertex];
+        unsigned int crack;
 
         if (open == 0) {
             put_terminate(t, &size);
@@ -173,7 +188,7 @@ static crackle_status trace_chain(struct ck_tracer *t, size_t vertex, const ptrd
                 open = open_cracks[vertex];
                 if (open)
                     break;
-                t->codepoints[p->symbol] = t->codepoints[p->symbol + 1] = HOLE;
+                codepoints[p->symbol] = codepoints[p->symbol + 1] = HOLE;
             }
         }
         if (open & (open - 1)) {
@@ -188,23 +203,22 @@ static crackle_status trace_chain(struct ck_tracer *t, size_t vertex, const ptrd
             num_pending++;
             put_branch(t, &size);
         }
-        heading = choose(open, heading);
-        open_cracks[vertex] = (u8)(open & ~(1u << heading));
+        heading = choose(open, heading, t->habit);
+        crack = 1u << heading;
+        open_cracks[vertex] = (u8)(open & ~crack);
 
         /* Along vertices that have one way on. */
         for (;;) {
-            unsigned int on;
-
-            t->codepoints[size++] = (u8)heading;
-            vertex += (size_t)step[heading];
-            on = open_cracks[vertex] & ~(1u << CK_OPPOSITE(heading));
-            if (on == 0 || (on & (on - 1))) {
-                open_cracks[vertex] = (u8)on;
+            codepoints[size++] = first_direction[crack];
+            vertex += (size_t)step_along[crack];
+            open = open_cracks[vertex] & not_back[crack];
+            if (open == 0 || (open & (open - 1)))
                 break;
-            }
             open_cracks[vertex] = 0;
-            heading = first_direction[on];
+            crack = open;
         }
+        open_cracks[vertex] = (u8)open;
+        heading = first_direction[crack];
     }
 }
 
@@ -262,7 +276,7 @@ static void explore(const struct outline *o, size_t vertex, unsigned int heading
         if (at > *lowest)
             *lowest = at;
         open &= ~(1u << CK_OPPOSITE(heading));
-        heading = choose(open, heading);
+        heading = straight_on(open, heading);
     } while (at != vertex);
 }
 
@@ -374,12 +388,11 @@ static crackle_status add_chain(struct ck_tracer *t, const struct outline *outli
     return status;
 }
 
-crackle_status ck_trace(struct ck_tracer *t, const struct ck_bitmaps *b, struct ck_chains *chains)
+crackle_status ck_trace(struct ck_tracer *t, const struct ck_bitmaps *b, u64 num_cracks, struct ck_chains *chains)
 {
     const ptrdiff_t step[4] = {-(ptrdiff_t)b->stride, 1, (ptrdiff_t)b->stride, -1};
     struct outline outline;
     void *codepoints = t->codepoints;
-    u64 num_cracks = ck_count_cracks(b);
     size_t size = 0;
     int ok;
 

@@ -24,8 +24,12 @@ struct ck_chains {
 
 void ck_chains_free(struct ck_chains *chains);
 
+/* Which way a walk goes first where there is a choice.  Any will do; they differ in what they cost. */
+#define CK_NUM_HABITS 3
+
 /* What tracing a slice needs besides: kept between slices, as it stays clear. */
 struct ck_tracer {
+    unsigned int habit;     /* 0: straight on, 1: to the left, 2: to the right */
     u8 *open_cracks;        /* per vertex, bit d: the crack in direction d is not yet walked */
     u8 *row_has_start;      /* per row of vertices, whether a chain of this slice begins there */
     u8 *codepoints;         /* of the slice, chain by chain as they were found, with gaps */
@@ -45,8 +49,8 @@ struct ck_tracer {
 int ck_tracer_init(struct ck_tracer *t, const struct ck_bitmaps *b);
 void ck_tracer_free(struct ck_tracer *t);
 
-/* Walk every crack of 'b' once. */
-crackle_status ck_trace(struct ck_tracer *t, const struct ck_bitmaps *b, struct ck_chains *chains);
+/* Walk every crack of 'b', of which there are 'num_cracks', once. */
+crackle_status ck_trace(struct ck_tracer *t, const struct ck_bitmaps *b, u64 num_cracks, struct ck_chains *chains);
 
 /*
  * Set the bits of the cracks that the chains walk.  'b' is cleared first.  CRACKLE_CORRUPT
