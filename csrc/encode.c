@@ -30,6 +30,7 @@
 
 /* Up to so many codepoints all habits of tracing are tried for a Markov model: some milliseconds. */
 #define FEW_CODEPOINTS 100000
+#define FEW_HISTORIES_ORDER 8 /* not for models that are larger than the codes */
 
 /* ---------------------------- One slice at a time -------------------------- */
 
@@ -421,7 +422,7 @@ static void respell(struct remodel *r, const struct ck_markov_model *model, u32 
  * decides how control symbols are spelled, the model in use is made of the result.
  */
 static crackle_status put_markov_codes(struct ck_bytes *out, unsigned int order, u32 sz, crackle_part *const *parts,
-                                       size_t num_parts, u32 *lengths)
+                                       size_t num_parts, int respellings, u32 *lengths)
 {
     struct ck_markov_model model = {0, NULL};
     struct remodel r;
@@ -429,7 +430,7 @@ static crackle_status put_markov_codes(struct ck_bytes *out, unsigned int order,
 
     if (status == CRACKLE_OK)
         status = ck_markov_train(&model, order, r.slices, sz);
-    for (int round = 0; round < RESPELLINGS && status == CRACKLE_OK; round++) {
+    for (int round = 0; round < respellings && status == CRACKLE_OK; round++) {
         respell(&r, &model, sz);
         ck_markov_free(&model);
         status = ck_markov_train(&model, order, r.slices, sz);
@@ -463,7 +464,7 @@ out:
 }
 
 /* Trace the crack codes of a part anew with another habit: a part that has codes and nothing else. */
-static crackle_status retrace(const crackle_part *part, u32 sx, u32 sy, unsigned int habit, crackle_part *retraced)
+static crackle_status retrace(const crackle_part *part, u32 sx, u32 sy, enum ck_habit habit, crackle_part *retraced)
 {
     struct ck_bitmaps b;
     struct ck_chains chains = {NULL, 0, 0, NULL, 0, 0};
@@ -501,7 +502,7 @@ out:
 
 /*
  * Volumes of few moves: a model of them depends so much on chance that it pays to try all habits,
- * and it takes no time.  'out' and 'lengths' are replaced where another habit is shorter.
+ * and to try controls as they are; it takes no time.  'out' and 'lengths' are replaced where another habit is shorter.
  */
 static crackle_status try_habits(struct ck_bytes *out, unsigned int order, const struct crackle_volume *v,
                                  crackle_part *const *parts, size_t num_parts, u32 *lengths)
@@ -510,23 +511,25 @@ static crackle_status try_habits(struct ck_bytes *out, unsigned int order, const
     u32 *new_lengths = ck_malloc(v->sz, sizeof(*new_lengths));
     crackle_status status = retraced && new_lengths ? CRACKLE_OK : CRACKLE_NO_MEMORY;
 
-    for (unsigned int habit = 1; habit < CK_NUM_HABITS && status == CRACKLE_OK; habit++) {
-        struct ck_bytes codes = {NULL, 0, 0};
-
+    for (int habit = 0; habit < CK_NUM_HABITS && status == CRACKLE_OK; habit++) {
         for (size_t i = 0; i < num_parts && status == CRACKLE_OK; i++) {
             retraced[i] = ck_calloc(1, sizeof(**retraced));
-            status = retraced[i] ? retrace(parts[i], v->sx, v->sy, habit, retraced[i]) : CRACKLE_NO_MEMORY;
+            status = retraced[i] ? retrace(parts[i], v->sx, v->sy, (enum ck_habit)habit, retraced[i])
+                                 : CRACKLE_NO_MEMORY;
         }
-        if (status == CRACKLE_OK)
-            status = put_markov_codes(&codes, order, v->sz, retraced, num_parts, new_lengths);
-        if (status == CRACKLE_OK && codes.size < out->size) {
-            struct ck_bytes swap = *out;
+        for (int respellings = 0; respellings <= RESPELLINGS && status == CRACKLE_OK; respellings += RESPELLINGS) {
+            struct ck_bytes codes = {NULL, 0, 0};
 
-            *out = codes;
-            codes = swap;
-            memcpy(lengths, new_lengths, v->sz * sizeof(*lengths));
+            status = put_markov_codes(&codes, order, v->sz, retraced, num_parts, respellings, new_lengths);
+            if (status == CRACKLE_OK && codes.size < out->size) {
+                struct ck_bytes swap = *out;
+
+                *out = codes;
+                codes = swap;
+                memcpy(lengths, new_lengths, v->sz * sizeof(*lengths));
+            }
+            free(codes.data);
         }
-        free(codes.data);
         for (size_t i = 0; i < num_parts; i++) {
             crackle_part_free(retraced[i]);
             retraced[i] = NULL;
@@ -608,8 +611,8 @@ crackle_status crackle_assemble(const struct crackle_volume *volume, const struc
                 num_codepoints += parts[i]->slices[k].num_codepoints;
         h.markov_order = num_codepoints ? options->markov_order : 0;
         if (h.markov_order) {
-            status = put_markov_codes(&codes, h.markov_order, h.sz, parts, num_parts, lengths);
-            if (status == CRACKLE_OK && num_codepoints <= FEW_CODEPOINTS)
+            status = put_markov_codes(&codes, h.markov_order, h.sz, parts, num_parts, RESPELLINGS, lengths);
+            if (status == CRACKLE_OK && num_codepoints <= FEW_CODEPOINTS && h.markov_order <= FEW_HISTORIES_ORDER)
                 status = try_habits(&codes, h.markov_order, volume, parts, num_parts, lengths);
         } else {
             status = put_codes(&codes, parts, num_parts, lengths) ? CRACKLE_OK : CRACKLE_NO_MEMORY;

@@ -86,13 +86,12 @@ crackle_status ck_markov_read(struct ck_markov_model *model, unsigned int order,
 void ck_markov_write(const struct ck_markov_model *model, u8 *bytes)
 {
     unsigned int bits = 0, num_bits = 0;
+    u8 number_of[256];
 
+    for (unsigned int number = 0; number < CK_PERMUTATIONS; number++)
+        number_of[permutations[number]] = (u8)number;
     for (size_t i = 0; i < num_rows(model->order); i++) {
-        unsigned int number = 0;
-
-        while (permutations[number] != model->rows[i])
-            number++;
-        bits |= number << num_bits;
+        bits |= (unsigned int)number_of[model->rows[i]] << num_bits;
         num_bits += CK_BITS_PER_MARKOV_ROW;
         if (num_bits >= 8) {
             *bytes++ = (u8)bits;
@@ -187,7 +186,7 @@ static u8 rank_differences(const u32 counts[4])
         unsigned int rank = 0;
 
         for (unsigned int other = 0; other < 4; other++)
-            rank += counts[other] > counts[d] || (counts[other] == counts[d] && other < d);
+            rank += counts[other] > counts[d] || (counts[other] == counts[d] && other > d);
         row |= d << 2 * rank;
     }
     return (u8)row;

@@ -30,7 +30,7 @@ struct ck_differences {
 
 /*
  * Make the model that fits the given slices best: each history ranks the differences by
- * how often they follow it, equal ones by their number.
+ * how often they follow it, equal ones from the highest down.
  */
 crackle_status ck_markov_train(struct ck_markov_model *model, unsigned int order,
                                const struct ck_differences *slices, size_t num_slices);

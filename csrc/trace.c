@@ -122,11 +122,13 @@ static inline unsigned int straight_on(unsigned int open, unsigned int heading)
 }
 
 /* Straight on leaves fewest stretches; for a Markov model of few moves another habit may be luckier. */
-static inline unsigned int choose(unsigned int open, unsigned int heading, unsigned int habit)
+static inline unsigned int choose(unsigned int open, unsigned int heading, enum ck_habit habit)
 {
-    unsigned int turned = (heading + (habit == 1 ? 3 : 1)) & 3;
+    unsigned int turned = (heading + (habit == CK_TO_THE_LEFT ? 3 : 1)) & 3;
 
-    return habit && open >> turned & 1 ? turned : straight_on(open, heading);
+    return (habit == CK_TO_THE_LEFT || habit == CK_TO_THE_RIGHT) && open >> turned & 1
+               ? turned
+               : straight_on(open, heading);
 }
 
 static inline void put_control(struct ck_tracer *t, size_t *size, unsigned int first)
@@ -165,7 +167,7 @@ static crackle_status trace_chain(struct ck_tracer *t, size_t vertex, const ptrd
     static const u8 not_back[9] = {0, 0xfb, 0xf7, 0, 0xfe, 0, 0, 0, 0xfd};
     u8 *open_cracks = t->open_cracks;
     u8 *codepoints = t->codepoints;
-    unsigned int heading = t->habit ? CK_DOWN : CK_RIGHT;
+    unsigned int heading = t->habit == CK_STRAIGHT_ON ? CK_RIGHT : CK_DOWN;
     size_t num_pending = 0;
     size_t size = *size_ret;
 
@@ -372,7 +374,7 @@ static crackle_status order_chains(const struct ck_tracer *t, struct ck_chains *
 /* The chain of the group of cracks that is first met at 'vertex'. */
 static crackle_status add_chain(struct ck_tracer *t, const struct outline *outline, size_t vertex, size_t *size)
 {
-    size_t start = choose_start(outline, vertex);
+    size_t start = t->habit == CK_FROM_THE_TOP ? vertex : choose_start(outline, vertex);
     void *chains = t->chains;
     int ok = ck_reserve(&chains, &t->chains_capacity, (u64)t->num_chains + 1, sizeof(*t->chains));
     crackle_status status;

@@ -24,12 +24,21 @@ struct ck_chains {
 
 void ck_chains_free(struct ck_chains *chains);
 
-/* Which way a walk goes first where there is a choice.  Any will do; they differ in what they cost. */
-#define CK_NUM_HABITS 3
+/*
+ * Where a walk begins and which way it goes first where there is a choice.  Any will do; they differ in
+ * what a Markov model makes of them.
+ */
+enum ck_habit {
+    CK_STRAIGHT_ON,  /* leaves the fewest stretches: what is done without a model */
+    CK_TO_THE_LEFT,
+    CK_TO_THE_RIGHT,
+    CK_FROM_THE_TOP, /* straight on, from the first vertex of each group */
+    CK_NUM_HABITS
+};
 
 /* What tracing a slice needs besides: kept between slices, as it stays clear. */
 struct ck_tracer {
-    unsigned int habit;     /* 0: straight on, 1: to the left, 2: to the right */
+    enum ck_habit habit;
     u8 *open_cracks;        /* per vertex, bit d: the crack in direction d is not yet walked */
     u8 *row_has_start;      /* per row of vertices, whether a chain of this slice begins there */
     u8 *codepoints;         /* of the slice, chain by chain as they were found, with gaps */
