@@ -103,12 +103,20 @@ def threads(parallel: int) -> int:
     return int(parallel) or os.cpu_count() or 1
 
 
-def _over_slices(work: Callable[[int, int], T], z_start: int, z_end: int, parallel: int) -> list[T]:
-    """Call ``work(z_start, z_end)`` over consecutive ranges of slices, one per thread."""
-    count = min(threads(parallel), max(1, z_end - z_start))
+# Slices differ in cost. Threads that take several short ranges each finish together.
+_RANGES_PER_THREAD = 4
+
+
+def _over_slices(
+    work: Callable[[int, int], T], z_start: int, z_end: int, parallel: int, per_thread: int = _RANGES_PER_THREAD
+) -> list[T]:
+    """Call ``work(z_start, z_end)`` over consecutive ranges of slices in some threads."""
+    num_slices = max(1, z_end - z_start)
+    count = min(threads(parallel), num_slices)
     if count == 1:
         return [work(z_start, z_end)]
-    edges = [z_start + (z_end - z_start) * i // count for i in range(count + 1)]
+    ranges = min(count * per_thread, num_slices)
+    edges = [z_start + (z_end - z_start) * i // ranges for i in range(ranges + 1)]
     with ThreadPoolExecutor(count) as pool:
         return list(pool.map(work, edges[:-1], edges[1:]))
 
@@ -260,7 +268,9 @@ class Reader:
                     )
                 return status, where
 
-            for status, where in _over_slices(work, z_start, z_end, parallel):
+            # Every call reads the list of pins, which is no small part of the work.
+            per_thread = 1 if self.header.label_format else _RANGES_PER_THREAD
+            for status, where in _over_slices(work, z_start, z_end, parallel, per_thread):
                 _check(status, where)
 
     def check_slice(self, z: int) -> int:
