@@ -34,7 +34,8 @@ typedef uint64_t u64;
 /* A condition on constants, checked while compiling. */
 #define CK_STATIC_ASSERT(name, expr) typedef char ck_static_assert_##name[(expr) ? 1 : -1]
 
-#if defined(__SSE2__) || defined(_M_X64)
+/* CK_PORTABLE leaves all of them out: the tests run what machines without them run. */
+#if (defined(__SSE2__) || defined(_M_X64)) && !defined(CK_PORTABLE)
 #  define CK_HAVE_SSE2 1 /* part of every x86-64 */
 #else
 #  define CK_HAVE_SSE2 0
@@ -45,7 +46,7 @@ typedef uint64_t u64;
  * not part of the baseline: the code for it is compiled with a target attribute
  * and chosen at run time.
  */
-#if (defined(__GNUC__) || defined(__clang__)) && defined(__x86_64__)
+#if (defined(__GNUC__) || defined(__clang__)) && defined(__x86_64__) && !defined(CK_PORTABLE)
 #  define CK_MAYBE_PCLMUL 1
 #  define CK_TARGET_PCLMUL __attribute__((target("pclmul")))
 static inline int ck_cpu_has_pclmul(void)
