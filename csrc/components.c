@@ -26,8 +26,9 @@ int ck_components_init(struct ck_components *c, u32 sx, u32 sy)
     memset(c, 0, sizeof(*c));
     c->sx = sx;
     c->sy = sy;
-    c->row = ck_malloc(sx, sizeof(*c->row));
+    c->row_buffer = ck_calloc((u64)sx + 2, sizeof(*c->row));
     c->row_end = ck_malloc(sy, sizeof(*c->row_end));
+    c->row = c->row_buffer ? c->row_buffer + 1 : NULL; /* neighbours are loaded before it is known that they count */
     return c->row && c->row_end;
 }
 
@@ -36,7 +37,7 @@ void ck_components_free(struct ck_components *c)
     free(c->first);
     free(c->row_end);
     free(c->patches);
-    free(c->row);
+    free(c->row_buffer);
     free(c->parent);
     memset(c, 0, sizeof(*c));
 }
@@ -76,6 +77,33 @@ static int reserve_row(struct ck_components *c, size_t num_patches)
     return ok;
 }
 
+#define NO_COMPONENT UINT32_MAX
+
+/*
+ * The patch of the voxels [begin, end): they join the components to their left and right, where
+ * those are not NO_COMPONENT, or are a new one.  Which of the two sides joins can not be predicted,
+ * so the common cases are told apart without a branch.
+ */
+static inline void add_patch(struct ck_components *c, struct ck_patch *patch, u64 row_first, u32 begin, u32 end,
+                             u32 left, u32 right)
+{
+    u32 component = left < right ? left : right;
+
+    if (component == NO_COMPONENT) {
+        component = (u32)c->count++;
+        c->parent[component] = component;
+        c->first[component] = row_first + begin;
+    } else if (CK_UNLIKELY(left != right && left != NO_COMPONENT && right != NO_COMPONENT)) {
+        unite(c->parent, left, right);
+    }
+    patch->begin = begin;
+    patch->end = end;
+    patch->component = component;
+    do
+        c->row[begin] = component;
+    while (++begin < end);
+}
+
 /*
  * The patches of row 'y', whose horizontal cracks are 'h' except in row 0, where every
  * voxel has one.  Returns how many patches there are now.
@@ -84,59 +112,54 @@ static size_t find_row(struct ck_components *c, const struct ck_bitmaps *b, u64 
 {
     const u64 *v = ck_vertical(b, y);
     const u64 *h = ck_horizontal(b, y);
-    u32 *row = c->row;
-    u32 *parent = c->parent;
-    u64 carry = 0;         /* the horizontal crack at the last voxel of the word before */
-    int open = 0;          /* whether a piece has begun and not ended */
-    int joins_left = 0;    /* whether it is connected to the voxel before it */
-    u32 begin = 0;
+    const u64 row_first = y * c->sx;
+    const u32 *row = c->row;
+    u64 carry = 0;               /* the horizontal crack at the last voxel of the word before */
+    int open = 0;                /* whether a piece has begun in an earlier word and not ended */
+    u32 begin = 0;               /* of that piece, ... */
+    u32 left = NO_COMPONENT;     /* ... and what it joins there */
 
     for (size_t w = 0; w < b->words; w++) {
-        u64 cracks = y == 0 ? ck_interior_horizontal(b, w) : h[w];
-        u64 before = cracks << 1 | carry;
+        const u32 first = (u32)(w * 64);
+        const u64 interior = ck_interior_horizontal(b, w);
+        const u64 cracks = y == 0 ? interior : h[w];
+        const u64 before = cracks << 1 | carry;
+        const u64 ends = ~cracks & before;
         u64 begins = cracks & (~before | v[w]);
-        u64 ends = ~cracks & before;
-        u64 joins = ~before & ~v[w];
-        u64 events = begins | ends;
+        const u64 events = begins | ends;
+        const u64 joins_left = ~before & ~v[w] & (w == 0 ? ~(u64)1 : ~(u64)0);
+        const u64 joins_right = ends & ~v[w] & interior;
         /* Vertical cracks of the row above that end here, and so separate nothing any more. */
         u64 dangling = y == 0 ? 0 : *(v - b->words + w) & ~v[w] & ~cracks & ~before;
 
         carry = cracks >> 63;
         for (; CK_UNLIKELY(dangling); dangling &= dangling - 1) {
-            size_t x = w * 64 + ck_ctz64(dangling);
+            size_t x = first + ck_ctz64(dangling);
 
-            unite(parent, row[x - 1], row[x]);
+            unite(c->parent, row[x - 1], row[x]);
         }
-        for (; events; events &= events - 1) {
-            u64 bit = events & (~events + 1);
-            u32 x = (u32)(w * 64 + ck_ctz64(events));
+        if (open && events) {
+            const unsigned int end = ck_ctz64(events);
+            const u32 right = joins_right >> end & 1 ? row[first + end] : NO_COMPONENT;
 
-            if (open) {
-                int joins_right = (ends & ~v[w] & bit) && x < c->sx;
-                u32 component;
+            add_patch(c, &c->patches[num_patches++], row_first, begin, first + end, left, right);
+            open = 0;
+        }
+        for (; begins; begins &= begins - 1) {
+            const unsigned int bit = ck_ctz64(begins);
+            const u64 behind = events & ~(u64)1 << bit;
+            unsigned int end;
+            u32 right;
 
-                if (joins_left) {
-                    component = row[begin - 1];
-                    if (joins_right && row[x] != component)
-                        unite(parent, component, row[x]);
-                } else if (joins_right) {
-                    component = row[x];
-                } else {
-                    component = (u32)c->count;
-                    parent[component] = component;
-                    c->first[component] = y * c->sx + begin;
-                    c->count++;
-                }
-                for (u32 i = begin; i < x; i++)
-                    row[i] = component;
-                c->patches[num_patches].begin = begin;
-                c->patches[num_patches].end = x;
-                c->patches[num_patches].component = component;
-                num_patches++;
+            begin = first + bit;
+            left = joins_left >> bit & 1 ? row[(ptrdiff_t)begin - 1] : NO_COMPONENT;
+            if (!behind) {
+                open = 1;
+                break;
             }
-            open = (begins & bit) != 0;
-            begin = x;
-            joins_left = (joins & bit) && x > 0;
+            end = ck_ctz64(behind);
+            right = joins_right >> end & 1 ? row[first + end] : NO_COMPONENT;
+            add_patch(c, &c->patches[num_patches++], row_first, begin, first + end, left, right);
         }
     }
     return num_patches;

@@ -29,6 +29,7 @@ struct ck_components {
 
     /* Scratch. */
     u32 *row;                 /* sx numbers: the component of each voxel of the current row */
+    u32 *row_buffer;          /* 'row' with a number before and behind it */
     u32 *parent;
     size_t parent_capacity, first_capacity, patches_capacity;
 };
