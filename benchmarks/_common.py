@@ -69,7 +69,15 @@ def machine() -> dict[str, Any]:
     if Path("/proc/cpuinfo").exists():
         lines = Path("/proc/cpuinfo").read_text().splitlines()
         cpu = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), cpu)
-    packages = ["crackle-zarr", "crackle-codec", "numpy", "numcodecs", "zarr", "compresso", "compressed-segmentation"]
+    packages = [
+        "crackle-zarr",
+        "crackle-codec",
+        "numpy",
+        "numcodecs",
+        "zarr",
+        "compresso",
+        "compressed-segmentation",
+    ]
     versions = {}
     for package in packages:
         try:

@@ -79,7 +79,9 @@ def main() -> None:
         ("Crackle().decode", "C decode"),
         ("Crackle().decode(out=)", "C decode"),
     ):
-        rows.append([name, *(f"{s * 1e6:,.0f}" for s in (seconds[c], seconds[name], seconds[name] - seconds[c]))])
+        rows.append(
+            [name, *(f"{s * 1e6:,.0f}" for s in (seconds[c], seconds[name], seconds[name] - seconds[c]))]
+        )
     show(f"A chunk of {chunk.shape} {chunk.dtype}, microseconds", ["", "C alone", "in all", "beyond"], rows)
     whole = end_to_end(volume[:256, :256, :256], arguments.repeats)
     rows = [

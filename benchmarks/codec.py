@@ -97,10 +97,14 @@ def main() -> None:
         streams[name] = peer.encode()
         if not np.array_equal(np.asarray(peer.decode(streams[name])).reshape(volume.shape), volume):
             raise SystemExit(f"{name} does not give the volume back")
-    for group, repeats in (({n: p for n, p in everyone.items() if n not in once}, arguments.repeats), (once, 1)):
+    for group, repeats in (
+        ({n: p for n, p in everyone.items() if n not in once}, arguments.repeats),
+        (once, 1),
+    ):
         encode |= interleaved({name: peer.encode for name, peer in group.items()}, repeats)
         decode |= interleaved(
-            {name: (lambda peer=peer, name=name: peer.decode(streams[name])) for name, peer in group.items()}, repeats
+            {name: (lambda peer=peer, name=name: peer.decode(streams[name])) for name, peer in group.items()},
+            repeats,
         )
     warm = np.zeros_like(volume)
     references = interleaved(
@@ -136,7 +140,11 @@ def main() -> None:
     columns += [f"enc x {baseline}", f"dec x {baseline}", "enc x zstd 3", "dec x zstd 3"]
     print(f"{volume.shape} {volume.dtype}, {machine()['cpu']}, one thread, medians of {arguments.repeats}")
     show("x: how many times as fast as that peer in this run", columns, rows)
-    show("For comparison", ["", "ms"], [[name, f"{seconds * 1e3:,.0f}"] for name, seconds in references.items()])
+    show(
+        "For comparison",
+        ["", "ms"],
+        [[name, f"{seconds * 1e3:,.0f}"] for name, seconds in references.items()],
+    )
     sizes = {name: len(stream) for name, stream in streams.items()}
     save(arguments, {"bytes": sizes, "encode_s": encode, "decode_s": decode, "references_s": references})
 

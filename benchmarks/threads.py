@@ -16,7 +16,9 @@ def main() -> None:
     cases = {}
     for parallel in (1, 2):
         cases[f"compress, {parallel}"] = lambda n=parallel: crackle_zarr.compress(volume, parallel=n)
-        cases[f"decompress(out=), {parallel}"] = lambda n=parallel: crackle_zarr.decompress(stream, out=out, parallel=n)
+        cases[f"decompress(out=), {parallel}"] = lambda n=parallel: crackle_zarr.decompress(
+            stream, out=out, parallel=n
+        )
     seconds = interleaved(cases, arguments.repeats)
     rows = [
         [

@@ -108,7 +108,11 @@ _RANGES_PER_THREAD = 4
 
 
 def _over_slices(
-    work: Callable[[int, int], T], z_start: int, z_end: int, parallel: int, per_thread: int = _RANGES_PER_THREAD
+    work: Callable[[int, int], T],
+    z_start: int,
+    z_end: int,
+    parallel: int,
+    per_thread: int = _RANGES_PER_THREAD,
 ) -> list[T]:
     """Call ``work(z_start, z_end)`` over consecutive ranges of slices in some threads."""
     num_slices = max(1, z_end - z_start)

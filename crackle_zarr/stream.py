@@ -77,8 +77,8 @@ def compress(
             array has the shape (sx, sy, 1). The stream renders the memory order of an
             F-contiguous array, and C order of all others. It keeps no byte order and no bool:
             a bool array comes back as uint8.
-        allow_pins: 0 stores labels per component; 1 as pins through the slices, where more than
-            half of the neighbours along x agree; 2 the same, chosen with more effort.
+        allow_pins: 0 stores labels per component; 1 as pins through the slices, where that is
+            smaller; 2 the same, chosen with more effort.
         markov_model_order: 0 to 12; how many moves back the model of the cracks looks. Smaller
             streams that take longer.
         bgcolor: the label to treat as the background of pins.

@@ -84,9 +84,11 @@ int ck_only_interior(const struct ck_bitmaps *b)
         outside |= ck_horizontal(b, 0)[w] | ck_horizontal(b, b->sy)[w] | ck_vertical(b, b->sy)[w];
         outside |= (b->vertical - b->words)[w]; /* the row between the planes */
     }
-    for (u64 y = 0; y < b->sy; y++)
-        for (size_t w = 0; w < b->words; w++)
-            outside |= (ck_horizontal(b, y)[w] & ~ck_interior_horizontal(b, w)) |
-                       (ck_vertical(b, y)[w] & ~ck_interior_vertical(b, w));
+    for (u64 y = 0; y < b->sy; y++) {
+        outside |= ck_vertical(b, y)[0] & 1;
+        /* The words before these are interior from end to end, but for that bit. */
+        for (size_t w = b->sx / 64; w < b->words; w++)
+            outside |= (ck_horizontal(b, y)[w] | ck_vertical(b, y)[w]) & ~ck_interior_horizontal(b, w);
+    }
     return outside == 0;
 }

@@ -21,6 +21,8 @@
  */
 #include "components.h"
 
+#define NO_COMPONENT UINT32_MAX
+
 int ck_components_init(struct ck_components *c, u32 sx, u32 sy)
 {
     memset(c, 0, sizeof(*c));
@@ -28,8 +30,13 @@ int ck_components_init(struct ck_components *c, u32 sx, u32 sy)
     c->sy = sy;
     c->row_buffer = ck_calloc((u64)sx + 2, sizeof(*c->row));
     c->row_end = ck_malloc(sy, sizeof(*c->row_end));
-    c->row = c->row_buffer ? c->row_buffer + 1 : NULL; /* neighbours are loaded before it is known that they count */
-    return c->row && c->row_end;
+    if (!c->row_buffer || !c->row_end)
+        return 0;
+    /* What lies before and behind a row joins nothing. */
+    c->row = c->row_buffer + 1;
+    c->row_buffer[0] = NO_COMPONENT;
+    c->row[sx] = NO_COMPONENT;
+    return 1;
 }
 
 void ck_components_free(struct ck_components *c)
@@ -67,17 +74,27 @@ static void unite(u32 *parent, u32 a, u32 b)
 static int reserve_row(struct ck_components *c, size_t num_patches)
 {
     void *patches = c->patches, *parent = c->parent, *first = c->first;
-    int ok = ck_reserve(&patches, &c->patches_capacity, (u64)num_patches + c->sx, sizeof(*c->patches));
+    const u64 num_components = (u64)c->count + c->sx;
+    int ok;
 
-    ok = ok && ck_reserve(&parent, &c->parent_capacity, (u64)c->count + c->sx, sizeof(*c->parent));
-    ok = ok && ck_reserve(&first, &c->first_capacity, (u64)c->count + c->sx, sizeof(*c->first));
+    if (CK_LIKELY((u64)num_patches + c->sx <= c->patches_capacity && num_components <= c->parent_capacity &&
+                  num_components <= c->first_capacity))
+        return 1;
+    ok = ck_reserve(&patches, &c->patches_capacity, (u64)num_patches + c->sx, sizeof(*c->patches));
+
+    ok = ok && ck_reserve(&parent, &c->parent_capacity, num_components, sizeof(*c->parent));
+    ok = ok && ck_reserve(&first, &c->first_capacity, num_components, sizeof(*c->first));
     c->patches = patches;
     c->parent = parent;
     c->first = first;
     return ok;
 }
 
-#define NO_COMPONENT UINT32_MAX
+/* The component of a voxel if the lowest bit of 'joins' is set, else NO_COMPONENT; without a branch. */
+static inline u32 neighbour(const u32 *voxel, u64 joins)
+{
+    return *voxel | ((u32)(joins & 1) - 1);
+}
 
 /*
  * The patch of the voxels [begin, end): they join the components to their left and right, where
@@ -87,15 +104,18 @@ static int reserve_row(struct ck_components *c, size_t num_patches)
 static inline void add_patch(struct ck_components *c, struct ck_patch *patch, u64 row_first, u32 begin, u32 end,
                              u32 left, u32 right)
 {
-    u32 component = left < right ? left : right;
+    const u32 fresh = (u32)c->count;
+    const u32 joined = left < right ? left : right;
+    const u32 other = left < right ? right : left;
+    const u32 is_new = joined == NO_COMPONENT;
+    const u32 component = (joined & (is_new - 1)) | (fresh & (0 - is_new));
 
-    if (component == NO_COMPONENT) {
-        component = (u32)c->count++;
-        c->parent[component] = component;
-        c->first[component] = row_first + begin;
-    } else if (CK_UNLIKELY(left != right && left != NO_COMPONENT && right != NO_COMPONENT)) {
-        unite(c->parent, left, right);
-    }
+    /* A third of all patches are new: the entry is written in any case, and counted if it is one. */
+    c->parent[fresh] = fresh;
+    c->first[fresh] = row_first + begin;
+    c->count += is_new;
+    if (CK_UNLIKELY(other != joined && other != NO_COMPONENT))
+        unite(c->parent, joined, other);
     patch->begin = begin;
     patch->end = end;
     patch->component = component;
@@ -121,14 +141,13 @@ static size_t find_row(struct ck_components *c, const struct ck_bitmaps *b, u64 
 
     for (size_t w = 0; w < b->words; w++) {
         const u32 first = (u32)(w * 64);
-        const u64 interior = ck_interior_horizontal(b, w);
-        const u64 cracks = y == 0 ? interior : h[w];
+        const u64 cracks = y == 0 ? ck_interior_horizontal(b, w) : h[w];
         const u64 before = cracks << 1 | carry;
         const u64 ends = ~cracks & before;
         u64 begins = cracks & (~before | v[w]);
         const u64 events = begins | ends;
-        const u64 joins_left = ~before & ~v[w] & (w == 0 ? ~(u64)1 : ~(u64)0);
-        const u64 joins_right = ends & ~v[w] & interior;
+        const u64 joins_left = ~before & ~v[w];
+        const u64 joins_right = ends & ~v[w];
         /* Vertical cracks of the row above that end here, and so separate nothing any more. */
         u64 dangling = y == 0 ? 0 : *(v - b->words + w) & ~v[w] & ~cracks & ~before;
 
@@ -140,7 +159,7 @@ static size_t find_row(struct ck_components *c, const struct ck_bitmaps *b, u64 
         }
         if (open && events) {
             const unsigned int end = ck_ctz64(events);
-            const u32 right = joins_right >> end & 1 ? row[first + end] : NO_COMPONENT;
+            const u32 right = neighbour(row + first + end, joins_right >> end);
 
             add_patch(c, &c->patches[num_patches++], row_first, begin, first + end, left, right);
             open = 0;
@@ -152,13 +171,13 @@ static size_t find_row(struct ck_components *c, const struct ck_bitmaps *b, u64 
             u32 right;
 
             begin = first + bit;
-            left = joins_left >> bit & 1 ? row[(ptrdiff_t)begin - 1] : NO_COMPONENT;
+            left = neighbour(row + begin - 1, joins_left >> bit);
             if (!behind) {
                 open = 1;
                 break;
             }
             end = ck_ctz64(behind);
-            right = joins_right >> end & 1 ? row[first + end] : NO_COMPONENT;
+            right = neighbour(row + first + end, joins_right >> end);
             add_patch(c, &c->patches[num_patches++], row_first, begin, first + end, left, right);
         }
     }

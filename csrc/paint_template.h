@@ -13,13 +13,17 @@ static void CK_NAME(paint)(const struct ck_components *c, const u64 *labels, CK_
     for (size_t i = 0; i < c->count; i++)
         narrow[i] = (CK_LABEL)labels[i];
     for (u64 y = 0; y < c->sy; y++, row += c->sx) {
+        const struct ck_patch *const end = c->patches + c->row_end[y];
+
         if (y > 0)
             memcpy(row, row - c->sx, c->sx * sizeof(*row));
-        for (; patch < c->patches + c->row_end[y]; patch++) {
-            CK_LABEL label = narrow[patch->component];
+        for (; patch < end; patch++) {
+            const CK_LABEL label = narrow[patch->component];
+            u32 x = patch->begin;
 
-            for (u32 x = patch->begin; x < patch->end; x++)
+            do /* a patch is not empty */
                 row[x] = label;
+            while (++x < patch->end);
         }
     }
 }

@@ -423,7 +423,9 @@ def test_damage(with_out: bool) -> None:
         with contextlib.suppress(FormatError):
             assert np.asarray(Crackle().decode(flipped, out)).tobytes() == chunk.tobytes()
             unnoticed += 1
-    assert unnoticed <= 24 + 3 * 7  # in the Markov model, which has no checksum, and in padding behind 3 slices
+    assert (
+        unnoticed <= 24 + 3 * 7
+    )  # in the Markov model, which has no checksum, and in padding behind 3 slices
 
 
 def test_random_damage_of_larger_streams() -> None:

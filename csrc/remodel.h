@@ -1,0 +1,17 @@
+/*
+ * remodel.h - crack codes of order 0 -> a Markov model, and crack codes written with it
+ */
+#ifndef CK_REMODEL_H
+#define CK_REMODEL_H
+
+#include "common.h"
+#include "crackle.h"
+
+/*
+ * Append the model of a volume's cracks, and the crack codes of all slices written with it;
+ * 'lengths' receives those of the codes.  There is at least one crack.
+ */
+crackle_status ck_put_markov_codes(struct ck_bytes *out, unsigned int order, const struct crackle_volume *v,
+                                   crackle_part *const *parts, size_t num_parts, u32 *lengths);
+
+#endif /* CK_REMODEL_H */
