@@ -118,7 +118,7 @@ def main() -> None:
         arguments.repeats,
     )
 
-    baseline = next((name for name in ("crackle-codec", "zstd 3") if name in everyone))
+    baseline = next(name for name in ("crackle-codec", "zstd 3") if name in everyone)
     rows = []
     for name in everyone:
         rows.append(

@@ -60,7 +60,7 @@ const void *ck_slice_at(struct ck_slices *s, u32 z)
         s->batch_z = z >= s->batch_z ? z : z + 1 > s->batch_most ? z + 1 - s->batch_most : 0;
         left = s->volume->sz - s->batch_z;
         s->batch_count = left < s->batch_most ? left : s->batch_most;
-        ck_gather_slices(s->volume, z, s->batch_count, s->batch);
+        ck_gather_slices(s->volume, s->batch_z, s->batch_count, s->batch);
     }
     return s->batch + (z - s->batch_z) * s->slice_nbytes;
 }

@@ -255,13 +255,14 @@ void ck_markov_respell(const struct ck_markov_model *model, u8 *differences, u64
     for (u64 i = 0; i + 1 < count; i++) {
         const unsigned int first = (codepoint + differences[i]) & 3;
 
-        if (i > 0 && differences[i + 1] == 2) {
+        if (differences[i + 1] == 2) {
             /* UP and LEFT, DOWN and RIGHT: the other spelling's first half is a step away. */
             const unsigned int change = first == CK_UP || first == CK_DOWN ? 3 : 1;
             const unsigned int other = (differences[i] + change) & 3;
             const u64 end = i + 3 + order < count ? i + 3 + order : count;
 
-            if (other != 2 || after_control) {
+            /* The first difference of all is written as it is: nothing is gained there. */
+            if (i > 0 && (other != 2 || after_control)) {
                 unsigned int cost = cost_of(model, ranks_of_row, differences, i, end, history);
                 u8 old = differences[i], follower = i + 2 < count ? differences[i + 2] : 0;
 

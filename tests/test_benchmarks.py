@@ -26,8 +26,10 @@ def test_script(script: str, tmp_path: Path) -> None:
     np.save(tmp_path / "volume.npy", np.asfortranarray(volume))
     package = Path(crackle_zarr.__file__).resolve().parents[1]
     done = subprocess.run(
-        [sys.executable, BENCHMARKS / f"{script}.py", "--volume", tmp_path / "volume.npy"]
-        + ["--repeats", "1", "--json", tmp_path / "out" / "figures.json"],
+        [
+            *(sys.executable, BENCHMARKS / f"{script}.py", "--volume", tmp_path / "volume.npy"),
+            *("--repeats", "1", "--json", tmp_path / "out" / "figures.json"),
+        ],
         capture_output=True,
         text=True,
         env={**os.environ, "PYTHONPATH": str(package)},

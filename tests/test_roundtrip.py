@@ -207,3 +207,29 @@ def test_any_range_and_label(volume: Array, parallel: int, data: st.DataObject) 
     mask = crackle_zarr.decompress(stream, label=label, parallel=parallel)
     assert mask.dtype == bool
     assert np.array_equal(mask, expected == label)
+
+
+def test_first_symbol_is_a_branch() -> None:
+    """A slice whose first chain begins with a BRANCH survives the spelling of its symbols for a model.
+
+    The symbol at the very beginning was once left out of the walk, and its second half then taken for the
+    first half of another.
+    """
+    rows = ["AAAAAA", "AAAAAA", "AAABCC", "DDDDDD", "DDDDED", "DDDDFD"]
+    names = {"A": 39443, "B": 63680, "C": 11120, "D": 29041, "E": 40456, "F": 43949}
+    labels = np.array([[names[name] for name in row] for row in rows], np.uint16).reshape(2, 3, 6).T
+    for order in range(1, 7):
+        assert np.array_equal(
+            crackle_zarr.decompress(crackle_zarr.compress(labels, markov_model_order=order)), labels
+        )
+
+
+def test_pins_of_deep_c_order_volume() -> None:
+    """Volumes with z fastest are transposed in batches, also where slices are asked for backwards."""
+    z = np.arange(300)
+    labels = (np.arange(12)[:, None, None] // 5 + 3 * (z // 40)[None, None, :]) * np.ones((1, 9, 1), np.int64)
+    labels = np.ascontiguousarray(labels.astype(np.uint32))
+    for pins in (1, 2):
+        stream = crackle_zarr.compress(labels, allow_pins=pins)
+        assert crackle_zarr.header(stream).label_format == 2
+        assert np.array_equal(crackle_zarr.decompress(stream), labels)

@@ -178,8 +178,41 @@ static void test_options(unsigned int version, unsigned int order, unsigned int 
     free(out);
 }
 
+/* Small volumes of all shapes and any labels, with every option: back they come. */
+static void test_random_volume(void)
+{
+    const uint32_t sx = (uint32_t)random_number(20) + 1, sy = (uint32_t)random_number(20) + 1;
+    const uint32_t sz = (uint32_t)random_number(40) + 1;
+    const size_t voxels = (size_t)sx * sy * sz;
+    const uint64_t num_labels = random_number(6) + 1, change = random_number(100);
+    const uint8_t fortran = (uint8_t)random_number(2);
+    uint16_t *labels = malloc(voxels * 2), *decoded = malloc(voxels * 2);
+    struct crackle_volume v = {labels, voxels * 2, sx, sy, sz, 2, 0, fortran}, out = v;
+    struct crackle_options options = {1, (uint8_t)(random_number(2) * (random_number(5) + 1)),
+                                      (uint8_t)random_number(3), 0, 0};
+    struct crackle_parts parts;
+    uint8_t *stream;
+    size_t nbytes;
+
+    out.voxels = decoded;
+    for (size_t i = 0; i < voxels; i++) {
+        size_t near = random_number(3) == 0 ? 1 : random_number(2) ? sx : (size_t)sx * sy;
+
+        labels[i] = i >= near && random_number(100) >= change ? labels[i - near] : (uint16_t)(random_number(num_labels) * 999);
+    }
+    CHECK(crackle_encode(&v, &options, &stream, &nbytes) == CRACKLE_OK);
+    CHECK(crackle_split(stream, nbytes, &parts, NULL) == CRACKLE_OK);
+    CHECK(crackle_decode(&parts, 0, sz, 0, &out, 0, NULL) == CRACKLE_OK);
+    CHECK(memcmp(labels, decoded, voxels * 2) == 0);
+    crackle_free(stream);
+    free(labels);
+    free(decoded);
+}
+
 int main(void)
 {
+    for (int round = 0; round < 3000; round++)
+        test_random_volume();
     for (unsigned int version = 0; version < 2; version++)
         for (unsigned int pins = 0; pins < 3; pins++)
             for (unsigned int order = 0; order < 4; order += 3)
