@@ -62,7 +62,7 @@ def main() -> None:
         path = Path(folder) / "volume.npy"
         np.save(path, load(arguments))
         for name, options in CASES.items():
-            child = [sys.executable, "-c", CHILD, str(path), json.dumps(options)]
+            child = [sys.executable, "-P", "-c", CHILD, str(path), json.dumps(options)]
             done = subprocess.run(child, capture_output=True, text=True, check=True)
             results[name] = [float(value) for value in done.stdout.split()]
     rows = [[name, f"{encoding:.1f}", f"{decoding:.1f}"] for name, (encoding, decoding) in results.items()]

@@ -9,10 +9,19 @@ from pathlib import Path
 import hypothesis
 import pytest
 
+import crackle_zarr
+
 PROJECT = Path(__file__).resolve().parent.parent
 
 # `reference` and `volumes` are helpers of the tests: importable by name whichever way pytest is started.
 sys.path.insert(0, str(PROJECT / "tests"))
+
+# Interpreters that tests start import the package that is tested here: not the source tree that happens to be
+# the current folder, which has no extension when the package was installed from it.
+os.environ["PYTHONSAFEPATH"] = "1"
+os.environ["PYTHONPATH"] = os.pathsep.join(
+    [str(Path(crackle_zarr.__file__).resolve().parents[1]), os.environ.get("PYTHONPATH", "")]
+).rstrip(os.pathsep)
 
 hypothesis.settings.register_profile("default", deadline=None)
 hypothesis.settings.register_profile("ci", deadline=None, derandomize=True)
