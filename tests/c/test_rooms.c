@@ -5,50 +5,10 @@
 #include "check.h"
 #include "components.h"
 #include "crc.h"
-#include "crc_tables.h"
 #include "markov.h"
 #include "moves.h"
 #include "sort.h"
 #include "trace.h"
-
-static u32 crc_bit_by_bit(u32 crc, const u8 *data, size_t nbytes)
-{
-    for (size_t i = 0; i < nbytes; i++) {
-        crc ^= data[i];
-        for (int bit = 0; bit < 8; bit++)
-            crc = (crc >> 1) ^ (crc & 1 ? 0x82f63b78u : 0);
-    }
-    return crc;
-}
-
-static void test_crc(void)
-{
-    u8 data[300];
-
-    for (unsigned int k = 0; k < 8; k++)
-        for (unsigned int b = 0; b < 256; b++) {
-            u8 bytes[8] = {(u8)b};
-
-            CHECK(ck_crc32c_table[k][b] == crc_bit_by_bit(0, bytes, k + 1));
-        }
-    CHECK(ck_crc32c((const u8 *)"123456789", 9) == 0xe3069283u);
-    for (size_t n = 0; n < sizeof(data); n++) {
-        for (size_t i = 0; i < n; i++)
-            data[i] = (u8)random_number(256);
-        CHECK(ck_crc32c(data, n) == (u32)~crc_bit_by_bit(0xffffffffu, data, n));
-    }
-    for (int i = 0; i < 1000; i++) {
-        u32 a = (u32)random_number((u64)1 << 32), b = (u32)random_number((u64)1 << 32);
-        u64 product = 0;
-
-        for (unsigned int bit = 0; bit < 32; bit++)
-            if (b >> bit & 1)
-                product ^= (u64)a << bit;
-        CHECK(ck_clmul_portable(a, b) == product);
-        /* Multiplying by x^32 is what taking in a word of zeros does. */
-        CHECK(ck_crc_reduce(ck_clmul_portable(a, ck_crc_word(CK_CRC_ONE))) == ck_crc_word(a));
-    }
-}
 
 /* Labels in blobs: a random seed for every few voxels, grown by copying neighbours. */
 static void random_labels(u64 *labels, u32 sx, u32 sy, unsigned int num_labels, unsigned int change)
@@ -289,13 +249,10 @@ static void test_sort(void)
 
 int main(void)
 {
-    static const u32 widths[] = {1, 2, 3, 7, 31, 62, 63, 64, 65, 66, 127, 128, 129, 191, 200};
-
-    test_crc();
     test_sort();
-    for (size_t i = 0; i < sizeof(widths) / sizeof(*widths); i++) {
-        test_boundary(widths[i], 1);
-        test_boundary(widths[i], 9);
+    for (u32 sx = 1; sx <= 200; sx++) {
+        test_boundary(sx, 1);
+        test_boundary(sx, 5);
     }
     for (int round = 0; round < 60; round++) {
         u32 sx = (u32)random_number(140) + 1, sy = (u32)random_number(40) + 1;
