@@ -14,12 +14,11 @@ damaged one, by its checksums.
 from __future__ import annotations
 
 import asyncio
-import itertools
 import sys
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
 from types import FrameType
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -32,6 +31,7 @@ from . import _binding
 from ._chunk import as_volume, label_dtype, plain, volume_shape
 from ._header import CrackleHeader
 from ._options import check_allow_pins, check_markov_model_order
+from ._ranges import FIRST_REQUEST, Ranges, consecutive, cut, join, requests_for, truncated
 from .errors import FormatError
 
 if TYPE_CHECKING:
@@ -42,15 +42,6 @@ if TYPE_CHECKING:
     from zarr.core.buffer import Buffer, NDBuffer
     from zarr.core.chunk_grids import ChunkGrid
     from zarr.core.common import JSON
-
-Runs: TypeAlias = list[tuple[int, int]]  # half-open ranges, ascending, apart from each other
-
-# A request costs about as much as some hundred bytes more: they are its own headers.
-_FIRST_REQUEST = 1024
-_WORTH_A_REQUEST = 1024
-
-# A chunk is one of many that are being read: it does not take the connections of all of them.
-_MOST_REQUESTS = 8
 
 # Every run of slices is decoded by a call that reads the labels again: skip no fewer slices.
 _WORTH_A_CALL = 4
@@ -189,8 +180,8 @@ class CrackleCodec(ArrayBytesCodec, ArrayBytesCodecPartialDecodeMixin):
         self, byte_getter: ByteGetter, selection: Any, chunk_spec: ArraySpec
     ) -> NDBuffer | None:
         sz = volume_shape(chunk_spec.shape)[2]
-        runs = _joined(_runs(selected_slices(selection, chunk_spec.shape)), _WORTH_A_CALL)
-        prefix_nbytes = max(_binding.prefix_nbytes(sz), _FIRST_REQUEST)
+        runs = join(consecutive(selected_slices(selection, chunk_spec.shape)), _WORTH_A_CALL)
+        prefix_nbytes = max(_binding.prefix_nbytes(sz), FIRST_REQUEST)
 
         # Of a shard, the getter holds the chunk in memory (and refuses byte ranges before zarr 3.1.6).
         whole = hasattr(byte_getter, "shard_dict") or 4 * sum(end - start for start, end in runs) >= 3 * sz
@@ -212,7 +203,9 @@ class CrackleCodec(ArrayBytesCodec, ArrayBytesCodecPartialDecodeMixin):
                 section="header",
             )
         codes = [_binding.codes_range(prefix, start, end) for start, end in runs]
-        requests = _requests([(0, layout.crack_codes), *codes, (layout.checksums, layout.end)], len(prefix))
+        requests = requests_for(
+            [(0, layout.crack_codes), *codes, (layout.checksums, layout.end)], len(prefix)
+        )
         fetched = await asyncio.gather(
             *(byte_getter.get(chunk_spec.prototype, RangeByteRequest(*request)) for request in requests)
         )
@@ -221,14 +214,14 @@ class CrackleCodec(ArrayBytesCodec, ArrayBytesCodecPartialDecodeMixin):
             if piece is None:  # deleted since the first request
                 return None
             if len(piece) != end - start:
-                raise _truncated(layout, start + len(piece))
+                raise truncated(layout, start + len(piece))
             pieces.append((start, piece.as_numpy_array()))
 
         def decode() -> NDBuffer:
-            head = _cut(pieces, 0, layout.crack_codes)
-            tail = _cut(pieces, layout.checksums, layout.end)
+            head = cut(pieces, 0, layout.crack_codes)
+            tail = cut(pieces, layout.checksums, layout.end)
             readers = [
-                (_binding.Reader.from_parts(head, _cut(pieces, *span), run[0], tail), [run])
+                (_binding.Reader.from_parts(head, cut(pieces, *span), run[0], tail), [run])
                 for run, span in zip(runs, codes, strict=True)
             ]
             return _decode_runs(readers, selection, chunk_spec)
@@ -257,20 +250,6 @@ def _check_header(header: CrackleHeader, chunk_spec: ArraySpec) -> None:
         )
 
 
-def _truncated(layout: _binding.Layout, nbytes: int) -> FormatError:
-    """The error for a stream that ends after ``nbytes``."""
-    ends = {
-        "labels": layout.markov_model,
-        "markov model": layout.crack_codes,
-        "crack codes": layout.checksums,
-    }
-    section = next((name for name, end in ends.items() if nbytes < end), "checksums")
-    return FormatError(
-        f"not a sound Crackle stream: it ends after {nbytes} of {layout.end} bytes (section: {section})",
-        section,
-    )
-
-
 def _most_nbytes(shape: tuple[int, ...]) -> int:
     """More bytes than the stream of a chunk can need: a Markov model, and 64 per voxel and slice."""
     sx, sy, sz = volume_shape(shape)
@@ -278,7 +257,7 @@ def _most_nbytes(shape: tuple[int, ...]) -> int:
 
 
 def _decode_runs(
-    readers: list[tuple[_binding.Reader, Runs]], selection: Any, chunk_spec: ArraySpec
+    readers: list[tuple[_binding.Reader, Ranges]], selection: Any, chunk_spec: ArraySpec
 ) -> NDBuffer:
     """Decode some runs of slices, each by a reader that has it, and select from them.
 
@@ -325,46 +304,6 @@ def _takes_one_axis(part: Any) -> bool:
     if isinstance(part, np.ndarray):
         return part.dtype.kind in "iu"
     return isinstance(part, int | np.integer | slice)
-
-
-def _runs(slices: npt.NDArray[np.intp]) -> Runs:
-    """Ascending numbers as ranges of consecutive ones."""
-    breaks = np.flatnonzero(np.diff(slices) > 1) + 1
-    return [(int(run[0]), int(run[-1]) + 1) for run in np.split(slices, breaks) if len(run)]
-
-
-def _joined(ranges: Iterable[tuple[int, int]], gap: int) -> Runs:
-    """Ascending ranges, joined where less than ``gap`` lies between."""
-    joined: Runs = []
-    for start, end in ranges:
-        if joined and start - joined[-1][1] < gap:
-            joined[-1] = (joined[-1][0], max(end, joined[-1][1]))
-        else:
-            joined.append((start, end))
-    return joined
-
-
-def _requests(wanted: Runs, have: int) -> Runs:
-    """The byte ranges to ask for: all that is wanted, but for the first ``have`` bytes."""
-    missing = [(max(start, have), end) for start, end in wanted if end > max(start, have)]
-    ranges = _joined(missing, _WORTH_A_REQUEST)
-    if len(ranges) <= _MOST_REQUESTS:
-        return ranges
-    by_gap = sorted(range(1, len(ranges)), key=lambda place: ranges[place - 1][1] - ranges[place][0])
-    firsts = [0, *sorted(by_gap[: _MOST_REQUESTS - 1]), len(ranges)]  # behind the widest gaps
-    return [(ranges[first][0], ranges[last - 1][1]) for first, last in itertools.pairwise(firsts)]
-
-
-def _cut(pieces: list[tuple[int, npt.NDArray[Any]]], start: int, end: int) -> npt.NDArray[Any]:
-    """The bytes [start, end) of a stream of which ascending pieces are here, and those among them."""
-    parts = [
-        piece[max(start - offset, 0) : end - offset]
-        for offset, piece in pieces
-        if start < offset + len(piece) and offset < end
-    ]
-    if len(parts) == 1:
-        return parts[0]
-    return np.concatenate(parts) if parts else np.empty(0, dtype=np.uint8)
 
 
 # ---------------------------------------------------------------------------------------

@@ -22,7 +22,7 @@ from zarr.core.array_spec import ArrayConfig, ArraySpec
 from zarr.core.buffer import default_buffer_prototype
 
 import crackle_zarr
-from crackle_zarr import CrackleCodec, FormatError, _binding, _chunk, zarr_codec
+from crackle_zarr import CrackleCodec, FormatError, _binding, _chunk, _ranges, zarr_codec
 
 ZARR = tuple(int(part) for part in zarr.__version__.split(".")[:3])
 
@@ -756,7 +756,7 @@ def test_number_of_requests() -> None:
 )
 def test_byte_ranges(wanted: list[tuple[int, int]], requests: list[tuple[int, int]]) -> None:
     """Ranges leave out what is here, join over gaps of less than a kilobyte, and are eight at most."""
-    assert zarr_codec._requests(wanted, 1000) == requests
+    assert _ranges.requests_for(wanted, 1000) == requests
 
 
 def test_requests_do_not_overlap() -> None:

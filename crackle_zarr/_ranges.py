@@ -1,0 +1,76 @@
+"""Ranges of slices and of bytes: what to ask a store for, and what of a stream has come."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from . import _binding
+from .errors import FormatError
+
+Ranges: TypeAlias = list[tuple[int, int]]  # half-open, ascending, apart from each other
+
+# A request costs about as much as some hundred bytes more: they are its own headers.
+FIRST_REQUEST = 1024
+_WORTH_A_REQUEST = 1024
+
+# A chunk is one of many that are being read: it does not take the connections of all of them.
+_MOST_REQUESTS = 8
+
+
+def consecutive(slices: npt.NDArray[np.intp]) -> Ranges:
+    """Ascending numbers as ranges of consecutive ones."""
+    breaks = np.flatnonzero(np.diff(slices) > 1) + 1
+    return [(int(run[0]), int(run[-1]) + 1) for run in np.split(slices, breaks) if len(run)]
+
+
+def join(ranges: Iterable[tuple[int, int]], gap: int) -> Ranges:
+    """Ascending ranges, joined where less than ``gap`` lies between."""
+    joined: Ranges = []
+    for start, end in ranges:
+        if joined and start - joined[-1][1] < gap:
+            joined[-1] = (joined[-1][0], max(end, joined[-1][1]))
+        else:
+            joined.append((start, end))
+    return joined
+
+
+def requests_for(wanted: Ranges, have: int) -> Ranges:
+    """The byte ranges to ask for: all that is wanted, but for the first ``have`` bytes."""
+    missing = [(max(start, have), end) for start, end in wanted if end > max(start, have)]
+    ranges = join(missing, _WORTH_A_REQUEST)
+    if len(ranges) <= _MOST_REQUESTS:
+        return ranges
+    by_gap = sorted(range(1, len(ranges)), key=lambda place: ranges[place - 1][1] - ranges[place][0])
+    firsts = [0, *sorted(by_gap[: _MOST_REQUESTS - 1]), len(ranges)]  # behind the widest gaps
+    return [(ranges[first][0], ranges[last - 1][1]) for first, last in itertools.pairwise(firsts)]
+
+
+def cut(pieces: Sequence[tuple[int, npt.NDArray[Any]]], start: int, end: int) -> npt.NDArray[Any]:
+    """The bytes [start, end) of a stream of which ascending pieces are here, and those among them."""
+    parts = [
+        piece[max(start - offset, 0) : end - offset]
+        for offset, piece in pieces
+        if start < offset + len(piece) and offset < end
+    ]
+    if len(parts) == 1:
+        return parts[0]
+    return np.concatenate(parts) if parts else np.empty(0, dtype=np.uint8)
+
+
+def truncated(layout: _binding.Layout, nbytes: int) -> FormatError:
+    """The error for a stream that ends after ``nbytes``."""
+    ends = {
+        "labels": layout.markov_model,
+        "markov model": layout.crack_codes,
+        "crack codes": layout.checksums,
+    }
+    section = next((name for name, end in ends.items() if nbytes < end), "checksums")
+    return FormatError(
+        f"not a sound Crackle stream: it ends after {nbytes} of {layout.end} bytes (section: {section})",
+        section,
+    )
