@@ -1,7 +1,8 @@
 """Crackle for NumPy, numcodecs and Zarr: dense label volumes, small and readable in parts.
 
-The functions take and return one Crackle stream; :class:`CrackleArray` lets a stream behave like
-an array. The codecs need numcodecs and Zarr, which are imported when they are first asked for.
+Functions take one Crackle stream, and those that ask questions of labels take a stored ``zarr.Array``
+as well; :class:`CrackleArray` lets a stream behave like an array. The codecs need numcodecs and Zarr,
+which are imported when they are first asked for.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from . import codec
 from ._header import CrackleHeader
 from .array import CrackleArray, compressa
-from .errors import CrackleError, FormatError
+from .errors import CrackleError, CrackleWarning, FormatError, JournalError, StoreError, VerificationError
 from .files import aload, bload, load, save
 from .stream import (
     array_equal,
@@ -19,18 +20,34 @@ from .stream import (
     asfortranarray,
     astype,
     compress,
-    contains,
-    contains_range,
     decompress,
     header,
+    nbytes,
+    refit,
+    renumber,
+)
+from .verbs import (
+    bounding_boxes,
+    centroids,
+    contains,
+    contains_range,
+    convert,
+    crop,
+    each,
+    find,
     labels,
+    lazy_remap,
     max,
     min,
-    nbytes,
     num_labels,
-    refit,
+    point_cloud,
     remap,
-    renumber,
+    resume,
+    select,
+    statistics,
+    undo,
+    verify,
+    voxel_counts,
 )
 
 if TYPE_CHECKING:
@@ -46,7 +63,11 @@ __all__ = [
     "CrackleCodec",
     "CrackleError",
     "CrackleHeader",
+    "CrackleWarning",
     "FormatError",
+    "JournalError",
+    "StoreError",
+    "VerificationError",
     "__version__",
     "aload",
     "array_equal",
@@ -54,24 +75,38 @@ __all__ = [
     "asfortranarray",
     "astype",
     "bload",
+    "bounding_boxes",
+    "centroids",
     "codec",
     "compress",
     "compressa",
     "contains",
     "contains_range",
+    "convert",
     "create_array",
+    "crop",
     "decompress",
+    "each",
+    "find",
     "header",
     "labels",
+    "lazy_remap",
     "load",
     "max",
     "min",
     "nbytes",
     "num_labels",
+    "point_cloud",
     "refit",
     "remap",
     "renumber",
+    "resume",
     "save",
+    "select",
+    "statistics",
+    "undo",
+    "verify",
+    "voxel_counts",
 ]
 
 # What needs numcodecs or Zarr, and where it is.

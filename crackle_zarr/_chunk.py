@@ -15,6 +15,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ._header import CrackleHeader
+from .errors import FormatError
+
 MAX_AXIS = 2**32 - 1  # sx, sy and sz are 32-bit numbers in the stream
 
 
@@ -69,3 +72,20 @@ def plain(chunk: npt.NDArray[Any]) -> npt.NDArray[Any]:
         if chunk.size and chunk.max() > 1:  # a byte other than 0 is True, whatever it is
             chunk = (chunk != 0).view(np.uint8)
     return chunk
+
+
+def check_header(header: CrackleHeader, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
+    """Raise FormatError where a stream is not one of a chunk: before anything is allocated for it.
+
+    Args:
+        header: of the stream.
+        shape: of the chunk, as it is stored.
+        dtype: of the array.
+    """
+    volume, native = volume_shape(shape), label_dtype(dtype)
+    if header.shape != volume or header.dtype != native:
+        raise FormatError(
+            f"the chunk holds a Crackle stream of {header.dtype} and of shape (x, y, z) = {header.shape}; "
+            f"one of {dtype} and of shape {shape} needs {native} and {volume}",
+            section="header",
+        )

@@ -527,7 +527,7 @@ def test(inputs: tuple[Path, ...]) -> None:
             batch.exit_code = max(batch.exit_code, DAMAGED)
             return str(error)
         report = codec.check(binary)
-        damaged = _damaged_parts(report)
+        damaged = codec.damaged_parts(report)
         if damaged:
             batch.exit_code = max(batch.exit_code, DAMAGED)
             return f"{path}: damaged: {'; '.join(damaged)}"
@@ -535,37 +535,6 @@ def test(inputs: tuple[Path, ...]) -> None:
         return f"{path}: sound" + ("" if version else ", as far as version 0 can tell: it has no checksums")
 
     batch.over(inputs, work)
-
-
-def _damaged_parts(report: codec.Report) -> list[str]:
-    if not report["header"]:
-        return ["header; nothing behind it can be judged"]
-    if report["crack_index"] is False:
-        return ["crack index; nothing behind it can be judged"]
-    found = []
-    for name, judged in (
-        ("length", report["length"]),
-        ("labels", report["labels"]),
-        ("Markov model", report["markov_model"]),
-    ):
-        if judged is False:
-            found.append(name)
-    if report["z"]:
-        found.append(f"slices z = {_ranges(report['z'])}")
-    if not found and not all(judged is True for name, judged in report.items() if name != "z"):
-        found.append("some of it can not be judged")
-    return found
-
-
-def _ranges(numbers: Sequence[int]) -> str:
-    """Ascending numbers as "3, 5-8"."""
-    runs: list[list[int]] = []
-    for number in numbers:
-        if runs and number == runs[-1][1] + 1:
-            runs[-1][1] = number
-        else:
-            runs.append([number, number])
-    return ", ".join(str(a) if a == b else f"{a}-{b}" for a, b in runs)
 
 
 # ---------------------------------------------------------------------------------------

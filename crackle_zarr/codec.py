@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TypedDict
 
 import numpy as np
@@ -62,7 +62,7 @@ def check(binary: stream.Source) -> Report:
         TypeError: ``binary`` is not bytes-like.
     """
     report = Report(header=False, crack_index=None, labels=None, markov_model=None, length=None, z=None)
-    data = stream._stream(binary)
+    data = stream.bytes_of(binary)
     try:
         head = _binding.read_header(data)
     except FormatError:
@@ -87,6 +87,38 @@ def check(binary: stream.Source) -> Report:
         return report
     _check_parts(whole, head, layout, report)
     return report
+
+
+def damaged_parts(report: Report) -> list[str]:
+    """What of a stream is damaged, for people; empty where it is sound."""
+    if not report["header"]:
+        return ["header; nothing behind it can be judged"]
+    if report["crack_index"] is False:
+        return ["crack index; nothing behind it can be judged"]
+    found = []
+    for name, judged in (
+        ("length", report["length"]),
+        ("labels", report["labels"]),
+        ("Markov model", report["markov_model"]),
+    ):
+        if judged is False:
+            found.append(name)
+    if report["z"]:
+        found.append(f"slices z = {_ranges(report['z'])}")
+    if not found and not all(judged is True for name, judged in report.items() if name != "z"):
+        found.append("some of it can not be judged")
+    return found
+
+
+def _ranges(numbers: Sequence[int]) -> str:
+    """Ascending numbers as "3, 5-8"."""
+    runs: list[list[int]] = []
+    for number in numbers:
+        if runs and number == runs[-1][1] + 1:
+            runs[-1][1] = number
+        else:
+            runs.append([number, number])
+    return ", ".join(str(a) if a == b else f"{a}-{b}" for a, b in runs)
 
 
 def _check_parts(whole: memoryview, head: CrackleHeader, layout: _binding.Layout, report: Report) -> None:

@@ -32,7 +32,7 @@ from zarr.storage import LocalStore, WrapperStore
 from . import _binding, synthetic
 from ._volumes import read_volume
 from .create import create_array
-from .errors import CrackleError
+from .errors import VerificationError
 
 # Volumes pass through in slabs of at most this many bytes, unless one row of chunks is more.
 SLAB_NBYTES = 128 * 2**20
@@ -43,10 +43,6 @@ CONCURRENCY = 16
 DRAWN = 1024
 
 METADATA = {"zarr.json", ".zarray", ".zattrs", ".zgroup", ".zmetadata"}
-
-
-class VerificationError(CrackleError):
-    """What was read back is not what was written."""
 
 
 # ---------------------------------------------------------------------------------------

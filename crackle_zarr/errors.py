@@ -25,3 +25,19 @@ class FormatError(CrackleError, ValueError):
     def __reduce__(self) -> tuple[type, tuple[str, str | None, int | None]]:
         """Pickle with all attributes: worker processes send their exceptions home."""
         return (type(self), (str(self), self.section, self.slice))
+
+
+class StoreError(CrackleError, OSError):
+    """A chunk cannot be read or written: its store refused, failed, or could not be reached."""
+
+
+class JournalError(CrackleError):
+    """An array has an unfinished remap, or has none where one was to be finished."""
+
+
+class VerificationError(CrackleError):
+    """What was read back is not what was written."""
+
+
+class CrackleWarning(UserWarning):
+    """A question that costs much more than it has to."""

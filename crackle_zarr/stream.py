@@ -12,7 +12,6 @@ truncated or foreign, and :class:`TypeError` for a source that is not bytes-like
 from __future__ import annotations
 
 import builtins
-import operator
 from collections.abc import Iterator, Sequence
 from typing import Any, Literal, Protocol, TypeAlias, cast, runtime_checkable
 
@@ -21,6 +20,8 @@ import numpy.typing as npt
 
 from . import _binding
 from ._header import CrackleHeader
+from ._integers import holds, integer, range_text, smallest_dtype
+from ._mapping import LabelMapping
 from ._options import check_allow_pins, check_markov_model_order
 
 Order: TypeAlias = Literal["C", "F", "K", "A"]
@@ -46,14 +47,14 @@ class _HoldsStream(Protocol):
     binary: Any
 
 
-def _stream(source: Source) -> _binding.Buffer:
+def bytes_of(source: Source) -> _binding.Buffer:
     """The bytes-like object in which a source keeps its stream."""
     return source.binary if isinstance(source, _HoldsStream) else source
 
 
 def _reader(source: Source) -> _binding.Reader:
     """A reader over a source; the one place where a source becomes one."""
-    return _binding.Reader(_stream(source))
+    return _binding.Reader(bytes_of(source))
 
 
 # ---------------------------------------------------------------------------------------
@@ -94,14 +95,14 @@ def compress(
             is outside its range.
     """
     pins, markov_order = check_allow_pins(allow_pins), check_markov_model_order(markov_model_order)
-    version = _integer("format_version", format_version)
+    version = integer("format_version", format_version)
     if version not in (0, 1):
         raise ValueError(f"format_version is 0 or 1, not {version}")
     threads = _binding.threads(parallel)
     volume = _as_volume(labels)
-    background = None if bgcolor is None else _integer("bgcolor", bgcolor)
-    if background is not None and not _holds(volume.dtype, background):
-        raise ValueError(f"bgcolor is a label of {_range_text(volume.dtype)}, not {background}")
+    background = None if bgcolor is None else integer("bgcolor", bgcolor)
+    if background is not None and not holds(volume.dtype, background):
+        raise ValueError(f"bgcolor is a label of {range_text(volume.dtype)}, not {background}")
     return _binding.encode(
         volume,
         fortran_order=volume.flags.f_contiguous,
@@ -147,7 +148,7 @@ def _as_volume(labels: npt.ArrayLike) -> Labels:
 
 def header(binary: Source) -> CrackleHeader:
     """The fields of the header; ``binary`` needs to hold no more than the first 29 bytes."""
-    return _binding.read_header(_stream(binary))
+    return _binding.read_header(bytes_of(binary))
 
 
 def nbytes(binary: Source) -> int:
@@ -192,7 +193,7 @@ def decompress(
         MemoryError: the volume does not fit into memory.
     """
     threads = _binding.threads(parallel)
-    wanted = None if label is None else _integer("label", label)
+    wanted = None if label is None else integer("label", label)
     if crop and wanted is None:
         raise ValueError("crop cuts to the slices that hold a label: give the label")
     if crop and out is not None:
@@ -207,7 +208,7 @@ def decompress(
         out = _empty(shape, head.dtype if wanted is None else np.dtype(np.bool_), head.order)
     else:
         _check_out(out, shape, [head.dtype] if wanted is None else [np.dtype(np.bool_), np.dtype(np.uint8)])
-    if wanted is not None and not _holds(head.dtype, wanted):
+    if wanted is not None and not holds(head.dtype, wanted):
         if verify:
             _table(reader)  # that a label is not there is an answer of the label table's
         out[...] = 0
@@ -217,8 +218,8 @@ def decompress(
 
 
 def _z_range(head: CrackleHeader, z_start: int, z_end: int | None) -> tuple[int, int]:
-    start = _integer("z_start", z_start)
-    end = head.sz if z_end is None else _integer("z_end", z_end)
+    start = integer("z_start", z_start)
+    end = head.sz if z_end is None else integer("z_end", z_end)
     if not 0 <= start <= end <= head.sz:
         raise ValueError(
             f"the slices [{start}, {end}) are not a range within the {head.sz} slices of the volume: "
@@ -288,7 +289,7 @@ def _decode_cropped(
     head = reader.header
     mask = np.dtype(np.bool_)
     found: list[tuple[int, npt.NDArray[Any]]] = []
-    if head.voxels() and _holds(head.dtype, label) and reader.contains(label, verify):
+    if head.voxels() and holds(head.dtype, label) and reader.contains(label, verify):
         for start, end in _slabs(head, z_start, z_end, 1):
             slab = _empty((head.sx, head.sy, end - start), mask, head.order)
             reader.decode(slab, start, end, label=label, verify=verify, parallel=threads)
@@ -401,19 +402,22 @@ def contains(binary: Source, label: int) -> bool:
 
     A label that the volume's dtype cannot hold is not there.
     """
-    wanted = _integer("label", label)
+    wanted = integer("label", label)
     reader = _reader(binary)
-    if reader.header.voxels() == 0 or not _holds(reader.header.dtype, wanted):
+    if reader.header.voxels() == 0 or not holds(reader.header.dtype, wanted):
         return False
     return reader.contains(wanted)
 
 
 def contains_range(binary: Source, low: int, high: int) -> Labels:
     """The labels in [low, high), ascending, in the volume's dtype."""
-    first, end = _integer("low", low), _integer("high", high)
-    every = labels(binary)
-    edges = [_first_not_below(every, bound) for bound in (first, end)]
-    return every[edges[0] : edges[1]].copy()
+    return between(labels(binary), integer("low", low), integer("high", high))
+
+
+def between(ascending: Labels, low: int, high: int) -> Labels:
+    """Those of some labels that lie in [low, high)."""
+    edges = [_first_not_below(ascending, bound) for bound in (low, high)]
+    return ascending[edges[0] : edges[1]].copy()
 
 
 def _first_not_below(ascending: Labels, bound: int) -> int:
@@ -455,13 +459,13 @@ def remap(
         TypeError: ``mapping`` is not a mapping of integers, or ``in_place`` meets immutable bytes.
     """
     _binding.threads(parallel)
-    stream = _stream(binary)
+    stream = bytes_of(binary)
     reader = _reader(stream)
     head = reader.header
     if in_place:
         _check_writable(stream)
     table = _table(reader)
-    renamed = _renamed(table, mapping, preserve_missing_labels)
+    renamed = LabelMapping(mapping, preserve_missing_labels).renamed(table)
     if not in_place:
         return _relabelled(stream, head, renamed, head.dtype)
     if table.size:
@@ -486,47 +490,13 @@ def _check_writable(stream: _binding.Buffer) -> None:
         raise ValueError("in_place needs a contiguous buffer: use in_place=False")
 
 
-def _renamed(table: Labels, mapping: Any, preserve: bool) -> Labels:
-    """The label table with each entry mapped; vectorised, for mappings of millions."""
-    if not callable(getattr(mapping, "items", None)):
-        raise TypeError(f"mapping is a dict or another mapping old -> new, not {type(mapping).__name__}")
-    pairs = list(mapping.items())
-    keys = _integer_array("a key of mapping", [key for key, _ in pairs])
-    values = _integer_array("a value of mapping", [value for _, value in pairs])
-
-    possible = _fits(keys, table.dtype)
-    keys, values = keys[possible].astype(table.dtype), values[possible]
-    order = np.argsort(keys, kind="stable")
-    keys, values = keys[order], values[order]
-    # Of equal keys, which a dict cannot have, the last counts.
-    place = np.searchsorted(keys, table, side="right") - 1
-    known = place >= 0
-    known[known] = keys[place[known]] == table[known]
-    if not preserve and not known.all():
-        missing = np.unique(table[~known])
-        raise KeyError(
-            f"no mapping for {len(missing)} of the volume's labels: {_some(missing)}; "
-            f"preserve_missing_labels=True keeps such labels"
-        )
-    new = values[place[known]]
-    misfit = ~_fits(new, table.dtype)
-    if misfit.any():
-        raise ValueError(
-            f"a new label of this volume is within {_range_text(table.dtype)}, "
-            f"not {_some(np.unique(new[misfit]))}; widen the volume first with astype()"
-        )
-    result = table.copy()
-    result[known] = new.astype(table.dtype)
-    return result
-
-
 def refit(binary: Source) -> bytes:
     """The same volume in the smallest dtype that holds its labels; signed stays signed."""
-    stream = _stream(binary)
+    stream = bytes_of(binary)
     reader = _reader(stream)
     table = _table(reader)
     low, high = (int(table.min()), int(table.max())) if table.size else (0, 0)
-    dtype = _smallest_dtype(low, high, reader.header.signed)
+    dtype = smallest_dtype(low, high, reader.header.signed)
     return _relabelled(stream, reader.header, table.astype(dtype), dtype)
 
 
@@ -548,12 +518,12 @@ def renumber(binary: Source, start: int = 0, parallel: int = 0) -> tuple[bytes, 
         ValueError: no integer dtype holds the new labels.
     """
     _binding.threads(parallel)
-    first = _integer("start", start)
-    stream = _stream(binary)
+    first = integer("start", start)
+    stream = bytes_of(binary)
     reader = _reader(stream)
     old, rank = np.unique(_table(reader), return_inverse=True)
     last = first + builtins.max(0, len(old) - 1)
-    dtype = _smallest_dtype(first, last, reader.header.signed)
+    dtype = smallest_dtype(first, last, reader.header.signed)
     wide = np.dtype(np.int64 if dtype.kind == "i" else np.uint64)
     new = (rank.astype(wide) + wide.type(first)).astype(dtype)
     mapping = dict(zip(old.tolist(), range(first, first + len(old)), strict=True))
@@ -580,7 +550,7 @@ def astype(binary: Source, dtype: npt.DTypeLike, order: Order = "K", casting: Ca
         raise TypeError(f"a stream holds integers or bool, not {target}")
     if order not in ("C", "F", "K", "A"):
         raise ValueError(f"order is 'C', 'F', 'K' or 'A', not {order!r}")
-    stream = _stream(binary)
+    stream = bytes_of(binary)
     reader = _reader(stream)
     head = reader.header
     if not np.can_cast(head.dtype, target, casting=casting):
@@ -614,70 +584,3 @@ def _relabelled(
 ) -> bytes:
     fortran = head.fortran_order if fortran_order is None else fortran_order
     return _binding.relabel(stream, table, dtype, fortran)
-
-
-# ---------------------------------------------------------------------------------------
-# Integers
-
-
-def _integer(name: str, value: Any) -> int:
-    """An argument as a Python int; NumPy's integers and bool will do, floats will not."""
-    if isinstance(value, np.bool_):
-        return int(value)
-    try:
-        return operator.index(value)
-    except TypeError:
-        raise TypeError(f"{name} is an integer, not {value!r} of type {type(value).__name__}") from None
-
-
-def _integer_array(name: str, values: Sequence[Any]) -> npt.NDArray[Any]:
-    """Integers as an integer array, or as one of Python ints where no dtype holds them all."""
-    try:
-        array = np.array(values)
-    except (ValueError, OverflowError):
-        array = np.empty(0, dtype=object)
-    if array.shape == (len(values),) and array.dtype.kind in "iu":
-        return array
-    # NumPy has made floats or objects out of a mixture: look at each. An array of bool comes here too.
-    exact = np.empty(len(values), dtype=object)
-    exact[:] = [_integer(name, value) for value in values]
-    return exact
-
-
-def _holds(dtype: np.dtype[Any], value: int) -> bool:
-    info = np.iinfo(dtype)
-    return info.min <= value <= info.max
-
-
-def _fits(values: npt.NDArray[Any], dtype: np.dtype[Any]) -> npt.NDArray[np.bool_]:
-    """Which of the integers a dtype holds."""
-    low, high = int(np.iinfo(dtype).min), int(np.iinfo(dtype).max)
-    if values.dtype == object:
-        return np.fromiter((low <= value <= high for value in values), dtype=np.bool_, count=len(values))
-    # Bounds of the values' own type: NumPy would compare int64 with uint64 as float64.
-    own = np.iinfo(values.dtype)
-    lowest = values.dtype.type(builtins.max(low, int(own.min)))
-    highest = values.dtype.type(builtins.min(high, int(own.max)))
-    return cast("npt.NDArray[np.bool_]", (values >= lowest) & (values <= highest))
-
-
-def _smallest_dtype(low: int, high: int, signed: bool) -> np.dtype[Any]:
-    """The smallest dtype that holds [low, high]; unsigned where ``signed`` and ``low`` allow it."""
-    names = ["i1", "i2", "i4", "i8"] if signed or low < 0 else ["u1", "u2", "u4"]
-    if low >= 0:
-        names.append("u8")
-    for name in names:
-        if _holds(np.dtype(name), low) and _holds(np.dtype(name), high):
-            return np.dtype(name)
-    raise ValueError(f"no integer dtype holds labels from {low} to {high}")
-
-
-def _range_text(dtype: np.dtype[Any]) -> str:
-    info = np.iinfo(dtype)
-    return f"{dtype} ({info.min} to {info.max})"
-
-
-def _some(values: npt.NDArray[Any], at_most: int = 5) -> str:
-    """The first of the values."""
-    text = ", ".join(str(value) for value in values[:at_most])
-    return text if len(values) <= at_most else f"{text}, ..."

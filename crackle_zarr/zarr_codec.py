@@ -28,8 +28,7 @@ from zarr.abc.store import RangeByteRequest
 from zarr.registry import register_codec
 
 from . import _binding
-from ._chunk import as_volume, label_dtype, plain, volume_shape
-from ._header import CrackleHeader
+from ._chunk import as_volume, check_header, label_dtype, plain, volume_shape
 from ._options import check_allow_pins, check_markov_model_order
 from ._ranges import FIRST_REQUEST, Ranges, consecutive, cut, join, requests_for, truncated
 from .errors import FormatError
@@ -195,7 +194,7 @@ class CrackleCodec(ArrayBytesCodec, ArrayBytesCodecPartialDecodeMixin):
                 lambda: _decode_runs([(_binding.Reader(prefix), runs)], selection, chunk_spec)
             )
 
-        _check_header(_binding.read_header(prefix), chunk_spec)
+        check_header(_binding.read_header(prefix), chunk_spec.shape, _numpy_dtype(chunk_spec.dtype))
         layout = _binding.read_layout(prefix)
         if layout.end > _most_nbytes(chunk_spec.shape):
             raise FormatError(
@@ -239,17 +238,6 @@ def _numpy_dtype(dtype: Any) -> np.dtype[Any]:
     return native
 
 
-def _check_header(header: CrackleHeader, chunk_spec: ArraySpec) -> None:
-    """Raise FormatError where a stream is not one of this chunk: before anything is allocated for it."""
-    shape, dtype = volume_shape(chunk_spec.shape), _numpy_dtype(chunk_spec.dtype)
-    if header.shape != shape or header.dtype != label_dtype(dtype):
-        raise FormatError(
-            f"the chunk holds a Crackle stream of {header.dtype} and of shape (x, y, z) = {header.shape}; "
-            f"one of {dtype} and of shape {chunk_spec.shape} needs {label_dtype(dtype)} and {shape}",
-            section="header",
-        )
-
-
 def _most_nbytes(shape: tuple[int, ...]) -> int:
     """More bytes than the stream of a chunk can need: a Markov model, and 64 per voxel and slice."""
     sx, sy, sz = volume_shape(shape)
@@ -265,7 +253,7 @@ def _decode_runs(
     """
     dtype = _numpy_dtype(chunk_spec.dtype)
     for reader, _ in readers:
-        _check_header(reader.header, chunk_spec)
+        check_header(reader.header, chunk_spec.shape, dtype)
     chunk = np.empty(chunk_spec.shape, dtype=label_dtype(dtype))
     volume = as_volume(chunk)
     for reader, runs in readers:

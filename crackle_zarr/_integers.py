@@ -1,0 +1,73 @@
+"""Integers as labels and arguments: exact for all 64 bits, whatever NumPy would promote them to."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Sequence
+from typing import Any, cast
+
+import numpy as np
+import numpy.typing as npt
+
+
+def integer(name: str, value: Any) -> int:
+    """An argument as a Python int; NumPy's integers and bool will do, floats will not."""
+    if isinstance(value, np.bool_):
+        return int(value)
+    try:
+        return operator.index(value)
+    except TypeError:
+        raise TypeError(f"{name} is an integer, not {value!r} of type {type(value).__name__}") from None
+
+
+def integer_array(name: str, values: Sequence[Any]) -> npt.NDArray[Any]:
+    """Integers as an integer array, or as one of Python ints where no dtype holds them all."""
+    try:
+        array = np.array(values)
+    except (ValueError, OverflowError):
+        array = np.empty(0, dtype=object)
+    if array.shape == (len(values),) and array.dtype.kind in "iu":
+        return array
+    # NumPy has made floats or objects out of a mixture: look at each. An array of bool comes here too.
+    exact = np.empty(len(values), dtype=object)
+    exact[:] = [integer(name, value) for value in values]
+    return exact
+
+
+def holds(dtype: np.dtype[Any], value: int) -> bool:
+    info = np.iinfo(dtype)
+    return info.min <= value <= info.max
+
+
+def fits(values: npt.NDArray[Any], dtype: np.dtype[Any]) -> npt.NDArray[np.bool_]:
+    """Which of the integers a dtype holds."""
+    low, high = int(np.iinfo(dtype).min), int(np.iinfo(dtype).max)
+    if values.dtype == object:
+        return np.fromiter((low <= value <= high for value in values), dtype=np.bool_, count=len(values))
+    # Bounds of the values' own type: NumPy would compare int64 with uint64 as float64.
+    own = np.iinfo(values.dtype)
+    lowest = values.dtype.type(max(low, int(own.min)))
+    highest = values.dtype.type(min(high, int(own.max)))
+    return cast("npt.NDArray[np.bool_]", (values >= lowest) & (values <= highest))
+
+
+def smallest_dtype(low: int, high: int, signed: bool) -> np.dtype[Any]:
+    """The smallest dtype that holds [low, high]; unsigned where ``signed`` and ``low`` allow it."""
+    names = ["i1", "i2", "i4", "i8"] if signed or low < 0 else ["u1", "u2", "u4"]
+    if low >= 0:
+        names.append("u8")
+    for name in names:
+        if holds(np.dtype(name), low) and holds(np.dtype(name), high):
+            return np.dtype(name)
+    raise ValueError(f"no integer dtype holds labels from {low} to {high}")
+
+
+def range_text(dtype: np.dtype[Any]) -> str:
+    info = np.iinfo(dtype)
+    return f"{dtype} ({info.min} to {info.max})"
+
+
+def some(values: npt.NDArray[Any], at_most: int = 5) -> str:
+    """The first of the values."""
+    text = ", ".join(str(value) for value in values[:at_most])
+    return text if len(values) <= at_most else f"{text}, ..."

@@ -1,0 +1,306 @@
+"""From any array of labels to any other way of storing it, and back.
+
+Chunk by chunk of the destination, each read back and compared with its source. A marker in the destination
+says that it is unfinished, and of what; whoever runs the same conversion again goes on: chunks that hold what
+they should are left as they are, so that nothing but the store itself has to remember how far it had come.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numcodecs  # type: ignore[import-untyped]
+import numpy as np
+import zarr
+from zarr.codecs import BloscCodec, GzipCodec, ZstdCodec
+from zarr.core.sync import sync
+
+from .._chunk import label_dtype
+from ..create import create_array
+from ..errors import CrackleError, StoreError, VerificationError
+from .edits import check_processes
+from .engine import Options, run
+from .journal import get, put
+from .layout import Box, common, slices_of
+
+MARKER = ".crackle-convert"
+
+To = Literal["crackle", "zstd", "blosc", "gzip", "none"]
+
+# The voxels that one task holds, unless one chunk, or shard, is more.
+_TASK_NBYTES = 128 * 2**20
+
+
+@dataclass(frozen=True)
+class ConvertReport:
+    """What a conversion did.
+
+    Attributes:
+        arrays: how many arrays were converted.
+        chunks: how many chunks the new arrays have, those that are all fill value and not stored included.
+        bytes_before: bytes of the source in its store.
+        bytes_after: bytes of the destination in its store.
+    """
+
+    arrays: int
+    chunks: int
+    bytes_before: int
+    bytes_after: int
+
+    def __add__(self, other: ConvertReport) -> ConvertReport:
+        """Of both."""
+        return ConvertReport(
+            self.arrays + other.arrays,
+            self.chunks + other.chunks,
+            self.bytes_before + other.bytes_before,
+            self.bytes_after + other.bytes_after,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Target:
+    """How the destination is to be stored; None is as in the source."""
+
+    to: To = "crackle"
+    chunks: tuple[int, ...] | None = None
+    shards: tuple[int, ...] | None = None
+    zarr_format: Literal[2, 3] | None = None
+    markov_model_order: int = 0
+    allow_pins: int = 0
+
+
+def convert(
+    src: Any, store: Any, path: str, target: Target, *, verify: bool, overwrite: bool, options: Options
+) -> ConvertReport:
+    """Convert an array, or all arrays of a group: see ``crackle_zarr.convert``."""
+    if isinstance(src, zarr.Array):
+        return _convert_array(src, store, path, target, verify, overwrite, options)
+    members = dict(src.members(max_depth=None))
+    for name, member in members.items():
+        if isinstance(member, zarr.Array):
+            try:
+                label_dtype(member.dtype)
+            except TypeError as error:
+                raise TypeError(f"{name} in {src.store_path}: {error}") from None
+    zarr_format = target.zarr_format or src.metadata.zarr_format
+    report = ConvertReport(0, 0, 0, 0)
+    for name, member in [("", src), *members.items()]:
+        where = "/".join(part for part in (path, name) if part)
+        if isinstance(member, zarr.Group):
+            group = zarr.open_group(store, path=where, mode="a", zarr_format=zarr_format)
+            group.attrs.update(member.attrs.asdict())
+        else:
+            report += _convert_array(member, store, where, target, verify, overwrite, options)
+    return report
+
+
+def _convert_array(
+    src: zarr.Array[Any],
+    store: Any,
+    path: str,
+    target: Target,
+    verify: bool,
+    overwrite: bool,
+    options: Options,
+) -> ConvertReport:
+    label_dtype(src.dtype)
+    dst, resumed = _opened(src, store, path, target, overwrite)
+    check_processes(dst.store_path.store, options, dst)
+    boxes = _boxes(src, dst)
+    tasks = (Convert(src, dst, box, verify, resumed) for box in boxes)
+    run(tasks, options, total=math.prod(map(len, _ranges(src, dst))), unit="block", merge=lambda a, b: a + b)
+    put(dst.store_path.store, {_marker(path): None})
+    grid = math.prod(-(-length // chunk) for length, chunk in zip(dst.shape, dst.chunks, strict=True))
+    return ConvertReport(1, grid, _stored_nbytes(src), _stored_nbytes(dst))
+
+
+def _stored_nbytes(array: zarr.Array[Any]) -> int:
+    try:
+        return int(array.nbytes_stored())
+    except Exception:  # a store that cannot list, such as a web server
+        return 0
+
+
+def _marker(path: str) -> str:
+    return f"{path}/{MARKER}" if path else MARKER
+
+
+def _opened(
+    src: zarr.Array[Any], store: Any, path: str, target: Target, overwrite: bool
+) -> tuple[zarr.Array[Any], bool]:
+    """The destination, and whether some of it may be there already."""
+    wanted = _wanted(src, target)
+    about = {
+        "source": str(src.store_path),
+        **{name: repr(wanted[name]) for name in ("shape", "dtype", "chunks", "shards", "zarr_format")},
+        "to": target.to,
+        "options": [target.markov_model_order, target.allow_pins],
+    }
+    marker = _marker(path)
+    (raw,) = get(store, [marker])
+    exists = _exists(store, path)
+    if raw is not None and not overwrite:
+        if json.loads(raw) != about:
+            raise FileExistsError(
+                f"{path or store} is an unfinished conversion of another source, or with other options: "
+                f"overwrite=True starts anew"
+            )
+        if exists:
+            return zarr.open_array(store, path=path, mode="r+"), True
+    elif exists and not overwrite:
+        raise FileExistsError(f"{path or store} exists already: overwrite=True replaces it")
+    if exists:
+        sync(store.delete_dir(path)) if path else sync(store.clear())
+    put(store, {marker: json.dumps(about).encode("ascii")})
+    return _created(src, store, path, target, wanted), False
+
+
+def _exists(store: Any, path: str) -> bool:
+    prefix = f"{path}/" if path else ""
+    return any(sync(store.exists(prefix + name)) for name in ("zarr.json", ".zarray", ".zgroup"))
+
+
+def _wanted(src: zarr.Array[Any], target: Target) -> dict[str, Any]:
+    zarr_format = target.zarr_format or src.metadata.zarr_format
+    chunks = target.chunks or tuple(src.chunks)
+    shards = target.shards
+    if shards is None and target.chunks is None and zarr_format == 3:
+        shards = src.shards
+    dtype = src.dtype if zarr_format == 2 else src.dtype.newbyteorder("=")
+    wanted: dict[str, Any] = {
+        "shape": tuple(src.shape),
+        "dtype": dtype,
+        "chunks": chunks,
+        "shards": shards,
+        "zarr_format": zarr_format,
+        "fill_value": src.fill_value,
+        "attributes": src.attrs.asdict(),
+    }
+    if zarr_format == 3:
+        wanted["dimension_names"] = getattr(src.metadata, "dimension_names", None)
+    else:
+        separator = getattr(src.metadata, "dimension_separator", None)
+        if separator is not None:
+            wanted["chunk_key_encoding"] = {"name": "v2", "separator": separator}
+    return wanted
+
+
+_V3: dict[str, Any] = {
+    "zstd": lambda: (ZstdCodec(level=3),),
+    "blosc": lambda: (BloscCodec(cname="zstd", clevel=5),),
+    "gzip": lambda: (GzipCodec(level=5),),
+    "none": lambda: None,
+}
+_V2: dict[str, Any] = {
+    "zstd": lambda: numcodecs.Zstd(level=3),
+    "blosc": lambda: numcodecs.Blosc(cname="zstd", clevel=5),
+    "gzip": lambda: numcodecs.GZip(level=5),
+    "none": lambda: None,
+}
+
+
+def _created(
+    src: zarr.Array[Any], store: Any, path: str, target: Target, wanted: dict[str, Any]
+) -> zarr.Array[Any]:
+    if target.to == "crackle":
+        return create_array(
+            store,
+            name=path or None,
+            markov_model_order=target.markov_model_order,
+            allow_pins=target.allow_pins,
+            **wanted,
+        )
+    codecs = _V3 if wanted["zarr_format"] == 3 else _V2
+    if target.to not in codecs:
+        raise ValueError(f"to is crackle, {', '.join(codecs)}, not {target.to!r}")
+    return zarr.create_array(
+        store, name=path or None, compressors=codecs[target.to](), filters=None, **wanted
+    )
+
+
+# ---------------------------------------------------------------------------------------
+# Blocks
+
+
+def _ranges(src: zarr.Array[Any], dst: zarr.Array[Any]) -> list[range]:
+    """Where blocks begin along each axis: some objects of the destination, to cover one of the source."""
+    units = dst.shards or dst.chunks
+    others = src.shards or src.chunks
+    steps = [
+        unit * max(1, -(-min(other, length) // unit))
+        for unit, other, length in zip(units, others, src.shape, strict=True)
+    ]
+    if math.prod(steps) * src.dtype.itemsize > _TASK_NBYTES:
+        steps = list(units)
+    return [range(0, length, step) for length, step in zip(src.shape, steps, strict=True)]
+
+
+def _boxes(src: zarr.Array[Any], dst: zarr.Array[Any]) -> Iterator[Box]:
+    ranges = _ranges(src, dst)
+    everything = tuple((0, length) for length in src.shape)
+    for index in np.ndindex(*(len(one) for one in ranges)):
+        box = tuple((one[i], one[i] + one.step) for one, i in zip(ranges, index, strict=True))
+        yield common(box, everything)
+
+
+@dataclass(frozen=True)
+class Convert:
+    """Write a block, and compare what is then there."""
+
+    src: zarr.Array[Any]
+    dst: zarr.Array[Any]
+    box: Box
+    verify: bool
+    resumed: bool
+
+    @property
+    def weight(self) -> int:
+        """Blocks."""
+        return 1
+
+    def __call__(self) -> int:
+        """Do it."""
+        where = slices_of(self.box)
+        voxels = self._read(self.src, where)
+        if self.resumed and self._is_there(where, voxels):
+            return 1
+        try:
+            self.dst[where] = voxels
+        except (CrackleError, MemoryError):
+            raise
+        except OSError as error:
+            raise StoreError(f"{self.dst.store_path} {where} cannot be written: {error}") from error
+        if self.verify and not np.array_equal(self._read(self.dst, where), voxels):
+            raise VerificationError(
+                f"{self.dst.store_path} {where}: what was read back is not what was written"
+            )
+        return 1
+
+    @staticmethod
+    def _read(array: zarr.Array[Any], where: tuple[slice, ...]) -> Any:
+        try:
+            return np.asarray(array[where])
+        except (CrackleError, MemoryError):
+            raise
+        except Exception as error:
+            raise StoreError(
+                f"{array.store_path} {where} cannot be read: {type(error).__name__}: {error}"
+            ) from error
+
+    def _is_there(self, where: tuple[slice, ...], voxels: Any) -> bool:
+        try:
+            return bool(np.array_equal(np.asarray(self.dst[where]), voxels))
+        except Exception:  # what was written by half is written again
+            return False
+
+
+def store_of(place: Any) -> tuple[Any, str]:
+    """The store and the path within it of what Zarr takes as a place: a path, a URL, a store."""
+    from zarr.storage._common import make_store_path
+
+    found = sync(make_store_path(place, mode="a"))
+    return found.store, found.path

@@ -1,0 +1,450 @@
+"""New labels for a stored array: proofreading where it lies.
+
+Which chunks hold a key is in their label tables, and a chunk gets its new labels by a new label table: no
+crack code is decoded. What that cannot do goes through Zarr itself, decoded, mapped and encoded anew by the
+array's own codecs: chunks of arrays without Crackle; chunks that are not there yet; and, where the fill value
+has a new name, chunks that the array's edge cuts, because the padding beyond the edge has to keep it.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import zarr
+from zarr.core.buffer import default_buffer_prototype
+from zarr.core.sync import sync
+from zarr.storage import MemoryStore
+
+from .. import _binding
+from .._integers import fits
+from .._mapping import LabelMapping
+from ..errors import FormatError, JournalError
+from .engine import Options, groups, run
+from .fetch import (
+    NOWHERE,
+    Bytes,
+    Chunk,
+    Steps,
+    Wanted,
+    chunks_of,
+    decode_index,
+    decoded,
+    drive,
+    encode_index,
+    index_nbytes,
+    redo,
+    undo,
+)
+from .journal import Entry, Journal
+from .layout import Box, Coords, Layout, common, num_voxels, slices_of
+from .queries import entries_there
+
+# Objects that one task puts in place.
+_BATCH = 16
+
+
+@dataclass(frozen=True)
+class RemapReport:
+    """What a remap did, or would do.
+
+    Attributes:
+        chunks: the grid indices of the chunks whose labels are new, in C order.
+        bytes_read: bytes that were read from the store to find and to make them.
+        bytes_written: bytes of the objects that replace others; the journal is not counted.
+        dry_run: nothing was written.
+    """
+
+    chunks: list[Coords]
+    bytes_read: int
+    bytes_written: int
+    dry_run: bool = False
+
+
+def misfits(mapping: LabelMapping, dtype: np.dtype[Any]) -> npt.NDArray[Any]:
+    """The new labels that an array's dtype does not hold."""
+    values = np.unique(mapping.values)
+    if dtype.kind == "b":
+        return values[(values < 0) | (values > 1)]
+    return values[~fits(values, dtype.newbyteorder("="))]
+
+
+# ---------------------------------------------------------------------------------------
+# Preparing: the new form of every object that changes
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What a part of the array is to become."""
+
+    chunks: list[Coords]
+    keys: list[str]
+    bytes_read: int
+    bytes_written: int
+    missing: int
+
+    def __add__(self, other: Prepared) -> Prepared:
+        """Of both parts."""
+        return Prepared(
+            self.chunks + other.chunks,
+            self.keys + other.keys,
+            self.bytes_read + other.bytes_read,
+            self.bytes_written + other.bytes_written,
+            self.missing + other.missing,
+        )
+
+
+@dataclass(frozen=True)
+class Prepare:
+    """Make the new form of the objects of some chunks, and keep it in the journal.
+
+    The chunks are of one shard, if there are shards.
+    """
+
+    layout: Layout
+    mapping: LabelMapping
+    coords: tuple[Coords, ...]
+    create_chunks: bool
+    dry_run: bool
+
+    @property
+    def weight(self) -> int:
+        """Chunks."""
+        return len(self.coords)
+
+    def __call__(self) -> Prepared:
+        """Do it."""
+        layout = self.layout
+        chunks = chunks_of(layout, self.coords, layout.everything)
+        verdicts = drive(layout.store, [self._named(chunk, self._examined(chunk)) for chunk in chunks])
+        nbytes_read = sum(chunk.nbytes_read for chunk in chunks)
+        changing = [chunk for chunk, verdict in zip(chunks, verdicts, strict=True) if verdict == "changes"]
+        absent = [chunk for chunk, verdict in zip(chunks, verdicts, strict=True) if verdict == "absent"]
+        missing = len(absent)
+        if self.create_chunks:
+            changing += absent
+        by_object: dict[str, list[Chunk]] = {}
+        for chunk in changing:
+            by_object.setdefault(layout.key(chunk.coords), []).append(chunk)
+        written = 0
+        for key, some_chunks in by_object.items():
+            (old,) = drive(layout.store, [_whole_object(layout.path(key))])
+            nbytes_read += 0 if old is None else len(old)
+            new = self._edited(key, old, some_chunks)
+            written += len(new)
+            if not self.dry_run:
+                kept = b"" if old is None else old.tobytes()
+                names = tuple(sorted(chunk.coords for chunk in some_chunks))
+                Journal(layout).write([Entry(key, kept, new, names)])
+        return Prepared([chunk.coords for chunk in changing], list(by_object), nbytes_read, written, missing)
+
+    def _named(self, chunk: Chunk, steps: Steps[str]) -> Steps[str]:
+        try:
+            return (yield from steps)
+        except FormatError as error:
+            raise chunk.failed(error) from error
+
+    def _examined(self, chunk: Chunk) -> Steps[str]:
+        """Whether a chunk 'changes', 'stays', or is 'absent' and would change if it were there."""
+        if num_voxels(chunk.box) == 0:
+            return "stays"
+        reader = yield from chunk.labels()
+        if reader is None:
+            fill = np.array([chunk.layout.fill], dtype=chunk.layout.native)
+            return "absent" if (self._new(fill, chunk) != fill).any() else "stays"
+        table = chunk.table(reader)
+        known, _ = self.mapping.known(table)
+        if chunk.is_whole or (self.mapping.preserve and not known.any()):
+            there = None  # which entries have voxels does not matter
+        else:
+            there = yield from entries_there(chunk, reader, True)
+        inside = table if there is None else table[there]
+        return "changes" if (self._new(inside, chunk) != inside).any() else "stays"
+
+    def _new(self, table: npt.NDArray[Any], chunk: Chunk) -> npt.NDArray[Any]:
+        try:
+            return self.mapping.renamed(table)
+        except KeyError as error:
+            raise KeyError(f"chunk {chunk.key}: {error.args[0]}") from None
+
+    # -----------------------------------------------------------------------------------
+
+    def _edited(self, key: str, old: Bytes | None, chunks: Sequence[Chunk]) -> bytes:
+        """The new bytes of an object; none: it is to be deleted."""
+        layout = self.layout
+        if layout.chain is None or any(self._has_to_go_through_zarr(chunk, old) for chunk in chunks):
+            return self._through_zarr(chunks[0].coords)
+        assert old is not None
+        if layout.shards is None:
+            try:
+                return self._relabelled(old)
+            except FormatError as error:
+                raise chunks[0].failed(error) from error
+        return self._edited_shard(key, old, chunks)
+
+    def _has_to_go_through_zarr(self, chunk: Chunk, old: Bytes | None) -> bool:
+        if old is None or chunk.absent:
+            return True
+        fill = np.array([self.layout.fill], dtype=self.layout.native)
+        known, place = self.mapping.known(fill)
+        renames_fill = bool(known[0]) and int(self.mapping.values[place[0]]) != self.layout.fill
+        return renames_fill and not chunk.is_whole
+
+    def _relabelled(self, raw: Bytes) -> bytes:
+        """The new bytes of a stored chunk."""
+        layout = self.layout
+        assert layout.chain is not None
+        binary = undo(layout, raw)
+        reader = _binding.Reader(binary)
+        table = reader.table()
+        labels = table.byteswap() if layout.chain.byteswapped else table
+        # What lies in the padding only may have no mapping, and keeps its name.
+        new = LabelMapping.of_arrays(self.mapping.keys, self.mapping.values, True).renamed(labels)
+        if (new == layout.fill).all() and not layout.writes_empty_chunks:
+            return b""
+        header = reader.header
+        swapped = new.byteswap() if layout.chain.byteswapped else new
+        relabelled = _binding.relabel(binary, swapped, header.dtype, header.fortran_order)
+        return redo(layout, relabelled)
+
+    def _edited_shard(self, key: str, old: Bytes, chunks: Sequence[Chunk]) -> bytes:
+        layout = self.layout
+        assert layout.shards is not None
+        nbytes = index_nbytes(layout)
+        at_start = layout.shards.codec.index_location.value == "start"
+        if len(old) < nbytes:
+            raise FormatError(f"shard {key}: it has {len(old)} bytes, and its index alone needs {nbytes}")
+        index = decode_index(layout, old[:nbytes] if at_start else old[-nbytes:], key)
+        changed = {layout.place_in_shard(chunk.coords): chunk for chunk in chunks}
+        pieces: list[bytes] = []
+        offset = nbytes if at_start else 0
+        new_index = np.full_like(index, NOWHERE)
+        # In the order in which they lie there: whoever chose it had a reason.
+        flat = index.reshape(-1, 2)
+        places = list(np.ndindex(index.shape[:-1]))
+        for number in np.argsort(flat[:, 0], kind="stable").tolist():
+            start, length = (int(field) for field in flat[number])
+            if start == NOWHERE and length == NOWHERE:
+                continue
+            raw = old[start : start + length]
+            if len(raw) != length:
+                raise FormatError(f"shard {key}: its index names bytes that are not there")
+            chunk = changed.get(places[number])
+            if chunk is None:
+                piece = raw.tobytes()
+            else:
+                try:
+                    piece = self._relabelled(raw)
+                except FormatError as error:
+                    raise chunk.failed(error) from error
+            if piece:
+                new_index[places[number]] = offset, len(piece)
+                pieces.append(piece)
+                offset += len(piece)
+        if not pieces:
+            return b""
+        raw_index = encode_index(layout, new_index)
+        return b"".join([raw_index, *pieces] if at_start else [*pieces, raw_index])
+
+    def _through_zarr(self, coords: Coords) -> bytes:
+        """The new bytes of the object of a chunk, decoded, mapped and encoded by Zarr."""
+        layout = self.layout
+        box = object_box(layout, coords)
+        voxels = decoded(layout, box)
+        labels, number = np.unique(voxels, return_inverse=True)
+        new = self.mapping.renamed(labels)[number.reshape(voxels.shape)]
+        return encoded_by_zarr(layout, box, new)
+
+
+def _whole_object(path: str) -> Steps[Bytes | None]:
+    (came,) = yield [Wanted(path)]
+    return came
+
+
+def object_box(layout: Layout, coords: Coords) -> Box:
+    """The voxels within the array of the object that holds a chunk."""
+    lengths = layout.chunks if layout.shards is None else layout.shards.shape
+    box = tuple(
+        (index * length, (index + 1) * length)
+        for index, length in zip(layout.object_coords(coords), lengths, strict=True)
+    )
+    return common(box, layout.everything)
+
+
+def encoded_by_zarr(layout: Layout, box: Box, voxels: npt.NDArray[Any]) -> bytes:
+    """The bytes that Zarr stores for all voxels of an object; none where it would store nothing."""
+    array = layout.array
+    scratch_store = MemoryStore()
+    metadata = array.metadata.to_buffer_dict(default_buffer_prototype())
+    for name, value in metadata.items():
+        sync(scratch_store.set(name, value))
+    scratch: Any = zarr.open_array(
+        scratch_store,
+        mode="r+",
+        zarr_format=array.metadata.zarr_format,
+        config={"write_empty_chunks": layout.writes_empty_chunks},
+    )
+    scratch[slices_of(box)] = voxels.view(np.bool_) if array.dtype.kind == "b" else voxels
+    names = [key for key in scratch_store._store_dict if key not in metadata]
+    if not names:
+        return b""
+    (name,) = names  # the box is of one object
+    return bytes(scratch_store._store_dict[name].to_bytes())
+
+
+# ---------------------------------------------------------------------------------------
+# Putting in place
+
+
+@dataclass(frozen=True)
+class Place:
+    """Put some objects of the journal into the array."""
+
+    layout: Layout
+    keys: tuple[str, ...]
+    which: Literal["old", "new"]
+
+    @property
+    def weight(self) -> int:
+        """Objects."""
+        return len(self.keys)
+
+    def __call__(self) -> tuple[list[Coords], int]:
+        """Do it."""
+        return Journal(self.layout).place(self.keys, self.which)
+
+
+def _place(
+    layout: Layout, keys: Sequence[str], which: Literal["old", "new"], options: Options
+) -> tuple[list[Coords], int]:
+    tasks = (
+        Place(layout, tuple(keys[start : start + _BATCH]), which) for start in range(0, len(keys), _BATCH)
+    )
+    done = run(tasks, options, total=len(keys), unit="object", merge=lambda a, b: (a[0] + b[0], a[1] + b[1]))
+    chunks, nbytes = done or ([], 0)
+    return sorted(chunks), nbytes
+
+
+def remap(
+    layout: Layout, mapping: LabelMapping, *, dry_run: bool, create_chunks: bool, options: Options
+) -> RemapReport:
+    """Give the labels of an array new names: see ``crackle_zarr.remap``."""
+    mapping = mapping.within(layout.native)
+    if not dry_run:
+        check_writable(layout, options)
+    journal = Journal(layout)
+    if dry_run:
+        if journal.state is not None:
+            journal.refuse()
+        prepared = _prepare(layout, mapping, dry_run, create_chunks, options)
+        return RemapReport(sorted(prepared.chunks), prepared.bytes_read, prepared.bytes_written, True)
+    journal.begin(
+        {
+            "format": 1,
+            "id": uuid.uuid4().hex,
+            "keys": [int(key) for key in mapping.keys],
+            "values": [int(value) for value in mapping.values],
+            "preserve": mapping.preserve,
+            "create_chunks": create_chunks,
+        }
+    )
+    return _prepare_and_apply(journal, mapping, create_chunks, options)
+
+
+def _prepare_and_apply(
+    journal: Journal, mapping: LabelMapping, create_chunks: bool, options: Options
+) -> RemapReport:
+    layout = journal.layout
+    try:
+        prepared = _prepare(layout, mapping, False, create_chunks, options)
+    except BaseException:
+        journal.remove()  # nothing of the array was touched
+        raise
+    if prepared.keys:
+        journal.mark("applying")
+        _place(layout, sorted(prepared.keys), "new", options)
+    journal.remove()
+    return RemapReport(sorted(prepared.chunks), prepared.bytes_read, prepared.bytes_written)
+
+
+def _prepare(
+    layout: Layout, mapping: LabelMapping, dry_run: bool, create_chunks: bool, options: Options
+) -> Prepared:
+    def tasks() -> Iterator[Prepare]:
+        for coords in groups(layout, layout.everything, options):
+            yield Prepare(layout, mapping, tuple(coords), create_chunks, dry_run)
+
+    none = Prepared([], [], 0, 0, 0)
+    prepared = run(tasks(), options, total=layout.num_chunks, unit="chunk", merge=lambda a, b: a + b) or none
+    if prepared.missing and not create_chunks:
+        raise ValueError(
+            f"the mapping gives the fill value {layout.fill} another name, and {prepared.missing:,} of "
+            f"{layout.num_chunks:,} chunks are not there, so that they are all fill value: "
+            f"create_chunks=True writes them"
+        )
+    return prepared
+
+
+def resume(layout: Layout, options: Options) -> RemapReport:
+    """Finish an interrupted remap: see ``crackle_zarr.resume``."""
+    check_writable(layout, options)
+    journal = Journal(layout)
+    state = journal.state
+    if state is None:
+        raise JournalError(f"{layout.name} has no unfinished remap")
+    if state == "finished":
+        journal.remove()
+        return RemapReport([], 0, 0)
+    if state == "undoing":
+        raise JournalError(f"an undo of {layout.name} was interrupted: call undo() again")
+    if state == "applying":
+        chunks, nbytes = _place(layout, journal.keys(), "new", options)
+        journal.remove()
+        return RemapReport(chunks, nbytes, nbytes)
+    plan = journal.plan()
+    journal.forget_entries()
+    keys = np.array(plan["keys"], dtype=layout.native)
+    values = np.array(plan["values"], dtype=layout.native)
+    mapping = LabelMapping.of_arrays(keys, values, plan["preserve"])
+    return _prepare_and_apply(journal, mapping, plan["create_chunks"], options)
+
+
+def undo_remap(layout: Layout, options: Options) -> RemapReport:
+    """Take an interrupted remap back: see ``crackle_zarr.undo``."""
+    check_writable(layout, options)
+    journal = Journal(layout)
+    state = journal.state
+    if state is None:
+        raise JournalError(f"{layout.name} has no unfinished remap")
+    chunks: list[Coords] = []
+    nbytes = 0
+    if state in ("applying", "undoing"):
+        journal.mark("undoing")
+        chunks, nbytes = _place(layout, journal.keys(), "old", options)
+    journal.remove()
+    return RemapReport(chunks, nbytes, nbytes)
+
+
+def check_writable(layout: Layout, options: Options) -> None:
+    """Raise ValueError where an array cannot be edited: its store, or the processes that would do it."""
+    store: Any = layout.store
+    if store.read_only:
+        raise ValueError(f"{layout.name} was opened for reading only: open it with mode='r+'")
+    if not (store.supports_writes and store.supports_deletes and store.supports_listing):
+        raise ValueError(f"{type(store).__name__} cannot write, delete and list, and a remap needs all three")
+    check_processes(store, options, layout.name)
+
+
+def check_processes(store: Any, options: Options, name: object) -> None:
+    """Raise ValueError where other processes would write to copies of their own."""
+    while hasattr(store, "_store"):  # a wrapper
+        store = store._store
+    if isinstance(store, MemoryStore) and not options.in_this_process:
+        raise ValueError(
+            f"{name} lives in the memory of this process, and each worker of {options.executor!r} would "
+            f"write to a copy of its own: use threads (executor=None), or a store on disk"
+        )

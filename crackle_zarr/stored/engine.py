@@ -1,0 +1,314 @@
+"""Questions over all chunks: cut into tasks, carried by an executor, merged in a tree.
+
+A task is some chunks and a question, small enough to travel. What it answers is merged with what as many
+others have answered, as in a merge sort: each partial result is merged a logarithmic number of times, and a
+logarithmic number of them is held. No more than a few tasks per worker are under way at once. A thread, a
+process, another machine: it is all the same to a task.
+"""
+
+from __future__ import annotations
+
+import itertools
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Generic, Protocol, TypeAlias, TypeVar
+
+from tqdm import tqdm  # type: ignore[import-untyped]
+
+from .. import _binding
+from ..errors import FormatError
+from .fetch import Chunk, Steps, chunks_of, drive
+from .layout import Box, Coords, Layout, num_voxels
+
+P = TypeVar("P")
+R = TypeVar("R")
+R_co = TypeVar("R_co", covariant=True)
+Progress: TypeAlias = bool | Callable[[int, int], object]
+
+# Chunks of which one task has bytes in memory at once, and whose requests go out together.
+_BATCH = 16
+# Chunks that Zarr decodes are volumes: one at a time.
+_BATCH_DECODED = 1
+# A task that is a shard, or a batch, tells of its progress when it is done: more tasks than workers.
+_TASKS_PER_WORKER = 4
+# An executor that does not say how many workers it has is kept this busy.
+_UNKNOWN_WORKERS = 16
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """How a question is carried over the chunks: what every function on stored arrays takes."""
+
+    executor: Executor | None = None
+    parallel: int = 0
+    progress: Progress = False
+    verify: bool = True
+
+    @property
+    def in_this_process(self) -> bool:
+        """Whether tasks share this process's memory."""
+        return self.executor is None or isinstance(self.executor, ThreadPoolExecutor)
+
+
+# ---------------------------------------------------------------------------------------
+# Questions to chunks
+
+
+class Question(Protocol[P]):
+    """What is asked of chunks, and how answers are put together. It pickles."""
+
+    def ask(self, chunk: Chunk) -> Steps[P | None]:
+        """Ask one chunk; None where it has nothing to say."""
+        ...
+
+    def merge(self, a: P, b: P) -> P:
+        """One answer of two."""
+        ...
+
+    def enough(self, answer: P) -> bool:
+        """Whether no other chunk can change this answer."""
+        ...
+
+
+@dataclass(frozen=True)
+class Task(Generic[P]):
+    """Some chunks, of one shard if there are shards, and what is asked of them."""
+
+    layout: Layout
+    question: Question[P]
+    coords: tuple[Coords, ...]
+    box: Box
+
+    @property
+    def weight(self) -> int:
+        """How much of the whole this is: its chunks."""
+        return len(self.coords)
+
+    def __call__(self) -> P | None:
+        """Ask the chunks, and merge what they answer."""
+        size = _BATCH if self.layout.chain is not None else _BATCH_DECODED
+        answer: P | None = None
+        chunks = iter(chunks_of(self.layout, self.coords, self.box))
+        while batch := list(itertools.islice(chunks, size)):
+            for more in drive(self.layout.store, [self._ask(chunk) for chunk in batch]):
+                if more is not None:
+                    answer = more if answer is None else self.question.merge(answer, more)
+            if answer is not None and self.question.enough(answer):
+                break
+        return answer
+
+    def _ask(self, chunk: Chunk) -> Steps[P | None]:
+        if num_voxels(chunk.box) == 0:
+            return None
+        try:
+            return (yield from self.question.ask(chunk))
+        except FormatError as error:
+            raise chunk.failed(error) from error
+
+
+def ask(
+    layout: Layout, question: Question[P], box: Box, options: Options, coords: Iterable[Coords] | None = None
+) -> P | None:
+    """Ask chunks, and merge their answers; None where no chunk had one.
+
+    Args:
+        layout: of the array.
+        question: what to ask.
+        box: the part of the array that is asked about.
+        options: how.
+        coords: the chunks to ask; None: all that the box touches.
+    """
+    if coords is None:
+        total, each_task = layout.num_chunks_in(box), groups(layout, box, options)
+    else:
+        listed = list(coords)
+        total, each_task = len(listed), _groups_of(layout, listed, options)
+    tasks = (Task(layout, question, tuple(group), box) for group in each_task)
+    return run(tasks, options, total=total, unit="chunk", merge=question.merge, enough=question.enough)
+
+
+def groups(layout: Layout, box: Box, options: Options) -> Iterator[list[Coords]]:
+    """The chunks that a box touches, as one task is to take them: of one shard, if there are shards."""
+    if layout.shards is not None:
+        yield from layout.by_shard(box)
+        return
+    coords = layout.coords_in(box)
+    size = _batch_size(layout, layout.num_chunks_in(box), options)
+    while batch := list(itertools.islice(coords, size)):
+        yield batch
+
+
+def _groups_of(layout: Layout, coords: list[Coords], options: Options) -> Iterator[list[Coords]]:
+    if layout.shards is not None:
+        by_shard: dict[Coords, list[Coords]] = {}
+        for one in coords:
+            by_shard.setdefault(layout.object_coords(one), []).append(one)
+        yield from by_shard.values()
+        return
+    size = _batch_size(layout, len(coords), options)
+    for start in range(0, len(coords), size):
+        yield coords[start : start + size]
+
+
+def _batch_size(layout: Layout, total: int, options: Options) -> int:
+    most = _BATCH if layout.chain is not None else _BATCH_DECODED
+    return max(1, min(most, total // (_TASKS_PER_WORKER * _workers(options))))
+
+
+# ---------------------------------------------------------------------------------------
+# Tasks on an executor
+
+
+class Work(Protocol[R_co]):
+    """Something to be done, here or elsewhere. It pickles."""
+
+    @property
+    def weight(self) -> int:
+        """How much of the whole it is."""
+        ...
+
+    def __call__(self) -> R_co | None:
+        """Do it."""
+        ...
+
+
+def _workers(options: Options) -> int:
+    if options.executor is None:
+        return _binding.threads(options.parallel)
+    return int(getattr(options.executor, "_max_workers", _UNKNOWN_WORKERS))
+
+
+def run(
+    tasks: Iterable[Work[R]],
+    options: Options,
+    *,
+    total: int,
+    unit: str,
+    merge: Callable[[R, R], R],
+    enough: Callable[[R], bool] = lambda _: False,
+) -> R | None:
+    """Do all tasks, and merge what they return in the order in which they end.
+
+    Args:
+        tasks: what to do; they are taken as workers become free.
+        options: where to do it.
+        total: the sum of the tasks' weights.
+        unit: what a weight of one is, for the progress bar.
+        merge: one result of two; the order of merging must not matter.
+        enough: whether a result makes the remaining tasks needless.
+
+    Raises:
+        Exception: what the first task raised that failed. The others are abandoned.
+    """
+    merged = _Tree(merge)
+    with _shown(options.progress, total, unit) as advance:
+        if options.executor is None and _workers(options) == 1:
+            for task in tasks:
+                if _take(task(), task.weight, merged, advance, enough):
+                    break
+            return merged.result()
+        with ExitStack() as stack:
+            executor = options.executor or stack.enter_context(ThreadPoolExecutor(_workers(options)))
+            _run_on(executor, iter(tasks), 2 * _workers(options), merged, advance, enough)
+    return merged.result()
+
+
+def _run_on(
+    executor: Executor,
+    tasks: Iterator[Work[R]],
+    most: int,
+    merged: _Tree[R],
+    advance: Callable[[int], object],
+    enough: Callable[[R], bool],
+) -> None:
+    pending: dict[Future[R | None], int] = {}
+    try:
+        while True:
+            for task in itertools.islice(tasks, most - len(pending)):
+                pending[executor.submit(call, task)] = task.weight
+            if not pending:
+                return
+            for future in wait(pending, return_when=FIRST_COMPLETED).done:
+                if _take(future.result(), pending.pop(future), merged, advance, enough):
+                    return
+    finally:
+        # What has begun is waited for: nothing goes on behind the back of a caller who is told of a failure.
+        wait([future for future in pending if not future.cancel()])
+
+
+def call(task: Work[R]) -> R | None:
+    """Do a task; a function with a name, for executors that send functions by their names."""
+    return task()
+
+
+def _take(
+    result: R | None,
+    weight: int,
+    merged: _Tree[R],
+    advance: Callable[[int], object],
+    enough: Callable[[R], bool],
+) -> bool:
+    advance(weight)
+    if result is None:
+        return False
+    merged.add(result)
+    return enough(result)
+
+
+class _Tree(Generic[R]):
+    """Results, merged pairwise as a binary counter counts: of n results, log n wait for their like."""
+
+    def __init__(self, merge: Callable[[R, R], R]) -> None:
+        self._merge = merge
+        self._waiting: list[R | None] = []
+
+    def add(self, result: R) -> None:
+        for level, other in enumerate(self._waiting):
+            if other is None:
+                self._waiting[level] = result
+                return
+            result = self._merge(other, result)
+            self._waiting[level] = None
+        self._waiting.append(result)
+
+    def result(self) -> R | None:
+        """What all results together are; None where there was none."""
+        rest: R | None = None
+        for other in self._waiting:
+            if other is not None:
+                rest = other if rest is None else self._merge(other, rest)
+        return rest
+
+
+# ---------------------------------------------------------------------------------------
+# Progress
+
+
+class _shown:  # noqa: N801 - it is used as a function
+    """Show how far something is: on a bar, to a function, or not at all."""
+
+    def __init__(self, progress: Progress, total: int, unit: str) -> None:
+        if not (isinstance(progress, bool) or callable(progress)):
+            raise TypeError(
+                f"progress is True, False or a function of (done, total), not {type(progress).__name__}"
+            )
+        self._progress, self._total, self._unit = progress, total, unit
+        self._done = 0
+
+    def __enter__(self) -> Callable[[int], object]:
+        if self._progress is True:
+            self._bar = tqdm(total=self._total, unit=self._unit, file=sys.stderr)
+            return self._bar.update  # type: ignore[no-any-return]
+        return self._tell if callable(self._progress) else lambda _: None
+
+    def _tell(self, weight: int) -> None:
+        assert callable(self._progress)
+        self._done += weight
+        self._progress(self._done, self._total)
+
+    def __exit__(self, *_: object) -> None:
+        if self._progress is True:
+            self._bar.close()

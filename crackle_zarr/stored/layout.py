@@ -1,0 +1,360 @@
+"""What the chunks of a stored array are: where each lies, and how its bytes become a Crackle stream.
+
+Three sets of axes meet here. The array has its own; a chunk may be stored with its axes transposed (a
+``transpose`` codec, or F order in format 2); and a stream has x, y and z, where x and y are the last two
+stored axes and z counts through all others. Everything outside of this module speaks of the array's axes.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import zarr
+from zarr.abc.store import Store
+from zarr.codecs import ShardingCodec, TransposeCodec
+
+from .._chunk import label_dtype, volume_shape
+from .._mapping import LabelMapping
+from ..numcodecs_codec import Crackle
+from ..zarr_codec import CrackleCodec
+
+Coords: TypeAlias = tuple[int, ...]
+# Half-open bounds per axis, in the array's indices.
+Box: TypeAlias = tuple[tuple[int, int], ...]
+
+
+@dataclass(frozen=True)
+class Chain:
+    """How a chunk was encoded, where Crackle is what encoded it.
+
+    Attributes:
+        axes: stored axis i is the array's axis ``axes[i]``; the last is x.
+        codec: what makes the stream.
+        outer: the codecs behind it, in the order in which they encode.
+        byteswapped: the labels in the stream have their bytes swapped (see ``numcodecs_codec``).
+    """
+
+    axes: tuple[int, ...]
+    codec: CrackleCodec | Crackle
+    outer: tuple[Any, ...] = ()
+    byteswapped: bool = False
+
+
+@dataclass(frozen=True)
+class Shards:
+    """The shards of an array: their shape, how many chunks they have along each axis, and their codec."""
+
+    shape: tuple[int, ...]
+    chunks: tuple[int, ...]
+    codec: ShardingCodec
+
+
+@dataclass(frozen=True)
+class Layout:
+    """An array and what its chunks are; it pickles, and opens its store again where it arrives.
+
+    Attributes:
+        array: the array.
+        chain: how Crackle encoded its chunks; None where something else did.
+        shards: None where every chunk is an object of its own.
+        mapping: new names for the labels, as they are read.
+    """
+
+    array: zarr.Array[Any]
+    chain: Chain | None
+    shards: Shards | None = None
+    mapping: LabelMapping | None = None
+    shape: tuple[int, ...] = field(init=False)
+    chunks: tuple[int, ...] = field(init=False)
+    fill: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Note what is asked for with every chunk."""
+        object.__setattr__(self, "shape", tuple(self.array.shape))
+        object.__setattr__(self, "chunks", tuple(self.array.chunks))
+        object.__setattr__(self, "fill", int(self.array.fill_value or 0))
+
+    @property
+    def native(self) -> np.dtype[Any]:
+        """The integers as which labels are computed with: bool as uint8, in the machine's byte order."""
+        return label_dtype(self.array.dtype)
+
+    @property
+    def store(self) -> Store:
+        """Where the chunks are."""
+        return self.array.store_path.store
+
+    @property
+    def name(self) -> str:
+        """The array, for people."""
+        return str(self.array.store_path)
+
+    @property
+    def writes_empty_chunks(self) -> bool:
+        """Whether chunks that are all fill value are stored."""
+        config: Any = getattr(self.array, "config", None)  # zarr 3.1 has it
+        return bool((config or self.array._async_array._config).write_empty_chunks)
+
+    @property
+    def grid(self) -> tuple[int, ...]:
+        """How many chunks there are along each axis."""
+        return tuple(-(-length // chunk) for length, chunk in zip(self.shape, self.chunks, strict=True))
+
+    @property
+    def num_chunks(self) -> int:
+        """How many chunks there are."""
+        return math.prod(self.grid)
+
+    @property
+    def everything(self) -> Box:
+        """The whole array."""
+        return tuple((0, length) for length in self.shape)
+
+    def mapped(self, mapping: LabelMapping) -> Layout:
+        """The same array, read with other names for its labels."""
+        return replace(self, mapping=mapping)
+
+    def object_coords(self, coords: Coords) -> Coords:
+        """The grid index of the stored object that holds a chunk: itself, or its shard."""
+        if self.shards is None:
+            return coords
+        return tuple(index // count for index, count in zip(coords, self.shards.chunks, strict=True))
+
+    def place_in_shard(self, coords: Coords) -> Coords:
+        """The index of a chunk among those of its shard."""
+        assert self.shards is not None
+        return tuple(index % count for index, count in zip(coords, self.shards.chunks, strict=True))
+
+    def key(self, coords: Coords) -> str:
+        """The name of the object that holds a chunk, within the array."""
+        key: str = self.array.metadata.encode_chunk_key(self.object_coords(coords))
+        return key
+
+    def path(self, key: str) -> str:
+        """A name within the array as one within the store."""
+        return f"{self.array.path}/{key}" if self.array.path else key
+
+    def chunk_box(self, coords: Coords) -> Box:
+        """The voxels of a chunk, those beyond the array's edge too."""
+        return tuple(
+            (index * length, (index + 1) * length) for index, length in zip(coords, self.chunks, strict=True)
+        )
+
+    # -----------------------------------------------------------------------------------
+    # Between the array's axes and the stream's
+
+    @property
+    def stored_shape(self) -> tuple[int, ...]:
+        """The shape of a chunk, along the axes as they are stored."""
+        return self.chunks if self.chain is None else tuple(self.chunks[axis] for axis in self.chain.axes)
+
+    @property
+    def volume_shape(self) -> tuple[int, int, int]:
+        """(sx, sy, sz) of a chunk's stream."""
+        return volume_shape(self.stored_shape)
+
+    # -----------------------------------------------------------------------------------
+    # Which chunks there are
+
+    def coords_in(self, box: Box) -> Iterator[Coords]:
+        """The chunks that a box touches, in C order."""
+        return itertools.product(*self._grid_ranges(box, self.chunks))
+
+    def num_chunks_in(self, box: Box) -> int:
+        """How many chunks a box touches."""
+        return math.prod(len(indices) for indices in self._grid_ranges(box, self.chunks))
+
+    def by_shard(self, box: Box) -> Iterator[list[Coords]]:
+        """The chunks that a box touches, shard after shard."""
+        assert self.shards is not None
+        ranges = self._grid_ranges(box, self.chunks)
+        for shard in itertools.product(*self._grid_ranges(box, self.shards.shape)):
+            inside = (
+                range(max(index * count, all_.start), min((index + 1) * count, all_.stop))
+                for index, count, all_ in zip(shard, self.shards.chunks, ranges, strict=True)
+            )
+            yield list(itertools.product(*inside))
+
+    @staticmethod
+    def _grid_ranges(box: Box, lengths: tuple[int, ...]) -> list[range]:
+        return [
+            range(start // length, -(-stop // length)) if start < stop else range(0)
+            for (start, stop), length in zip(box, lengths, strict=True)
+        ]
+
+
+def layout_of(array: zarr.Array[Any]) -> Layout:
+    """The layout of an array of labels.
+
+    Raises:
+        TypeError: the array's dtype is neither an integer type nor bool.
+    """
+    label_dtype(array.dtype)
+    if array.metadata.zarr_format == 2:
+        return Layout(array, _chain_v2(array))
+    codecs = tuple(array.metadata.codecs)
+    if len(codecs) == 1 and isinstance(codecs[0], ShardingCodec):
+        sharding = codecs[0]
+        shape = tuple(array.shards or ())
+        counts = tuple(whole // part for whole, part in zip(shape, array.chunks, strict=True))
+        chain = _chain_v3(sharding.codecs, len(shape))
+        return Layout(array, chain, None if chain is None else Shards(shape, counts, sharding))
+    return Layout(array, _chain_v3(codecs, len(array.shape)))
+
+
+def _chain_v3(codecs: Sequence[Any], ndim: int) -> Chain | None:
+    axes = tuple(range(ndim))
+    for place, codec in enumerate(codecs):
+        if isinstance(codec, TransposeCodec):
+            axes = tuple(axes[axis] for axis in codec.order)
+        elif isinstance(codec, CrackleCodec):
+            return Chain(axes, codec, tuple(codecs[place + 1 :]))
+        else:
+            break
+    return None
+
+
+def _chain_v2(array: zarr.Array[Any]) -> Chain | None:
+    metadata: Any = array.metadata
+    codecs = [codec for codec in (*(metadata.filters or ()), metadata.compressor) if codec is not None]
+    if not codecs or not isinstance(codecs[0], Crackle):
+        return None
+    axes = tuple(range(len(array.shape)))
+    big_endian = array.dtype.itemsize > 1 and array.dtype.str[0] == ">"
+    return Chain(
+        axes if metadata.order == "C" else axes[::-1],
+        codecs[0],
+        tuple(codecs[1:]),
+        byteswapped=big_endian and codecs[0].byteorder != ">",
+    )
+
+
+# ---------------------------------------------------------------------------------------
+# Boxes
+
+
+def box_of(region: Any, shape: tuple[int, ...]) -> Box:
+    """A region as a user gives it, as bounds per axis.
+
+    Raises:
+        TypeError: it is made of something else than slices, integers and Ellipsis.
+        ValueError: it has too many axes, or lies outside of the array, or has steps.
+    """
+    if region is None:
+        region = ()
+    parts = list(region) if isinstance(region, tuple | list) else [region]
+    given = ", ".join(_text(part) for part in parts)
+    if sum(part is Ellipsis for part in parts) > 1:
+        raise ValueError(f"region ({given}) has more than one Ellipsis")
+    place = next((i for i, part in enumerate(parts) if part is Ellipsis), len(parts))
+    before, after = parts[:place], parts[place + 1 :]
+    missing = len(shape) - len(before) - len(after)
+    if missing < 0:
+        raise ValueError(f"region ({given}) has more axes than the array of shape {shape}")
+    full = [*before, *[slice(None)] * missing, *after]
+    box = []
+    for axis, (part, length) in enumerate(zip(full, shape, strict=True)):
+        start, stop = _bounds(part, length)
+        if not 0 <= start <= stop <= length:
+            raise ValueError(
+                f"region ({given}) does not lie within the array of shape {shape}: along axis {axis}, "
+                f"[{start}, {stop}) is not a range within [0, {length})"
+            )
+        box.append((start, stop))
+    return tuple(box)
+
+
+def _bounds(part: Any, length: int) -> tuple[int, int]:
+    if isinstance(part, slice):
+        if part.step not in (None, 1):
+            raise ValueError(f"a region has no steps, and {_text(part)} has one of {part.step}")
+        start = 0 if part.start is None else _index(part.start)
+        stop = length if part.stop is None else _index(part.stop)
+        return (start + length if start < 0 else start), (stop + length if stop < 0 else stop)
+    index = _index(part)
+    index += length if index < 0 else 0
+    return index, index + 1
+
+
+def _index(value: Any) -> int:
+    if isinstance(value, bool | np.bool_) or not isinstance(value, int | np.integer):
+        raise TypeError(f"a region is made of slices and integers, not {value!r} of {type(value).__name__}")
+    return int(value)
+
+
+def _text(part: Any) -> str:
+    if not isinstance(part, slice):
+        return "..." if part is Ellipsis else str(part)
+    start, stop = ("" if bound is None else str(bound) for bound in (part.start, part.stop))
+    return f"{start}:{stop}" + ("" if part.step is None else f":{part.step}")
+
+
+def slices_of(box: Box) -> tuple[slice, ...]:
+    """Bounds as an index."""
+    return tuple(slice(start, stop) for start, stop in box)
+
+
+def common(a: Box, b: Box) -> Box:
+    """What lies in both; along an axis that they do not share, an empty range."""
+    return tuple((low := max(p[0], q[0]), max(low, min(p[1], q[1]))) for p, q in zip(a, b, strict=True))
+
+
+def num_voxels(box: Box) -> int:
+    """How many voxels a box has."""
+    return math.prod(stop - start for start, stop in box)
+
+
+# ---------------------------------------------------------------------------------------
+# The part of a chunk that is asked about, in its stream
+
+
+@dataclass(frozen=True)
+class Run:
+    """Consecutive slices of a stream, of which a window is asked about.
+
+    Attributes:
+        z: the slices.
+        y: the rows of each.
+        x: the columns of each.
+        origin: the array's index of the voxel (0, 0, z[0]) of the stream.
+    """
+
+    z: tuple[int, int]
+    y: tuple[int, int]
+    x: tuple[int, int]
+    origin: npt.NDArray[np.int64]
+
+
+def stream_axes(axes: tuple[int, ...]) -> tuple[int | None, int | None, int | None]:
+    """The array's axes along which x, y and (within a run) z go; None: the stream has 1 there."""
+    x, y, z = (*axes[:-4:-1], None, None, None)[:3]
+    return x, y, z
+
+
+def runs_of(stored: Box, box: Box, axes: tuple[int, ...]) -> list[Run]:
+    """A box, all of which is in the stored one, as runs of the stream of that."""
+    if num_voxels(box) == 0:
+        return []
+    origin = np.array([start for start, _ in stored], dtype=np.int64)
+    local = [(box[axis][0] - stored[axis][0], box[axis][1] - stored[axis][0]) for axis in axes]
+    lengths = [stored[axis][1] - stored[axis][0] for axis in axes]
+    *leading, y, x = [(0, 1)] * max(0, 2 - len(axes)) + local
+    lengths = lengths[:-2]
+    runs = []
+    for outer in itertools.product(*(range(*bounds) for bounds in leading[:-1])):
+        first, last = leading[-1] if leading else (0, 1)
+        base = 0
+        for index, length in zip(outer, lengths, strict=False):
+            base = base * length + index
+        base *= lengths[-1] if lengths else 1
+        start = origin.copy()
+        for place, index in enumerate((*outer, first) if leading else ()):
+            start[axes[place]] += index
+        runs.append(Run((base + first, base + last), y, x, start))
+    return runs

@@ -1,0 +1,178 @@
+"""A view of an array with other names for its labels; nothing is written.
+
+The mapping meets label tables, not voxels: a chunk's stream is decoded to the new names as it would be to the
+old ones. So the view of a segmentation after an agglomeration costs what the segmentation costs.
+"""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from .._mapping import LabelMapping
+from .engine import Options, ask
+from .fetch import Chunk, Steps
+from .layout import Box, Layout, num_voxels, slices_of
+from .objects import in_array_axes
+from .queries import filled
+
+Blocks: TypeAlias = list[tuple[Box, npt.NDArray[Any]]]
+
+
+class RemappedArray:
+    """A read-only view of a stored array in which labels have other names.
+
+    It has ``shape``, ``dtype``, ``ndim``, ``size`` and ``chunks`` of the array beneath, which is ``array``;
+    basic indexing (integers, slices with steps, Ellipsis) gives NumPy arrays; and every function that asks
+    questions of a stored array takes it as its source.
+    """
+
+    def __init__(self, layout: Layout, mapping: LabelMapping) -> None:
+        """A view of an array; labels without a mapping are refused when they are met, unless preserved."""
+        self.layout = layout.mapped(mapping.within(layout.native))
+        self.array = layout.array
+        self.shape: tuple[int, ...] = layout.shape
+        self.dtype: np.dtype[Any] = layout.array.dtype
+        self.ndim = len(self.shape)
+        self.size: int = int(np.prod(self.shape, dtype=object))
+        self.chunks: tuple[int, ...] = layout.chunks
+
+    def __repr__(self) -> str:
+        """What the view is of."""
+        mapping = self.layout.mapping
+        assert mapping is not None
+        return (
+            f"<RemappedArray {self.layout.name} shape={self.shape} dtype={self.dtype}, "
+            f"{len(mapping)} labels mapped>"
+        )
+
+    def __len__(self) -> int:
+        """The length of the first axis."""
+        if not self.shape:
+            raise TypeError("an array without axes has no length")
+        return self.shape[0]
+
+    def __array__(self, dtype: npt.DTypeLike | None = None, copy: bool | None = None) -> npt.NDArray[Any]:
+        """All of it; NumPy calls this."""
+        if copy is False:
+            raise ValueError("a view of a stored array is read, so it cannot be had without a copy")
+        everything = np.asarray(self[...])
+        return everything if dtype is None else everything.astype(dtype)
+
+    def __getitem__(self, selection: Any) -> Any:
+        """A part of the array, with the new names: basic indexing.
+
+        Raises:
+            IndexError: the selection is not basic, or lies outside of the array.
+        """
+        index = _basic(selection, self.shape)
+        box: list[tuple[int, int]] = []
+        within: list[int | slice] = []
+        for part, length in zip(index, self.shape, strict=True):
+            if isinstance(part, int):
+                box.append((part, part + 1))
+                within.append(0)
+                continue
+            numbers = range(*part.indices(length))
+            low, high = (
+                (min(numbers[0], numbers[-1]), max(numbers[0], numbers[-1]) + 1) if numbers else (0, 0)
+            )
+            box.append((low, high))
+            first = numbers[0] - low if numbers else 0
+            stop = first + len(numbers) * numbers.step
+            within.append(slice(first, None if stop < 0 else stop, numbers.step))
+        return read(self.layout, tuple(box), Options())[tuple(within)]
+
+
+def _basic(selection: Any, shape: tuple[int, ...]) -> list[int | slice]:
+    """A selection as an integer or a slice per axis."""
+    parts = list(selection) if isinstance(selection, tuple) else [selection]
+    dots = [place for place, part in enumerate(parts) if part is Ellipsis]
+    if len(dots) > 1:
+        raise IndexError("an index can only have a single Ellipsis")
+    missing = len(shape) - (len(parts) - len(dots))
+    if missing < 0:
+        raise IndexError(f"too many indices for an array of {len(shape)} axes: {len(parts) - len(dots)}")
+    place = dots[0] if dots else len(parts)
+    parts[place : place + len(dots)] = [slice(None)] * missing
+    index: list[int | slice] = []
+    for axis, (part, length) in enumerate(zip(parts, shape, strict=True)):
+        if isinstance(part, slice):
+            index.append(part)
+            continue
+        if isinstance(part, bool | np.bool_) or not isinstance(part, int | np.integer):
+            raise IndexError(
+                f"a remapped view takes integers, slices and Ellipsis, not {type(part).__name__}: "
+                f"index the NumPy array that view[...] is"
+            )
+        number = int(part) + (length if part < 0 else 0)
+        if not 0 <= number < length:
+            raise IndexError(f"index {part} is out of bounds for axis {axis} with size {length}")
+        index.append(number)
+    return index
+
+
+# ---------------------------------------------------------------------------------------
+# Voxels
+
+
+@dataclass(frozen=True)
+class Voxels:
+    """The voxels of a box, chunk by chunk."""
+
+    verify: bool
+
+    def ask(self, chunk: Chunk) -> Steps[Blocks]:
+        """Those of one chunk."""
+        layout = chunk.layout
+        shape = tuple(stop - start for start, stop in chunk.box)
+        block = np.empty(shape, dtype=layout.native)
+        runs = chunk.runs
+        readers = yield from chunk.slices(sorted({run.z for run in runs}))
+        if readers is None:
+            block[...] = filled(layout)[0]
+            return [(chunk.box, block)]
+        table = chunk.table(readers[0][0], self.verify)
+        values = (
+            table.astype(np.int64).view(np.uint64) if table.dtype.kind == "i" else table.astype(np.uint64)
+        )
+        for run, (reader, first, last) in itertools.product(runs, readers):
+            start, stop = max(first, run.z[0]), min(last, run.z[1])
+            if start >= stop:
+                continue
+            head = reader.header
+            painted = np.empty((head.sx, head.sy, stop - start), dtype=layout.native, order="F")
+            reader.decode(painted, start, stop, values=values, verify=self.verify, parallel=1)
+            box = [(int(index), int(index) + 1) for index in run.origin]
+            for axis, (low, high) in zip(
+                chunk.stream_axes, (run.x, run.y, (start - run.z[0], stop - run.z[0])), strict=True
+            ):
+                if axis is not None:
+                    box[axis] = (int(run.origin[axis]) + low, int(run.origin[axis]) + high)
+            here = tuple(
+                (low - base, high - base) for (low, high), (base, _) in zip(box, chunk.box, strict=True)
+            )
+            block[slices_of(here)] = in_array_axes(chunk, run, painted, start, tuple(box))
+        return [(chunk.box, block)]
+
+    def merge(self, a: Blocks, b: Blocks) -> Blocks:
+        """The blocks of both."""
+        return a + b
+
+    def enough(self, answer: Blocks) -> bool:
+        """Every chunk is needed."""
+        return False
+
+
+def read(layout: Layout, box: Box, options: Options) -> npt.NDArray[Any]:
+    """The voxels of a box, with the names that the layout's mapping gives them."""
+    voxels = np.empty([stop - start for start, stop in box], dtype=layout.native)
+    if num_voxels(box):
+        for part, block in ask(layout, Voxels(options.verify), box, options) or ():
+            here = tuple((low - base, high - base) for (low, high), (base, _) in zip(part, box, strict=True))
+            voxels[slices_of(here)] = block
+    return voxels.astype(layout.array.dtype, copy=False)

@@ -1,0 +1,260 @@
+"""Which labels are in an array, and in which of its chunks.
+
+Where the whole of a chunk is asked about, its label table is the answer, and no more than the labels section
+of its stream is read. Where the array's edge or a region cuts a chunk, its table may list what lies beyond.
+Then the keys of the slices are looked at, if whole slices are cut away, or else the boundaries.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from .._binding import Reader
+from .._integers import holds
+from .._ranges import consecutive
+from .engine import Options, ask
+from .fetch import Chunk, Steps
+from .layout import Box, Coords, Layout, Run, slices_of
+
+Table = npt.NDArray[Any]
+
+
+# ---------------------------------------------------------------------------------------
+# What of a chunk's table is there
+
+
+def entries_there(chunk: Chunk, reader: Reader, verify: bool) -> Steps[npt.NDArray[np.bool_] | None]:
+    """Which entries of a chunk's label table have voxels in what is asked about; None: all of them."""
+    if chunk.is_whole:
+        return None
+    size = len(reader.table(verify))
+    if size == 1:
+        return None
+    runs = chunk.runs
+    sx, sy = reader.header.sx, reader.header.sy
+    if reader.header.label_format == 0 and all(run.x == (0, sx) and run.y == (0, sy) for run in runs):
+        there = np.zeros(size, dtype=np.bool_)
+        for run in runs:
+            there |= reader.entries_in(*run.z, verify=verify)
+        return there
+    there = np.zeros(size, dtype=np.bool_)
+    for _, extents in (yield from measured(chunk, runs, verify)) or ():
+        there |= extents["voxels"] > 0
+    return there
+
+
+def measured(
+    chunk: Chunk, runs: list[Run], verify: bool, slices: npt.NDArray[np.bool_] | None = None
+) -> Steps[list[tuple[Run, npt.NDArray[Any]]] | None]:
+    """The extents of the table's entries in runs of slices; None where there is no such chunk.
+
+    Args:
+        chunk: the chunk.
+        runs: what to measure.
+        verify: verify checksums.
+        slices: which slices of the stream can matter; None: all.
+    """
+    ranges = sorted({bounds for run in runs for bounds in _within(run.z, slices)})
+    if not ranges:
+        return []
+    readers = yield from chunk.slices(ranges)
+    if readers is None:
+        return None
+    found = []
+    for run in runs:
+        for z_start, z_stop in _within(run.z, slices):
+            reader = next(one for one, first, last in readers if first <= z_start and z_stop <= last)
+            extents = reader.measure(z_start, z_stop, run.x, run.y, verify=verify)
+            found.append((run, extents))
+    return found
+
+
+def _within(z: tuple[int, int], slices: npt.NDArray[np.bool_] | None) -> Iterable[tuple[int, int]]:
+    if slices is None:
+        return [z]
+    return [(z[0] + a, z[0] + b) for a, b in consecutive(np.flatnonzero(slices[z[0] : z[1]]))]
+
+
+# ---------------------------------------------------------------------------------------
+# Questions
+
+
+@dataclass(frozen=True)
+class LabelsThere:
+    """The labels in a box, ascending."""
+
+    verify: bool
+
+    def ask(self, chunk: Chunk) -> Steps[Table]:
+        """The labels of one chunk."""
+        reader = yield from chunk.labels(self.verify or not chunk.is_whole)
+        if reader is None:
+            return filled(chunk.layout)
+        there = yield from entries_there(chunk, reader, self.verify)
+        table = chunk.table(reader, self.verify)
+        return np.unique(table if there is None else table[there])
+
+    def merge(self, a: Table, b: Table) -> Table:
+        """The labels of either."""
+        return np.union1d(a, b)
+
+    def enough(self, answer: Table) -> bool:
+        """Any chunk may have one more."""
+        return False
+
+
+@dataclass(frozen=True)
+class ChunksWith:
+    """The chunks that hold a label, as grid indices; or, ``first`` only, some chunk that does."""
+
+    label: int
+    verify: bool
+    first: bool = False
+
+    def ask(self, chunk: Chunk) -> Steps[list[Coords] | None]:
+        """Whether one chunk holds the label."""
+        reader = yield from chunk.labels(self.verify or not chunk.is_whole)
+        if reader is None:
+            return [chunk.coords] if int(filled(chunk.layout)[0]) == self.label else None
+        wanted = chunk.table(reader, self.verify) == self.label
+        if not wanted.any():
+            return None
+        if not chunk.is_whole and not wanted.all():
+            slices = reader.slices_with(wanted, verify=self.verify)
+            found = yield from measured(chunk, chunk.runs, self.verify, slices)
+            if not any((extents["voxels"][wanted] > 0).any() for _, extents in found or ()):
+                return None
+        return [chunk.coords]
+
+    def merge(self, a: list[Coords], b: list[Coords]) -> list[Coords]:
+        """The chunks of both."""
+        return a + b
+
+    def enough(self, answer: list[Coords]) -> bool:
+        """One chunk is enough to know that the label is there."""
+        return self.first
+
+
+@dataclass(frozen=True)
+class BoundsOf:
+    """The bounding box of a label; None where it is not."""
+
+    label: int
+    verify: bool
+
+    def ask(self, chunk: Chunk) -> Steps[Box | None]:
+        """The bounds within one chunk."""
+        reader = yield from chunk.labels()
+        if reader is None:
+            return chunk.box if int(filled(chunk.layout)[0]) == self.label else None
+        wanted = chunk.table(reader) == self.label
+        if wanted.all():
+            return chunk.box
+        slices = reader.slices_with(wanted, verify=self.verify)
+        found = yield from measured(chunk, chunk.runs, self.verify, slices)
+        box: Box | None = None
+        for run, extents in found or ():
+            some = extents[wanted & (extents["voxels"] > 0)]
+            if some.size:
+                start, stop = array_bounds(chunk, run, some)
+                more = tuple(zip(start.min(axis=0).tolist(), stop.max(axis=0).tolist(), strict=True))
+                box = more if box is None else self.merge(box, more)
+        return box
+
+    def merge(self, a: Box, b: Box) -> Box:
+        """The bounds of both."""
+        return tuple((min(p[0], q[0]), max(p[1], q[1])) for p, q in zip(a, b, strict=True))
+
+    def enough(self, answer: Box) -> bool:
+        """Another chunk may always reach further."""
+        return False
+
+
+def array_bounds(
+    chunk: Chunk, run: Run, extents: npt.NDArray[Any]
+) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint64]]:
+    """The first and the last-but-one indices of extents along the array's axes: a row per extent."""
+    start = np.broadcast_to(run.origin, (len(extents), len(run.origin))).astype(np.uint64)
+    stop = start + np.uint64(1)
+    for place, axis in enumerate(chunk.stream_axes):
+        if axis is not None:
+            first = np.uint64(run.z[0] if place == 2 else 0)
+            origin = np.uint64(run.origin[axis])
+            start[:, axis] = extents["start"][:, place] - first + origin
+            stop[:, axis] = extents["stop"][:, place] - first + origin
+    return start, stop
+
+
+def filled(layout: Layout) -> Table:
+    """The label of chunks that are not there, in a table of its own."""
+    table = np.array([layout.fill], dtype=layout.native)
+    return table if layout.mapping is None else layout.mapping.renamed(table)
+
+
+# ---------------------------------------------------------------------------------------
+# Answers
+
+
+def labels(layout: Layout, box: Box, options: Options) -> Table:
+    """The labels in a box, ascending, in the array's dtype."""
+    found = ask(layout, LabelsThere(options.verify), box, options)
+    return (np.empty(0, dtype=layout.native) if found is None else found).astype(layout.array.dtype)
+
+
+def contains(layout: Layout, label: int, box: Box, options: Options) -> bool:
+    """Whether a label is in a box."""
+    if not holds(layout.native, label):
+        return False
+    return ask(layout, ChunksWith(label, options.verify, first=True), box, options) is not None
+
+
+@dataclass(frozen=True)
+class Found:
+    """Where a label is.
+
+    Attributes:
+        label: the label.
+        chunks: the grid indices of the chunks that hold it, in C order. They come from label tables alone
+            wherever neither the array's edge nor a region cuts a chunk.
+    """
+
+    label: int
+    chunks: list[Coords]
+    _layout: Layout = field(repr=False, compare=False)
+    _box: Box = field(repr=False, compare=False)
+    _verify: bool = field(repr=False, compare=False)
+
+    def __bool__(self) -> bool:
+        """Whether the label is there at all."""
+        return bool(self.chunks)
+
+    @cached_property
+    def slices(self) -> tuple[slice, ...] | None:
+        """The bounding box as an index of the array; None where the label is not.
+
+        When it is first asked for, the boundaries in the outermost of the chunks are looked at.
+        """
+        if not self.chunks:
+            return None
+        grid = np.array(self.chunks, dtype=np.int64).reshape(len(self.chunks), -1)
+        outermost = ((grid == grid.min(axis=0)) | (grid == grid.max(axis=0))).any(axis=1)
+        if grid.shape[1] == 0:  # an array of no axes
+            outermost[:] = True
+        coords = [one for one, far in zip(self.chunks, outermost.tolist(), strict=True) if far]
+        options = Options(verify=self._verify)
+        box = ask(self._layout, BoundsOf(self.label, self._verify), self._box, options, coords)
+        return None if box is None else slices_of(box)
+
+
+def find(layout: Layout, label: int, box: Box, options: Options) -> Found:
+    """Where a label is."""
+    chunks: list[Coords] = []
+    if holds(layout.native, label):
+        chunks = ask(layout, ChunksWith(label, options.verify), box, options) or []
+    return Found(label, sorted(chunks), layout, box, options.verify)

@@ -1,0 +1,89 @@
+"""What a user hands over as a stored array: an array, a group of OME-Zarr labels, or a view of one."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from functools import cache
+from typing import Any
+
+import zarr
+
+from ..errors import CrackleWarning
+from .layout import Layout, layout_of
+from .lazy import RemappedArray
+
+
+def layout_from(source: Any) -> Layout:
+    """The layout of a stored array.
+
+    Raises:
+        TypeError: it is not an array of integers or bool.
+        ValueError: a group leaves open which array is meant.
+    """
+    if isinstance(source, RemappedArray):
+        layout = source.layout
+    else:
+        layout = layout_of(array_of(source) if isinstance(source, zarr.Group) else source)
+    if layout.chain is None:
+        _warn_once(layout.name, _what_it_costs(layout))
+    return layout
+
+
+def array_of(group: zarr.Group) -> zarr.Array[Any]:
+    """The array that a group of OME-Zarr stands for: level 0 of its pyramid, or of its only label image.
+
+    Raises:
+        ValueError: it is no such group, or has several label images.
+    """
+    attributes: Any = group.attrs.asdict()
+    attributes = attributes.get("ome", attributes)
+    multiscales = attributes.get("multiscales")
+    if multiscales:
+        try:
+            path = multiscales[0]["datasets"][0]["path"]
+        except (LookupError, TypeError):
+            raise ValueError(f"the multiscales of {group.store_path} name no datasets") from None
+        array: zarr.Array[Any] = _member(group, str(path), zarr.Array)
+        return array
+    images = attributes.get("labels")
+    if isinstance(images, list) and len(images) == 1:
+        return array_of(_member(group, str(images[0]), zarr.Group))
+    if isinstance(images, list) and images:
+        raise ValueError(
+            f"{group.store_path} has several label images: {', '.join(map(str, images))}; open one of them"
+        )
+    names = ", ".join(sorted(group.keys())) or "nothing"
+    raise ValueError(
+        f"{group.store_path} is a group, and not one of OME-Zarr labels: open an array in it ({names})"
+    )
+
+
+def _member(group: zarr.Group, path: str, kind: type) -> Any:
+    try:
+        member = group[path]
+    except KeyError:
+        raise ValueError(f"{group.store_path} names {path!r}, and there is no such thing in it") from None
+    if not isinstance(member, kind):
+        raise ValueError(f"{path!r} in {group.store_path} is no {kind.__name__.lower()}")
+    return member
+
+
+def _what_it_costs(layout: Layout) -> str:
+    nbytes = layout.array.dtype.itemsize
+    for length in layout.shape:
+        nbytes *= length
+    return (
+        f"{layout.name} is not stored with Crackle, so every chunk that is asked about has to be decoded: "
+        f"up to {layout.num_chunks:,} chunks and {nbytes / 2**20:,.1f} MiB of voxels for one question. "
+        f"Stored with Crackle, label tables would answer, a few percent of a far smaller store: "
+        f"crackle_zarr.convert(source, 'crackle.zarr')"
+    )
+
+
+@cache
+def _warn_once(name: str, text: str) -> None:
+    frame, level = sys._getframe(1), 2
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith("crackle_zarr"):
+        frame, level = frame.f_back, level + 1
+    warnings.warn(text, CrackleWarning, stacklevel=level)

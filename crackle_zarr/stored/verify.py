@@ -1,0 +1,94 @@
+"""Whether what is stored is sound: every checksum of every chunk."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from .. import codec
+from .._binding import read_header
+from ..errors import CrackleError, FormatError
+from .engine import Options, groups, run
+from .fetch import Chunk, Steps, check_chunk_header, chunks_of, decoded, drive, undo
+from .layout import Box, Coords, Layout
+
+
+@dataclass(frozen=True)
+class Damage:
+    """A chunk that is damaged.
+
+    Attributes:
+        chunk: its grid index.
+        key: the name of the object in the store that holds it.
+        message: what is wrong: for a Crackle stream, which sections and slices.
+    """
+
+    chunk: Coords
+    key: str
+    message: str
+
+
+@dataclass(frozen=True)
+class Verify:
+    """Verify some chunks, of one shard if there are shards."""
+
+    layout: Layout
+    coords: tuple[Coords, ...]
+    box: Box
+
+    @property
+    def weight(self) -> int:
+        """Chunks."""
+        return len(self.coords)
+
+    def __call__(self) -> list[Damage]:
+        """Do it."""
+        try:
+            chunks = chunks_of(self.layout, self.coords, self.box)
+        except FormatError as error:  # the index of the shard
+            key = self.layout.path(self.layout.key(self.coords[0]))
+            return [Damage(one, key, str(error)) for one in self.coords]
+        found = drive(self.layout.store, [self._verified(chunk) for chunk in chunks])
+        return [one for one in found if one is not None]
+
+    def _verified(self, chunk: Chunk) -> Steps[Damage | None]:
+        try:
+            raw = yield from chunk.raw()
+            if raw is None:
+                return None
+            if self.layout.chain is None:
+                message = self._decodes(chunk)
+            else:
+                message = self._is_sound(undo(self.layout, raw))
+        except FormatError as error:
+            message = str(error)
+        return None if message is None else Damage(chunk.coords, chunk.key, message)
+
+    def _is_sound(self, stream: Any) -> str | None:
+        report = codec.check(stream)
+        if report["header"]:
+            check_chunk_header(self.layout, read_header(stream))
+        parts = codec.damaged_parts(report)
+        return "damaged: " + "; ".join(parts) if parts else None
+
+    def _decodes(self, chunk: Chunk) -> str | None:
+        try:
+            decoded(self.layout, chunk.box)
+        except MemoryError:
+            raise
+        except CrackleError as error:
+            return str(error)
+        return None
+
+
+def verify(layout: Layout, box: Box, options: Options) -> list[Damage]:
+    """The damaged chunks among those that a box touches, in C order."""
+
+    def tasks() -> Iterator[Verify]:
+        for coords in groups(layout, box, options):
+            yield Verify(layout, tuple(coords), box)
+
+    total = layout.num_chunks_in(box)
+    found = run(tasks(), options, total=total, unit="chunk", merge=lambda a, b: a + b) or []
+    return sorted(found, key=lambda damage: damage.chunk)
