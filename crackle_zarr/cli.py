@@ -8,7 +8,6 @@ exists.
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import errno
 import itertools
 import json
@@ -20,47 +19,19 @@ from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 import click
 import numpy as np
-from tqdm import tqdm  # type: ignore[import-untyped]
 
-from . import __version__, _binding, _volumes, codec, files, stream
+from . import __version__, _binding, _cli, _volumes, codec, files, stream
+from ._cli import DAMAGED, EXIT_CODES, EXPECTED, UNUSABLE
 from ._header import LABEL_FORMATS
-from ._options import MAX_MARKOV_MODEL_ORDER
 from ._volumes import UnusableError
-from .errors import CrackleError, FormatError
+from .errors import FormatError
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-DAMAGED = 1
-UNUSABLE = 2
-
-EXIT_CODES = """
-\b
-Exit codes:
-  0  all is done
-  1  something is damaged
-  2  it can not be done as asked: a mistyped option, a missing or
-     foreign file, an output that exists
-"""
-
-
-class _Commands(click.Group):
-    """A group that offers the command that was probably meant."""
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        try:
-            return super().resolve_command(ctx, args)
-        except click.UsageError as error:
-            near = difflib.get_close_matches(args[0], self.list_commands(ctx), n=1)
-            if near and "Did you mean" not in error.message:
-                raise click.UsageError(f"{error.message} Did you mean {near[0]!r}?", ctx) from error
-            raise
-
 
 @click.group(
-    cls=_Commands,
+    cls=_cli.Commands,
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog=EXIT_CODES,
     no_args_is_help=True,
@@ -81,118 +52,6 @@ def cli() -> None:
       crackle-zarr test *.ckl               is anything damaged?
       crackle-zarr decompress seg.npy.ckl   makes seg.npy
     """
-
-
-# ---------------------------------------------------------------------------------------
-# Arguments that several commands take
-
-
-def _inputs(command: Callable[..., Any]) -> Callable[..., Any]:
-    return click.argument(
-        "inputs", metavar="FILE...", nargs=-1, required=True, type=click.Path(path_type=Path)
-    )(command)
-
-
-def _output(command: Callable[..., Any]) -> Callable[..., Any]:
-    return click.option(
-        "-o",
-        "--output",
-        metavar="PATH",
-        type=click.Path(path_type=Path),
-        help="The file to write, or an existing directory for it. Without it: beside the source.",
-    )(command)
-
-
-def _force(command: Callable[..., Any]) -> Callable[..., Any]:
-    return click.option("--force", is_flag=True, help="Replace outputs that exist.")(command)
-
-
-def _parallel(command: Callable[..., Any]) -> Callable[..., Any]:
-    return click.option(
-        "-j",
-        "--parallel",
-        metavar="THREADS",
-        type=click.IntRange(min=0),
-        default=0,
-        help="How many threads; 0, the default, is one per core.",
-    )(command)
-
-
-def _markov(command: Callable[..., Any]) -> Callable[..., Any]:
-    return click.option(
-        "-m",
-        "--markov",
-        metavar="ORDER",
-        type=click.IntRange(0, MAX_MARKOV_MODEL_ORDER),
-        default=0,
-        help="Model the boundaries by this many of their last moves, 0 to 12. Smaller and slower; 5 is "
-        "a good choice. The default is 0, no model.",
-    )(command)
-
-
-def _pins(command: Callable[..., Any]) -> Callable[..., Any]:
-    return click.option(
-        "-p",
-        "--pins",
-        metavar="0|1|2",
-        type=click.IntRange(0, 2),
-        default=0,
-        help="Store labels as pins through the slices: 0 (default) no, 1 yes, 2 with more effort. Smaller "
-        "where objects go through many slices.",
-    )(command)
-
-
-# ---------------------------------------------------------------------------------------
-# Many files, and what becomes of each
-
-
-class _Batch:
-    """Goes through files, shows how far it is, and goes on when one of them fails."""
-
-    def __init__(self) -> None:
-        self.exit_code = 0
-
-    def over(self, paths: Sequence[Path], work: Callable[[Path], str | None]) -> NoReturn:
-        """Call ``work`` with each path, print what it returns, and end with the worst exit code."""
-        # On stderr, and only on a terminal: stdout is for results.
-        with tqdm(paths, unit="file", leave=False, disable=_bar_is_useless(paths), file=sys.stderr) as bar:
-            for path in bar:
-                try:
-                    said = work(path)
-                except BrokenPipeError:  # stdout's reader is gone, whatever the file
-                    raise
-                except EXPECTED as error:
-                    with tqdm.external_write_mode(file=sys.stderr):
-                        click.echo(_one_line(error, path), err=True)
-                    self.exit_code = max(self.exit_code, _exit_code(error))
-                else:
-                    if said is not None:
-                        with tqdm.external_write_mode(file=sys.stdout):
-                            click.echo(said)
-        sys.exit(self.exit_code)
-
-
-def _bar_is_useless(paths: Sequence[Path]) -> bool | None:
-    return True if len(paths) < 2 else None  # None: tqdm shows it on terminals only
-
-
-# What a file or an option can be the cause of. Anything else is a mistake of ours and shows a traceback.
-EXPECTED = (CrackleError, OSError, ValueError, TypeError, OverflowError, MemoryError, ImportError)
-
-
-def _exit_code(error: BaseException) -> int:
-    return DAMAGED if isinstance(error, CrackleError) else UNUSABLE
-
-
-def _one_line(error: BaseException, path: Path | None = None) -> str:
-    """An error as one line that names the file."""
-    if isinstance(error, OSError) and error.strerror:
-        text = f"{error.filename or path}: {error.strerror}"
-    else:
-        text = " ".join(str(error).split()) or type(error).__name__
-        if path is not None and str(path) not in text:
-            text = f"{path}: {text}"
-    return f"crackle-zarr: {text}"
 
 
 def _destinations(
@@ -239,13 +98,13 @@ def _described(source: Path, target: Path, raw: int) -> str:
 
 
 @cli.command(epilog=EXIT_CODES)
-@_inputs
-@_output
-@_markov
-@_pins
+@_cli.inputs
+@_cli.output
+@_cli.markov
+@_cli.pins
 @click.option("-z", "--gzip", is_flag=True, help="Compress the stream once more: the name ends in .ckl.gz.")
-@_parallel
-@_force
+@_cli.parallel
+@_cli.force
 def compress(
     inputs: tuple[Path, ...],
     output: Path | None,
@@ -285,12 +144,12 @@ def compress(
         files.save(volume, target, markov_model_order=markov, allow_pins=pins, parallel=parallel)
         return _described(path, target, volume.nbytes)
 
-    _Batch().over(inputs, work)
+    _cli.Batch().over(inputs, work)
 
 
 @cli.command(epilog=EXIT_CODES)
-@_inputs
-@_output
+@_cli.inputs
+@_cli.output
 @click.option(
     "-l",
     "--label",
@@ -298,8 +157,8 @@ def compress(
     type=int,
     help="Write a mask (bool) of this label instead of the labels.",
 )
-@_parallel
-@_force
+@_cli.parallel
+@_cli.force
 def decompress(
     inputs: tuple[Path, ...], output: Path | None, label: int | None, parallel: int, force: bool
 ) -> None:
@@ -333,7 +192,7 @@ def decompress(
         what = "" if label is None else f"  {int(np.count_nonzero(volume)):,} voxels of label {label}"
         return f"{path} -> {target}  {target.stat().st_size:,} bytes{what}"
 
-    _Batch().over(inputs, work)
+    _cli.Batch().over(inputs, work)
 
 
 # ---------------------------------------------------------------------------------------
@@ -390,7 +249,7 @@ def _sections(binary: _binding.Buffer, voxels: int) -> dict[str, int]:
 
 
 @cli.command(epilog=EXIT_CODES)
-@_inputs
+@_cli.inputs
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON array with an object per file.")
 def info(inputs: tuple[Path, ...], as_json: bool) -> None:
     """Show what files say about their volumes.
@@ -418,7 +277,7 @@ def info(inputs: tuple[Path, ...], as_json: bool) -> None:
             console.print(table)
 
     try:
-        _Batch().over(inputs, work)
+        _cli.Batch().over(inputs, work)
     finally:
         if as_json:
             click.echo(json.dumps(told, indent=2))
@@ -475,7 +334,7 @@ def _ratio(raw: int, stored: int) -> str:
 
 
 @cli.command(epilog=EXIT_CODES)
-@_inputs
+@_cli.inputs
 @click.option("--count", is_flag=True, help="Print how many there are instead.")
 def labels(inputs: tuple[Path, ...], count: bool) -> None:
     """List the labels of volumes, ascending, one per line.
@@ -502,11 +361,11 @@ def labels(inputs: tuple[Path, ...], count: bool) -> None:
             return f"{number} {path}"
         return "\n".join(str(int(label)) for label in found.tolist()) if number else None
 
-    _Batch().over(inputs, work)
+    _cli.Batch().over(inputs, work)
 
 
 @cli.command(epilog=EXIT_CODES)
-@_inputs
+@_cli.inputs
 def test(inputs: tuple[Path, ...]) -> None:
     """Tell whether streams are damaged, and where.
 
@@ -518,7 +377,7 @@ def test(inputs: tuple[Path, ...]) -> None:
       crackle-zarr test seg.ckl
       crackle-zarr test archive/*.ckl.gz && echo all sound
     """
-    batch = _Batch()
+    batch = _cli.Batch()
 
     def work(path: Path) -> str:
         try:
@@ -541,21 +400,6 @@ def test(inputs: tuple[Path, ...]) -> None:
 # demo
 
 
-def _shape(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[int, ...] | None:
-    """Numbers with commas between them, such as 64,256,256."""
-    if value is None:
-        return None
-    try:
-        shape = tuple(int(number) for number in value.split(","))
-    except ValueError:
-        shape = ()
-    if not shape or min(shape) < 1:
-        raise click.BadParameter(
-            f"{value!r} is not a shape: positive numbers such as 64,256,256.", ctx, param
-        )
-    return shape
-
-
 @cli.command(epilog=EXIT_CODES)
 @click.argument("volume", required=False, type=click.Path(exists=True, path_type=Path))
 @click.option(
@@ -567,7 +411,7 @@ def _shape(ctx: click.Context, param: click.Parameter, value: str | None) -> tup
 @click.option(
     "--chunks",
     metavar="SHAPE",
-    callback=_shape,
+    callback=_cli.shape,
     help="The shape of the chunks, such as 64,256,256. The default suits the volume.",
 )
 @click.option("--zarr-format", type=click.Choice(["2", "3"]), default="3", show_default=True)
@@ -577,8 +421,8 @@ def _shape(ctx: click.Context, param: click.Parameter, value: str | None) -> tup
     type=click.Path(file_okay=False, path_type=Path),
     help="Leave the two Zarr arrays there, as crackle.zarr and default.zarr.",
 )
-@_markov
-@_pins
+@_cli.markov
+@_cli.pins
 @click.option(
     "--size",
     metavar="VOXELS",
@@ -662,8 +506,8 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         if isinstance(error, OSError) and error.errno == errno.EPIPE:
             _forget_stdout()
             sys.exit(0)
-        click.echo(_one_line(error), err=True)
-        sys.exit(_exit_code(error))
+        click.echo(_cli.one_line(error), err=True)
+        sys.exit(_cli.exit_code(error))
     sys.exit(0)
 
 

@@ -1,0 +1,177 @@
+"""What all commands of the command line have in common: options, exit codes, and errors of one line."""
+
+from __future__ import annotations
+
+import difflib
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+import click
+from tqdm import tqdm  # type: ignore[import-untyped]
+
+from ._options import MAX_MARKOV_MODEL_ORDER
+from .errors import CrackleError, FormatError, VerificationError
+
+DAMAGED = 1
+UNUSABLE = 2
+
+EXIT_CODES = """
+\b
+Exit codes:
+  0  all is done
+  1  something is damaged
+  2  it can not be done as asked: a mistyped option, a missing or
+     foreign file, an output that exists
+"""
+
+
+class Commands(click.Group):
+    """A group that offers the command that was probably meant."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command, or the one with a name like it."""
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            near = difflib.get_close_matches(args[0], self.list_commands(ctx), n=1)
+            if near and "Did you mean" not in error.message:
+                raise click.UsageError(f"{error.message} Did you mean {near[0]!r}?", ctx) from error
+            raise
+
+
+# ---------------------------------------------------------------------------------------
+# Arguments that several commands take
+
+
+def inputs(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The files to work on."""
+    return click.argument(
+        "inputs", metavar="FILE...", nargs=-1, required=True, type=click.Path(path_type=Path)
+    )(command)
+
+
+def output(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Where to write."""
+    return click.option(
+        "-o",
+        "--output",
+        metavar="PATH",
+        type=click.Path(path_type=Path),
+        help="The file to write, or an existing directory for it. Without it: beside the source.",
+    )(command)
+
+
+def force(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Whether to replace what exists."""
+    return click.option("--force", is_flag=True, help="Replace outputs that exist.")(command)
+
+
+def parallel(command: Callable[..., Any]) -> Callable[..., Any]:
+    """How many threads."""
+    return click.option(
+        "-j",
+        "--parallel",
+        metavar="THREADS",
+        type=click.IntRange(min=0),
+        default=0,
+        help="How many threads; 0, the default, is one per core.",
+    )(command)
+
+
+def markov(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The order of the Markov model."""
+    return click.option(
+        "-m",
+        "--markov",
+        metavar="ORDER",
+        type=click.IntRange(0, MAX_MARKOV_MODEL_ORDER),
+        default=0,
+        help="Model the boundaries by this many of their last moves, 0 to 12. Smaller and slower; 5 is "
+        "a good choice. The default is 0, no model.",
+    )(command)
+
+
+def pins(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Whether to store labels as pins."""
+    return click.option(
+        "-p",
+        "--pins",
+        metavar="0|1|2",
+        type=click.IntRange(0, 2),
+        default=0,
+        help="Store labels as pins through the slices: 0 (default) no, 1 yes, 2 with more effort. Smaller "
+        "where objects go through many slices.",
+    )(command)
+
+
+def shape(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[int, ...] | None:
+    """Numbers with commas between them, such as 64,256,256."""
+    if value is None:
+        return None
+    try:
+        lengths = tuple(int(number) for number in value.split(","))
+    except ValueError:
+        lengths = ()
+    if not lengths or min(lengths) < 1:
+        raise click.BadParameter(
+            f"{value!r} is not a shape: positive numbers such as 64,256,256.", ctx, param
+        )
+    return lengths
+
+
+# ---------------------------------------------------------------------------------------
+# Many files, and what becomes of each
+
+
+class Batch:
+    """Goes through files, shows how far it is, and goes on when one of them fails."""
+
+    def __init__(self) -> None:
+        self.exit_code = 0
+
+    def over(self, paths: Sequence[Path], work: Callable[[Path], str | None]) -> NoReturn:
+        """Call ``work`` with each path, print what it returns, and end with the worst exit code."""
+        # On stderr, and only on a terminal: stdout is for results.
+        with tqdm(paths, unit="file", leave=False, disable=_bar_is_useless(paths), file=sys.stderr) as bar:
+            for path in bar:
+                try:
+                    said = work(path)
+                except BrokenPipeError:  # stdout's reader is gone, whatever the file
+                    raise
+                except EXPECTED as error:
+                    with tqdm.external_write_mode(file=sys.stderr):
+                        click.echo(one_line(error, path), err=True)
+                    self.exit_code = max(self.exit_code, exit_code(error))
+                else:
+                    if said is not None:
+                        with tqdm.external_write_mode(file=sys.stdout):
+                            click.echo(said)
+        sys.exit(self.exit_code)
+
+
+def _bar_is_useless(paths: Sequence[Path]) -> bool | None:
+    return True if len(paths) < 2 else None  # None: tqdm shows it on terminals only
+
+
+# What a file or an option can be the cause of. Anything else is a mistake of ours and shows a traceback.
+EXPECTED = (CrackleError, OSError, ValueError, TypeError, OverflowError, MemoryError, ImportError)
+
+
+def exit_code(error: BaseException) -> int:
+    """What an error makes of the exit code."""
+    return DAMAGED if isinstance(error, FormatError | VerificationError) else UNUSABLE
+
+
+def one_line(error: BaseException, path: Path | None = None) -> str:
+    """An error as one line that names the file."""
+    if isinstance(error, OSError) and error.strerror:
+        text = f"{error.filename or path}: {error.strerror}"
+    else:
+        text = " ".join(str(error).split()) or type(error).__name__
+        if path is not None and str(path) not in text:
+            text = f"{path}: {text}"
+    return f"crackle-zarr: {text}"
