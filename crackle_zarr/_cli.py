@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import sys
-from collections.abc import Callable, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TextIO, TypeVar
 
 import click
 from tqdm import tqdm  # type: ignore[import-untyped]
 
 from ._options import MAX_MARKOV_MODEL_ORDER
-from .errors import CrackleError, FormatError, VerificationError
+from .errors import CrackleError, CrackleWarning, FormatError, VerificationError
+
+P = TypeVar("P", Path, str)
 
 DAMAGED = 1
 UNUSABLE = 2
+ABSENT = 3
+# When several files fail in several ways: the later of these counts.
+_BY_WEIGHT = (0, ABSENT, DAMAGED, UNUSABLE)
 
 EXIT_CODES = """
 \b
@@ -24,7 +31,12 @@ Exit codes:
   1  something is damaged
   2  it can not be done as asked: a mistyped option, a missing or
      foreign file, an output that exists
+  3  the label that was looked for is not there
 """
+
+
+class AbsentError(LookupError):
+    """A label that was looked for is not there."""
 
 
 class Commands(click.Group):
@@ -52,6 +64,11 @@ def inputs(command: Callable[..., Any]) -> Callable[..., Any]:
     return click.argument(
         "inputs", metavar="FILE...", nargs=-1, required=True, type=click.Path(path_type=Path)
     )(command)
+
+
+def places(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Files, and Zarr arrays by path or URL."""
+    return click.argument("inputs", metavar="PATH-or-URL...", nargs=-1, required=True)(command)
 
 
 def output(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -133,7 +150,11 @@ class Batch:
     def __init__(self) -> None:
         self.exit_code = 0
 
-    def over(self, paths: Sequence[Path], work: Callable[[Path], str | None]) -> NoReturn:
+    def ends_with(self, code: int) -> None:
+        """Let this be the exit code, unless there is a worse one."""
+        self.exit_code = max(self.exit_code, code, key=_BY_WEIGHT.index)
+
+    def over(self, paths: Sequence[P], work: Callable[[P], str | None]) -> NoReturn:
         """Call ``work`` with each path, print what it returns, and end with the worst exit code."""
         # On stderr, and only on a terminal: stdout is for results.
         with tqdm(paths, unit="file", leave=False, disable=_bar_is_useless(paths), file=sys.stderr) as bar:
@@ -145,7 +166,7 @@ class Batch:
                 except EXPECTED as error:
                     with tqdm.external_write_mode(file=sys.stderr):
                         click.echo(one_line(error, path), err=True)
-                    self.exit_code = max(self.exit_code, exit_code(error))
+                    self.ends_with(exit_code(error))
                 else:
                     if said is not None:
                         with tqdm.external_write_mode(file=sys.stdout):
@@ -153,25 +174,78 @@ class Batch:
         sys.exit(self.exit_code)
 
 
-def _bar_is_useless(paths: Sequence[Path]) -> bool | None:
+def _bar_is_useless(paths: Sequence[object]) -> bool | None:
     return True if len(paths) < 2 else None  # None: tqdm shows it on terminals only
 
 
 # What a file or an option can be the cause of. Anything else is a mistake of ours and shows a traceback.
-EXPECTED = (CrackleError, OSError, ValueError, TypeError, OverflowError, MemoryError, ImportError)
+EXPECTED = (
+    AbsentError,
+    CrackleError,
+    OSError,
+    ValueError,
+    TypeError,
+    OverflowError,
+    MemoryError,
+    ImportError,
+)
+
+# What messages for Python say, and how it is said here.
+_AS_OPTIONS = {
+    "create_chunks=True": "--create-chunks",
+    "overwrite=True": "--overwrite",
+    "preserve_missing_labels=True keeps such labels": "without --strict, such labels keep their names",
+    "resume()": "--resume",
+    "undo()": "--undo",
+    "crackle_zarr.convert(source, 'crackle.zarr')": "'crackle-zarr convert SOURCE crackle.zarr'",
+}
 
 
 def exit_code(error: BaseException) -> int:
     """What an error makes of the exit code."""
+    if isinstance(error, AbsentError):
+        return ABSENT
     return DAMAGED if isinstance(error, FormatError | VerificationError) else UNUSABLE
 
 
-def one_line(error: BaseException, path: Path | None = None) -> str:
+def one_line(error: BaseException, path: Path | str | None = None) -> str:
     """An error as one line that names the file."""
     if isinstance(error, OSError) and error.strerror:
         text = f"{error.filename or path}: {error.strerror}"
     else:
-        text = " ".join(str(error).split()) or type(error).__name__
+        text = _spoken(error) or type(error).__name__
         if path is not None and str(path) not in text:
             text = f"{path}: {text}"
     return f"crackle-zarr: {text}"
+
+
+def _spoken(message: object) -> str:
+    text = " ".join(str(message).split())
+    for python, option in _AS_OPTIONS.items():
+        text = text.replace(python, option)
+    return text
+
+
+@contextlib.contextmanager
+def notes() -> Iterator[None]:
+    """Show this package's warnings as one line each."""
+    with warnings.catch_warnings():
+        before = warnings.showwarning
+
+        def show(
+            message: Warning | str,
+            category: type[Warning],
+            filename: str,
+            lineno: int,
+            file: TextIO | None = None,
+            line: str | None = None,
+        ) -> None:
+            if not issubclass(category, CrackleWarning):
+                before(message, category, filename, lineno, file, line)
+                return
+            with tqdm.external_write_mode(file=sys.stderr):
+                click.echo(f"crackle-zarr: note: {_spoken(message)}", err=True)
+
+        warnings.simplefilter("always", CrackleWarning)
+        warnings.showwarning = show
+        yield

@@ -2,7 +2,10 @@
 
 Exit codes: 0, all is done; 1, something is damaged, or not what it should be; 2, what was asked
 for can not be done as it was asked: a mistyped option, a missing or foreign file, an output that
-exists.
+exists; 3, the label that was looked for is not there.
+
+Here are the commands on files, and those that take files and Zarr arrays alike; ``cli_stored`` has the
+commands on Zarr arrays alone.
 """
 
 from __future__ import annotations
@@ -20,10 +23,11 @@ from typing import TYPE_CHECKING, Any, Literal, NoReturn
 import click
 import numpy as np
 
-from . import __version__, _binding, _cli, _volumes, codec, files, stream
-from ._cli import DAMAGED, EXIT_CODES, EXPECTED, UNUSABLE
+from . import __version__, _binding, _cli, _volumes, cli_stored, codec, files, stream
+from ._cli import DAMAGED, EXIT_CODES, EXPECTED, UNUSABLE, AbsentError
 from ._header import LABEL_FORMATS
 from ._volumes import UnusableError
+from .cli_stored import Asked
 from .errors import FormatError
 
 if TYPE_CHECKING:
@@ -38,19 +42,27 @@ if TYPE_CHECKING:
 )
 @click.version_option(__version__, prog_name="crackle-zarr")
 def cli() -> None:
-    """Label volumes as Crackle streams: small, fast, and able to answer questions.
+    """Label volumes as Crackle streams and Zarr arrays: small, fast, and able to answer questions.
 
     Files are NumPy's .npy and Crackle's .ckl, either also within .gz, .xz, .lzma, .bz2 or .zst.
-    Sources are always kept, and outputs appear only when they are whole.
+    Zarr arrays and OME-Zarr labels are folders or URLs, such as s3://bucket/seg.zarr (for URLs:
+    pip install 'crackle-zarr[remote]'). Sources are kept, but for remap, which says so by its name;
+    files appear only when they are whole.
 
     \b
     Examples:
-      crackle-zarr demo                     what it does, on a volume of its own
-      crackle-zarr compress seg.npy         makes seg.npy.ckl
-      crackle-zarr info seg.npy.ckl         shape, dtype, sizes, ratio
-      crackle-zarr labels seg.npy.ckl       every label, one per line
-      crackle-zarr test *.ckl               is anything damaged?
-      crackle-zarr decompress seg.npy.ckl   makes seg.npy
+      crackle-zarr demo                        what it does, on a volume of its own
+      crackle-zarr compress seg.npy            makes seg.npy.ckl
+      crackle-zarr decompress seg.npy.ckl      makes seg.npy
+      crackle-zarr test *.ckl                  is anything damaged?
+      crackle-zarr convert old.zarr seg.zarr   the same array, stored with Crackle
+      crackle-zarr info seg.zarr               shape, chunks, codecs, sizes, ratio
+      crackle-zarr labels seg.zarr             every label, one per line
+      crackle-zarr stats seg.zarr -o seg.csv   voxels, box and centroid of each label
+      crackle-zarr find seg.zarr 42            where label 42 is
+      crackle-zarr crop seg.zarr 42 -o 42.npy  its mask, cut to its box
+      crackle-zarr remap seg.zarr 42=7         42 becomes 7, in place
+      crackle-zarr verify seg.zarr             is anything damaged?
     """
 
 
@@ -186,7 +198,7 @@ def decompress(
         _check_target(path, target, force)
         binary = _volumes.read_stream(path)
         if label is not None and not stream.contains(binary, label):
-            raise UnusableError(f"{path}: there is no label {label}; 'crackle-zarr labels {path}' lists them")
+            raise AbsentError(f"{path}: there is no label {label}; 'crackle-zarr labels {path}' lists them")
         volume = stream.decompress(binary, label, parallel)
         _volumes.write_npy(target, volume)
         what = "" if label is None else f"  {int(np.count_nonzero(volume)):,} voxels of label {label}"
@@ -196,7 +208,7 @@ def decompress(
 
 
 # ---------------------------------------------------------------------------------------
-# info, labels, test
+# info, labels, test, verify
 
 
 def _inform(path: Path) -> dict[str, Any]:
@@ -249,23 +261,30 @@ def _sections(binary: _binding.Buffer, voxels: int) -> dict[str, int]:
 
 
 @cli.command(epilog=EXIT_CODES)
-@_cli.inputs
-@click.option("--json", "as_json", is_flag=True, help="Print a JSON array with an object per file.")
-def info(inputs: tuple[Path, ...], as_json: bool) -> None:
-    """Show what files say about their volumes.
+@_cli.places
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON array with an object per file or array.")
+@cli_stored.storage_option
+def info(inputs: tuple[str, ...], as_json: bool, storage_option: dict[str, Any]) -> None:
+    """Show what files and Zarr arrays say about their volumes.
 
-    Shape, dtype, labels, and where the bytes go. Nothing is decoded. In JSON, labels are text,
-    since they may be larger than JSON's readers can hold in a number.
+    Of a file: shape, dtype, labels, and where the bytes go. Of a Zarr array: shape, dtype, chunks,
+    shards, codecs, and what it takes in its store, where that can list. Nothing is decoded. In
+    JSON, labels are text, since they may be larger than JSON's readers can hold in a number.
 
     \b
     Examples:
       crackle-zarr info seg.ckl
       crackle-zarr info --json *.ckl
+      crackle-zarr info seg.zarr
+      crackle-zarr info s3://bucket/seg.zarr --storage-option anon=true
     """
     told: list[dict[str, Any]] = []
 
-    def work(path: Path) -> None:
-        record = _inform(path)
+    def work(place: str) -> None:
+        if cli_stored.is_stored(place):
+            record = cli_stored.inform(place, storage_option)
+        else:
+            record = _inform(Path(place))
         if as_json:
             told.append(record)
             return
@@ -273,7 +292,8 @@ def info(inputs: tuple[Path, ...], as_json: bool) -> None:
 
         # Into a file or a pipe rich would wrap at 80 columns.
         console = Console(width=None if sys.stdout.isatty() else 120, highlight=False)
-        for table in _info_tables(record):
+        tables = cli_stored.info_tables if record["kind"] == "zarr" else _info_tables
+        for table in tables(record):
             console.print(table)
 
     try:
@@ -334,31 +354,41 @@ def _ratio(raw: int, stored: int) -> str:
 
 
 @cli.command(epilog=EXIT_CODES)
-@_cli.inputs
+@_cli.places
 @click.option("--count", is_flag=True, help="Print how many there are instead.")
-def labels(inputs: tuple[Path, ...], count: bool) -> None:
+@cli_stored.query
+def labels(inputs: tuple[str, ...], count: bool, asked: Asked) -> None:
     """List the labels of volumes, ascending, one per line.
 
-    Of a stream the label table is read and nothing is decoded. The labels of several files follow
-    each other; with --count there is a line per file, its number and then its name.
+    Of a stream the label table is read and nothing is decoded; of a Zarr array stored with Crackle,
+    the label tables of its chunks. The labels of several volumes follow each other; with --count
+    there is a line per volume, its number and then its name.
 
     \b
     Examples:
       crackle-zarr labels seg.ckl
       crackle-zarr labels --count *.ckl
       crackle-zarr labels seg.ckl | sort -R | head
+      crackle-zarr labels seg.zarr --region 0:64,:,100:200
+      crackle-zarr labels https://example.org/seg.zarr
     """
 
-    def work(path: Path) -> str | None:
-        if _volumes.kind_of(path) == "npy":
-            found = np.unique(_volumes.read_volume(path))
+    def work(place: str) -> str | None:
+        if cli_stored.is_stored(place):
+            found = cli_stored.labels_of(place, asked)
             number = len(found)
         else:
-            binary = files.bload(path, allow_mmap=True)
-            number = stream.num_labels(binary)
-            found = np.empty(0) if count else stream.labels(binary)
+            asked.refuse_for_file(place)
+            path = Path(place)
+            if _volumes.kind_of(path) == "npy":
+                found = np.unique(_volumes.read_volume(path))
+                number = len(found)
+            else:
+                binary = files.bload(path, allow_mmap=True)
+                number = stream.num_labels(binary)
+                found = np.empty(0) if count else stream.labels(binary)
         if count:
-            return f"{number} {path}"
+            return f"{number} {place}"
         return "\n".join(str(int(label)) for label in found.tolist()) if number else None
 
     _cli.Batch().over(inputs, work)
@@ -371,6 +401,7 @@ def test(inputs: tuple[Path, ...]) -> None:
 
     Damaged sections and slices are named. Everything is decoded and every checksum verified.
     Streams of format version 0 have no checksums: there, only what contradicts itself shows.
+    'crackle-zarr verify' takes Zarr arrays as well.
 
     \b
     Examples:
@@ -378,20 +409,62 @@ def test(inputs: tuple[Path, ...]) -> None:
       crackle-zarr test archive/*.ckl.gz && echo all sound
     """
     batch = _cli.Batch()
+    batch.over(inputs, lambda path: _tested(path, batch))
 
-    def work(path: Path) -> str:
-        try:
-            binary = _volumes.read_stream(path)
-        except FormatError as error:  # its message names the file and the outer format
-            batch.exit_code = max(batch.exit_code, DAMAGED)
-            return str(error)
-        report = codec.check(binary)
-        damaged = codec.damaged_parts(report)
+
+def _tested(path: Path, batch: _cli.Batch) -> str:
+    """What ``test`` says of a stream."""
+    try:
+        binary = _volumes.read_stream(path)
+    except FormatError as error:  # its message names the file and the outer format
+        batch.ends_with(DAMAGED)
+        return str(error)
+    report = codec.check(binary)
+    damaged = codec.damaged_parts(report)
+    if damaged:
+        batch.ends_with(DAMAGED)
+        return f"{path}: damaged: {'; '.join(damaged)}"
+    version = stream.header(binary).format_version
+    return f"{path}: sound" + ("" if version else ", as far as version 0 can tell: it has no checksums")
+
+
+@cli.command(epilog=EXIT_CODES)
+@_cli.places
+@cli_stored.region
+@_cli.parallel
+@cli_stored.storage_option
+@cli_stored.no_progress
+def verify(
+    inputs: tuple[str, ...],
+    region: tuple[Any, ...] | None,
+    parallel: int,
+    storage_option: dict[str, Any],
+    no_progress: bool,
+) -> None:
+    """Tell whether Zarr arrays and streams are damaged, and where.
+
+    Every checksum of every chunk is verified. There is a line per damaged chunk, with its index in
+    the grid, its key in the store, and what of it is damaged; and a last line that says how many
+    they are. Streams in files are tested as 'crackle-zarr test' does it. A store that fails is no
+    damage: exit code 2.
+
+    \b
+    Examples:
+      crackle-zarr verify seg.zarr
+      crackle-zarr verify seg.zarr --region 0:64
+      crackle-zarr verify seg.zarr seg.ckl && echo all sound
+    """
+    asked = Asked(region, parallel, True, storage_option, not no_progress)
+    batch = _cli.Batch()
+
+    def work(place: str) -> str:
+        if not cli_stored.is_stored(place):
+            asked.refuse_for_file(place)
+            return _tested(Path(place), batch)
+        damaged, said = cli_stored.verified(place, asked)
         if damaged:
-            batch.exit_code = max(batch.exit_code, DAMAGED)
-            return f"{path}: damaged: {'; '.join(damaged)}"
-        version = stream.header(binary).format_version
-        return f"{path}: sound" + ("" if version else ", as far as version 0 can tell: it has no checksums")
+            batch.ends_with(DAMAGED)
+        return said
 
     batch.over(inputs, work)
 
@@ -481,6 +554,9 @@ def demo(
 # ---------------------------------------------------------------------------------------
 # The entry point
 
+for command in cli_stored.COMMANDS:
+    cli.add_command(command)
+
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command line and end the process: errors are one line on stderr, and an exit code.
@@ -489,7 +565,8 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         arguments: without the program's name; None: those of the process.
     """
     try:
-        cli.main(args=arguments, prog_name="crackle-zarr", standalone_mode=False)
+        with _cli.notes():
+            cli.main(args=arguments, prog_name="crackle-zarr", standalone_mode=False)
     except click.Abort:
         click.echo("crackle-zarr: interrupted", err=True)
         sys.exit(130)

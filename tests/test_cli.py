@@ -218,7 +218,7 @@ def test_label_mask(run, seg):
     assert np.array_equal(mask, seg == label)
     assert f"{np.count_nonzero(mask):,} voxels" in ran.out
     ran = run("decompress", "--label", 99, "seg.ckl", "-o", "none.npy")
-    assert ran.code == 2
+    assert ran.code == 3
     assert "there is no label 99; 'crackle-zarr labels seg.ckl' lists them" in one_line(ran)
     assert not Path("none.npy").exists()
 
