@@ -107,7 +107,7 @@ def threads(parallel: int) -> int:
 _RANGES_PER_THREAD = 4
 
 
-def _over_slices(
+def over_slices(
     work: Callable[[int, int], T],
     z_start: int,
     z_end: int,
@@ -198,8 +198,19 @@ def codes_range(prefix: Buffer, z_start: int, z_end: int) -> tuple[int, int]:
     return begin[0], end[0]
 
 
+def table_nbytes(prefix: Buffer) -> int:
+    """Where the label table ends, from the stream's first byte. Needs 16 bytes more than the layout does."""
+    nbytes, where = ffi.new("uint64_t *"), ffi.new("struct crackle_where *")
+    with _input(prefix) as data:
+        _check(lib.crackle_table_nbytes(data, len(data), nbytes, where), where)
+    return int(nbytes[0])
+
+
 # ---------------------------------------------------------------------------------------
 # Reading
+
+# How many voxels, their bounding box (half-open) and the sums of their coordinates, along x, y and z.
+EXTENT = np.dtype([("voxels", "u8"), ("start", "u4", 3), ("stop", "u4", 3), ("sum", "u8", 3)])
 
 
 class Reader:
@@ -245,6 +256,7 @@ class Reader:
         z_end: int,
         *,
         label: int | None = None,
+        values: npt.NDArray[np.uint64] | None = None,
         verify: bool = True,
         parallel: int = 1,
     ) -> None:
@@ -252,19 +264,26 @@ class Reader:
 
         Args:
             out: writable, shape (sx, sy, z_end - z_start), contiguous in C or F order; of the
-                stream's item size, or of 1 byte when ``label`` is given.
+                stream's item size, of 1 byte when ``label`` is given, of any when ``values`` are.
             z_start: the first slice.
             z_end: the slice after the last.
             label: write 1 where the voxel has this label and 0 elsewhere.
+            values: write these instead of labels, one per entry of :meth:`table`. Slices that are all 0
+                according to the labels section are not decoded.
             verify: verify the checksums of the labels and of the slices.
             parallel: threads; 0 is one per core.
         """
         flags = 0 if verify else lib.CRACKLE_NO_VERIFY
+        given = None if values is None else ffi.from_buffer("uint64_t[]", values)
         with _Volume(out, writable=True) as volume:
 
             def work(start: int, end: int) -> tuple[int, Any]:
                 where = ffi.new("struct crackle_where *")
-                if label is None:
+                if given is not None:
+                    status = lib.crackle_decode_as(
+                        self._parts, start, end, flags, given, len(given), volume, z_start, where
+                    )
+                elif label is None:
                     status = lib.crackle_decode(self._parts, start, end, flags, volume, z_start, where)
                 else:
                     status = lib.crackle_decode_mask(
@@ -274,7 +293,7 @@ class Reader:
 
             # Every call reads the list of pins, which is no small part of the work.
             per_thread = 1 if self.header.label_format else _RANGES_PER_THREAD
-            for status, where in _over_slices(work, z_start, z_end, parallel, per_thread):
+            for status, where in over_slices(work, z_start, z_end, parallel, per_thread):
                 _check(status, where)
 
     def check_slice(self, z: int) -> int:
@@ -285,12 +304,11 @@ class Reader:
 
     def table(self, verify: bool = True) -> npt.NDArray[np.integer]:
         """The label table in stored order, the background of pins first, in the volume's dtype."""
-        where, count = ffi.new("struct crackle_where *"), ffi.new("uint64_t *")
-        _check(lib.crackle_table_size(self._parts, count, where), where)
-        labels = np.empty(count[0], dtype=np.uint64)
+        where = ffi.new("struct crackle_where *")
+        labels = np.empty(self._table_size(), dtype=np.uint64)
         flags = 0 if verify else lib.CRACKLE_NO_VERIFY
         with ffi.from_buffer("uint64_t[]", labels, require_writable=True) as target:
-            _check(lib.crackle_read_table(self._parts, flags, target, count[0], where), where)
+            _check(lib.crackle_read_table(self._parts, flags, target, len(labels), where), where)
         return labels.astype(self.header.dtype)
 
     def contains(self, label: int, verify: bool = True) -> bool:
@@ -299,6 +317,65 @@ class Reader:
         flags = 0 if verify else lib.CRACKLE_NO_VERIFY
         _check(lib.crackle_contains(self._parts, flags, label_bits(label), found, where), where)
         return bool(found[0])
+
+    def measure(
+        self,
+        z_start: int,
+        z_end: int,
+        x: tuple[int, int] | None = None,
+        y: tuple[int, int] | None = None,
+        verify: bool = True,
+    ) -> npt.NDArray[Any]:
+        """The extents of every entry of :meth:`table` within a window; see :data:`EXTENT`.
+
+        Args:
+            z_start: the first slice.
+            z_end: the slice after the last.
+            x: the columns; None: all.
+            y: the rows; None: all.
+            verify: verify the checksums of the labels and of the slices.
+
+        Raises:
+            ValueError: the window is outside the volume, or so large that a sum might pass 64 bits.
+        """
+        where = ffi.new("struct crackle_where *")
+        extents = np.zeros(self._table_size(), dtype=EXTENT)
+        columns, rows = x or (0, self.header.sx), y or (0, self.header.sy)
+        flags = 0 if verify else lib.CRACKLE_NO_VERIFY
+        with ffi.from_buffer("struct crackle_extent[]", extents, require_writable=True) as target:
+            status = lib.crackle_measure(
+                self._parts, z_start, z_end, flags, *columns, *rows, target, len(extents), where
+            )
+            _check(status, where)
+        return extents
+
+    def _table_size(self) -> int:
+        where, count = ffi.new("struct crackle_where *"), ffi.new("uint64_t *")
+        _check(lib.crackle_table_size(self._parts, count, where), where)
+        return int(count[0])
+
+    def slices_with(self, wanted: npt.NDArray[np.bool_], verify: bool = True) -> npt.NDArray[np.bool_]:
+        """Per slice, whether it has an entry of :meth:`table` that is wanted, or may have, as to pins."""
+        where = ffi.new("struct crackle_where *")
+        slices = np.zeros(self.header.sz, dtype=np.uint8)
+        flags = 0 if verify else lib.CRACKLE_NO_VERIFY
+        with (
+            ffi.from_buffer("uint8_t[]", np.ascontiguousarray(wanted).view(np.uint8)) as asked,
+            ffi.from_buffer("uint8_t[]", slices, require_writable=True) as target,
+        ):
+            status = lib.crackle_slices_with(self._parts, flags, asked, len(asked), target, where)
+            _check(status, where)
+        return slices.view(np.bool_)
+
+    def entries_in(self, z_start: int, z_end: int, verify: bool = True) -> npt.NDArray[np.bool_]:
+        """Which entries of :meth:`table` the slices [z_start, z_end) have; FormatError for pins."""
+        where = ffi.new("struct crackle_where *")
+        present = np.zeros(self._table_size(), dtype=np.uint8)
+        flags = 0 if verify else lib.CRACKLE_NO_VERIFY
+        with ffi.from_buffer("uint8_t[]", present, require_writable=True) as target:
+            status = lib.crackle_entries_in(self._parts, flags, z_start, z_end, target, len(present), where)
+            _check(status, where)
+        return present.view(np.bool_)
 
     def component_counts(self) -> npt.NDArray[np.uint64]:
         """Connected components per slice, as the labels section states them."""
@@ -395,7 +472,7 @@ def _encode_parts(source: Any, crack_format: int, parallel: int) -> Sequence[Any
         owned = None if part[0] == ffi.NULL else ffi.gc(part[0], lib.crackle_part_free)
         return status, owned
 
-    results = _over_slices(work, 0, source.sz, parallel)
+    results = over_slices(work, 0, source.sz, parallel)
     for status, _ in results:
         _check(status)
     return [part for _, part in results]

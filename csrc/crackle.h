@@ -208,6 +208,18 @@ crackle_status crackle_decode(const struct crackle_parts *parts, uint32_t z_star
                               struct crackle_where *where);
 
 /*
+ * crackle_decode_as() - like crackle_decode(), but with values of the caller's for labels
+ *
+ * A voxel of the label in entry 'i' of the label table becomes values[i]; entries are counted
+ * as crackle_read_table() lists them, and 'count' is how many it lists.  'out->width' is
+ * free; values are cut to it.  Slices of which the labels section says that all their
+ * values are 0 are not decoded, and their crack codes not looked at.
+ */
+crackle_status crackle_decode_as(const struct crackle_parts *parts, uint32_t z_start, uint32_t z_end,
+                                 unsigned int flags, const uint64_t *values, uint64_t count,
+                                 const struct crackle_volume *out, uint32_t out_z, struct crackle_where *where);
+
+/*
  * crackle_decode_mask() - like crackle_decode(), but one byte per voxel: 1 where
  * the voxel has the label, 0 elsewhere.  'out->width' is 1.
  */
@@ -224,6 +236,34 @@ crackle_status crackle_decode_mask(const struct crackle_parts *parts, uint32_t z
  */
 crackle_status crackle_check_slice(const struct crackle_parts *parts, uint32_t z, uint64_t *components_ret,
                                    struct crackle_where *where);
+
+/* ------------------------------------------------------------------------ */
+/*                                 Measuring                                 */
+/* ------------------------------------------------------------------------ */
+
+/* Some voxels: how many, their bounding box and the sums of their coordinates, along x, y and z. */
+struct crackle_extent {
+    uint64_t voxels;
+    uint32_t start[3];          /* half-open; all 0 where there are no voxels */
+    uint32_t stop[3];
+    uint64_t sum[3];
+};
+
+/*
+ * crackle_measure() - the extents of every label within a window of the volume
+ *
+ * The window is [x_start, x_end) x [y_start, y_end) x [z_start, z_end); coordinates are
+ * those of the volume.  'extents' has an element per entry of the label table, as
+ * crackle_read_table() lists them, and 'count' is how many it lists.  Repeated labels
+ * have an extent per entry.  The slices are decoded as far as their components, and
+ * no voxel is painted: time is linear in the boundaries.  What is verified is what
+ * crackle_decode() verifies.  CRACKLE_TOO_LARGE: a sum might pass 64 bits; ask for
+ * smaller windows.  On failure 'extents' hold unspecified values.
+ */
+crackle_status crackle_measure(const struct crackle_parts *parts, uint32_t z_start, uint32_t z_end,
+                               unsigned int flags, uint32_t x_start, uint32_t x_end, uint32_t y_start,
+                               uint32_t y_end, struct crackle_extent *extents, uint64_t count,
+                               struct crackle_where *where);
 
 /* ------------------------------------------------------------------------ */
 /*                                 Encoding                                  */
@@ -300,7 +340,9 @@ crackle_status crackle_table_size(const struct crackle_parts *parts, uint64_t *c
  *
  * 'count' is what crackle_table_size() said.  In a pins stream the first is the
  * background label.  The labels checksum is verified unless 'flags' has
- * CRACKLE_NO_VERIFY; it needs 'parts->tail'.
+ * CRACKLE_NO_VERIFY; it needs the whole labels section, and the first 4 bytes of
+ * 'parts->tail'.  Without verifying, 'parts->head' may end where crackle_table_nbytes()
+ * says.  The same is true of crackle_contains().
  */
 crackle_status crackle_read_table(const struct crackle_parts *parts, unsigned int flags, uint64_t *labels,
                                   uint64_t count, struct crackle_where *where);
@@ -314,11 +356,39 @@ crackle_status crackle_contains(const struct crackle_parts *parts, unsigned int 
                                 int *found_ret, struct crackle_where *where);
 
 /*
+ * crackle_table_nbytes() - where the label table ends, in bytes from the stream's first
+ *
+ * 'in' holds at least the first crackle_prefix_nbytes() + 16 bytes, or the whole stream.
+ */
+crackle_status crackle_table_nbytes(const void *in, size_t in_nbytes, uint64_t *nbytes_ret,
+                                    struct crackle_where *where);
+
+/*
  * crackle_component_counts() - components per slice: sz numbers, as the labels
  * section states them
  */
 crackle_status crackle_component_counts(const struct crackle_parts *parts, uint64_t *counts,
                                         struct crackle_where *where);
+
+/*
+ * crackle_slices_with() - the slices that have some of the labels
+ *
+ * 'wanted' has a byte per entry of the label table, as crackle_read_table() lists them, and
+ * 'count' is how many it lists.  slices[z] becomes 1 where slice z has an entry that is
+ * wanted, else 0.  No crack is looked at.  Of pins this is an upper bound: their
+ * background may be in any slice.
+ */
+crackle_status crackle_slices_with(const struct crackle_parts *parts, unsigned int flags, const uint8_t *wanted,
+                                   uint64_t count, uint8_t *slices, struct crackle_where *where);
+
+/*
+ * crackle_entries_in() - the entries of the label table that the slices [z_start, z_end) have
+ *
+ * present[i] becomes 1 where they have entry i, else 0.  No crack is looked at, and for
+ * pins, where that would not do, CRACKLE_UNSUPPORTED is returned.
+ */
+crackle_status crackle_entries_in(const struct crackle_parts *parts, unsigned int flags, uint32_t z_start,
+                                  uint32_t z_end, uint8_t *present, uint64_t count, struct crackle_where *where);
 
 /* ------------------------------------------------------------------------ */
 /*                                   Edits                                   */

@@ -266,6 +266,12 @@ crackle_status crackle_split(const void *in, size_t in_nbytes, struct crackle_pa
     return CRACKLE_OK;
 }
 
+crackle_status ck_open_sections(const struct crackle_parts *parts, struct crackle_header *header_ret,
+                                struct crackle_layout *layout_ret, struct crackle_where *where)
+{
+    return parse_layout(parts->head, parts->head_nbytes, header_ret, layout_ret, where);
+}
+
 crackle_status ck_open_labels(const struct crackle_parts *parts, int verify, struct crackle_header *header_ret,
                               struct crackle_layout *layout_ret, struct crackle_where *where)
 {
@@ -278,7 +284,7 @@ crackle_status ck_open_labels(const struct crackle_parts *parts, int verify, str
     if (parts->head_nbytes < l.markov_model)
         return ck_fail(where, CRACKLE_TRUNCATED, CRACKLE_SECTION_LABELS, CRACKLE_NO_SLICE);
     if (verify && h.format_version >= 1 && !ck_is_empty(&h)) {
-        if (parts->tail_nbytes != l.end - l.checksums)
+        if (parts->tail_nbytes < CK_CRC_NBYTES)
             return ck_fail(where, CRACKLE_TRUNCATED, CRACKLE_SECTION_CHECKSUMS, CRACKLE_NO_SLICE);
         if (ck_crc32c(parts->head + l.labels, (size_t)h.num_label_bytes) != ck_load32(parts->tail))
             return ck_fail(where, CRACKLE_BAD_CHECKSUM, CRACKLE_SECTION_LABELS, CRACKLE_NO_SLICE);

@@ -32,9 +32,13 @@ static inline int ck_is_empty(const struct crackle_header *h)
 /* Write ck_header_nbytes() bytes.  Everything in 'h' is believed. */
 void ck_write_header(const struct crackle_header *h, u8 *out);
 
+/* The header and where the sections of 'parts' lie; no more than the prefix need be there. */
+crackle_status ck_open_sections(const struct crackle_parts *parts, struct crackle_header *header_ret,
+                                struct crackle_layout *layout_ret, struct crackle_where *where);
+
 /*
- * The header and the labels section of 'parts', which must be there whole.  With
- * 'verify' the labels are held against their checksum in parts->tail.
+ * The same, and the labels section must be there whole.  With 'verify' it is held against its
+ * checksum, the first of those in parts->tail; what follows that need not be there.
  */
 crackle_status ck_open_labels(const struct crackle_parts *parts, int verify, struct crackle_header *header_ret,
                               struct crackle_layout *layout_ret, struct crackle_where *where);

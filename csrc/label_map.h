@@ -23,7 +23,24 @@ struct ck_label_table {
     struct ck_reader rest;   /* the section behind the counts */
 };
 
+/*
+ * The table alone, from the first 'nbytes' of the section.  CRACKLE_TRUNCATED where it goes on behind
+ * them.  'counts' is NULL then, and 'rest' what stands behind the table.
+ */
+crackle_status ck_label_table_peek(const struct crackle_header *h, const u8 *section, u64 nbytes,
+                                   struct ck_label_table *table);
+
+/* The table and the counts, from a whole section. */
 crackle_status ck_label_table_open(const struct crackle_header *h, const u8 *section, struct ck_label_table *table);
+
+/*
+ * Entries number the labels of both formats as crackle_read_table() lists them: first the background,
+ * where there is one, then the table.
+ */
+static inline u64 ck_num_entries(const struct ck_label_table *table)
+{
+    return table->num_unique + (u64)table->has_background;
+}
 
 /* Entry 'i' of the table. */
 static inline u64 ck_label_at(const struct crackle_header *h, const struct ck_label_table *table, u64 i)
@@ -31,6 +48,13 @@ static inline u64 ck_label_at(const struct crackle_header *h, const struct ck_la
     u64 label = ck_load(table->unique + i * h->stored_width, h->stored_width);
 
     return h->is_signed ? ck_sign_extend(label, h->stored_width) : label;
+}
+
+static inline u64 ck_label_of_entry(const struct crackle_header *h, const struct ck_label_table *table, u64 entry)
+{
+    if (table->has_background)
+        return entry == 0 ? table->background : ck_label_at(h, table, entry - 1);
+    return ck_label_at(h, table, entry);
 }
 
 static inline u64 ck_component_count(const struct ck_label_table *table, u32 z)
@@ -67,13 +91,16 @@ crackle_status ck_label_map_open(struct ck_label_map *map, const struct crackle_
 void ck_label_map_free(struct ck_label_map *map);
 
 /*
- * The labels of the components of slice map->next_z; then the next slice is next.
+ * The entries of the components of slice map->next_z; then the next slice is next.
  * CRACKLE_CORRUPT where 'c' has another number of components than the section says.
  */
-crackle_status ck_label_map_next(struct ck_label_map *map, const struct ck_components *c, u64 *labels);
+crackle_status ck_label_map_next(struct ck_label_map *map, const struct ck_components *c, u64 *entries);
 
-/* Flat labels only: whether slice map->next_z has a component of the label. */
-int ck_flat_slice_has(const struct ck_label_map *map, u64 label);
+/* Flat labels only: whether slice map->next_z has a component of an entry that is wanted, or of none. */
+int ck_flat_slice_has(const struct ck_label_map *map, const u8 *wanted);
+
+/* Flat labels only: mark the entries that slice map->next_z has.  CRACKLE_CORRUPT where a key is of none. */
+crackle_status ck_flat_slice_entries(const struct ck_label_map *map, u8 *present);
 
 /* Leave a slice out. */
 void ck_label_map_skip(struct ck_label_map *map);
@@ -81,7 +108,7 @@ void ck_label_map_skip(struct ck_label_map *map);
 crackle_status ck_pins_open(const struct crackle_header *h, const struct ck_label_table *table, u32 z_start,
                             struct ck_pins **pins_ret);
 void ck_pins_free(struct ck_pins *pins);
-crackle_status ck_pins_next(struct ck_pins *pins, const struct ck_components *c, u64 *labels);
+crackle_status ck_pins_next(struct ck_pins *pins, const struct ck_components *c, u64 *entries);
 
 /* -------------------------------- Writing ---------------------------------- */
 

@@ -9,26 +9,34 @@
 #include "label_map.h"
 #include "format.h"
 
-crackle_status ck_label_table_open(const struct crackle_header *h, const u8 *section, struct ck_label_table *table)
+crackle_status ck_label_table_peek(const struct crackle_header *h, const u8 *section, u64 nbytes,
+                                   struct ck_label_table *table)
 {
-    struct ck_reader r = {section, section + h->num_label_bytes};
+    struct ck_reader r = {section, section + nbytes};
 
     memset(table, 0, sizeof(*table));
     if (h->label_format == CK_LABELS_PINS) {
         table->has_background = 1;
         if (!ck_get(&r, h->stored_width, &table->background))
-            return CRACKLE_CORRUPT;
+            return CRACKLE_TRUNCATED;
         if (h->is_signed)
             table->background = ck_sign_extend(table->background, h->stored_width);
     }
     table->counts_width = ck_width((u64)h->sx * h->sy);
     if (!ck_get(&r, 8, &table->num_unique) ||
-        !ck_get_array(&r, table->num_unique, h->stored_width, &table->unique) ||
-        !ck_get_array(&r, h->sz, table->counts_width, &table->counts))
-        return CRACKLE_CORRUPT;
+        !ck_get_array(&r, table->num_unique, h->stored_width, &table->unique))
+        return CRACKLE_TRUNCATED;
     if (table->num_unique == 0 && !table->has_background)
         return CRACKLE_CORRUPT; /* there are voxels, so there is a label */
     table->rest = r;
+    return CRACKLE_OK;
+}
+
+crackle_status ck_label_table_open(const struct crackle_header *h, const u8 *section, struct ck_label_table *table)
+{
+    if (ck_label_table_peek(h, section, h->num_label_bytes, table) != CRACKLE_OK ||
+        !ck_get_array(&table->rest, h->sz, table->counts_width, &table->counts))
+        return CRACKLE_CORRUPT; /* the section is there whole */
     return CRACKLE_OK;
 }
 
@@ -84,26 +92,24 @@ void ck_label_map_skip(struct ck_label_map *map)
     map->next_z++;
 }
 
-crackle_status ck_label_map_next(struct ck_label_map *map, const struct ck_components *c, u64 *labels)
+crackle_status ck_label_map_next(struct ck_label_map *map, const struct ck_components *c, u64 *entries)
 {
     if (c->count != ck_component_count(&map->table, map->next_z))
         return CRACKLE_CORRUPT;
     if (map->pins) {
         map->next_z++;
-        return ck_pins_next(map->pins, c, labels);
+        return ck_pins_next(map->pins, c, entries);
     }
     for (size_t i = 0; i < c->count; i++) {
-        u64 key = ck_load(map->keys + i * map->key_width, map->key_width);
-
-        if (key >= map->table.num_unique)
+        entries[i] = ck_load(map->keys + i * map->key_width, map->key_width);
+        if (entries[i] >= map->table.num_unique)
             return CRACKLE_CORRUPT;
-        labels[i] = ck_label_at(map->header, &map->table, key);
     }
     ck_label_map_skip(map);
     return CRACKLE_OK;
 }
 
-int ck_flat_slice_has(const struct ck_label_map *map, u64 label)
+int ck_flat_slice_has(const struct ck_label_map *map, const u8 *wanted)
 {
     u64 count = ck_component_count(&map->table, map->next_z);
 
@@ -111,10 +117,24 @@ int ck_flat_slice_has(const struct ck_label_map *map, u64 label)
         u64 key = ck_load(map->keys + i * map->key_width, map->key_width);
 
         /* A key out of range is for the decoder to find. */
-        if (key >= map->table.num_unique || ck_label_at(map->header, &map->table, key) == label)
+        if (key >= map->table.num_unique || wanted[key])
             return 1;
     }
     return 0;
+}
+
+crackle_status ck_flat_slice_entries(const struct ck_label_map *map, u8 *present)
+{
+    u64 count = ck_component_count(&map->table, map->next_z);
+
+    for (u64 i = 0; i < count; i++) {
+        u64 key = ck_load(map->keys + i * map->key_width, map->key_width);
+
+        if (key >= map->table.num_unique)
+            return CRACKLE_CORRUPT;
+        present[key] = 1;
+    }
+    return CRACKLE_OK;
 }
 
 /* --------------------------------- Writing --------------------------------- */

@@ -244,8 +244,6 @@ struct active {
 };
 
 struct ck_pins {
-    const struct crackle_header *header;
-    struct ck_label_table table;
     u32 z;
     u64 slice_voxels;
     u64 first_component;         /* of slice z, counted through the volume */
@@ -349,8 +347,6 @@ crackle_status ck_pins_open(const struct crackle_header *h, const struct ck_labe
 
     if (!p)
         return CRACKLE_NO_MEMORY;
-    p->header = h;
-    p->table = *table;
     p->slice_voxels = (u64)h->sx * h->sy;
     if (!ck_sum_counts(h, table, 0, h->sz, &total) ||
         !ck_sum_counts(h, table, 0, z_start, &p->first_component))
@@ -371,7 +367,7 @@ out:
     return status;
 }
 
-crackle_status ck_pins_next(struct ck_pins *p, const struct ck_components *c, u64 *labels)
+crackle_status ck_pins_next(struct ck_pins *p, const struct ck_components *c, u64 *entries)
 {
     void *places = p->places, *components = p->components;
     crackle_status status = activate(p);
@@ -387,18 +383,18 @@ crackle_status ck_pins_next(struct ck_pins *p, const struct ck_components *c, u6
         return CRACKLE_NO_MEMORY;
 
     for (size_t i = 0; i < c->count; i++)
-        labels[i] = p->table.background;
+        entries[i] = 0; /* the background */
     for (size_t i = 0; i < p->num_active; i++)
         p->places[i] = p->active[i].place;
     ck_components_at(c, p->places, p->num_active, p->components);
     for (size_t i = 0; i < p->num_active; i++)
-        labels[p->components[i]] = ck_label_at(p->header, &p->table, p->active[i].label);
+        entries[p->components[i]] = 1 + (u64)p->active[i].label;
     for (; p->next_single < p->num_singles; p->next_single++) {
         const struct ck_pair *s = &p->singles[p->next_single];
 
         if (s->key - p->first_component >= c->count)
             break;
-        labels[s->key - p->first_component] = ck_label_at(p->header, &p->table, s->value);
+        entries[s->key - p->first_component] = 1 + s->value;
     }
     p->first_component += c->count;
     p->z++;

@@ -5,17 +5,44 @@
 #include "header.h"
 #include "label_map.h"
 
-/* The table of a stream that has voxels; a stream without any has an empty one. */
+/*
+ * The table of a stream that has voxels; a stream without any has an empty one.  Where nothing is to be
+ * verified, no more than the table need be there.
+ */
 static crackle_status open_table(const struct crackle_parts *parts, unsigned int flags, struct crackle_header *h,
                                  struct ck_label_table *table, struct crackle_where *where)
 {
     struct crackle_layout l;
-    crackle_status status = ck_open_labels(parts, !(flags & CRACKLE_NO_VERIFY), h, &l, where);
+    crackle_status status;
+    u64 nbytes;
 
     memset(table, 0, sizeof(*table));
+    if (flags & CRACKLE_NO_VERIFY)
+        status = ck_open_sections(parts, h, &l, where);
+    else
+        status = ck_open_labels(parts, 1, h, &l, where);
     if (status != CRACKLE_OK || ck_is_empty(h))
         return status;
-    return ck_fail(where, ck_label_table_open(h, parts->head + l.labels, table), CRACKLE_SECTION_LABELS,
+    nbytes = (parts->head_nbytes < l.markov_model ? parts->head_nbytes : l.markov_model) - l.labels;
+    status = ck_label_table_peek(h, parts->head + l.labels, nbytes, table);
+    if (status == CRACKLE_TRUNCATED && nbytes == h->num_label_bytes)
+        status = CRACKLE_CORRUPT;
+    return ck_fail(where, status, CRACKLE_SECTION_LABELS, CRACKLE_NO_SLICE);
+}
+
+/* The whole labels section, from its table on to slice 'z_start'. */
+static crackle_status open_map(const struct crackle_parts *parts, unsigned int flags, u32 z_start,
+                               struct crackle_header *h, struct ck_label_map *map, struct crackle_where *where)
+{
+    struct crackle_layout l;
+    crackle_status status = ck_open_labels(parts, !(flags & CRACKLE_NO_VERIFY), h, &l, where);
+
+    memset(map, 0, sizeof(*map));
+    if (status != CRACKLE_OK)
+        return status;
+    if (ck_is_empty(h))
+        return CRACKLE_BAD_ARGUMENT;
+    return ck_fail(where, ck_label_map_open(map, h, parts->head + l.labels, z_start), CRACKLE_SECTION_LABELS,
                    CRACKLE_NO_SLICE);
 }
 
@@ -26,7 +53,7 @@ crackle_status crackle_table_size(const struct crackle_parts *parts, uint64_t *c
     crackle_status status = open_table(parts, CRACKLE_NO_VERIFY, &h, &table, where);
 
     if (status == CRACKLE_OK)
-        *count_ret = table.num_unique + (u64)table.has_background;
+        *count_ret = ck_num_entries(&table);
     return status;
 }
 
@@ -39,12 +66,38 @@ crackle_status crackle_read_table(const struct crackle_parts *parts, unsigned in
 
     if (status != CRACKLE_OK)
         return status;
-    if (count != table.num_unique + (u64)table.has_background)
+    if (count != ck_num_entries(&table))
         return CRACKLE_BAD_ARGUMENT;
-    if (table.has_background)
-        *labels++ = table.background;
-    for (u64 i = 0; i < table.num_unique; i++)
-        labels[i] = ck_label_at(&h, &table, i);
+    for (u64 i = 0; i < count; i++)
+        labels[i] = ck_label_of_entry(&h, &table, i);
+    return CRACKLE_OK;
+}
+
+crackle_status crackle_table_nbytes(const void *in, size_t in_nbytes, uint64_t *nbytes_ret,
+                                    struct crackle_where *where)
+{
+    const struct crackle_parts parts = {in, in_nbytes, NULL, 0, 0, NULL, 0};
+    struct crackle_header h;
+    struct crackle_layout l;
+    crackle_status status = ck_open_sections(&parts, &h, &l, where);
+    u64 count, nbytes;
+    unsigned int before;
+
+    if (status != CRACKLE_OK)
+        return status;
+    if (ck_is_empty(&h)) {
+        *nbytes_ret = l.labels;
+        return CRACKLE_OK;
+    }
+    before = h.label_format == CK_LABELS_PINS ? h.stored_width : 0;
+    if (h.num_label_bytes < before + 8u)
+        return ck_fail(where, CRACKLE_CORRUPT, CRACKLE_SECTION_LABELS, CRACKLE_NO_SLICE);
+    if (in_nbytes < l.labels + before + 8)
+        return ck_fail(where, CRACKLE_TRUNCATED, CRACKLE_SECTION_LABELS, CRACKLE_NO_SLICE);
+    count = ck_load64((const u8 *)in + l.labels + before);
+    if (!ck_mul(count, h.stored_width, &nbytes) || nbytes > h.num_label_bytes - before - 8)
+        return ck_fail(where, CRACKLE_CORRUPT, CRACKLE_SECTION_LABELS, CRACKLE_NO_SLICE);
+    *nbytes_ret = l.labels + before + 8 + nbytes;
     return CRACKLE_OK;
 }
 
@@ -92,12 +145,111 @@ crackle_status crackle_component_counts(const struct crackle_parts *parts, uint6
                                         struct crackle_where *where)
 {
     struct crackle_header h;
+    struct crackle_layout l;
     struct ck_label_table table;
-    crackle_status status = open_table(parts, CRACKLE_NO_VERIFY, &h, &table, where);
+    crackle_status status = ck_open_labels(parts, 0, &h, &l, where);
 
     if (status != CRACKLE_OK)
         return status;
+    memset(&table, 0, sizeof(table));
+    if (!ck_is_empty(&h))
+        status = ck_label_table_open(&h, parts->head + l.labels, &table);
+    if (status != CRACKLE_OK)
+        return ck_fail(where, status, CRACKLE_SECTION_LABELS, CRACKLE_NO_SLICE);
     for (u32 z = 0; z < h.sz; z++)
         counts[z] = table.counts ? ck_component_count(&table, z) : 0;
     return CRACKLE_OK;
+}
+
+/* ----------------------- Which slices have which entries ------------------- */
+
+/* The slices that wanted pins and singles reach. */
+static crackle_status slices_of_pins(const struct crackle_header *h, const struct ck_label_table *table,
+                                     const u8 *wanted, u8 *slices)
+{
+    const u64 slice_voxels = (u64)h->sx * h->sy;
+    struct ck_pin_list list = {NULL, 0, 0, NULL, 0, 0};
+    u64 total = 0, *ends = ck_malloc(h->sz, sizeof(*ends));
+    crackle_status status = CRACKLE_NO_MEMORY;
+
+    if (!ends)
+        return status;
+    status = ck_sum_counts(h, table, 0, h->sz, &total) ? ck_read_pin_list(h, table, total, &list) : CRACKLE_CORRUPT;
+    if (status != CRACKLE_OK)
+        goto out;
+    for (u32 z = 0; z < h->sz; z++)
+        ends[z] = (z ? ends[z - 1] : 0) + ck_component_count(table, z);
+    if (wanted[0]) /* the background is wherever no pin is: in any slice */
+        memset(slices, 1, h->sz);
+    for (size_t i = 0; i < list.num_pins; i++) {
+        const u64 z = list.pins[i].voxel / slice_voxels;
+
+        if (wanted[1 + (size_t)list.pins[i].label])
+            memset(slices + z, 1, (size_t)list.pins[i].depth + 1);
+    }
+    for (size_t i = 0; i < list.num_singles; i++) {
+        u32 low = 0, high = h->sz - 1;
+
+        if (!wanted[1 + (size_t)list.singles[i].label])
+            continue;
+        while (low < high) { /* the first slice that ends behind the component */
+            u32 middle = low + (high - low) / 2;
+
+            if (ends[middle] > list.singles[i].component)
+                high = middle;
+            else
+                low = middle + 1;
+        }
+        slices[low] = 1;
+    }
+out:
+    ck_pin_list_free(&list);
+    free(ends);
+    return status;
+}
+
+crackle_status crackle_slices_with(const struct crackle_parts *parts, unsigned int flags, const uint8_t *wanted,
+                                   uint64_t count, uint8_t *slices, struct crackle_where *where)
+{
+    struct crackle_header h;
+    struct ck_label_map map;
+    crackle_status status = open_map(parts, flags, 0, &h, &map, where);
+
+    if (status == CRACKLE_OK && count != ck_num_entries(&map.table))
+        status = CRACKLE_BAD_ARGUMENT;
+    if (status == CRACKLE_OK) {
+        memset(slices, 0, h.sz);
+        if (map.pins)
+            status = ck_fail(where, slices_of_pins(&h, &map.table, wanted, slices), CRACKLE_SECTION_LABELS,
+                             CRACKLE_NO_SLICE);
+        else
+            for (u32 z = 0; z < h.sz; z++) {
+                slices[z] = (u8)ck_flat_slice_has(&map, wanted);
+                ck_label_map_skip(&map);
+            }
+    }
+    ck_label_map_free(&map);
+    return status;
+}
+
+crackle_status crackle_entries_in(const struct crackle_parts *parts, unsigned int flags, uint32_t z_start,
+                                  uint32_t z_end, uint8_t *present, uint64_t count, struct crackle_where *where)
+{
+    struct crackle_header h;
+    struct ck_label_map map;
+    crackle_status status = open_map(parts, flags, 0, &h, &map, where);
+
+    if (status == CRACKLE_OK && (z_start > z_end || z_end > h.sz || count != ck_num_entries(&map.table)))
+        status = CRACKLE_BAD_ARGUMENT;
+    if (status == CRACKLE_OK && map.pins)
+        status = CRACKLE_UNSUPPORTED;
+    if (status == CRACKLE_OK)
+        memset(present, 0, (size_t)count);
+    for (u32 z = 0; status == CRACKLE_OK && z < z_end; z++) {
+        if (z >= z_start)
+            status = ck_fail(where, ck_flat_slice_entries(&map, present), CRACKLE_SECTION_LABELS, z);
+        ck_label_map_skip(&map);
+    }
+    ck_label_map_free(&map);
+    return status;
 }

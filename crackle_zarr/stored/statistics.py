@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .. import _wide
-from .._binding import Reader, _over_slices
+from .._binding import Reader, over_slices
 from .engine import Options, ask
 from .fetch import Chunk, Steps
 from .layout import Box, Layout, Run
@@ -214,4 +214,4 @@ def statistics_of_stream(reader: Reader, parallel: int = 1) -> StatisticsTable:
             made[name] = extents[name]
         return made
 
-    return _table(merged(np.concatenate(_over_slices(rows, 0, head.sz, parallel))), head.dtype, 3)
+    return _table(merged(np.concatenate(over_slices(rows, 0, head.sz, parallel))), head.dtype, 3)
