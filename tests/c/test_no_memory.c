@@ -50,6 +50,8 @@ static crackle_status work(struct crackle_volume *v, struct crackle_volume *out,
     uint8_t *stream = NULL, *edited = NULL;
     size_t nbytes, edited_nbytes;
     uint64_t count, table[4096], components;
+    static struct crackle_extent extents[4096];
+    uint8_t wanted[4096] = {1}, slices[SIDE];
     crackle_status status = crackle_encode(v, options, &stream, &nbytes);
 
     if (status == CRACKLE_OK)
@@ -62,6 +64,12 @@ static crackle_status work(struct crackle_volume *v, struct crackle_volume *out,
         status = crackle_decode(&parts, 0, v->sz, 0, out, 0, NULL);
     if (status == CRACKLE_OK)
         status = crackle_decode_mask(&parts, 3, v->sz, 0, 1, mask, 0, NULL);
+    if (status == CRACKLE_OK)
+        status = crackle_table_size(&parts, &count, NULL);
+    if (status == CRACKLE_OK)
+        status = crackle_measure(&parts, 0, v->sz, 0, 1, v->sx, 0, v->sy, extents, count, NULL);
+    if (status == CRACKLE_OK)
+        status = crackle_slices_with(&parts, 0, wanted, count, slices, NULL);
     if (status == CRACKLE_OK)
         status = crackle_check_slice(&parts, 1, &components, NULL);
     if (status == CRACKLE_OK)

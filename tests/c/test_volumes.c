@@ -186,6 +186,151 @@ static uint64_t *check_table(const struct crackle_parts *parts, const struct lab
     return table;
 }
 
+/* The extents of a window by looking at each of its voxels. */
+static void look_at_voxels(const struct labels *l, const uint64_t *table, size_t count, const uint32_t *start,
+                           const uint32_t *stop, struct crackle_extent *extents)
+{
+    memset(extents, 0, count * sizeof(*extents));
+    for (uint32_t z = start[2]; z < stop[2]; z++)
+        for (uint32_t y = start[1]; y < stop[1]; y++)
+            for (uint32_t x = start[0]; x < stop[0]; x++) {
+                const uint32_t at[3] = {x, y, z};
+                struct crackle_extent *e = extents;
+
+                while (table[e - extents] != l->at[x + l->sx * (y + (size_t)l->sy * z)])
+                    e++;
+                for (int axis = 0; axis < 3; axis++) {
+                    if (e->voxels == 0 || at[axis] < e->start[axis])
+                        e->start[axis] = at[axis];
+                    if (at[axis] >= e->stop[axis])
+                        e->stop[axis] = at[axis] + 1;
+                    e->sum[axis] += at[axis];
+                }
+                e->voxels++;
+            }
+}
+
+static int same_extents(const struct crackle_extent *a, const struct crackle_extent *b, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (a[i].voxels != b[i].voxels)
+            return 0;
+        for (int axis = 0; axis < 3; axis++)
+            if (a[i].start[axis] != b[i].start[axis] || a[i].stop[axis] != b[i].stop[axis] ||
+                a[i].sum[axis] != b[i].sum[axis])
+                return 0;
+    }
+    return 1;
+}
+
+static void check_measure(const struct crackle_parts *parts, const struct labels *l, const uint64_t *table,
+                          size_t count)
+{
+    const uint32_t size[3] = {l->sx, l->sy, l->sz};
+    struct crackle_extent *extents = malloc((count + 1) * sizeof(*extents));
+    struct crackle_extent *expected = malloc((count + 1) * sizeof(*expected));
+
+    for (int turn = 0; turn < 6; turn++) {
+        uint32_t start[3], stop[3];
+
+        for (int axis = 0; axis < 3; axis++) {
+            start[axis] = turn ? (uint32_t)random_number((uint64_t)size[axis] + 1) : 0;
+            stop[axis] = turn ? start[axis] + (uint32_t)random_number((uint64_t)size[axis] - start[axis] + 1)
+                              : size[axis];
+        }
+        look_at_voxels(l, table, count, start, stop, expected);
+        memset(extents, 0xa5, (count + 1) * sizeof(*extents));
+        CHECK(crackle_measure(parts, start[2], stop[2], turn % 2 ? CRACKLE_NO_VERIFY : 0, start[0], stop[0],
+                              start[1], stop[1], extents, count, NULL) == CRACKLE_OK);
+        CHECK(same_extents(extents, expected, count));
+        CHECK(extents[count].voxels == UINT64_C(0xa5a5a5a5a5a5a5a5)); /* nothing is written behind the last */
+    }
+    CHECK(crackle_measure(parts, 0, l->sz, 0, 0, l->sx, 0, l->sy, extents, count + 1, NULL) == CRACKLE_BAD_ARGUMENT);
+    CHECK(crackle_measure(parts, 0, l->sz + 1, 0, 0, l->sx, 0, l->sy, extents, count, NULL) == CRACKLE_BAD_ARGUMENT);
+    CHECK(crackle_measure(parts, 0, l->sz, 0, 0, l->sx + 1, 0, l->sy, extents, count, NULL) == CRACKLE_BAD_ARGUMENT);
+    CHECK(crackle_measure(parts, 0, l->sz, 0, 0, l->sx, 1, 0, extents, count, NULL) == CRACKLE_BAD_ARGUMENT);
+    free(extents);
+    free(expected);
+}
+
+/* Values in place of labels, and which slices have which entries. */
+static void check_entries(const struct crackle_parts *parts, const struct labels *l, const uint64_t *table,
+                          size_t count)
+{
+    const unsigned int width = 1u << random_number(4);
+    const uint32_t z_start = (uint32_t)random_number((uint64_t)l->sz), z_end = l->sz;
+    struct crackle_volume out = new_volume(l, width, 0, (int)random_number(2));
+    struct labels other = *l;
+    struct crackle_header h;
+    uint64_t *values = malloc(count * sizeof(*values));
+    uint8_t *wanted = malloc(count), *slices = malloc(l->sz), *present = malloc(count);
+    crackle_status status;
+    size_t wrong = 0;
+
+    other.at = malloc(l->count * sizeof(*other.at));
+    for (size_t i = 0; i < count; i++) {
+        values[i] = random_number(3) ? 0 : 1 + random_number(200);
+        wanted[i] = values[i] != 0;
+    }
+    for (size_t i = 0; i < l->count; i++) {
+        size_t entry = 0;
+
+        while (table[entry] != l->at[i])
+            entry++;
+        other.at[i] = values[entry];
+    }
+    CHECK(crackle_decode_as(parts, 0, l->sz, 0, values, count, &out, 0, NULL) == CRACKLE_OK);
+    CHECK(num_wrong(&other, &out, 0, 0, l->sz) == 0);
+    CHECK(crackle_decode_as(parts, 0, l->sz, 0, values, count + 1, &out, 0, NULL) == CRACKLE_BAD_ARGUMENT);
+
+    CHECK(crackle_read_header(parts->head, parts->head_nbytes, &h, NULL) == CRACKLE_OK);
+    CHECK(crackle_slices_with(parts, 0, wanted, count, slices, NULL) == CRACKLE_OK);
+    for (uint32_t z = 0; z < l->sz; z++) {
+        uint8_t there = 0;
+
+        for (size_t i = 0; i < (size_t)l->sx * l->sy; i++)
+            there |= other.at[i + (size_t)l->sx * l->sy * z] != 0;
+        wrong += h.label_format == 0 ? there != slices[z] : there > slices[z];
+    }
+    CHECK(wrong == 0);
+    CHECK(crackle_slices_with(parts, 0, wanted, count - 1, slices, NULL) == CRACKLE_BAD_ARGUMENT);
+
+    status = crackle_entries_in(parts, 0, z_start, z_end, present, count, NULL);
+    CHECK(status == (h.label_format == 0 ? CRACKLE_OK : CRACKLE_UNSUPPORTED));
+    for (size_t i = 0; status == CRACKLE_OK && i < count; i++) {
+        const size_t slice = (size_t)l->sx * l->sy;
+
+        CHECK(present[i] == has(l->at + slice * z_start, slice * (z_end - z_start), table[i]));
+    }
+    free(values);
+    free(wanted);
+    free(slices);
+    free(present);
+    free(other.at);
+    free(out.voxels);
+}
+
+/* The table alone, from no more bytes than it has. */
+static void check_table_alone(const struct crackle_parts *parts, const uint64_t *table, size_t count)
+{
+    struct crackle_parts head = {NULL, 0, NULL, 0, 0, NULL, 0};
+    uint64_t nbytes = 0, *again = malloc((count + 1) * sizeof(*again));
+    uint8_t *exact;
+
+    CHECK(crackle_table_nbytes(parts->head, parts->head_nbytes, &nbytes, NULL) == CRACKLE_OK);
+    CHECK(nbytes <= parts->head_nbytes);
+    exact = exact_copy(parts->head, (size_t)nbytes);
+    head.head = exact;
+    head.head_nbytes = (size_t)nbytes;
+    CHECK(crackle_read_table(&head, CRACKLE_NO_VERIFY, again, count, NULL) == CRACKLE_OK);
+    CHECK(memcmp(again, table, count * sizeof(*table)) == 0);
+    CHECK(crackle_read_table(&head, 0, again, count, NULL) == CRACKLE_TRUNCATED || parts->head_nbytes == nbytes);
+    head.head_nbytes--;
+    CHECK(crackle_read_table(&head, CRACKLE_NO_VERIFY, again, count, NULL) == CRACKLE_TRUNCATED || count == 0);
+    free(exact);
+    free(again);
+}
+
 static void check_counts(const struct crackle_parts *parts, const struct labels *l)
 {
     uint64_t *counts = malloc(((size_t)l->sz + 1) * sizeof(*counts)), components;
@@ -377,6 +522,10 @@ static void test_volume(uint32_t sx, uint32_t sy, uint32_t sz, enum content cont
     check_voxels(&parts, &l, &v);
     check_counts(&parts, &l);
     table = check_table(&parts, &l, is_signed, &count);
+    check_table_alone(&parts, table, count);
+    check_measure(&parts, &l, table, count);
+    if (l.count)
+        check_entries(&parts, &l, table, count);
     check_pieces(copy, nbytes, &l, &v);
     check_relabel(copy, nbytes, &l, table, count);
     check_relabel_in_place(copy, nbytes, &l, &v, table, count);
