@@ -658,9 +658,9 @@ def find(source: str, label: int, as_json: bool, asked: Asked) -> None:
 def crop(source: str, label: int, output: Path, force: bool, asked: Asked) -> None:
     """Write the mask of a label, cut to its bounding box.
 
-    The mask is bool and has the array's axes. Printed are its shape, and its offset: the index of
-    its first voxel in the array. Only chunks and slices that hold the label are read. The exit code is 3
-    where the label is not.
+    The mask is bool and has the array's axes; in a stream, which has no bool, it is 0 and 1. Printed
+    are its shape, and its offset: the index of its first voxel in the array. Only chunks and slices
+    that hold the label are read. The exit code is 3 where the label is not.
 
     \b
     Examples:
