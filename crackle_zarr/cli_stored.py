@@ -933,6 +933,7 @@ def convert(
             _refuse_storage_options(source, storage_option)
         src = opened(source, storage_option if _is_url(source) else None)
         _check_destination(source, destination)
+        _check_chunks(src, chunks, shards, zarr_format)
         dst: Any = destination
         if _is_url(destination):
             from zarr.storage import FsspecStore
@@ -982,6 +983,37 @@ def _check_destination(source: str, destination: str) -> None:
     ours = ("zarr.json", ".zarray", ".zgroup", ".crackle-convert")
     if there.is_dir() and any(there.iterdir()) and not any((there / name).exists() for name in ours):
         raise UnusableError(f"{destination} is a folder of other things: name a new one, such as in it")
+
+
+def _check_chunks(
+    src: zarr.Array[Any] | zarr.Group,
+    chunks: tuple[int, ...] | None,
+    shards: tuple[int, ...] | None,
+    zarr_format: str | None,
+) -> None:
+    """Refuse shapes that do not suit an array of the source, before anything is replaced."""
+    import zarr
+
+    if isinstance(src, zarr.Array):
+        arrays = [src]
+    else:
+        arrays = [member for _, member in src.members(max_depth=None) if isinstance(member, zarr.Array)]
+    for array in arrays:
+        for option, lengths in (("--chunks", chunks), ("--shards", shards)):
+            if lengths is not None and len(lengths) != array.ndim:
+                raise UnusableError(
+                    f"{option} {_commas(lengths)} has {_count(len(lengths), 'number')}, "
+                    f"and an array of shape {_by(array.shape)} needs one per axis"
+                )
+        if shards is None:
+            continue
+        if int(zarr_format or array.metadata.zarr_format) == 2:
+            raise UnusableError("--shards: there are none in Zarr format 2; give --zarr-format 3")
+        inner = chunks or tuple(array.chunks)
+        if any(whole % part for whole, part in zip(shards, inner, strict=True)):
+            raise UnusableError(
+                f"--shards {_commas(shards)} are not whole multiples of the chunks, {_commas(inner)}"
+            )
 
 
 COMMANDS = (stats, find, crop, remap, convert)

@@ -590,6 +590,36 @@ def test_convert_refuses(run, seg, source, plain):
     assert zarr.open_array("seg.zarr", mode="r").metadata.zarr_format == 2
 
 
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (
+            ["--chunks", "4,4"],
+            "--chunks 4,4 has 2 numbers, and an array of shape 12 x 40 x 50 needs one per",
+        ),
+        (["--shards", "4", "--zarr-format", "3"], "--shards 4 has 1 number"),
+        (["--shards", "8,16,16"], "there are none in Zarr format 2; give --zarr-format 3"),
+        (
+            ["--shards", "9,16,16", "--zarr-format", "3"],
+            "9,16,16 are not whole multiples of the chunks, 8,16,16",
+        ),
+        (
+            ["--shards", "8,8,8", "--chunks", "3,8,8", "--zarr-format", "3"],
+            "8,8,8 are not whole multiples of the chunks, 3,8,8",
+        ),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_convert_checks_shapes_first(run, seg, source, plain, arguments, said):
+    """Shapes that do not suit are refused before a destination is replaced or begun."""
+    ran = run("convert", plain, source, "--overwrite", *arguments)
+    assert ran.code == 2
+    assert said in one_line(ran)
+    assert np.array_equal(read(source), seg)
+    assert run("convert", plain, "new.zarr", *arguments).code == 2
+    assert not Path("new.zarr").exists()
+
+
 # ---------------------------------------------------------------------------------------
 # labels, info, verify: files and arrays alike
 
