@@ -840,6 +840,9 @@ def remap(
                     )
                 except KeyError as error:  # --strict
                     raise UnusableError(str(error.args[0])) from error
+                except KeyboardInterrupt:
+                    _tell_of_journal(source, array)
+                    raise
         if as_json:
             told = {
                 "file": source,
@@ -858,6 +861,18 @@ def remap(
         )
 
     _cli.Batch().over([source], work)
+
+
+def _tell_of_journal(source: str, array: zarr.Array[Any]) -> None:
+    """Say how an interrupted remap goes on, if it came as far as replacing chunks."""
+    from .stored.journal import Journal
+    from .stored.layout import layout_of
+
+    if Journal(layout_of(array)).state is not None:
+        click.echo(
+            f"crackle-zarr: {source} has an unfinished remap: --resume finishes it, --undo takes it back",
+            err=True,
+        )
 
 
 # ---------------------------------------------------------------------------------------

@@ -478,6 +478,27 @@ def interrupted(seg, source, label, monkeypatch):
     return source
 
 
+def test_interruption_tells_how_to_go_on(run, seg, source, label, monkeypatch):
+    """Ctrl-C while chunks are put in place names the two ways on; before that there is nothing to tell."""
+    from crackle_zarr.stored import edits
+
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(edits, "_prepare", stop)
+        ran = run("remap", source, f"{label}=1")
+    assert ran.code == 130
+    assert ran.err.split() == ["crackle-zarr:", "interrupted"]
+    with monkeypatch.context() as patch:
+        patch.setattr(edits, "_place", stop)
+        ran = run("remap", source, f"{label}=1")
+    assert ran.code == 130
+    assert "seg.zarr has an unfinished remap: --resume finishes it, --undo takes it back" in ran.err
+    assert run("remap", source, "--undo").code == 0
+    assert np.array_equal(read(source), seg)
+
+
 def test_resume(run, seg, interrupted, label):
     """Another remap is refused and names the options; --resume finishes the first."""
     ran = run("remap", interrupted, "1=2")
