@@ -11,6 +11,7 @@ import json
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 import numcodecs  # type: ignore[import-untyped]
@@ -18,14 +19,15 @@ import numpy as np
 import zarr
 from zarr.codecs import BloscCodec, GzipCodec, ZstdCodec
 from zarr.core.sync import sync
+from zarr.storage import LocalStore, MemoryStore
 
 from .._chunk import label_dtype
 from ..create import create_array
-from ..errors import CrackleError, StoreError, VerificationError
+from ..errors import CrackleError, FormatError, StoreError, VerificationError
 from .edits import check_processes
 from .engine import Options, run
-from .journal import get, put
-from .layout import Box, common, slices_of
+from .journal import called, get, put
+from .layout import Box, box_text, common, slices_of
 
 MARKER = ".crackle-convert"
 
@@ -140,28 +142,65 @@ def _opened(
         "to": target.to,
         "options": [target.markov_model_order, target.allow_pins],
     }
+    place = f"{store}/{path}" if path else str(store)
+    _refuse_overlap(src, store, path, place)
+    _created(
+        src, MemoryStore(), "", target, wanted
+    )  # what Zarr refuses, it refuses before anything is replaced
     marker = _marker(path)
     (raw,) = get(store, [marker])
     exists = _exists(store, path)
-    if raw is not None and not overwrite:
+    if exists and not overwrite:
+        if raw is None:
+            raise FileExistsError(f"{place} exists already: overwrite=True replaces it")
         if json.loads(raw) != about:
             raise FileExistsError(
-                f"{path or store} is an unfinished conversion of another source, or with other options: "
+                f"{place} is an unfinished conversion of another source, or with other options: "
                 f"overwrite=True starts anew"
             )
-        if exists:
-            return zarr.open_array(store, path=path, mode="r+"), True
-    elif exists and not overwrite:
-        raise FileExistsError(f"{path or store} exists already: overwrite=True replaces it")
+        return zarr.open_array(store, path=path, mode="r+"), True
     if exists:
-        sync(store.delete_dir(path)) if path else sync(store.clear())
+        called(store, path, store.delete_dir(path) if path else store.clear())
+    elif _holds_other_things(store, path, marker):
+        raise FileExistsError(f"{place} holds other things than a Zarr array: name an empty place")
     put(store, {marker: json.dumps(about).encode("ascii")})
     return _created(src, store, path, target, wanted), False
 
 
+def _refuse_overlap(src: zarr.Array[Any], store: Any, path: str, place: str) -> None:
+    """Raise ValueError where source and destination are one place, or one lies in the other."""
+    ours, theirs = _parts_of(store, path), _parts_of(src.store_path.store, src.store_path.path)
+    if ours[0] == theirs[0] and all(a == b for a, b in zip(ours[1], theirs[1], strict=False)):
+        raise ValueError(
+            f"{place} is the source itself, or lies in it, or around it: name another destination"
+        )
+
+
+def _parts_of(store: Any, path: str) -> tuple[Any, tuple[str, ...]]:
+    """A place as a store, and the names that lead there."""
+    names = tuple(part for part in path.split("/") if part)
+    while hasattr(store, "_store"):  # a wrapper
+        store = store._store
+    if isinstance(store, LocalStore):
+        return "disk", (*Path(store.root).resolve().parts, *names)
+    return store, names
+
+
+def _holds_other_things(store: Any, path: str, marker: str) -> bool:
+    async def any_key() -> bool:
+        async for key in store.list_prefix(f"{path}/" if path else ""):
+            if key != marker:
+                return True
+        return False
+
+    return bool(store.supports_listing) and called(store, path, any_key())
+
+
 def _exists(store: Any, path: str) -> bool:
     prefix = f"{path}/" if path else ""
-    return any(sync(store.exists(prefix + name)) for name in ("zarr.json", ".zarray", ".zgroup"))
+    return any(
+        called(store, prefix, store.exists(prefix + name)) for name in ("zarr.json", ".zarray", ".zgroup")
+    )
 
 
 def _wanted(src: zarr.Array[Any], target: Target) -> dict[str, Any]:
@@ -265,35 +304,40 @@ class Convert:
     def __call__(self) -> int:
         """Do it."""
         where = slices_of(self.box)
-        voxels = self._read(self.src, where)
-        if self.resumed and self._is_there(where, voxels):
+        voxels = self._read(self.src)
+        if self.resumed and self._is_there(voxels):
             return 1
         try:
             self.dst[where] = voxels
         except (CrackleError, MemoryError):
             raise
-        except OSError as error:
-            raise StoreError(f"{self.dst.store_path} {where} cannot be written: {error}") from error
-        if self.verify and not np.array_equal(self._read(self.dst, where), voxels):
-            raise VerificationError(
-                f"{self.dst.store_path} {where}: what was read back is not what was written"
-            )
+        except Exception as error:
+            raise StoreError(
+                f"{self._name(self.dst)} cannot be written: {type(error).__name__}: {error}"
+            ) from error
+        if self.verify and not np.array_equal(self._read(self.dst), voxels):
+            raise VerificationError(f"{self._name(self.dst)}: what was read back is not what was written")
         return 1
 
-    @staticmethod
-    def _read(array: zarr.Array[Any], where: tuple[slice, ...]) -> Any:
+    def _name(self, array: zarr.Array[Any]) -> str:
+        return f"{array.store_path} {box_text(self.box)}"
+
+    def _read(self, array: zarr.Array[Any]) -> Any:
         try:
-            return np.asarray(array[where])
+            return np.asarray(array[slices_of(self.box)])
+        except FormatError as error:
+            notes = " ".join(["", *getattr(error, "__notes__", ())])  # Zarr's codec notes which chunk it was
+            raise FormatError(f"{self._name(array)}: {error}.{notes}", error.section, error.slice) from error
         except (CrackleError, MemoryError):
             raise
         except Exception as error:
             raise StoreError(
-                f"{array.store_path} {where} cannot be read: {type(error).__name__}: {error}"
+                f"{self._name(array)} cannot be read: {type(error).__name__}: {error}"
             ) from error
 
-    def _is_there(self, where: tuple[slice, ...], voxels: Any) -> bool:
+    def _is_there(self, voxels: Any) -> bool:
         try:
-            return bool(np.array_equal(np.asarray(self.dst[where]), voxels))
+            return bool(np.array_equal(np.asarray(self.dst[slices_of(self.box)]), voxels))
         except Exception:  # what was written by half is written again
             return False
 

@@ -44,9 +44,6 @@ from .journal import Entry, Journal
 from .layout import Box, Coords, Layout, common, num_voxels, slices_of
 from .queries import entries_there
 
-# Objects that one task puts in place.
-_BATCH = 16
-
 
 @dataclass(frozen=True)
 class RemapReport:
@@ -82,7 +79,7 @@ class Prepared:
     """What a part of the array is to become."""
 
     chunks: list[Coords]
-    keys: list[str]
+    names: list[str]  # of entries in the journal
     bytes_read: int
     bytes_written: int
     missing: int
@@ -91,7 +88,7 @@ class Prepared:
         """Of both parts."""
         return Prepared(
             self.chunks + other.chunks,
-            self.keys + other.keys,
+            self.names + other.names,
             self.bytes_read + other.bytes_read,
             self.bytes_written + other.bytes_written,
             self.missing + other.missing,
@@ -131,16 +128,16 @@ class Prepare:
         for chunk in changing:
             by_object.setdefault(layout.key(chunk.coords), []).append(chunk)
         written = 0
-        for key, some_chunks in by_object.items():
-            (old,) = drive(layout.store, [_whole_object(layout.path(key))])
+        entries = []
+        olds = drive(layout.store, [_whole_object(layout.path(key)) for key in by_object])
+        for (key, some_chunks), old in zip(by_object.items(), olds, strict=True):
             nbytes_read += 0 if old is None else len(old)
             new = self._edited(key, old, some_chunks)
             written += len(new)
-            if not self.dry_run:
-                kept = b"" if old is None else old.tobytes()
-                names = tuple(sorted(chunk.coords for chunk in some_chunks))
-                Journal(layout).write([Entry(key, kept, new, names)])
-        return Prepared([chunk.coords for chunk in changing], list(by_object), nbytes_read, written, missing)
+            kept = b"" if old is None else old.tobytes()
+            entries.append(Entry(key, kept, new, tuple(sorted(chunk.coords for chunk in some_chunks))))
+        names = [Journal(layout).write(entries)] if entries and not self.dry_run else []
+        return Prepared([chunk.coords for chunk in changing], names, nbytes_read, written, missing)
 
     def _named(self, chunk: Chunk, steps: Steps[str]) -> Steps[str]:
         try:
@@ -305,26 +302,24 @@ class Place:
     """Put some objects of the journal into the array."""
 
     layout: Layout
-    keys: tuple[str, ...]
+    names: tuple[str, ...]
     which: Literal["old", "new"]
 
     @property
     def weight(self) -> int:
-        """Objects."""
-        return len(self.keys)
+        """Entries."""
+        return len(self.names)
 
     def __call__(self) -> tuple[list[Coords], int]:
         """Do it."""
-        return Journal(self.layout).place(self.keys, self.which)
+        return Journal(self.layout).place(self.names, self.which)
 
 
 def _place(
-    layout: Layout, keys: Sequence[str], which: Literal["old", "new"], options: Options
+    journal: Journal, names: Sequence[str], which: Literal["old", "new"], options: Options
 ) -> tuple[list[Coords], int]:
-    tasks = (
-        Place(layout, tuple(keys[start : start + _BATCH]), which) for start in range(0, len(keys), _BATCH)
-    )
-    done = run(tasks, options, total=len(keys), unit="object", merge=lambda a, b: (a[0] + b[0], a[1] + b[1]))
+    tasks = (Place(journal.layout, (name,), which) for name in names)
+    done = run(tasks, options, total=len(names), unit="batch", merge=lambda a, b: (a[0] + b[0], a[1] + b[1]))
     chunks, nbytes = done or ([], 0)
     return sorted(chunks), nbytes
 
@@ -364,9 +359,9 @@ def _prepare_and_apply(
     except BaseException:
         journal.remove()  # nothing of the array was touched
         raise
-    if prepared.keys:
+    if prepared.names:
         journal.mark("applying")
-        _place(layout, sorted(prepared.keys), "new", options)
+        _place(journal, sorted(prepared.names), "new", options)
     journal.remove()
     return RemapReport(sorted(prepared.chunks), prepared.bytes_read, prepared.bytes_written)
 
@@ -402,7 +397,7 @@ def resume(layout: Layout, options: Options) -> RemapReport:
     if state == "undoing":
         raise JournalError(f"an undo of {layout.name} was interrupted: call undo() again")
     if state == "applying":
-        chunks, nbytes = _place(layout, journal.keys(), "new", options)
+        chunks, nbytes = _place(journal, journal.names(), "new", options)
         journal.remove()
         return RemapReport(chunks, nbytes, nbytes)
     plan = journal.plan()
@@ -424,7 +419,7 @@ def undo_remap(layout: Layout, options: Options) -> RemapReport:
     nbytes = 0
     if state in ("applying", "undoing"):
         journal.mark("undoing")
-        chunks, nbytes = _place(layout, journal.keys(), "old", options)
+        chunks, nbytes = _place(journal, journal.names(), "old", options)
     journal.remove()
     return RemapReport(chunks, nbytes, nbytes)
 

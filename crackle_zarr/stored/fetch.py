@@ -27,7 +27,7 @@ from .._chunk import as_volume, check_header, label_dtype, plain
 from .._header import CrackleHeader
 from .._ranges import FIRST_REQUEST, Ranges, cut, join, requests_for, truncated
 from ..errors import CrackleError, FormatError, StoreError
-from .layout import Box, Coords, Layout, Run, common, num_voxels, runs_of, slices_of, stream_axes
+from .layout import Box, Coords, Layout, Run, box_text, common, num_voxels, runs_of, slices_of, stream_axes
 
 try:
     from zarr.dtype import UInt64
@@ -41,7 +41,7 @@ Bytes: TypeAlias = npt.NDArray[np.uint8]
 Pieces: TypeAlias = list[tuple[int, Bytes]]  # of a stream: where each begins, and its bytes; ascending
 
 # Requests of one task that are under way at once.
-_CONCURRENCY = 16
+CONCURRENCY = 16
 
 # What a reader decodes as one range of slices though it was asked for more than one.
 _WORTH_A_CALL = 4
@@ -124,7 +124,7 @@ def _get_now(store: Any, wanted: Wanted) -> Bytes | BaseException | None:
 
 
 async def _get_all(store: Store, wanted: Sequence[Wanted]) -> list[Bytes | BaseException | None]:
-    at_once = asyncio.Semaphore(_CONCURRENCY)
+    at_once = asyncio.Semaphore(CONCURRENCY)
 
     async def get(one: Wanted) -> Bytes | BaseException | None:
         try:
@@ -498,7 +498,7 @@ def decoded(layout: Layout, box: Box) -> npt.NDArray[Any]:
     except Exception as error:
         reason = " ".join(str(error).split())
         raise StoreError(
-            f"the voxels {slices_of(box)} of {layout.name} cannot be read: {type(error).__name__}: {reason}"
+            f"the voxels {box_text(box)} of {layout.name} cannot be read: {type(error).__name__}: {reason}"
         ) from error
     native = plain(voxels).astype(label_dtype(voxels.dtype), copy=False)
     return np.ascontiguousarray(native).reshape(voxels.shape)

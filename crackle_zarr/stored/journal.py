@@ -10,10 +10,9 @@ The journal lies in the store under ``.crackle-remap/`` within the array's own p
 nothing:
 
     plan            the mapping and the options; there is a journal as long as this or 'finished' exists
-    new/KEY         what the object KEY is to become; empty: it is to be deleted
-    old/KEY         what it was; empty: it did not exist
-    applying        marker: all of new/ is there, and counts
-    undoing         marker: old/ is being put back
+    entries/KEY     some objects, of which KEY is the first: what each was and what it is to become
+    applying        marker: all entries are there, and count
+    undoing         marker: what was is being put back
     finished        marker: all is in place; what else is left of the journal is to be removed
 
 Every file but the markers ends in a checksum of itself, so none that was written by half is ever believed.
@@ -21,20 +20,24 @@ Every file but the markers ends in a checksum of itself, so none that was writte
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import json
 import struct
 import zlib
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Coroutine, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from zarr.abc.store import Store
-from zarr.core.buffer import default_buffer_prototype
+from zarr.core.buffer import Buffer, default_buffer_prototype
 from zarr.core.sync import sync
 
 from ..errors import CrackleError, FormatError, JournalError, StoreError
-from .fetch import Wanted, fetch
+from .fetch import CONCURRENCY, Wanted, fetch
 from .layout import Coords, Layout
+
+T = TypeVar("T")
 
 NAME = ".crackle-remap"
 
@@ -46,31 +49,59 @@ State = Literal["preparing", "applying", "undoing", "finished"]
 
 
 def put(store: Store, values: Mapping[str, bytes | None]) -> None:
-    """Set objects of a store, or delete those whose value is None.
+    """Set objects of a store, or delete those whose value is None; in no order.
 
     Raises:
         StoreError: the store failed; it names the object.
     """
-
-    async def each() -> None:
+    if hasattr(store, "set_sync"):  # a disk or memory: no event loop is needed
         for key, value in values.items():
-            try:
+            with _naming(store, key, value is None):
+                if value is None:
+                    store.delete_sync(key)  # type: ignore[attr-defined]
+                else:
+                    store.set_sync(key, _buffer(value))
+        return
+    sync(_put_all(store, values))
+
+
+async def _put_all(store: Store, values: Mapping[str, bytes | None]) -> None:
+    at_once = asyncio.Semaphore(CONCURRENCY)
+
+    async def one(key: str, value: bytes | None) -> None:
+        async with at_once:
+            with _naming(store, key, value is None):
                 if value is None:
                     await store.delete(key)
                 else:
-                    await store.set(key, default_buffer_prototype().buffer.from_bytes(value))
-            except FileNotFoundError:
-                if value is not None:
-                    raise
-            except (CrackleError, MemoryError):
-                raise
-            except Exception as error:
-                reason = " ".join(str(error).split()) or type(error).__name__
-                raise StoreError(
-                    f"{key} cannot be written to {store}: {type(error).__name__}: {reason}"
-                ) from error
+                    await store.set(key, _buffer(value))
 
-    sync(each())
+    await asyncio.gather(*(one(key, value) for key, value in values.items()))
+
+
+def called(store: Store, key: str, coroutine: Coroutine[Any, Any, T]) -> T:
+    """What a call of a store's returns; its errors name the key."""
+    with _naming(store, key, False):
+        return sync(coroutine)
+    raise AssertionError("errors leave the block above")
+
+
+def _buffer(value: bytes) -> Buffer:
+    return default_buffer_prototype().buffer.from_bytes(value)
+
+
+@contextlib.contextmanager
+def _naming(store: Store, key: str, deleting: bool) -> Iterator[None]:
+    """Let errors say what they are about."""
+    try:
+        yield
+    except (CrackleError, MemoryError):
+        raise
+    except Exception as error:
+        if deleting and isinstance(error, FileNotFoundError | KeyError):
+            return
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise StoreError(f"{key} cannot be written to {store}: {type(error).__name__}: {reason}") from error
 
 
 def get(store: Store, keys: Iterable[str]) -> list[bytes | None]:
@@ -105,7 +136,7 @@ def unpacked(raw: bytes, name: str) -> tuple[Any, bytes]:
 
 @dataclass(frozen=True)
 class Entry:
-    """What becomes of an object, and which chunks that changes."""
+    """What becomes of an object, and which chunks that changes; no bytes: there is no such object."""
 
     key: str
     old: bytes
@@ -126,7 +157,7 @@ class Journal:
         return f"{self.root}/{name}"
 
     def _there(self, name: str) -> bool:
-        return bool(sync(self.store.exists(self._key(name))))
+        return called(self.store, self._key(name), self.store.exists(self._key(name)))
 
     @property
     def state(self) -> State | None:
@@ -148,8 +179,8 @@ class Journal:
         if self.state is not None:
             self.refuse()
         self.forget_entries()  # of a journal whose end was interrupted there may be some
-        value = default_buffer_prototype().buffer.from_bytes(packed(plan, b""))
-        sync(self.store.set_if_not_exists(self._key("plan"), value))
+        value = _buffer(packed(plan, b""))
+        called(self.store, self._key("plan"), self.store.set_if_not_exists(self._key("plan"), value))
         if self.plan() != plan:  # another process was faster
             self.refuse()
 
@@ -167,34 +198,36 @@ class Journal:
         meta: dict[str, Any] = unpacked(raw, "plan")[0]
         return meta
 
-    def write(self, entries: Iterable[Entry]) -> None:
-        """Keep the old and the new form of some objects."""
-        for entry in entries:
-            put(
-                self.store,
-                {
-                    self._key(f"old/{entry.key}"): packed(None, entry.old),
-                    self._key(f"new/{entry.key}"): packed([list(one) for one in entry.chunks], entry.new),
-                },
-            )
+    def write(self, entries: Sequence[Entry]) -> str:
+        """Keep the old and the new form of some objects; returns the name under which they are kept."""
+        meta = [
+            [entry.key, len(entry.old), len(entry.new), [list(one) for one in entry.chunks]]
+            for entry in entries
+        ]
+        payload = b"".join(part for entry in entries for part in (entry.old, entry.new))
+        name = f"entries/{entries[0].key}"
+        put(self.store, {self._key(name): packed(meta, payload)})
+        return name
 
     def mark(self, state: Literal["applying", "undoing", "finished"]) -> None:
         """Enter a state."""
         put(self.store, {self._key(state): state.encode("ascii")})
 
-    def keys(self) -> list[str]:
-        """The objects that the journal is about."""
-        prefix = self._key("new/")
+    def names(self) -> list[str]:
+        """The names of all entries."""
 
         async def collect(names: AsyncIterator[str]) -> list[str]:
             return [name async for name in names]
 
-        # Some stores leave the prefix away that they were asked for, some files are no objects.
-        names = sync(collect(self.store.list_prefix(prefix)))
-        found = sorted(name.removeprefix(prefix) for name in names if not name.endswith(".partial"))
-        return found
+        prefix = self._key("entries/")
+        found = called(self.store, prefix, collect(self.store.list_prefix(prefix)))
+        # Some stores leave the prefix away that they were asked for; and a killed process leaves its
+        # unfinished files on a disk.
+        return sorted(
+            f"entries/{name.removeprefix(prefix)}" for name in found if not name.endswith(".partial")
+        )
 
-    def place(self, keys: Iterable[str], which: Literal["old", "new"]) -> tuple[list[Coords], int]:
+    def place(self, names: Iterable[str], which: Literal["old", "new"]) -> tuple[list[Coords], int]:
         """Put the old or the new form of some objects into the array.
 
         Returns:
@@ -202,21 +235,24 @@ class Journal:
         """
         chunks: list[Coords] = []
         nbytes = 0
-        for key in keys:
-            name = f"{which}/{key}"
+        for name in names:
             (raw,) = get(self.store, [self._key(name)])
             if raw is None:
                 raise JournalError(f"the journal of {self.layout.name} lacks {name}")
             meta, payload = unpacked(raw, name)
-            put(self.store, {self.layout.path(key): payload or None})
-            chunks += [tuple(one) for one in meta or ()]
-            nbytes += len(payload)
+            values: dict[str, bytes | None] = {}
+            for key, old_nbytes, new_nbytes, coords in meta:
+                old, new = payload[:old_nbytes], payload[old_nbytes : old_nbytes + new_nbytes]
+                payload = payload[old_nbytes + new_nbytes :]
+                values[self.layout.path(key)] = (old if which == "old" else new) or None
+                chunks += [tuple(one) for one in coords]
+            put(self.store, values)
+            nbytes += sum(len(value) for value in values.values() if value)
         return chunks, nbytes
 
     def forget_entries(self) -> None:
         """Remove what was prepared."""
-        for name in ("new", "old"):
-            sync(self.store.delete_dir(self._key(name)))
+        called(self.store, self._key("entries"), self.store.delete_dir(self._key("entries")))
 
     def remove(self) -> None:
         """Remove the journal, so that it is never taken for one that has still to be applied.
@@ -227,4 +263,4 @@ class Journal:
         self.forget_entries()
         for name in ("plan", "applying", "undoing", "finished"):
             put(self.store, {self._key(name): None})
-        sync(self.store.delete_dir(self.root))  # a disk keeps empty directories
+        called(self.store, self.root, self.store.delete_dir(self.root))  # a disk keeps empty directories

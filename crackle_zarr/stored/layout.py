@@ -295,6 +295,11 @@ def _text(part: Any) -> str:
     return f"{start}:{stop}" + ("" if part.step is None else f":{part.step}")
 
 
+def box_text(box: Box) -> str:
+    """Bounds as a user would write them."""
+    return "[" + ", ".join(f"{start}:{stop}" for start, stop in box) + "]"
+
+
 def slices_of(box: Box) -> tuple[slice, ...]:
     """Bounds as an index."""
     return tuple(slice(start, stop) for start, stop in box)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -19,7 +19,7 @@ from .._ranges import consecutive
 from .engine import Options, ask
 from .fetch import Chunk, Steps
 from .layout import Box, Coords, Layout, common, num_voxels, slices_of
-from .queries import Table, array_bounds, entries_there, filled
+from .queries import Table, array_bounds, distinct, entries_there, filled
 
 Mask: TypeAlias = npt.NDArray[np.bool_]
 
@@ -196,7 +196,7 @@ class FirstChunks:
             return {chunk.coords: filled(chunk.layout)}
         there = yield from entries_there(chunk, reader, self.verify)
         table = chunk.table(reader, self.verify)
-        return {chunk.coords: np.unique(table if there is None else table[there])}
+        return {chunk.coords: distinct(table if there is None else table[there])}
 
     def merge(self, a: dict[Coords, Table], b: dict[Coords, Table]) -> dict[Coords, Table]:
         """The chunks of both; ``a`` takes those of ``b``."""
@@ -233,7 +233,7 @@ def each(
         return
     firsts = np.flatnonzero(np.concatenate([[True], found[1:] != found[:-1]]))
     lasts = np.append(firsts[1:], len(found))
-    quiet = Options(executor=options.executor, parallel=options.parallel, verify=options.verify)
+    quiet = replace(options, progress=False)
     turn = np.lexsort((found[firsts], chunk[firsts]))
     for start in range(0, len(turn), _AT_ONCE):
         batch = turn[start : start + _AT_ONCE]

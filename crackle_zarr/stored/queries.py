@@ -8,7 +8,7 @@ Then the keys of the slices are looked at, if whole slices are cut away, or else
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -85,6 +85,18 @@ def _within(z: tuple[int, int], slices: npt.NDArray[np.bool_] | None) -> Iterabl
 # Questions
 
 
+def distinct(labels: Table) -> Table:
+    """Labels ascending, each once.
+
+    As ``np.unique``, which hashes and then sorts. Label tables ascend already, mostly, and so do the halves
+    of two that are merged, which is what a stable sort is quick at.
+    """
+    labels = np.sort(labels, kind="stable")
+    new = np.ones(len(labels), dtype=np.bool_)
+    np.not_equal(labels[1:], labels[:-1], out=new[1:])
+    return labels if new.all() else labels[new]
+
+
 @dataclass(frozen=True)
 class LabelsThere:
     """The labels in a box, ascending."""
@@ -98,11 +110,11 @@ class LabelsThere:
             return filled(chunk.layout)
         there = yield from entries_there(chunk, reader, self.verify)
         table = chunk.table(reader, self.verify)
-        return np.unique(table if there is None else table[there])
+        return distinct(table if there is None else table[there])
 
     def merge(self, a: Table, b: Table) -> Table:
         """The labels of either."""
-        return np.union1d(a, b)
+        return distinct(np.concatenate([a, b]))
 
     def enough(self, answer: Table) -> bool:
         """Any chunk may have one more."""
@@ -228,7 +240,11 @@ class Found:
     chunks: list[Coords]
     _layout: Layout = field(repr=False, compare=False)
     _box: Box = field(repr=False, compare=False)
-    _verify: bool = field(repr=False, compare=False)
+    _options: Options = field(repr=False, compare=False)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Pickle without the executor, which belongs to this process."""
+        return {**self.__dict__, "_options": replace(self._options, executor=None, progress=False)}
 
     def __bool__(self) -> bool:
         """Whether the label is there at all."""
@@ -247,8 +263,8 @@ class Found:
         if grid.shape[1] == 0:  # an array of no axes
             outermost[:] = True
         coords = [one for one, far in zip(self.chunks, outermost.tolist(), strict=True) if far]
-        options = Options(verify=self._verify)
-        box = ask(self._layout, BoundsOf(self.label, self._verify), self._box, options, coords)
+        options = replace(self._options, progress=False)
+        box = ask(self._layout, BoundsOf(self.label, options.verify), self._box, options, coords)
         return None if box is None else slices_of(box)
 
 
@@ -257,4 +273,4 @@ def find(layout: Layout, label: int, box: Box, options: Options) -> Found:
     chunks: list[Coords] = []
     if holds(layout.native, label):
         chunks = ask(layout, ChunksWith(label, options.verify), box, options) or []
-    return Found(label, sorted(chunks), layout, box, options.verify)
+    return Found(label, sorted(chunks), layout, box, options)
