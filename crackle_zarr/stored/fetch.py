@@ -360,7 +360,7 @@ def renamed(layout: Layout, table: npt.NDArray[Any]) -> npt.NDArray[Any]:
 def chunks_of(layout: Layout, coords: Sequence[Coords], box: Box) -> list[Chunk]:
     """Chunks ready to be asked about what of them lies in a box; of one shard, if there are shards."""
     asked = [(one, common(common(layout.chunk_box(one), layout.everything), box)) for one in coords]
-    if layout.shards is None or not asked:
+    if layout.shards is None or layout.chain is None or not asked:
         return [Chunk(layout, one, part) for one, part in asked]
     index = drive(layout.store, [shard_index(layout, layout.object_coords(coords[0]))])[0]
     if index is None:

@@ -203,8 +203,7 @@ def layout_of(array: zarr.Array[Any]) -> Layout:
         sharding = codecs[0]
         shape = tuple(array.shards or ())
         counts = tuple(whole // part for whole, part in zip(shape, array.chunks, strict=True))
-        chain = _chain_v3(sharding.codecs, len(shape))
-        return Layout(array, chain, None if chain is None else Shards(shape, counts, sharding))
+        return Layout(array, _chain_v3(sharding.codecs, len(shape)), Shards(shape, counts, sharding))
     return Layout(array, _chain_v3(codecs, len(array.shape)))
 
 
