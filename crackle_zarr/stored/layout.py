@@ -225,9 +225,11 @@ def _chain_v2(array: zarr.Array[Any]) -> Chain | None:
     if not codecs or not isinstance(codecs[0], Crackle):
         return None
     axes = tuple(range(len(array.shape)))
+    # A chunk that is contiguous both ways is taken as C order, whatever the array says (see _chunk).
+    fortran = metadata.order == "F" and sum(length > 1 for length in array.chunks) > 1
     big_endian = array.dtype.itemsize > 1 and array.dtype.str[0] == ">"
     return Chain(
-        axes if metadata.order == "C" else axes[::-1],
+        axes[::-1] if fortran else axes,
         codecs[0],
         tuple(codecs[1:]),
         byteswapped=big_endian and codecs[0].byteorder != ">",

@@ -1,0 +1,283 @@
+"""Questions to stored arrays and edits of them, on arrays of every kind made at random, against NumPy."""
+
+from __future__ import annotations
+
+import pickle
+from typing import Any
+
+import numpy as np
+import pytest
+import zarr
+from stored_arrays import KINDS, box, contents, make
+
+import crackle_zarr as cz
+import crackle_zarr._binding
+
+pytestmark = pytest.mark.filterwarnings("ignore::crackle_zarr.CrackleWarning")
+
+SEEDS = range(6)
+
+
+@pytest.fixture(params=[(kind, seed) for kind in KINDS for seed in SEEDS], ids=lambda p: f"{p[0]}-{p[1]}")
+def case(request: pytest.FixtureRequest) -> Any:
+    kind, seed = request.param
+    rng = np.random.default_rng([seed, *map(ord, kind)])
+    array, voxels = make(kind, rng)
+    assert np.array_equal(array[...], voxels)
+    return kind, rng, array, voxels
+
+
+def some_mapping(rng: np.random.Generator, voxels: np.ndarray) -> dict[int, int]:
+    """Some labels become others: swaps, merges, and names that none has."""
+    labels = np.unique(voxels)
+    keys = rng.choice(labels, int(rng.integers(1, 4)))
+    return {int(key): int(rng.choice(labels)) for key in keys}
+
+
+def mapped(voxels: np.ndarray, mapping: dict[int, int]) -> np.ndarray:
+    result = voxels.copy()
+    for old, new in mapping.items():
+        result[voxels == old] = new
+    return result
+
+
+def surface(mask: np.ndarray) -> np.ndarray:
+    """Voxels with a neighbour outside of the mask along the last three axes."""
+    padded = np.pad(mask, 1)
+    found = np.zeros_like(padded)
+    for axis in range(max(0, mask.ndim - 3), mask.ndim):
+        for step in (1, -1):
+            found |= padded & ~np.roll(padded, step, axis)
+    return np.argwhere(found[(slice(1, -1),) * mask.ndim])
+
+
+def placed(shape: tuple[int, ...], mask: np.ndarray, offset: tuple[int, ...]) -> np.ndarray:
+    whole = np.zeros(shape, dtype=bool)
+    whole[tuple(slice(at, at + n) for at, n in zip(offset, mask.shape, strict=True))] = mask
+    return whole
+
+
+def test_questions(case: Any) -> None:
+    """Every question, to the array or to a remapped view of it, about all of it or a region."""
+    _, rng, array, voxels = case
+    source: Any = array
+    if rng.random() < 0.3:
+        mapping = some_mapping(rng, voxels)
+        source, voxels = cz.lazy_remap(array, mapping), mapped(voxels, mapping)
+        assert np.array_equal(np.asarray(source), voxels)
+        index = tuple(
+            slice(int(rng.integers(0, n)), None, int(rng.choice([1, 2, -1])))
+            if rng.random() < 0.7
+            else int(rng.integers(0, n))
+            for n in voxels.shape
+        )
+        assert np.array_equal(source[index], voxels[index])
+    region = box(rng, voxels.shape) if rng.random() < 0.5 else None
+    options: dict[str, Any] = {
+        "region": region,
+        "verify": bool(rng.random() < 0.7),
+        "parallel": int(rng.choice([1, 3])),
+    }
+    within = np.zeros(voxels.shape, dtype=bool)
+    within[... if region is None else region] = True
+    labels = np.unique(voxels[within])
+
+    found = cz.labels(source, **options)
+    assert found.dtype == array.dtype
+    assert np.array_equal(found, labels)
+    table = cz.statistics(source, **options)
+    assert np.array_equal(table["label"], labels)
+    for row in table:
+        at = np.argwhere(within & (voxels == row["label"]))
+        assert row["voxel_count"] == len(at)
+        assert np.array_equal(row["start"], at.min(axis=0))
+        assert np.array_equal(row["stop"], at.max(axis=0) + 1)
+        assert np.allclose(row["centroid"], at.mean(axis=0), rtol=1e-13)
+    for label in {*labels[:3].tolist(), 3}:
+        mask = within & (voxels == label)
+        at = np.argwhere(mask)
+        where = cz.find(source, int(label), **options)
+        assert bool(where) == cz.contains(source, int(label), **options) == bool(len(at))
+        chunks = {tuple(map(int, chunk)) for chunk in at // np.array(array.chunks)}
+        assert where.chunks == sorted(chunks)
+        if not len(at):
+            assert where.slices is None
+            continue
+        box_ = tuple(slice(int(a), int(b) + 1) for a, b in zip(at.min(axis=0), at.max(axis=0), strict=True))
+        assert pickle.loads(pickle.dumps(where)).slices == where.slices == box_
+        cropped = cz.crop(source, int(label), **options)
+        assert cropped.mask.shape == tuple(part.stop - part.start for part in box_)
+        assert np.array_equal(placed(voxels.shape, *cropped), mask)
+        assert np.array_equal(
+            cz.point_cloud(source, int(label), **options),
+            surface_within(voxels == label, region),
+        )
+
+
+def surface_within(mask: np.ndarray, region: tuple[slice, ...] | None) -> np.ndarray:
+    if region is None:
+        return surface(mask)
+    return surface(mask[region]) + [part.start for part in region]
+
+
+def test_each(case: Any) -> None:
+    """Every object once, in the order of the first chunk that holds it, and then of its label."""
+    _, _, array, voxels = case
+    order = []
+    for label, mask, offset in cz.each(array):
+        whole = voxels == label
+        assert np.array_equal(placed(voxels.shape, mask, offset), whole)
+        assert all(
+            mask.any(axis=tuple(a for a in range(mask.ndim) if a != axis))[[0, -1]].all()
+            for axis in range(mask.ndim)
+        )
+        order.append((min(map(tuple, (np.argwhere(whole) // np.array(array.chunks)).tolist())), label))
+    assert order == sorted(order)
+    assert sorted(label for _, label in order) == np.unique(voxels).tolist()
+
+
+def test_remap(case: Any) -> None:
+    """What is then there, what is reported, what is touched; and a dry run touches nothing."""
+    _, rng, array, voxels = case
+    mapping = some_mapping(rng, voxels)
+    preserve = bool(rng.random() < 0.7)
+    if not preserve:
+        mapping = {int(label): mapping.get(int(label), int(label)) for label in np.unique(voxels)}
+    expected = mapped(voxels, mapping)
+    before = contents(array)
+    planned = cz.remap(array, mapping, preserve, dry_run=True, create_chunks=True)
+    assert contents(array) == before
+    report = cz.remap(array, mapping, preserve, create_chunks=True)
+    after = contents(array)
+    assert np.array_equal(array[...], expected)
+    chunks = {tuple(map(int, at)) for at in np.argwhere(expected != voxels) // np.array(array.chunks)}
+    assert report.chunks == planned.chunks == sorted(chunks)
+    assert report.bytes_written == planned.bytes_written
+    assert not any(".crackle" in key for key in after)
+    if array.shards is None:
+        names = {array.metadata.encode_chunk_key(chunk) for chunk in chunks}
+        untouched = (set(before) | set(after)) - names
+        assert all(before.get(key) == after.get(key) for key in untouched)
+    assert cz.verify(array) == []
+
+
+@pytest.mark.parametrize("kind", ["plain", "shards", "transposed", "zstd and crc32c behind", "zstd"])
+def test_padding_stays_fill_value(kind: str) -> None:
+    """Where the fill value gets another name, the padding keeps it: the array can grow."""
+    keywords = {"shape": (5, 6, 7), "dtype": np.dtype("u2"), "chunks": (2, 4, 4), "fill_value": 7}
+    array = KINDS[kind](np.random.default_rng(0), keywords)
+    array[...] = voxels = np.arange(210, dtype="u2").reshape(5, 6, 7) % 9
+    cz.remap(array, {7: 3, 1: 7})
+    expected = mapped(np.where(voxels == 1, 100, voxels), {7: 3, 100: 7})
+    assert np.array_equal(array[...], expected)
+    array.resize((8, 8, 8))
+    grown = np.full((8, 8, 8), 7, dtype="u2")
+    grown[:5, :6, :7] = expected
+    assert np.array_equal(array[...], grown)
+
+
+def test_missing_chunks_are_not_made_unasked() -> None:
+    """A new name for the fill value would write every chunk that is not there."""
+    array = cz.create_array({}, shape=(8, 8, 8), dtype="u2", chunks=(4, 4, 4), fill_value=7)
+    array[:4, :4, :4] = 1
+    before = contents(array)
+    with pytest.raises(ValueError, match=r"fill value 7 .* 7 of 8 chunks .* create_chunks=True"):
+        cz.remap(array, {7: 2})
+    assert contents(array) == before
+    assert cz.remap(array, {1: 2}).chunks == [(0, 0, 0)]
+    assert len(cz.remap(array, {7: 3}, create_chunks=True).chunks) == 7
+    assert np.unique(array[...]).tolist() == [2, 3]
+
+
+@pytest.mark.parametrize("write_empty", [False, True])
+def test_chunks_that_become_fill_value(write_empty: bool) -> None:
+    """They are deleted, unless the array is to store them."""
+    array = cz.create_array(
+        {}, shape=(8, 4), dtype="u1", chunks=(4, 4), config={"write_empty_chunks": write_empty}
+    )
+    array[...] = np.repeat([3, 5], 4)[:, np.newaxis]
+    report = cz.remap(array, {3: 0})
+    assert report.chunks == [(0, 0)]
+    assert ("c/0/0" in contents(array)) == write_empty
+    assert array[:, 0].tolist() == [0] * 4 + [5] * 4
+
+
+def test_padding_has_no_labels() -> None:
+    """Labels that lie beyond the edge of an array that was cut count for nothing."""
+    array = cz.create_array({}, shape=(6, 6), dtype="u4", chunks=(4, 4))
+    array[...] = np.arange(36).reshape(6, 6)
+    array.resize((5, 5))
+    inside = np.unique(array[...])
+    assert np.array_equal(cz.labels(array), inside)
+    assert not cz.contains(array, 35)
+    assert cz.remap(array, {35: 1}).chunks == []
+    report = cz.remap(array, {int(label): int(label) + 1 for label in inside}, preserve_missing_labels=False)
+    assert len(report.chunks) == 4
+    assert np.array_equal(np.unique(array[...]), inside + 1)
+
+
+@pytest.mark.parametrize(
+    ("mapping", "preserve", "error"),
+    [
+        ({1: 2}, False, KeyError),
+        ({1: 256}, True, ValueError),
+        ({1: -1}, True, ValueError),
+        ({1: 2.5}, True, TypeError),
+        ({"a": 1}, True, TypeError),
+        ([1, 2], True, TypeError),
+    ],
+    ids=str,
+)
+def test_what_cannot_be_done_costs_nothing(mapping: Any, preserve: bool, error: type[Exception]) -> None:
+    array = cz.create_array({}, shape=(8, 8), dtype="u1", chunks=(4, 4))
+    array[...] = np.arange(64).reshape(8, 8) // 5
+    before = contents(array)
+    with pytest.raises(error):
+        cz.remap(array, mapping, preserve)
+    assert contents(array) == before
+    if error is not KeyError:
+        with pytest.raises(error):
+            cz.lazy_remap(array, mapping)
+
+
+def test_tables_are_condensed() -> None:
+    """Merged labels stand once in the table, which ascends."""
+    array = cz.create_array({}, shape=(4, 8, 8), dtype="u4", chunks=(4, 8, 8))
+    array[...] = np.arange(256).reshape(4, 8, 8) // 9
+    cz.remap(array, {3: 20, 4: 20, 5: 1})
+    stream = contents(array)["c/0/0/0"]
+    assert cz.header(stream).is_sorted
+    assert np.array_equal(cz._binding.Reader(stream).table(), np.unique(array[...]))
+
+
+def test_wide_labels() -> None:
+    """Past 2^53 and 2^63: nothing goes through floats."""
+    labels = np.array([0, 2**53 + 1, 2**63 + 1, 2**64 - 1], dtype=np.uint64)
+    array = cz.create_array({}, shape=(4, 6, 6), dtype="u8", chunks=(2, 4, 4))
+    array[...] = labels[np.arange(144).reshape(4, 6, 6) // 40]
+    assert np.array_equal(cz.labels(array), labels)
+    table = cz.statistics(array)
+    assert np.array_equal(table["label"], labels)
+    assert cz.voxel_counts(array)[2**64 - 1] == int((array[...] == labels[3]).sum())
+    assert cz.max(array) == 2**64 - 1
+    assert cz.contains_range(array, 2**63, 2**64).tolist() == [2**63 + 1, 2**64 - 1]
+    cz.remap(array, {2**64 - 1: 2**64 - 2})
+    assert cz.max(array) == 2**64 - 2
+
+
+@pytest.mark.parametrize("to", ["crackle", "zstd", "blosc", "gzip", "none"])
+@pytest.mark.parametrize("zarr_format", [None, 2, 3])
+@pytest.mark.parametrize("kind", ["plain", "shards", "format 2, big-endian", "zstd in shards"])
+def test_convert(kind: str, zarr_format: Any, to: Any) -> None:
+    array, voxels = make(kind, np.random.default_rng(5))
+    array.attrs["image-label"] = {"version": "0.5"}
+    store = zarr.storage.MemoryStore()
+    report = cz.convert(array, store, to=to, zarr_format=zarr_format)
+    made = zarr.open_array(store, mode="r")
+    assert np.array_equal(made[...], voxels)
+    assert made.dtype == (array.dtype if made.metadata.zarr_format == 2 else array.dtype.newbyteorder("="))
+    assert made.attrs.asdict() == array.attrs.asdict()
+    assert made.fill_value == array.fill_value
+    assert made.metadata.zarr_format == (zarr_format or array.metadata.zarr_format)
+    assert report.arrays == 1
+    assert not any(".crackle" in key for key in contents(made))
