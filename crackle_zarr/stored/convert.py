@@ -153,18 +153,28 @@ def _opened(
     if exists and not overwrite:
         if raw is None:
             raise FileExistsError(f"{place} exists already: overwrite=True replaces it")
-        if json.loads(raw) != about:
+        if _json(raw) != about:
             raise FileExistsError(
                 f"{place} is an unfinished conversion of another source, or with other options: "
                 f"overwrite=True starts anew"
             )
-        return zarr.open_array(store, path=path, mode="r+"), True
+        try:
+            return zarr.open_array(store, path=path, mode="r+"), True
+        except ValueError:  # its metadata were written by half
+            pass
     if exists:
         called(store, path, store.delete_dir(path) if path else store.clear())
     elif _holds_other_things(store, path, marker):
         raise FileExistsError(f"{place} holds other things than a Zarr array: name an empty place")
     put(store, {marker: json.dumps(about).encode("ascii")})
     return _created(src, store, path, target, wanted), False
+
+
+def _json(raw: bytes) -> Any:
+    try:
+        return json.loads(raw)
+    except ValueError:  # written by half
+        return None
 
 
 def _refuse_overlap(src: zarr.Array[Any], store: Any, path: str, place: str) -> None:

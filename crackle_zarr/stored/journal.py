@@ -195,7 +195,13 @@ class Journal:
         (raw,) = get(self.store, [self._key("plan")])
         if raw is None:
             raise JournalError(f"{self.layout.name} has no unfinished remap")
-        meta: dict[str, Any] = unpacked(raw, "plan")[0]
+        try:
+            meta: dict[str, Any] = unpacked(raw, "plan")[0]
+        except FormatError:
+            raise JournalError(
+                f"the remap of {self.layout.name} ended while it wrote down what it was to do. Nothing of the "
+                f"array has been changed: undo() removes what is left"
+            ) from None
         return meta
 
     def write(self, entries: Sequence[Entry]) -> str:

@@ -1,0 +1,234 @@
+"""A script: remaps and conversions that are killed at every single write, and what is made of them.
+
+    python killed.py resume|undo|convert FOLDER [shards]
+
+Every attempt runs in a process of its own, forked before Zarr has started a thread. It kills itself, as a
+power cut would, at the n-th time that the store is to be changed: before the change, or when half of it is on
+the disk. Then another process looks at what is there, and goes on; it too is killed, at every change in turn.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import zarr
+from zarr.storage import LocalStore
+
+import crackle_zarr as cz
+import crackle_zarr.zarr_codec
+
+VOXELS = np.repeat(np.arange(16 * 12 * 12, dtype=np.uint32).reshape(16, 12, 12) // 40 % 23, 1, axis=0)
+MAPPING = {1: 2, 2: 1, 3: 0, 4: 900, 5: 6}
+PARALLEL = 1
+UNDO = 77  # an exit code
+
+
+def mapped() -> np.ndarray:
+    table = np.arange(1000, dtype=np.uint32)
+    for old, new in MAPPING.items():
+        table[old] = new
+    return table[VOXELS]
+
+
+class Mortal(LocalStore):
+    """Kills its process at the n-th change."""
+
+    left = -1
+    half = False
+
+    def _change(self, key: str | None, value: Any = None) -> None:
+        cls = type(self)
+        if cls.left == 0:
+            if cls.half and key is not None and value is not None:  # as a store does that writes in place
+                path = Path(self.root) / key
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(value.to_bytes()[: len(value) // 2])
+            os.kill(os.getpid(), signal.SIGKILL)
+        cls.left -= 1
+
+    def set_sync(self, key: str, value: Any) -> None:
+        self._change(key, value)
+        super().set_sync(key, value)
+
+    def delete_sync(self, key: str) -> None:
+        self._change(None)
+        super().delete_sync(key)
+
+    async def set(self, key: str, value: Any) -> None:
+        self._change(key, value)
+        await super().set(key, value)
+
+    async def set_if_not_exists(self, key: str, value: Any) -> None:
+        self._change(key, value)
+        await super().set_if_not_exists(key, value)
+
+    async def delete(self, key: str) -> None:
+        self._change(None)
+        await super().delete(key)
+
+    async def delete_dir(self, prefix: str) -> None:
+        self._change(None)
+        # File by file, in the least helpful order.
+        files = sorted(path for path in (Path(self.root) / prefix).rglob("*") if path.is_file())
+        for path in files:
+            self._change(None)
+            path.unlink()
+        await super().delete_dir(prefix)
+
+
+def forked(work: Callable[[], None]) -> int:
+    """Run something in a process of its own; its exit code, negative for a signal."""
+    pid = os.fork()
+    if pid == 0:
+        try:
+            work()
+        except BaseException:
+            traceback.print_exc()
+            os._exit(1)
+        os._exit(0)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+
+def dying(n: int, half: bool, work: Callable[[LocalStore], Any], folder: Path) -> int:
+    """Do something that dies at the n-th change; its exit code: 0 where it came to its end before that."""
+
+    def run() -> None:
+        Mortal.left, Mortal.half = n, half
+        work(Mortal(folder))
+
+    code = forked(run)
+    assert code in (0, UNDO, -signal.SIGKILL), code
+    return code
+
+
+def objects(folder: Path) -> dict[str, bytes]:
+    """The chunks of an array, byte for byte."""
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in (folder / "c").rglob("*")
+        if path.is_file() and not path.name.endswith(".partial")
+    }
+
+
+def must(work: Callable[[], None]) -> None:
+    assert forked(work) == 0
+
+
+def remap(store: LocalStore) -> None:
+    cz.remap(zarr.open_array(store, mode="r+"), MAPPING, parallel=PARALLEL)
+
+
+def check_is(folder: Path, allowed: list[np.ndarray]) -> None:
+    def look() -> None:
+        voxels = zarr.open_array(folder, mode="r")[...]
+        assert any(np.array_equal(voxels, one) for one in allowed)
+
+    must(look)
+
+
+def state(folder: Path) -> str | None:
+    """The state of the journal, from the files alone."""
+    names = (
+        {path.name for path in (folder / ".crackle-remap").glob("*")}
+        if (folder / ".crackle-remap").is_dir()
+        else set()
+    )
+    if "finished" in names:
+        return "finished"
+    return "there" if "plan" in names else None
+
+
+def go_on(folder: Path, action: str, first: int) -> str:
+    """Resume or undo, killed at some changes on the way, until it is done; what was done."""
+
+    def again(store: LocalStore) -> None:
+        array = zarr.open_array(store, mode="r+")
+        try:
+            getattr(cz, action)(array, parallel=PARALLEL)
+        except cz.JournalError as error:
+            os._exit(UNDO if "undo() removes what is left" in str(error) else 1)
+
+    half = False
+    for n in (*range(first % 9, 1000, 9), 10**6):  # every one of them, over all attempts
+        half = not half
+        if state(folder) is None:
+            return action
+        code = dying(n, half, again, folder)
+        if code == UNDO:
+            action = "undo"
+        elif code == 0:
+            return action
+    raise AssertionError("it never ends")
+
+
+def try_remap(root: Path, action: str) -> int:
+    start, place = root / "start", root / "place"
+    old, new = VOXELS, mapped()
+    before = objects(start)
+    deaths = 0
+    for n in range(1000):
+        for half in (False, True):
+            shutil.rmtree(place, ignore_errors=True)
+            shutil.copytree(start, place)
+            if dying(n, half, remap, place) == 0:
+                assert n > 5
+                check_is(place, [new])
+                return deaths
+            deaths += 1
+            if state(place) is None:
+                # Before the journal counts for anything, or when all is done but the last crumbs.
+                check_is(place, [old, new])
+                continue
+            began = state(place) == "there"
+            done = go_on(place, action, n)
+            assert state(place) is None
+            if began and done == "undo":
+                assert objects(place) == before
+            check_is(place, [old if began and done == "undo" else new])
+    raise AssertionError("it never ends")
+
+
+def try_convert(root: Path) -> int:
+    start, place = root / "start", root / "place"
+    deaths = 0
+    for half in (False, True):
+        for n in range(1000):
+            shutil.rmtree(place, ignore_errors=True)
+            place.mkdir()
+
+            def convert(store: LocalStore) -> None:
+                cz.convert(zarr.open_array(start, mode="r"), store, to="zstd", parallel=PARALLEL)
+
+            if dying(n, half, convert, place) == 0:
+                break
+            deaths += 1
+            assert dying(10**6, False, convert, place) == 0
+            check_is(place, [VOXELS])
+            assert not (place / ".crackle-convert").exists()
+    return deaths
+
+
+def main() -> None:
+    what, root = sys.argv[1], Path(sys.argv[2])
+    shards = {"shards": (8, 12, 12)} if len(sys.argv) > 3 else {}
+
+    def make() -> None:
+        array = cz.create_array(
+            LocalStore(root / "start"), shape=VOXELS.shape, dtype=VOXELS.dtype, chunks=(8, 12, 6), **shards
+        )
+        array[...] = VOXELS
+
+    must(make)
+    print(try_convert(root) if what == "convert" else try_remap(root, what))
+
+
+if __name__ == "__main__":
+    main()

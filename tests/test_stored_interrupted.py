@@ -1,0 +1,252 @@
+"""Edits of stored arrays that are cut off: killed at every write, or failed by the store at every write."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import zarr
+from zarr.storage import LocalStore
+
+import crackle_zarr as cz
+from crackle_zarr.errors import FormatError, JournalError, StoreError, VerificationError
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.parametrize("what", ["resume", "undo", "convert", "resume shards"])
+def test_killed(what: str, tmp_path: Path) -> None:
+    """After SIGKILL at any write the array is the old one, the new one, or resume and undo make it so."""
+    action, *shards = what.split()
+    script = Path(__file__).with_name("killed.py")
+    done = subprocess.run(
+        [sys.executable, script, action, tmp_path, *shards], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) > 10  # deaths
+
+
+class Failing(LocalStore):
+    """Fails the n-th change, or the n-th read of a chunk, and all that follow."""
+
+    left = 10**9
+    reads = 10**9
+    corrupt = False
+
+    def _change(self) -> None:
+        self.left -= 1
+        if self.left < 0:
+            raise OSError(28, "No space left on device")
+
+    def set_sync(self, key: str, value: Any) -> None:
+        self._change()
+        if self.corrupt and "/c/" in f"/{key}":
+            raw = bytearray(value.to_bytes())
+            raw[len(raw) // 2] ^= 0xFF
+            value = type(value).from_bytes(bytes(raw))
+        super().set_sync(key, value)
+
+    def delete_sync(self, key: str) -> None:
+        self._change()
+        super().delete_sync(key)
+
+    async def set(self, key: str, value: Any) -> None:
+        self._change()
+        if self.corrupt and "/c/" in f"/{key}":
+            raw = bytearray(value.to_bytes())
+            raw[len(raw) // 2] ^= 0xFF
+            value = type(value).from_bytes(bytes(raw))
+        await super().set(key, value)
+
+    async def set_if_not_exists(self, key: str, value: Any) -> None:
+        self._change()
+        await super().set_if_not_exists(key, value)
+
+    async def delete(self, key: str) -> None:
+        self._change()
+        await super().delete(key)
+
+    def get_sync(self, key: str, **keywords: Any) -> Any:
+        if "/c/" in f"/{key}":
+            self.reads -= 1
+            if self.reads < 0:
+                raise PermissionError(13, "Forbidden")
+        return super().get_sync(key, **keywords)
+
+
+VOXELS = np.arange(16 * 12 * 12, dtype=np.uint32).reshape(16, 12, 12) // 40 % 23
+SWAPPED = np.where(VOXELS == 1, 2, np.where(VOXELS == 2, 1, VOXELS))
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Failing:
+    made = Failing(tmp_path / "a.zarr")
+    array = cz.create_array(made, shape=VOXELS.shape, dtype=VOXELS.dtype, chunks=(8, 6, 6))
+    array[...] = VOXELS
+    return made
+
+
+def opened(store: LocalStore) -> zarr.Array:
+    """The array, through a store that does not fail."""
+    return zarr.open_array(LocalStore(store.root), mode="r+")
+
+
+def test_a_full_disk(store: Failing) -> None:
+    """Whichever write fails: the array is the old one, or resume makes it the new one."""
+    array = zarr.open_array(store, mode="r+")
+    resumed = 0
+    said: set[bool] = set()
+    for n in range(1000):
+        store.left = n
+        try:
+            cz.remap(array, {1: 2, 2: 1}, parallel=1)
+        except OSError as error:
+            said.add("No space left" in str(error))
+        else:
+            break
+        finally:
+            store.left = 10**9
+        try:
+            cz.resume(opened(store))
+            resumed += 1
+        except JournalError:
+            pass
+        voxels = opened(store)[...]
+        assert np.array_equal(voxels, VOXELS) or np.array_equal(voxels, SWAPPED)
+        if np.array_equal(voxels, SWAPPED):
+            cz.remap(opened(store), {1: 2, 2: 1})
+        assert np.array_equal(opened(store)[...], VOXELS)
+    assert resumed
+    assert said == {True}
+    assert n > 10
+    assert np.array_equal(opened(store)[...], SWAPPED)
+    assert not (Path(store.root) / ".crackle-remap").exists()
+
+
+def test_a_forbidden_chunk(store: Failing) -> None:
+    """A chunk that cannot be read is an error that names it, never a chunk without the label."""
+    array = zarr.open_array(store, mode="r")
+    questions = [
+        lambda: cz.labels(array, parallel=1),
+        lambda: cz.contains(array, 999, parallel=1),
+        lambda: cz.find(array, 999, parallel=1),
+        lambda: cz.statistics(array, parallel=1),
+        lambda: cz.crop(array, 3, parallel=1),
+        lambda: cz.verify(array, parallel=1),
+        lambda: np.asarray(cz.lazy_remap(array, {1: 2})),
+    ]
+    for question in questions:
+        array.store_path.store.reads = 5  # opening it for reading has made a store of its own
+        with pytest.raises(StoreError, match=r"c/\d/\d/\d cannot be read .*Forbidden"):
+            question()
+    writable = zarr.open_array(store, mode="r+")
+    writable.store_path.store.reads = 5
+    with pytest.raises(StoreError, match="cannot be read"):
+        cz.remap(writable, {1: 2}, parallel=1)
+    assert np.array_equal(opened(store)[...], VOXELS)
+    assert not (Path(store.root) / ".crackle-remap").exists()
+
+
+@pytest.mark.parametrize("where", ["labels", "cut off", "header", "empty"])
+def test_a_damaged_chunk_stops_a_remap(store: Failing, where: str) -> None:
+    """Before anything is written to the array."""
+    file = Path(store.root) / "c/1/1/1"
+    raw = bytearray(file.read_bytes())
+    if where == "labels":
+        raw[29 + 4 * 8 + 4 + 9] ^= 1
+    file.write_bytes({"labels": raw, "cut off": raw[:-20], "header": b"x" + raw[1:], "empty": b""}[where])
+    files = {path: path.read_bytes() for path in Path(store.root).rglob("*") if path.is_file()}
+    with pytest.raises(FormatError, match="c/1/1/1"):
+        cz.remap(opened(store), {1: 2})
+    assert files == {path: path.read_bytes() for path in Path(store.root).rglob("*") if path.is_file()}
+    (damage,) = cz.verify(opened(store))
+    assert (damage.chunk, damage.key) == ((1, 1, 1), "c/1/1/1")
+
+
+def test_no_two_remaps(store: Failing) -> None:
+    """While one is unfinished, no other begins, not even a dry one; without one nothing can be resumed."""
+    array = opened(store)
+    for nothing in (cz.resume, cz.undo):
+        with pytest.raises(JournalError, match="no unfinished remap"):
+            nothing(array)
+    journal = Path(store.root) / ".crackle-remap"
+    journal.mkdir()
+    (journal / "plan").write_bytes(b"written by half")
+    for dry_run in (False, True):
+        with pytest.raises(JournalError, match=r"resume\(\) .* undo\(\)"):
+            cz.remap(array, {1: 2}, dry_run=dry_run)
+    assert cz.undo(array).chunks == []
+    assert cz.remap(array, {1: 2}).chunks
+
+
+def test_what_cannot_be_written(store: Failing) -> None:
+    with pytest.raises(ValueError, match="reading only"):
+        cz.remap(zarr.open_array(LocalStore(store.root, read_only=True), mode="r"), {1: 2})
+    with pytest.raises(TypeError, match="read-only"):
+        cz.remap(cz.lazy_remap(opened(store), {1: 2}), {1: 2})
+
+
+def test_convert_verifies(store: Failing, tmp_path: Path) -> None:
+    """What was read back is not what was written: it is said, and the conversion stays unfinished."""
+    source = opened(store)
+    bad = Failing(tmp_path / "b.zarr")
+    bad.corrupt = True
+    with pytest.raises((VerificationError, StoreError)):
+        cz.convert(source, bad, to="none")
+    assert cz.convert(source, LocalStore(tmp_path / "b.zarr"), to="none").arrays == 1
+    assert np.array_equal(zarr.open_array(tmp_path / "b.zarr")[...], VOXELS)
+
+
+def test_convert_costs_nothing(store: Failing, tmp_path: Path) -> None:
+    """A conversion that cannot be done leaves source and destination as they are."""
+    source = opened(store)
+    cz.convert(source, tmp_path / "b.zarr", to="zstd")
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "thesis.txt").write_text("nearly done")
+    for destination, options, error in [
+        (store.root, {"overwrite": True}, ValueError),
+        (store.root / "c", {}, ValueError),
+        (tmp_path / "b.zarr", {}, FileExistsError),
+        (tmp_path / "b.zarr", {"overwrite": True, "chunks": (4, 4)}, ValueError),
+        (tmp_path / "b.zarr", {"overwrite": True, "to": "lz5"}, ValueError),
+        (tmp_path, {}, ValueError),
+        (tmp_path / "other", {}, FileExistsError),
+    ]:
+        with pytest.raises(error):
+            cz.convert(source, destination, **options)
+    assert np.array_equal(opened(store)[...], VOXELS)
+    assert np.array_equal(zarr.open_array(tmp_path / "b.zarr")[...], VOXELS)
+    assert [path.name for path in (tmp_path / "other").iterdir()] == ["thesis.txt"]
+
+
+@pytest.mark.parametrize("zarr_format", [2, 3])
+def test_convert_a_pyramid(tmp_path: Path, zarr_format: Any) -> None:
+    """All levels of an OME-Zarr label image, its attributes and its names of axes."""
+    group = zarr.open_group(tmp_path / "labels.zarr", mode="w", zarr_format=zarr_format)
+    image = group.create_group("cells")
+    told = {
+        "multiscales": [{"datasets": [{"path": "0"}, {"path": "1"}], "type": "mode"}],
+        "image-label": {"colors": [{"label-value": 1, "rgba": [1, 2, 3, 4]}]},
+    }
+    image.attrs.update(told if zarr_format == 2 else {"ome": told})
+    group.attrs["labels"] = ["cells"]
+    for level in range(2):
+        step = 2**level
+        array = image.create_array(
+            str(level), shape=VOXELS[:, ::step, ::step].shape, dtype="u4", chunks=(8, 6, 6)
+        )
+        array[...] = VOXELS[:, ::step, ::step]
+    report = cz.convert(group, tmp_path / "new.zarr")
+    assert report.arrays == 2
+    new = zarr.open_group(tmp_path / "new.zarr", mode="r")
+    assert new["cells"].attrs.asdict() == image.attrs.asdict()
+    assert np.array_equal(new["cells/1"][...], VOXELS[:, ::2, ::2])
+    for source in (new, new["cells"], new["cells/0"]):
+        assert np.array_equal(cz.labels(source), np.unique(VOXELS))
+    group.attrs["labels"] = ["cells", "nuclei"]
+    with pytest.raises(ValueError, match="several label images: cells, nuclei"):
+        cz.labels(group)
