@@ -210,7 +210,7 @@ class Door:
 
     Attributes:
         faults: what happens to paths that end in a key: a number is the status that is answered, "cut" is
-            half of the body and the end of the connection.
+            half of the body and the end of the connection. "PUT key" is about that method alone.
         ranges: False to answer with the whole object whatever part is asked for, as simple servers do.
     """
 
@@ -220,13 +220,30 @@ class Door:
         self.ranges = True
         self.requests: list[Request] = []
 
+    def fault(self, method: str, path: str) -> int | str | None:
+        """What is to happen to a request instead of its answer."""
+        for place, fault in list(self.faults.items()):
+            only, _, end = place.rpartition(" ")
+            if path.endswith(end) and only in ("", method):
+                return fault
+        return None
+
+    @contextlib.contextmanager
+    def failing(self, faults: dict[str, int | str]) -> Iterator[None]:
+        """Faults for the time of a block."""
+        self.faults.update(faults)
+        try:
+            yield
+        finally:
+            self.faults.clear()
+
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         path = environ["PATH_INFO"]
         method = environ["REQUEST_METHOD"]
         asked = environ.get("HTTP_RANGE", "")
         if not self.ranges:
             environ.pop("HTTP_RANGE", None)
-        fault = next((fault for end, fault in self.faults.items() if path.endswith(end)), None)
+        fault = self.fault(method, path)
         if isinstance(fault, int):
             self.requests.append(Request(method, path, fault, asked, 0))
             start_response(f"{fault} Fault", [("Content-Length", "0")])
