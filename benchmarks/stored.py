@@ -266,29 +266,30 @@ def main() -> None:
                 seconds = interleaved(
                     {case: functools.partial(run) for case, run in cases.items()}, arguments.repeats
                 )
-                peers = {case: took for case, took in seconds.items() if case != "ours"}
-                best = min(peers, key=peers.__getitem__) if peers else ""
                 share = share_read(folder, question, label)
                 aim, most = AIMS.get(question, (None, None))
-                ratio = peers[best] / seconds["ours"] if peers else float("nan")
-                results[question] = {"seconds": seconds, "ratio": ratio, "per_cent_read": share}
-                rows.append(
-                    [
-                        question,
-                        f"{seconds['ours'] * 1e3:,.1f}",
-                        f"{peers[best] * 1e3:,.0f}" if peers else "",
-                        best,
-                        f"{ratio:,.1f}",
-                        "" if aim is None else f"{aim}",
-                        "" if np.isnan(share) else f"{share:.1f} %",
-                        "" if most is None else f"{most:.0f} %",
-                    ]
-                )
+                ratios = {case: took / seconds["ours"] for case, took in seconds.items() if case != "ours"}
+                results[question] = {"seconds": seconds, "ratios": ratios, "per_cent_read": share}
+                for peer, ratio in ratios.items():
+                    # The aim for labels is against NumPy, as users do it; the others against the fastest.
+                    counts = peer == "np.unique" if "np.unique" in ratios else ratio == min(ratios.values())
+                    rows.append(
+                        [
+                            question,
+                            peer,
+                            f"{seconds['ours'] * 1e3:,.1f}",
+                            f"{seconds[peer] * 1e3:,.0f}",
+                            f"{ratio:,.1f}",
+                            f"{aim}" if aim is not None and counts else "",
+                            "" if np.isnan(share) else f"{share:.1f} %",
+                            "" if most is None else f"{most:.0f} %",
+                        ]
+                    )
                 print(f"{question}: {time.perf_counter() - start:.0f} s", file=sys.stderr)
             crackle = sum(f.stat().st_size for f in (folder / "crackle.zarr").rglob("*") if f.is_file())
             default = sum(f.stat().st_size for f in (folder / "default.zarr").rglob("*") if f.is_file())
         results["stored_nbytes"] = {"crackle": crackle, "default": default}
-        columns = ["", "ours, ms", "read + peer, ms", "fastest peer", "x", "aim", "of bytes read", "aim"]
+        columns = ["", "peer", "ours, ms", "read + peer, ms", "x", "aim", "of bytes read", "aim"]
         show(
             f"{volume.shape} {volume.dtype}: {crackle:,} bytes with Crackle, {default:,} without",
             columns,

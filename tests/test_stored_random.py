@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import warnings
 from typing import Any
 
 import numpy as np
@@ -281,3 +282,93 @@ def test_convert(kind: str, zarr_format: Any, to: Any) -> None:
     assert made.metadata.zarr_format == (zarr_format or array.metadata.zarr_format)
     assert report.arrays == 1
     assert not any(".crackle" in key for key in contents(made))
+
+
+def test_no_axes_and_no_voxels() -> None:
+    """Arrays of no axes have one voxel, and arrays with an axis of length 0 none."""
+    point = cz.create_array({}, shape=(), dtype="u4")
+    point[...] = 5
+    assert cz.labels(point).tolist() == [5]
+    assert cz.statistics(point)["voxel_count"].tolist() == [1]
+    assert cz.find(point, 5).slices == ()
+    assert cz.crop(point, 5).mask.shape == ()
+    assert cz.remap(point, {5: 6}).chunks == [()]
+    assert point[...] == 6
+
+    nothing = cz.create_array({}, shape=(0, 5), dtype="u4")
+    assert cz.labels(nothing).size == len(cz.statistics(nothing)) == 0
+    assert not cz.find(nothing, 0)
+    assert list(cz.each(nothing)) == []
+    assert cz.remap(nothing, {0: 1}).chunks == []
+    for extreme in (cz.min, cz.max):
+        with pytest.raises(ValueError, match="no voxels"):
+            extreme(nothing)
+
+
+@pytest.mark.parametrize(
+    ("region", "error"),
+    [
+        (np.s_[:99], ValueError),
+        (np.s_[5:3], ValueError),
+        (np.s_[::2], ValueError),
+        (np.s_[:, :, :, :], ValueError),
+        (np.s_[..., 0, ...], ValueError),
+        (np.s_[8], ValueError),
+        (np.s_[-9:], ValueError),
+        ("0:3", TypeError),
+        ([1.5], TypeError),
+        (np.array([1, 2]), TypeError),
+    ],
+    ids=str,
+)
+def test_regions_that_are_none(region: Any, error: type[Exception]) -> None:
+    array = cz.create_array({}, shape=(8, 8, 8), dtype="u4", chunks=(4, 4, 4))
+    with pytest.raises(error, match="region"):
+        cz.labels(array, region=region)
+
+
+def test_sources_that_are_none() -> None:
+    with pytest.raises(TypeError, match="integers or bool"):
+        cz.labels(zarr.create_array({}, shape=(4,), dtype="f4"))
+    stream = cz.compress(np.zeros((2, 2, 2), "u1"))
+    with pytest.raises(TypeError, match="region: for stored arrays"):
+        cz.labels(stream, region=1)
+    for question in (cz.find, cz.crop, cz.point_cloud):
+        with pytest.raises(TypeError, match=r"zarr\.Array"):
+            question(stream, 0)
+    array = cz.create_array({}, shape=(8, 8), dtype="u4", chunks=(4, 4))
+    for label in (1.0, "1", None):
+        with pytest.raises(TypeError):
+            cz.contains(array, label)
+    for label in (-1, 2**32):
+        assert not cz.contains(array, label)
+        with pytest.raises(KeyError):
+            cz.crop(array, label)
+
+
+def test_a_warning_once_for_an_array(tmp_path: Any) -> None:
+    """What is not stored with Crackle answers, and says once what it costs less with."""
+    array = zarr.create_array(tmp_path / "plain.zarr", shape=(4, 4), dtype="u1")
+    with pytest.warns(cz.CrackleWarning, match=r"crackle_zarr\.convert") as told:
+        cz.labels(array)
+    assert told[0].filename == __file__
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        cz.labels(array)
+
+
+def test_tables_in_files(tmp_path: Any) -> None:
+    """CSV and Parquet keep all digits of labels, and have a column per axis."""
+    import pyarrow.parquet
+
+    array = cz.create_array({}, shape=(4, 6), dtype="u8", chunks=(2, 4))
+    array[...] = np.where(np.arange(24).reshape(4, 6) % 5 == 0, 2**64 - 1, 2**53 + 1)
+    table = cz.statistics(array)
+    table.to_csv(tmp_path / "t.csv")
+    lines = (tmp_path / "t.csv").read_text().splitlines()
+    assert lines[0] == "label,voxel_count,start_0,start_1,stop_0,stop_1,centroid_0,centroid_1"
+    assert [line.split(",")[0] for line in lines[1:]] == [str(2**53 + 1), str(2**64 - 1)]
+    table.to_parquet(tmp_path / "t.parquet")
+    read = pyarrow.parquet.read_table(tmp_path / "t.parquet").to_pydict()
+    assert read["label"] == table["label"].tolist()
+    assert read["centroid_1"] == table["centroid"][:, 1].tolist()

@@ -279,7 +279,7 @@ class Surfaces:
         axes = spatial_axes(len(chunk.box))
         for label, some in parts.items():
             crop = assembled(some)
-            mask, offset = crop.mask, np.array(crop.offset)
+            mask, offset = crop.mask, np.array(crop.offset, dtype=np.int64)
             on_surface = np.zeros_like(mask)
             for axis, side in itertools.product(axes, (0, 1)):
                 outer = _plane(axis, 0 if side == 0 else -1)
@@ -361,6 +361,8 @@ def point_clouds(
 
 def _sorted(points: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """Rows in lexicographic order, each once."""
+    if points.shape[1] == 0:  # an array of no axes has no faces
+        return points
     points = points[np.lexsort(points.T[::-1])]
     new = np.ones(len(points), dtype=np.bool_)
     new[1:] = (points[1:] != points[:-1]).any(axis=1)
