@@ -511,6 +511,10 @@ def remap(
 def _editable(source: Source, options: ArrayOptions) -> tuple[Layout, Options]:
     if isinstance(source, _lazy_type()):
         raise TypeError("a remapped view is read-only: remap the array beneath it")
+    if is_stored(source) and hasattr(source, "members"):
+        from .stored.sources import refuse_pyramid
+
+        refuse_pyramid(source)
     layout, _, asked = _stored(source, options)
     return layout, asked
 

@@ -247,6 +247,9 @@ def test_convert_a_pyramid(tmp_path: Path, zarr_format: Any) -> None:
     assert np.array_equal(new["cells/1"][...], VOXELS[:, ::2, ::2])
     for source in (new, new["cells"], new["cells/0"]):
         assert np.array_equal(cz.labels(source), np.unique(VOXELS))
+    with pytest.raises(ValueError, match=r"level 0 .* \(0, 1\)"):
+        cz.remap(new["cells"], {1: 2})
+    assert cz.remap(zarr.open_group(tmp_path / "new.zarr", mode="r+")["cells/0"], {1: 2}).chunks
     group.attrs["labels"] = ["cells", "nuclei"]
     with pytest.raises(ValueError, match="several label images: cells, nuclei"):
         cz.labels(group)

@@ -34,7 +34,7 @@ from zarr.core.buffer import Buffer, default_buffer_prototype
 from zarr.core.sync import sync
 
 from ..errors import CrackleError, FormatError, JournalError, StoreError
-from .fetch import CONCURRENCY, Wanted, fetch
+from .fetch import CONCURRENCY, Wanted, fetch, is_quick
 from .layout import Coords, Layout
 
 T = TypeVar("T")
@@ -54,13 +54,13 @@ def put(store: Store, values: Mapping[str, bytes | None]) -> None:
     Raises:
         StoreError: the store failed; it names the object.
     """
-    if hasattr(store, "set_sync"):  # a disk or memory: no event loop is needed
+    if is_quick(store, "set") and is_quick(store, "delete"):
         for key, value in values.items():
             with _naming(store, key, value is None):
                 if value is None:
                     store.delete_sync(key)  # type: ignore[attr-defined]
                 else:
-                    store.set_sync(key, _buffer(value))
+                    store.set_sync(key, _buffer(value))  # type: ignore[attr-defined]
         return
     sync(_put_all(store, values))
 
@@ -199,8 +199,8 @@ class Journal:
             meta: dict[str, Any] = unpacked(raw, "plan")[0]
         except FormatError:
             raise JournalError(
-                f"the remap of {self.layout.name} ended while it wrote down what it was to do. Nothing of the "
-                f"array has been changed: undo() removes what is left"
+                f"the remap of {self.layout.name} ended while it wrote down what it was to do. Nothing of "
+                f"the array has been changed: undo() removes what is left"
             ) from None
         return meta
 

@@ -59,6 +59,20 @@ def array_of(group: zarr.Group) -> zarr.Array[Any]:
     )
 
 
+def refuse_pyramid(group: zarr.Group) -> None:
+    """Raise ValueError for a group whose levels an edit of level 0 would leave behind."""
+    first = array_of(group).store_path
+    image = zarr.open_group(first.store, path=first.path.rpartition("/")[0], mode="r")
+    attributes: Any = image.attrs.asdict()
+    levels = attributes.get("ome", attributes)["multiscales"][0]["datasets"]
+    if len(levels) > 1:
+        names = ", ".join(str(level["path"]) for level in levels)
+        raise ValueError(
+            f"{image.store_path} is a pyramid, and an edit of level 0 would leave the others behind: edit "
+            f"each of its arrays ({names})"
+        )
+
+
 def _member(group: zarr.Group, path: str, kind: type) -> Any:
     try:
         member = group[path]

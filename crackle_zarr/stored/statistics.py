@@ -8,6 +8,7 @@ exactly, so that the answer does not depend on who did which chunk.
 from __future__ import annotations
 
 import csv
+import importlib
 import io
 import os
 from collections.abc import Iterable
@@ -60,12 +61,12 @@ class StatisticsTable(np.ndarray[Any, np.dtype[Any]]):
             ImportError: pyarrow is not installed.
         """
         try:
-            import pyarrow  # type: ignore[import-untyped]
-            import pyarrow.parquet  # type: ignore[import-untyped]
+            pyarrow = importlib.import_module("pyarrow")
+            parquet = importlib.import_module("pyarrow.parquet")
         except ImportError:
             raise ImportError("Parquet needs pyarrow: pip install 'crackle-zarr[parquet]'") from None
         table = pyarrow.table({name: pyarrow.array(column) for name, column in self._columns().items()})
-        pyarrow.parquet.write_table(table, file)
+        parquet.write_table(table, file)
 
     def _columns(self) -> dict[str, npt.NDArray[Any]]:
         plain = self.view(np.ndarray)
