@@ -17,7 +17,6 @@ import numpy as np
 import numpy.typing as npt
 import zarr
 from zarr.core.buffer import default_buffer_prototype
-from zarr.core.sync import sync
 from zarr.storage import MemoryStore
 
 from .. import _binding
@@ -275,22 +274,20 @@ def object_box(layout: Layout, coords: Coords) -> Box:
 def encoded_by_zarr(layout: Layout, box: Box, voxels: npt.NDArray[Any]) -> bytes:
     """The bytes that Zarr stores for all voxels of an object; none where it would store nothing."""
     array = layout.array
-    scratch_store = MemoryStore()
     metadata = array.metadata.to_buffer_dict(default_buffer_prototype())
-    for name, value in metadata.items():
-        sync(scratch_store.set(name, value))
+    objects = dict(metadata)
     scratch: Any = zarr.open_array(
-        scratch_store,
+        MemoryStore(objects),
         mode="r+",
         zarr_format=array.metadata.zarr_format,
         config={"write_empty_chunks": layout.writes_empty_chunks},
     )
     scratch[slices_of(box)] = voxels.view(np.bool_) if array.dtype.kind == "b" else voxels
-    names = [key for key in scratch_store._store_dict if key not in metadata]
+    names = [key for key in objects if key not in metadata]
     if not names:
         return b""
     (name,) = names  # the box is of one object
-    return bytes(scratch_store._store_dict[name].to_bytes())
+    return bytes(objects[name].to_bytes())
 
 
 # ---------------------------------------------------------------------------------------
