@@ -15,7 +15,8 @@ Functions on stored arrays take these keywords; a stream takes none but ``parall
 - ``verify``: verify the checksums of all that is read (True). Without, the labels of a chunk cost even less.
 - ``executor``: None for threads, or any ``concurrent.futures.Executor``: a process pool, or
   ``Client.get_executor(pure=False)`` of dask.distributed.
-- ``parallel``: how many threads, where ``executor`` is None; 0 is one per core.
+- ``parallel``: how many threads; 0 is one per core. With an executor, how many workers it has, where it
+  does not say so itself (dask's does not): twice as many tasks are under way.
 - ``progress``: True for a bar on stderr, or a function that is called with (chunks done, chunks in all).
 
 They raise :class:`~crackle_zarr.errors.FormatError` for a damaged chunk, and

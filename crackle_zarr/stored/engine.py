@@ -178,7 +178,7 @@ class Work(Protocol[R_co]):
 def _workers(options: Options) -> int:
     if options.executor is None:
         return _binding.threads(options.parallel)
-    return int(getattr(options.executor, "_max_workers", _UNKNOWN_WORKERS))
+    return options.parallel or int(getattr(options.executor, "_max_workers", _UNKNOWN_WORKERS))
 
 
 def run(
