@@ -77,6 +77,9 @@ def machine() -> dict[str, Any]:
         "zarr",
         "compresso",
         "compressed-segmentation",
+        "connected-components-3d",
+        "fastremap",
+        "scipy",
     ]
     versions = {}
     for package in packages:
