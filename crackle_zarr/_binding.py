@@ -229,7 +229,14 @@ class Reader:
         self.header = read_header(binary)
 
     @classmethod
-    def from_parts(cls, head: Buffer, codes: Buffer = b"", codes_z: int = 0, tail: Buffer = b"") -> Reader:
+    def from_parts(
+        cls,
+        head: Buffer,
+        codes: Buffer = b"",
+        codes_z: int = 0,
+        tail: Buffer = b"",
+        header: CrackleHeader | None = None,
+    ) -> Reader:
         """A reader over parts of a stream.
 
         Args:
@@ -237,6 +244,7 @@ class Reader:
             codes: the crack codes of consecutive slices, as :func:`codes_range` found them.
             codes_z: the first of those slices.
             tail: from ``Layout.checksums`` to the end.
+            header: that of ``head``, where it has been read already.
         """
         self = cls.__new__(cls)
         views = tuple(_input(part) for part in (head, codes, tail))
@@ -246,7 +254,7 @@ class Reader:
         self._parts.codes_z = codes_z
         self._parts.tail, self._parts.tail_nbytes = views[2], len(views[2])
         self._keep = views
-        self.header = read_header(head)
+        self.header = read_header(head) if header is None else header
         return self
 
     def decode(

@@ -190,11 +190,13 @@ def cluster() -> Iterator[Any]:
 
 
 @pytest.mark.filterwarnings("default")  # of dask's own modules, in the end phases of its event loops
-def test_dask(array: zarr.Array, cluster: Any) -> None:
-    """All questions, and a remap, on the worker processes of a cluster."""
-    executor = cluster.get_executor(pure=False)
+@pytest.mark.parametrize("options", [{"pure": False}, {}], ids=str)
+def test_dask(array: zarr.Array, cluster: Any, options: dict[str, Any]) -> None:
+    """All questions, and a remap, on the worker processes of a cluster; also one that remembers calls."""
+    executor = cluster.get_executor(**options)
     label = int(VOLUME[12, 30, 30])
     assert np.array_equal(crackle_zarr.labels(array, executor=executor), np.unique(VOLUME))
+    assert crackle_zarr.contains(array, label, executor=executor)
     assert np.array_equal(
         crackle_zarr.statistics(array, executor=executor), crackle_zarr.statistics(array, parallel=1)
     )

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import itertools
 import sys
+import uuid
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack
@@ -225,10 +226,11 @@ def _run_on(
     enough: Callable[[R], bool],
 ) -> None:
     pending: dict[Future[R | None], int] = {}
+    once = uuid.uuid4().hex
     try:
         while True:
             for task in itertools.islice(tasks, most - len(pending)):
-                pending[executor.submit(call, task)] = task.weight
+                pending[executor.submit(call, task, once)] = task.weight
             if not pending:
                 return
             for future in wait(pending, return_when=FIRST_COMPLETED).done:
@@ -239,8 +241,12 @@ def _run_on(
         wait([future for future in pending if not future.cancel()])
 
 
-def call(task: Work[R]) -> R | None:
-    """Do a task; a function with a name, for executors that send functions by their names."""
+def call(task: Work[R], once: str) -> R | None:
+    """Do a task; a function with a name, for executors that send functions by their names.
+
+    ``once`` is another one for every question. dask's executors take calls that look the same for the same,
+    and would answer from memory what was right before a remap.
+    """
     return task()
 
 

@@ -169,13 +169,11 @@ def assembled(parts: Sequence[Part]) -> Crop:
     return Crop(mask, tuple(offset.tolist()))
 
 
-def select(
-    layout: Layout, labels: Table, box: Box, options: Options, coords: Sequence[Coords] | None = None
-) -> dict[int, Crop]:
+def select(layout: Layout, labels: Table, box: Box, options: Options) -> dict[int, Crop]:
     """The objects of some labels, given ascending and of the layout's native dtype, that are there."""
     if not len(labels):
         return {}
-    parts = ask(layout, Objects(labels, options.verify), box, options, coords) or {}
+    parts = ask(layout, Objects(labels, options.verify), box, options) or {}
     return {label: assembled(some) for label, some in parts.items()}
 
 
@@ -239,9 +237,10 @@ def each(
         batch = turn[start : start + _AT_ONCE]
         names = found[firsts[batch]]
         numbers = np.unique(np.concatenate([chunk[firsts[one] : lasts[one]] for one in batch]))
-        crops = select(layout, np.sort(names), box, quiet, [order[number] for number in numbers])
+        coords = [order[number] for number in numbers]
+        parts = ask(layout, Objects(np.sort(names), options.verify), box, quiet, coords) or {}
         for name in names.tolist():
-            crop = crops.pop(name)
+            crop = assembled(parts.pop(name))  # packed to bits until then
             yield name, crop.mask, crop.offset
 
 
@@ -327,13 +326,11 @@ def _plane(axis: int, index: int) -> tuple[Any, ...]:
     return (slice(None),) * axis + (index,)
 
 
-def point_clouds(
-    layout: Layout, labels: Table, box: Box, options: Options, coords: Sequence[Coords] | None = None
-) -> dict[int, npt.NDArray[Any]]:
+def point_clouds(layout: Layout, labels: Table, box: Box, options: Options) -> dict[int, npt.NDArray[Any]]:
     """The surface voxels of some labels, given ascending, that are there: sorted, each once."""
     if not len(labels):
         return {}
-    surface = ask(layout, Surfaces(labels, options.verify, box), box, options, coords)
+    surface = ask(layout, Surfaces(labels, options.verify, box), box, options)
     if surface is None:
         return {}
     dtype = point_dtype(layout.shape)

@@ -91,6 +91,8 @@ def distinct(labels: Table) -> Table:
     As ``np.unique``, which hashes and then sorts. Label tables ascend already, mostly, and so do the halves
     of two that are merged, which is what a stable sort is quick at.
     """
+    if (labels[1:] > labels[:-1]).all():
+        return labels
     labels = np.sort(labels, kind="stable")
     new = np.ones(len(labels), dtype=np.bool_)
     np.not_equal(labels[1:], labels[:-1], out=new[1:])
