@@ -245,6 +245,10 @@ def test_convert_a_pyramid(tmp_path: Path, zarr_format: Any) -> None:
     new = zarr.open_group(tmp_path / "new.zarr", mode="r")
     assert new["cells"].attrs.asdict() == image.attrs.asdict()
     assert np.array_equal(new["cells/1"][...], VOXELS[:, ::2, ::2])
+    with pytest.raises(FileExistsError, match="exists already"):
+        cz.convert(group, tmp_path / "new.zarr")
+    with pytest.raises(ValueError, match="is the source itself"):
+        cz.convert(group, tmp_path / "labels.zarr", overwrite=True)
     for source in (new, new["cells"], new["cells/0"]):
         assert np.array_equal(cz.labels(source), np.unique(VOXELS))
     with pytest.raises(ValueError, match=r"level 0 .* \(0, 1\)"):
@@ -253,3 +257,28 @@ def test_convert_a_pyramid(tmp_path: Path, zarr_format: Any) -> None:
     group.attrs["labels"] = ["cells", "nuclei"]
     with pytest.raises(ValueError, match="several label images: cells, nuclei"):
         cz.labels(group)
+
+
+def test_an_unfinished_pyramid(tmp_path: Path) -> None:
+    """Levels that are done are not done again, and a full disk at any write loses none of it."""
+    group = zarr.open_group(tmp_path / "labels.zarr", mode="w")
+    for level in range(2):
+        array = group.create_array(str(level), shape=VOXELS.shape, dtype="u4", chunks=(8, 6, 6))
+        array[...] = VOXELS + level
+    group.attrs["ome"] = {"multiscales": [{"datasets": [{"path": "0"}, {"path": "1"}]}]}
+    for n in range(1000):
+        store = Failing(tmp_path / f"new-{n}.zarr")
+        store.left = n
+        try:
+            cz.convert(group, store, to="zstd", parallel=1)
+        except OSError:
+            store.left = 10**9
+            cz.convert(group, store, to="zstd")
+        else:
+            break
+        new = zarr.open_group(LocalStore(store.root), mode="r")
+        assert np.array_equal(new["1"][...], VOXELS + 1)
+        assert np.array_equal(new["0"][...], VOXELS)
+        assert new.attrs.asdict() == group.attrs.asdict()
+        assert not list(Path(store.root).rglob(".crackle*"))
+    assert n > 20

@@ -81,6 +81,7 @@ def convert(
     """Convert an array, or all arrays of a group: see ``crackle_zarr.convert``."""
     if isinstance(src, zarr.Array):
         return _convert_array(src, store, path, target, verify, overwrite, options)
+    _refuse_overlap(src, store, path, _place(store, path))
     members = dict(src.members(max_depth=None))
     for name, member in members.items():
         if isinstance(member, zarr.Array):
@@ -88,6 +89,8 @@ def convert(
                 label_dtype(member.dtype)
             except TypeError as error:
                 raise TypeError(f"{name} in {src.store_path}: {error}") from None
+    about = {"source": str(src.store_path), "target": repr(target)}
+    continues = _begin(store, path, about, overwrite)
     zarr_format = target.zarr_format or src.metadata.zarr_format
     report = ConvertReport(0, 0, 0, 0)
     for name, member in [("", src), *members.items()]:
@@ -96,7 +99,8 @@ def convert(
             group = zarr.open_group(store, path=where, mode="a", zarr_format=zarr_format)
             group.attrs.update(member.attrs.asdict())
         else:
-            report += _convert_array(member, store, where, target, verify, overwrite, options)
+            report += _convert_array(member, store, where, target, verify, False, options, continues)
+    put(store, {_marker(path): None})
     return report
 
 
@@ -108,9 +112,10 @@ def _convert_array(
     verify: bool,
     overwrite: bool,
     options: Options,
+    continues: bool = False,
 ) -> ConvertReport:
     label_dtype(src.dtype)
-    dst, resumed = _opened(src, store, path, target, overwrite)
+    dst, resumed = _opened(src, store, path, target, overwrite, continues)
     check_processes(dst.store_path.store, options, dst)
     boxes = _boxes(src, dst)
     tasks = (Convert(src, dst, box, verify, resumed) for box in boxes)
@@ -132,7 +137,7 @@ def _marker(path: str) -> str:
 
 
 def _opened(
-    src: zarr.Array[Any], store: Any, path: str, target: Target, overwrite: bool
+    src: zarr.Array[Any], store: Any, path: str, target: Target, overwrite: bool, in_unfinished_group: bool
 ) -> tuple[zarr.Array[Any], bool]:
     """The destination, and whether some of it may be there already."""
     wanted = _wanted(src, target)
@@ -142,13 +147,28 @@ def _opened(
         "to": target.to,
         "options": [target.markov_model_order, target.allow_pins],
     }
-    place = f"{store}/{path}" if path else str(store)
-    _refuse_overlap(src, store, path, place)
-    _created(
-        src, MemoryStore(), "", target, wanted
-    )  # what Zarr refuses, it refuses before anything is replaced
-    marker = _marker(path)
-    (raw,) = get(store, [marker])
+    _refuse_overlap(src, store, path, _place(store, path))
+    # What Zarr refuses, it refuses before anything is replaced.
+    _created(src, MemoryStore(), "", target, wanted)
+    if in_unfinished_group and _exists(store, path) and get(store, [_marker(path)]) == [None]:
+        return zarr.open_array(store, path=path, mode="r+"), True  # it was finished before the group was
+    if _begin(store, path, about, overwrite):
+        try:
+            return zarr.open_array(store, path=path, mode="r+"), True
+        except ValueError:  # its metadata were written by half
+            _clear(store, path)
+            _mark(store, path, about)
+    return _created(src, store, path, target, wanted), False
+
+
+def _begin(store: Any, path: str, about: dict[str, Any], overwrite: bool) -> bool:
+    """Mark a place as that of an unfinished conversion; whether it was one already.
+
+    Raises:
+        FileExistsError: there is something else.
+    """
+    place = _place(store, path)
+    (raw,) = get(store, [_marker(path)])
     exists = _exists(store, path)
     if exists and not overwrite:
         if raw is None:
@@ -158,16 +178,25 @@ def _opened(
                 f"{place} is an unfinished conversion of another source, or with other options: "
                 f"overwrite=True starts anew"
             )
-        try:
-            return zarr.open_array(store, path=path, mode="r+"), True
-        except ValueError:  # its metadata were written by half
-            pass
+        return True
     if exists:
-        called(store, path, store.delete_dir(path) if path else store.clear())
-    elif _holds_other_things(store, path, marker):
-        raise FileExistsError(f"{place} holds other things than a Zarr array: name an empty place")
-    put(store, {marker: json.dumps(about).encode("ascii")})
-    return _created(src, store, path, target, wanted), False
+        _clear(store, path)
+    elif _holds_other_things(store, path, _marker(path)):
+        raise FileExistsError(f"{place} holds other things than Zarr's: name an empty place")
+    _mark(store, path, about)
+    return False
+
+
+def _place(store: Any, path: str) -> str:
+    return f"{store}/{path}" if path else str(store)
+
+
+def _mark(store: Any, path: str, about: dict[str, Any]) -> None:
+    put(store, {_marker(path): json.dumps(about).encode("ascii")})
+
+
+def _clear(store: Any, path: str) -> None:
+    called(store, path, store.delete_dir(path) if path else store.clear())
 
 
 def _json(raw: bytes) -> Any:
@@ -177,7 +206,7 @@ def _json(raw: bytes) -> Any:
         return None
 
 
-def _refuse_overlap(src: zarr.Array[Any], store: Any, path: str, place: str) -> None:
+def _refuse_overlap(src: zarr.Array[Any] | zarr.Group, store: Any, path: str, place: str) -> None:
     """Raise ValueError where source and destination are one place, or one lies in the other."""
     ours, theirs = _parts_of(store, path), _parts_of(src.store_path.store, src.store_path.path)
     if ours[0] == theirs[0] and all(a == b for a, b in zip(ours[1], theirs[1], strict=False)):

@@ -106,16 +106,28 @@ def fetch(store: Store, wanted: Sequence[Wanted]) -> list[Bytes | BaseException 
     """Get ranges from a store; an exception stands in the place of what could not be got."""
     if not wanted:
         return []
-    if isinstance(store, LocalStore) and type(store).get is LocalStore.get and _as_is(store, "get_sync"):
+    if isinstance(store, LocalStore) and _is_itself(store, "get", "get_sync") and hasattr(os, "pread"):
         return _from_files(store, wanted)
     if is_quick(store, "get"):
         return [_get_now(store, one) for one in wanted]
     return sync(_get_all(store, wanted))
 
 
-def _as_is(store: LocalStore, method: str) -> bool:
-    """Whether a method is not there, or is LocalStore's own."""
-    return getattr(type(store), method, None) is getattr(LocalStore, method, None) and hasattr(os, "pread")
+# Zarr's own methods. A class derived from these stores, or patched, may do something else, and is asked.
+_METHODS = ("get", "get_sync", "set", "set_sync", "delete", "delete_sync")
+_OWN = {kind: {name: getattr(kind, name, None) for name in _METHODS} for kind in (LocalStore, MemoryStore)}
+
+
+def _is_itself(store: Store, *methods: str) -> bool:
+    return any(
+        isinstance(store, kind) and all(getattr(type(store), name, None) is own[name] for name in methods)
+        for kind, own in _OWN.items()
+    )
+
+
+def is_quick(store: Store, method: str) -> bool:
+    """Whether a store is a disk or memory, whose methods zarr 3.1.6 and later offer without an event loop."""
+    return hasattr(store, f"{method}_sync") and _is_itself(store, method)
 
 
 def _from_files(store: LocalStore, wanted: Sequence[Wanted]) -> list[Bytes | BaseException | None]:
@@ -155,18 +167,6 @@ def _read(file: int, wanted: Wanted) -> Bytes:
         parts.append(part)
         start += len(part)
     return np.frombuffer(parts[0] if len(parts) == 1 else b"".join(parts), dtype=np.uint8)
-
-
-def is_quick(store: Store, method: str) -> bool:
-    """Whether a store is a disk or memory, whose methods zarr 3.1.6 and later offer without an event loop.
-
-    Not where somebody has derived a class from it that does something else.
-    """
-    return any(
-        isinstance(store, kind) and getattr(type(store), method) is getattr(kind, method)
-        for kind in (LocalStore, MemoryStore)
-        if hasattr(kind, f"{method}_sync")
-    )
 
 
 def _request(wanted: Wanted) -> ByteRequest | None:
