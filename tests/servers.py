@@ -344,7 +344,6 @@ class S3(InProcess):
             "endpoint_url": self.url,
             "client_kwargs": {"region_name": self.region},
             "config_kwargs": {"retries": {"max_attempts": 1}},
-            "use_listings_cache": False,
         }
 
     def ask(self, method: str, path: str, body: bytes | None = None) -> bytes:
@@ -370,14 +369,16 @@ class S3(InProcess):
 
 @contextlib.contextmanager
 def s3() -> Iterator[S3]:
-    """An S3 server without buckets, which forgets all at the end."""
+    """An S3 server. All of a process have the same buckets, and none is left when one of them ends."""
     need("moto.server")
     from moto.server import DomainDispatcherApplication, create_backend_app
 
-    server = S3(DomainDispatcherApplication(create_backend_app))
+    # The dispatcher finds out of each request which service it is for, and takes as long as the answer.
+    server = S3(create_backend_app("s3"))
     try:
         yield server
-        with contextlib.suppress(urllib.error.URLError):
+        if server.thread.is_alive():
+            server.door.application = DomainDispatcherApplication(create_backend_app)
             server.ask("POST", "/moto-api/reset")
     finally:
         server.stop()
