@@ -6,8 +6,6 @@ verifies every voxel, reads one slice, lists the labels, and returns the figures
 
 from __future__ import annotations
 
-import asyncio
-import itertools
 import math
 import shutil
 import sys
@@ -25,20 +23,17 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 from tqdm import tqdm  # type: ignore[import-untyped]
-from zarr.abc.store import ByteRequest, RangeByteRequest, Store
-from zarr.core.buffer import Buffer, BufferPrototype, default_buffer_prototype
+from zarr.abc.store import ByteRequest, Store
+from zarr.core.buffer import Buffer, BufferPrototype
 from zarr.storage import LocalStore, WrapperStore
 
-from . import _binding, synthetic
+from . import synthetic, verbs
 from ._volumes import read_volume
 from .create import create_array
 from .errors import VerificationError
 
 # Volumes pass through in slabs of at most this many bytes, unless one row of chunks is more.
 SLAB_NBYTES = 128 * 2**20
-# Range requests of the label tables that are under way at once.
-CONCURRENCY = 16
-
 # At most so many voxels along either axis of the slice are drawn.
 DRAWN = 1024
 
@@ -336,7 +331,7 @@ def _measure(
 
     store.reset()
     begin = time.perf_counter()
-    found = stored_labels(array, store) if measured.name == "Crackle" else _decoded_labels(array, progress)
+    found = verbs.labels(array) if measured.name == "Crackle" else _decoded_labels(array, progress)
     measured.labels = time.perf_counter() - begin
     measured.labels_nbytes = store.nbytes
     if not np.array_equal(found, labels):
@@ -364,65 +359,6 @@ def _decoded_labels(array: Any, progress: bool | None) -> npt.NDArray[Any]:
     """The labels of any Zarr array, ascending: every chunk is decoded and looked through."""
     tables = [np.unique(array[a:b]) for a, b in _slabs(array, "list labels of the default", progress)]
     return np.unique(np.concatenate(tables))
-
-
-def stored_labels(array: Any, store: Store) -> npt.NDArray[Any]:
-    """The labels of a Zarr array that :func:`run` made with Crackle, ascending.
-
-    Of every chunk the header, the index, the labels section and the checksums are read by byte
-    range, and no crack is decoded. A chunk that juts out over the array is decoded, because its
-    table may list what only the padding has. A missing chunk is all fill value.
-
-    Args:
-        array: a C-order array at the root of ``store``, neither sharded nor with a codec behind
-            Crackle.
-        store: where its chunks are.
-    """
-    counts = [-(-length // chunk) for length, chunk in zip(array.shape, array.chunks, strict=True)]
-    tables: list[npt.NDArray[Any]] = []
-    whole: list[str] = []
-    for coordinates in itertools.product(*map(range, counts)):
-        ends = [(at + 1) * chunk for at, chunk in zip(coordinates, array.chunks, strict=True)]
-        if any(end > length for end, length in zip(ends, array.shape, strict=True)):
-            region = tuple(slice(end - chunk, end) for end, chunk in zip(ends, array.chunks, strict=True))
-            tables.append(np.unique(array[region]))
-        else:
-            whole.append(array.metadata.encode_chunk_key(coordinates))
-
-    depth = math.prod(array.chunks[:-2])
-    for table in asyncio.run(_read_tables(store, whole, depth)):
-        tables.append(np.array([array.fill_value or 0]) if table is None else table)
-    return np.unique(np.concatenate([table.astype(array.dtype) for table in tables]))
-
-
-async def _read_tables(store: Store, keys: list[str], depth: int) -> list[npt.NDArray[Any] | None]:
-    gate = asyncio.Semaphore(CONCURRENCY)
-
-    async def read(key: str) -> npt.NDArray[Any] | None:
-        async with gate:
-            return await _read_table(store, key, depth)
-
-    return await asyncio.gather(*map(read, keys))
-
-
-async def _read_table(store: Store, key: str, depth: int) -> npt.NDArray[Any] | None:
-    """The label table of the chunk under ``key``, a stream of ``depth`` slices; None without a chunk."""
-
-    async def get(start: int, end: int) -> bytes | None:
-        if start >= end:
-            return b""
-        buffer = await store.get(key, default_buffer_prototype(), RangeByteRequest(start, end))
-        return None if buffer is None else buffer.to_bytes()
-
-    prefix = await get(0, _binding.prefix_nbytes(depth))
-    if prefix is None:
-        return None
-    layout = _binding.read_layout(prefix)
-    rest = await get(len(prefix), layout.crack_codes)
-    tail = await get(layout.checksums, layout.end)
-    if rest is None or tail is None:
-        raise VerificationError(f"the chunk {key} vanished while it was read")
-    return _binding.Reader.from_parts((prefix + rest)[: layout.crack_codes], tail=tail).table()
 
 
 # ---------------------------------------------------------------------------------------

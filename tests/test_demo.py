@@ -159,14 +159,14 @@ def test_a_wrong_voxel_is_noticed(seg, monkeypatch, where, said):
     """One voxel that is not what was written ends the run with an error that says where."""
     opened = zarr.open_array
     monkeypatch.setattr(zarr, "open_array", lambda *a, **k: _Lying(opened(*a, **k), where))
-    monkeypatch.setattr(demo, "stored_labels", lambda *_: np.unique(seg))
+    monkeypatch.setattr(demo.verbs, "labels", lambda *_: np.unique(seg))
     with pytest.raises(demo.VerificationError, match=said):
         demo.run(demo.Source("seg", seg))
 
 
 def test_a_wrong_label_is_noticed(seg, monkeypatch):
     """A list of labels that is not the volume's ends the run with an error."""
-    monkeypatch.setattr(demo, "stored_labels", lambda *_: np.unique(seg)[1:])
+    monkeypatch.setattr(demo.verbs, "labels", lambda *_: np.unique(seg)[1:])
     with pytest.raises(demo.VerificationError, match="labels listed"):
         demo.run(demo.Source("seg", seg))
 
@@ -184,9 +184,9 @@ def test_missing_and_padded_chunks(zarr_format, fill_value):
         store, shape=(6, 6, 6), dtype="u4", chunks=(4, 4, 4), fill_value=fill_value, zarr_format=zarr_format
     )
     array[...] = 5
-    assert demo.stored_labels(array, store).tolist() == [5]
+    assert crackle_zarr.labels(array).tolist() == [5]
     array[:4, :4, :4] = fill_value
-    assert demo.stored_labels(array, store).tolist() == sorted([5, fill_value])
+    assert crackle_zarr.labels(array).tolist() == sorted([5, fill_value])
 
 
 def test_labels_of_whole_chunks_are_not_decoded(seg, monkeypatch):
@@ -197,7 +197,7 @@ def test_labels_of_whole_chunks_are_not_decoded(seg, monkeypatch):
     monkeypatch.setattr(
         crackle_zarr._binding.Reader, "decode", lambda *_, **__: pytest.fail("something was decoded")
     )
-    assert np.array_equal(demo.stored_labels(array, store), np.unique(seg))
+    assert np.array_equal(crackle_zarr.labels(array), np.unique(seg))
 
 
 def test_damage_is_not_listed(seg):
@@ -211,7 +211,7 @@ def test_damage_is_not_listed(seg):
     stream[crackle_zarr._binding.read_layout(stream).labels + 9] ^= 1
     chunks[key] = type(chunks[key]).from_bytes(bytes(stream))
     with pytest.raises(crackle_zarr.FormatError, match="labels"):
-        demo.stored_labels(array, store)
+        crackle_zarr.labels(array)
 
 
 def test_counting_store(tmp_path):
@@ -343,7 +343,7 @@ def test_command_on_files(capsys, seg, tmp_path):
 
 def test_command_when_verification_fails(capsys, monkeypatch):
     """What is not what was written is one line on stderr and exit code 1."""
-    monkeypatch.setattr(demo, "stored_labels", lambda *_: np.arange(3))
+    monkeypatch.setattr(demo.verbs, "labels", lambda *_: np.arange(3))
     code, out, err = _command(capsys, "--size", 16)
     assert (code, out) == (1, "")
     assert err == "crackle-zarr: Crackle: the 3 labels listed are not those of the volume\n"
