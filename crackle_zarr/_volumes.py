@@ -1,4 +1,4 @@
-"""Label volumes in files of either kind, for the command line and the demo.
+"""Label volumes in files of either kind, for the command line and the demo. Other formats: ``_formats``.
 
 A volume is a ``.npy`` file or a Crackle stream (``.ckl``), and either may lie within gzip, xz, lzma,
 bzip2 or zstd. What a file holds is told by its content when it is read, and by its name when it is
@@ -10,6 +10,8 @@ from __future__ import annotations
 import contextlib
 import lzma
 import os
+import tokenize
+import warnings
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,6 +26,9 @@ from .errors import FormatError
 NPY_MAGIC = b"\x93NUMPY"
 
 Kind = Literal["npy", "ckl"]
+
+# What only 'convert' reads; see _formats.
+_CONVERTIBLE = (".nrrd", ".nii", ".tif", ".tiff")
 
 
 class UnusableError(ValueError):
@@ -56,11 +61,10 @@ def check_name(path: Path, kind: Kind) -> None:
 
 
 @contextlib.contextmanager
-def opened(path: Path) -> Iterator[tuple[Any, Kind]]:
-    """Open a file of either kind, unpacked, at its begin, with what it holds.
+def unpacked(path: Path) -> Iterator[tuple[Any, str | None]]:
+    """Open a file, unpacked, at its begin, with the name of its outer format or None.
 
     Raises:
-        UnusableError: it holds neither.
         FormatError: the outer format is damaged.
     """
     with open(path, "rb") as file:
@@ -74,12 +78,23 @@ def opened(path: Path) -> Iterator[tuple[Any, Kind]]:
             if outer is not None:
                 content = stack.enter_context(files._decompressor(file, outer))
             try:
-                begin = content.peek(len(NPY_MAGIC))
-                yield content, _kind(path, begin, outer)
+                yield content, outer
             except errors as error:
                 if outer is None or (isinstance(error, OSError) and error.errno is not None):
                     raise  # the disk's trouble: those of the outer formats have no number
                 raise FormatError(f"{path}: damaged or truncated {outer} data: {error}") from error
+
+
+@contextlib.contextmanager
+def opened(path: Path) -> Iterator[tuple[Any, Kind]]:
+    """Open a file of either kind, unpacked, at its begin, with what it holds.
+
+    Raises:
+        UnusableError: it holds neither.
+        FormatError: the outer format is damaged.
+    """
+    with unpacked(path) as (content, outer):
+        yield content, _kind(path, content.peek(len(NPY_MAGIC)), outer)
 
 
 def _kind(path: Path, begin: bytes, outer: str | None) -> Kind:
@@ -88,8 +103,13 @@ def _kind(path: Path, begin: bytes, outer: str | None) -> Kind:
     if begin.startswith(NPY_MAGIC):
         return "npy"
     within = f" within {outer}" if outer else ""
+    name = split_name(path)[0]
+    if name.lower().endswith(_CONVERTIBLE):
+        hint = f"; 'crackle-zarr convert {path} {Path(name).stem}.ckl' makes a stream of it"
+    else:
+        hint = ""
     raise UnusableError(
-        f"{path}: neither a .npy file nor a Crackle stream{within}: it begins with {begin[:6]!r}"
+        f"{path}: neither a .npy file nor a Crackle stream{within}: it begins with {begin[:6]!r}{hint}"
     )
 
 
@@ -120,17 +140,26 @@ def read_volume(path: Path, parallel: int = 0) -> npt.NDArray[Any]:
         FormatError: the stream or the outer format is damaged.
     """
     with opened(path) as (content, kind):
-        if kind == "ckl":
-            try:
-                return stream.decompress(content.read(), parallel=parallel)
-            except FormatError as error:
-                raise FormatError(f"{path}: {error}", error.section, error.slice) from error
+        return decoded(path, content, kind, parallel)
+
+
+def decoded(path: Path, content: Any, kind: Kind, parallel: int = 0) -> npt.NDArray[Any]:
+    """The volume in a file that is open; raises what :func:`read_volume` raises."""
+    if kind == "ckl":
         try:
+            return stream.decompress(content.read(), parallel=parallel)
+        except FormatError as error:
+            raise FormatError(f"{path}: {error}", error.section, error.slice) from error
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about headers that Python 2 may have written
             array: npt.NDArray[Any] = np.lib.format.read_array(content, allow_pickle=False)
-        except ValueError as error:
-            if "allow_pickle" in str(error):
-                raise UnusableError(f"{path}: it holds Python objects, and labels are integers") from None
-            raise UnusableError(f"{path}: a damaged .npy file: {error}") from error
+        while content.read(2**20):
+            pass  # only at its end does an outer format tell that its checksum is another
+    except (ValueError, TypeError, OverflowError, SyntaxError, tokenize.TokenError) as error:
+        if "allow_pickle" in str(error):
+            raise UnusableError(f"{path}: it holds Python objects, and labels are integers") from None
+        raise UnusableError(f"{path}: a damaged .npy file: {error}") from error
     if array.dtype.kind not in "iub":
         raise UnusableError(
             f"{path}: labels are integers or bool, not {array.dtype}: convert them first, for example with "
