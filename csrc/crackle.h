@@ -265,6 +265,66 @@ crackle_status crackle_measure(const struct crackle_parts *parts, uint32_t z_sta
                                uint32_t y_end, struct crackle_extent *extents, uint64_t count,
                                struct crackle_where *where);
 
+/*
+ * crackle_surface() - the voxels of labels that have a neighbour of another label, or none
+ *
+ * A neighbour shares a face; beyond the rim of the volume there is none.  'wanted' has a byte per entry of the
+ * label table, and 'count' is how many it lists.  '*points_ret' receives the surface voxels of the slices
+ * [z_start, z_end) as x, y and z, integers of 'width' bytes, 2 or 4: those of the first entry that is wanted, by x,
+ * then y, then z, then those of the next.  per_entry[i] is how many entry 'i' has; of entries that repeat a label,
+ * the first has all.  It is to be given to crackle_free().  The slice before and the one after are read too.
+ * Memory: about 8 bytes per voxel found, beside the result.
+ */
+crackle_status crackle_surface(const struct crackle_parts *parts, uint32_t z_start, uint32_t z_end,
+                               unsigned int flags, const uint8_t *wanted, uint64_t count, unsigned int width,
+                               void **points_ret, uint64_t *per_entry, struct crackle_where *where);
+
+/*
+ * crackle_connectivity() - which ways lead from a voxel to one of the same label
+ *
+ * A byte per voxel: bits 0 to 5 stand for +x, -x, +y, -y, +z and -z, and are set where there is a voxel of the same
+ * label.  'connectivity' is 6, or 4 to leave out +z and -z.  'out' as in crackle_decode(), of width 1.
+ * The slice before and the one after the range are read too.
+ */
+crackle_status crackle_connectivity(const struct crackle_parts *parts, uint32_t z_start, uint32_t z_end,
+                                    unsigned int flags, unsigned int connectivity,
+                                    const struct crackle_volume *out, uint32_t out_z, struct crackle_where *where);
+
+/* Two labels that touch, and the number of faces along x, y and z over which they do. */
+struct crackle_contact {
+    uint64_t a, b;
+    uint64_t faces[3];
+};
+
+/*
+ * crackle_contacts() - which labels touch
+ *
+ * Faces along z are those between a slice of [z_start, z_end) and the one before it, so ranges add up to the volume.
+ * The pairs are in no order, and so are 'a' and 'b'.  '*out_ret' is to be given to crackle_free().
+ */
+crackle_status crackle_contacts(const struct crackle_parts *parts, uint32_t z_start, uint32_t z_end,
+                                unsigned int flags, struct crackle_contact **out_ret, uint64_t *count_ret,
+                                struct crackle_where *where);
+
+/* A label of one volume and one of another, and how many voxels have both. */
+struct crackle_overlap {
+    uint64_t a, b;
+    uint64_t voxels;
+};
+
+/* crackle_overlaps() - which labels of two streams of one shape meet, in the slices [z_start, z_end) */
+crackle_status crackle_overlaps(const struct crackle_parts *a, const struct crackle_parts *b, uint32_t z_start,
+                                uint32_t z_end, unsigned int flags, struct crackle_overlap **out_ret,
+                                uint64_t *count_ret, struct crackle_where *where);
+
+/*
+ * crackle_equal() - whether two streams of one shape hold the same labels in the slices [z_start, z_end)
+ *
+ * However they are encoded, and whatever the widths and signs of their labels.
+ */
+crackle_status crackle_equal(const struct crackle_parts *a, const struct crackle_parts *b, uint32_t z_start,
+                             uint32_t z_end, unsigned int flags, int *equal_ret, struct crackle_where *where);
+
 /* ------------------------------------------------------------------------ */
 /*                                 Encoding                                  */
 /* ------------------------------------------------------------------------ */
@@ -309,9 +369,9 @@ int crackle_fewer_cracks(crackle_part *const *parts, size_t num_parts);
 /*
  * crackle_assemble() - make the stream of parts that together are the volume
  *
- * 'parts' are in the order of z and cover the volume without gaps.  'volume' is
- * read again only when pins are chosen.  '*out_ret' is to be given to
- * crackle_free().
+ * 'parts' are in the order of z and cover the volume without gaps.  The voxels of
+ * 'volume' are read again when pins are chosen, and need not be there when not.
+ * '*out_ret' is to be given to crackle_free().
  */
 crackle_status crackle_assemble(const struct crackle_volume *volume, const struct crackle_options *options,
                                 crackle_part *const *parts, size_t num_parts, uint8_t **out_ret,
@@ -320,6 +380,116 @@ crackle_status crackle_assemble(const struct crackle_volume *volume, const struc
 /* crackle_encode() - all of the above in one call and one thread. */
 crackle_status crackle_encode(const struct crackle_volume *volume, const struct crackle_options *options,
                               uint8_t **out_ret, size_t *out_nbytes_ret);
+
+/*
+ * crackle_encode_constant() - the stream of a volume whose voxels all have one label
+ *
+ * Of 'volume' the shape, the width, the sign and the order are looked at, the voxels are not.  The time and the
+ * length of the stream are those of its slices' number.
+ */
+crackle_status crackle_encode_constant(const struct crackle_volume *volume, uint64_t label,
+                                       unsigned int format_version, uint8_t **out_ret, size_t *out_nbytes_ret);
+
+/* ------------------------------------------------------------------------ */
+/*                           Streams from streams                            */
+/* ------------------------------------------------------------------------ */
+
+/*
+ * Parts that are made of the boundaries of other streams, and no voxel is decoded.  Parts for the slices
+ * [z_start, z_end), which are not empty, may be made at once in several threads.
+ */
+
+/*
+ * crackle_recompress_part() - the same labels, without the cracks between equal ones
+ *
+ * Such cracks stay where labels were merged by crackle_relabel().  The parts are for crackle_reassemble().
+ */
+crackle_status crackle_recompress_part(const struct crackle_parts *parts, uint32_t z_start, uint32_t z_end,
+                                       unsigned int flags, int permissible, crackle_part **part_ret,
+                                       struct crackle_where *where);
+
+/*
+ * crackle_reassemble() - the stream of recompressed parts
+ *
+ * 'in' is the stream that they were made of: the new one has its shape, type, order and format version, and its
+ * pins, where it has any and flat labels are not shorter.
+ */
+crackle_status crackle_reassemble(const void *in, size_t in_nbytes, unsigned int markov_order,
+                                  crackle_part *const *parts, size_t num_parts, uint8_t **out_ret,
+                                  size_t *out_nbytes_ret, struct crackle_where *where);
+
+/*
+ * crackle_overlay_part() - two streams of one shape, laid upon each other
+ *
+ * The label of a voxel is (i << 32 | j), where 'i' is the entry of its label in the label table of 'a', as
+ * crackle_read_table() lists it, and 'j' that in 'b'.  Assemble the parts as unsigned labels of 8 bytes.
+ */
+crackle_status crackle_overlay_part(const struct crackle_parts *a, const struct crackle_parts *b, uint32_t z_start,
+                                    uint32_t z_end, unsigned int flags, int permissible, crackle_part **part_ret,
+                                    struct crackle_where *where);
+
+/*
+ * crackle_pool_part() - every block of 2 x 2 x depth voxels becomes one, of its most frequent label
+ *
+ * 'depth' is 1 or 2; the slices are those of the result, whose axes are halved and rounded up.  With a depth of 1,
+ * ties go to a pair of equal labels as it comes first in the order (0,0) (1,0) (0,1) (1,1) of x and y, and to the last
+ * voxel where all differ; with a depth of 2, to the label that comes first.  'sparse': the label 0 counts only where
+ * there is no other.
+ */
+crackle_status crackle_pool_part(const struct crackle_parts *parts, uint32_t z_start, uint32_t z_end,
+                                 unsigned int flags, unsigned int depth, int sparse, int permissible,
+                                 crackle_part **part_ret, struct crackle_where *where);
+
+/*
+ * The connected components of a volume as a stream of its own, made in steps, so that a caller can tell how far it is
+ * or stop: begin, next for all slices, finish.  Memory: two slices, and 8 bytes for every component of every slice.
+ */
+typedef struct crackle_joiner crackle_joiner;
+
+/*
+ * crackle_joiner_begin() - get ready to join components
+ *
+ * 'in' is a whole stream, which has to stay.  Voxels of one label belong together where they share a face, or
+ * with a 'connectivity' of 26 instead of 6 an edge or a corner as well; 'is_binary': as if all labels but 0 were one.
+ * '*joiner_ret' is to be given to crackle_joiner_free().
+ */
+crackle_status crackle_joiner_begin(const void *in, size_t in_nbytes, unsigned int flags, unsigned int connectivity,
+                                    int is_binary, crackle_joiner **joiner_ret, struct crackle_where *where);
+
+void crackle_joiner_free(crackle_joiner *joiner);
+
+/* crackle_joiner_next() - take in the next slices.  After a failure the joiner can only be freed. */
+crackle_status crackle_joiner_next(crackle_joiner *joiner, uint32_t num_slices, struct crackle_where *where);
+
+/*
+ * crackle_joiner_finish() - the stream of components, when all slices are in
+ *
+ * Components are numbered from 1 on in the order of the volume, x fastest; label 0 is the background, and 0.  The
+ * crack codes are those of 'in'.  (*labels_ret)[i] is the label of component i + 1, at its first voxel, and
+ * '*count_ret' how many there are.  Both results are to be given to crackle_free().  The joiner can only be freed
+ * afterwards.
+ */
+crackle_status crackle_joiner_finish(crackle_joiner *joiner, const void *in, uint8_t **out_ret,
+                                     size_t *out_nbytes_ret, uint64_t **labels_ret, uint64_t *count_ret);
+
+/* Some slices of a whole stream. */
+struct crackle_piece {
+    const uint8_t *bytes;
+    size_t nbytes;
+    uint32_t z_start, z_end;
+};
+
+/*
+ * crackle_stack() - slices of one or more streams, one upon the other
+ *
+ * The streams have equal sx and sy; the result has labels of the width and sign given, and is rendered in that order.
+ * Its label table lists what occurs.  Crack codes are copied; only pieces whose crack format or Markov model are not
+ * those of the piece with the most bytes are coded anew, and those of version 0 where others have checksums.
+ * On failure '*piece_ret' is the piece at fault.
+ */
+crackle_status crackle_stack(const struct crackle_piece *pieces, size_t num_pieces, unsigned int data_width,
+                             int is_signed, int fortran_order, uint8_t **out_ret, size_t *out_nbytes_ret,
+                             size_t *piece_ret, struct crackle_where *where);
 
 void crackle_free(void *buffer);
 

@@ -6,6 +6,7 @@
  * that it stays sorted and without repeats; the boundary between them stays in the crack
  * codes.
  */
+#include "edit.h"
 #include "crc.h"
 #include "format.h"
 #include "header.h"
@@ -57,45 +58,20 @@ static crackle_status relabel_flat(const struct crackle_header *h, const struct 
     return CRACKLE_OK;
 }
 
-/*
- * 'rank' are places in 'unique', which has the background among the others.  The section lists
- * it first and leaves it out of the table, and with it all pins that now name it.
- */
+/* 'rank' are places in 'unique', which has the background among the others. */
 static crackle_status relabel_pins(const struct crackle_header *h, const struct ck_label_table *old, u64 *unique,
                                    size_t num_unique, unsigned int stored_width, const u32 *rank,
                                    const u64 *counts, u64 num_components, struct ck_bytes *out)
 {
-    const u32 background = rank[0];
-    const u64 background_label = unique[background];
     struct ck_pin_list list = {NULL, 0, 0, NULL, 0, 0};
     crackle_status status = ck_read_pin_list(h, old, num_components, &list);
-    size_t kept = 0;
 
-    if (status != CRACKLE_OK)
-        goto out;
-    for (size_t i = 0; i < list.num_pins; i++) {
-        u32 label = rank[1 + list.pins[i].label];
-
-        if (label != background) {
-            list.pins[kept] = list.pins[i];
-            list.pins[kept++].label = label - (label > background);
-        }
-    }
-    list.num_pins = kept;
-    kept = 0;
-    for (size_t i = 0; i < list.num_singles; i++) {
-        u32 label = rank[1 + list.singles[i].label];
-
-        if (label != background) {
-            list.singles[kept] = list.singles[i];
-            list.singles[kept++].label = label - (label > background);
-        }
-    }
-    list.num_singles = kept;
-    memmove(unique + background, unique + background + 1, (num_unique - background - 1) * sizeof(*unique));
-    status = ck_write_pins(out, background_label, unique, num_unique - 1, stored_width, counts, h->sz,
-                           (u64)h->sx * h->sy, &list);
-out:
+    for (size_t i = 0; i < list.num_pins; i++)
+        list.pins[i].label = rank[1 + list.pins[i].label];
+    for (size_t i = 0; i < list.num_singles; i++)
+        list.singles[i].label = rank[1 + list.singles[i].label];
+    if (status == CRACKLE_OK)
+        status = ck_put_pins(out, unique, num_unique, rank[0], stored_width, counts, h->sz, (u64)h->sx * h->sy, &list);
     ck_pin_list_free(&list);
     return status;
 }
@@ -133,6 +109,32 @@ out:
     return status;
 }
 
+crackle_status ck_replace_labels(const u8 *in, const struct crackle_layout *l, struct crackle_header *h,
+                                 const struct ck_bytes *labels, u8 **out_ret, size_t *out_nbytes_ret)
+{
+    const size_t behind = (size_t)(l->end - l->markov_model);
+    struct ck_bytes out = {NULL, 0, 0};
+
+    h->num_label_bytes = labels->size;
+    if (h->format_version == 0 && labels->size > UINT32_MAX)
+        return CRACKLE_TOO_LARGE;
+    if (!ck_bytes_reserve(&out, l->labels + labels->size + behind))
+        return CRACKLE_NO_MEMORY;
+    memcpy(out.data, in, (size_t)l->labels);
+    ck_write_header(h, out.data);
+    out.size = (size_t)l->labels;
+    if (labels->size)
+        memcpy(out.data + out.size, labels->data, labels->size);
+    out.size += labels->size;
+    memcpy(out.data + out.size, in + l->markov_model, behind);
+    if (h->format_version >= 1 && !ck_is_empty(h))
+        ck_store32(out.data + out.size + (l->checksums - l->markov_model), ck_crc32c(labels->data, labels->size));
+    out.size += behind;
+    *out_ret = out.data;
+    *out_nbytes_ret = out.size;
+    return CRACKLE_OK;
+}
+
 crackle_status crackle_relabel(const void *in, size_t in_nbytes, const uint64_t *table, uint64_t count,
                                unsigned int data_width, int is_signed, int fortran_order, uint8_t **out_ret,
                                size_t *out_nbytes_ret, struct crackle_where *where)
@@ -142,9 +144,8 @@ crackle_status crackle_relabel(const void *in, size_t in_nbytes, const uint64_t 
     struct crackle_layout l;
     struct crackle_parts parts;
     struct ck_label_table old;
-    struct ck_bytes labels = {NULL, 0, 0}, out = {NULL, 0, 0};
+    struct ck_bytes labels = {NULL, 0, 0};
     crackle_status status = crackle_split(in, in_nbytes, &parts, where);
-    size_t behind;
 
     if (status == CRACKLE_OK)
         status = ck_open_labels(&parts, 1, &old_h, &l, where);
@@ -181,24 +182,7 @@ crackle_status crackle_relabel(const void *in, size_t in_nbytes, const uint64_t 
             return ck_fail(where, status, CRACKLE_SECTION_LABELS, CRACKLE_NO_SLICE);
         }
     }
-    h.num_label_bytes = labels.size;
-    behind = (size_t)(l.end - l.markov_model);
-    status = h.format_version == 0 && labels.size > UINT32_MAX ? CRACKLE_TOO_LARGE : CRACKLE_NO_MEMORY;
-    if (status == CRACKLE_NO_MEMORY && ck_bytes_reserve(&out, l.labels + labels.size + behind)) {
-        memcpy(out.data, bytes, (size_t)l.labels);
-        ck_write_header(&h, out.data);
-        out.size = (size_t)l.labels;
-        if (labels.size)
-            memcpy(out.data + out.size, labels.data, labels.size);
-        out.size += labels.size;
-        memcpy(out.data + out.size, bytes + l.markov_model, behind);
-        if (h.format_version >= 1 && !ck_is_empty(&h))
-            ck_store32(out.data + out.size + (l.checksums - l.markov_model), ck_crc32c(labels.data, labels.size));
-        out.size += behind;
-        *out_ret = out.data;
-        *out_nbytes_ret = out.size;
-        status = CRACKLE_OK;
-    }
+    status = ck_replace_labels(bytes, &l, &h, &labels, out_ret, out_nbytes_ret);
     free(labels.data);
     return status;
 }

@@ -69,61 +69,66 @@ const void *ck_slice_at(struct ck_slices *s, u32 z)
 
 /* What encoding a slice needs besides the part; kept from slice to slice. */
 struct workspace {
-    struct ck_slices slices;
     struct ck_bitmaps bitmaps;
     struct ck_components components;
     struct ck_image_crc image_crc;
     struct ck_tracer tracer;
     struct ck_chains chains;
+    u64 *labels;             /* per component */
+    size_t labels_capacity;
 };
 
 static void free_workspace(struct workspace *w)
 {
-    ck_slices_free(&w->slices);
     ck_bitmaps_free(&w->bitmaps);
     ck_components_free(&w->components);
     ck_image_crc_free(&w->image_crc);
     ck_tracer_free(&w->tracer);
     ck_chains_free(&w->chains);
+    free(w->labels);
 }
 
-static int init_workspace(struct workspace *w, const struct crackle_volume *v, u32 num_slices)
+static int init_workspace(struct workspace *w, u32 sx, u32 sy)
 {
     memset(w, 0, sizeof(*w));
-    return ck_slices_init(&w->slices, v, num_slices) && ck_bitmaps_init(&w->bitmaps, v->sx, v->sy) &&
-           ck_components_init(&w->components, v->sx, v->sy) && ck_image_crc_init(&w->image_crc, v->sx) &&
-           ck_tracer_init(&w->tracer, &w->bitmaps);
+    return ck_bitmaps_init(&w->bitmaps, sx, sy) && ck_components_init(&w->components, sx, sy) &&
+           ck_image_crc_init(&w->image_crc, sx) && ck_tracer_init(&w->tracer, &w->bitmaps);
 }
 
-/* The keys of the components of a slice, each from the label of its first voxel. */
-static crackle_status put_keys(crackle_part *part, const struct ck_components *c, const void *slice,
-                               const struct crackle_volume *v)
+/* The keys of the components of a slice. */
+static crackle_status put_keys(struct workspace *w, crackle_part *part, const struct ck_slice_maker *maker)
 {
-    void *keys = part->keys;
+    const struct ck_components *c = &w->components;
+    void *keys = part->keys, *labels = w->labels;
     int ok = ck_reserve(&keys, &part->keys_capacity, (u64)part->num_keys + c->count, sizeof(*part->keys));
+    crackle_status status;
 
+    ok = ck_reserve(&labels, &w->labels_capacity, c->count, sizeof(*w->labels)) && ok;
     part->keys = keys;
+    w->labels = labels;
     if (!ok)
         return CRACKLE_NO_MEMORY;
+    status = maker->labels(maker->self, c, w->labels);
+    if (status != CRACKLE_OK)
+        return status;
     for (size_t i = 0; i < c->count; i++) {
-        u64 label = ck_native_label(slice, c->first[i], v->width, v->is_signed);
-
-        if (!ck_label_set_add(&part->labels, label, &part->keys[part->num_keys]))
+        if (!ck_label_set_add(&part->labels, w->labels[i], &part->keys[part->num_keys]))
             return CRACKLE_NO_MEMORY;
         part->num_keys++;
     }
     return CRACKLE_OK;
 }
 
-static crackle_status encode_slice(struct workspace *w, crackle_part *part, const struct crackle_volume *v, u32 z)
+static crackle_status encode_slice(struct workspace *w, crackle_part *part, const struct ck_slice_maker *maker,
+                                   u32 z, struct crackle_where *where)
 {
     struct ck_part_slice *out = &part->slices[z - part->z_start];
-    const void *slice = ck_slice_at(&w->slices, z);
     size_t begin = part->codes.size;
-    crackle_status status;
+    crackle_status status = maker->boundaries(maker->self, z, &w->bitmaps, where);
     u64 vertical, boundaries, interior, nbytes;
 
-    ck_find_boundaries(slice, v->width, &w->bitmaps);
+    if (status != CRACKLE_OK)
+        return status;
     vertical = ck_count_vertical(&w->bitmaps);
     boundaries = vertical + ck_count_horizontal(&w->bitmaps);
     interior = ck_interior_cracks(&w->bitmaps);
@@ -136,7 +141,7 @@ static crackle_status encode_slice(struct workspace *w, crackle_part *part, cons
         return status;
     out->num_components = w->components.count;
     out->crc = ck_components_crc(&w->image_crc, &w->components);
-    status = put_keys(part, &w->components, slice, v);
+    status = put_keys(w, part, maker);
     if (status != CRACKLE_OK)
         return status;
 
@@ -155,35 +160,91 @@ static crackle_status encode_slice(struct workspace *w, crackle_part *part, cons
     return CRACKLE_OK;
 }
 
-crackle_status crackle_encode_part(const struct crackle_volume *volume, uint32_t z_start, uint32_t z_end,
-                                   int permissible, crackle_part **part_ret)
+/* A part of slices that are still to be encoded; NULL when there is no memory. */
+static crackle_part *new_part(u32 z_start, u32 z_end, int permissible)
+{
+    crackle_part *part = ck_calloc(1, sizeof(*part));
+
+    if (part) {
+        part->z_start = z_start;
+        part->z_end = z_end;
+        part->permissible = permissible != 0;
+    }
+    return part;
+}
+
+crackle_status ck_encode_part(const struct ck_slice_maker *maker, u32 sx, u32 sy, u32 z_start, u32 z_end,
+                              int permissible, crackle_part **part_ret, struct crackle_where *where)
 {
     struct workspace w;
-    crackle_part *part;
+    crackle_part *part = new_part(z_start, z_end, permissible);
     crackle_status status = CRACKLE_OK;
 
-    if (!ck_is_volume(volume) || z_start > z_end || z_end > volume->sz)
-        return CRACKLE_BAD_ARGUMENT;
-    part = ck_calloc(1, sizeof(*part));
     if (!part)
         return CRACKLE_NO_MEMORY;
-    part->z_start = z_start;
-    part->z_end = z_end;
-    part->permissible = permissible != 0;
-    if (volume->nbytes == 0 || z_start == z_end) {
-        *part_ret = part;
-        return CRACKLE_OK;
-    }
     part->slices = ck_calloc(z_end - z_start, sizeof(*part->slices));
-    if (!init_workspace(&w, volume, z_end - z_start) || !part->slices)
+    if (!init_workspace(&w, sx, sy) || !part->slices)
         status = CRACKLE_NO_MEMORY;
     for (u32 z = z_start; status == CRACKLE_OK && z < z_end; z++)
-        status = encode_slice(&w, part, volume, z);
+        status = encode_slice(&w, part, maker, z, where);
     free_workspace(&w);
     if (status == CRACKLE_OK)
         *part_ret = part;
     else
         crackle_part_free(part);
+    return status;
+}
+
+/* Slices of a volume. */
+struct volume_maker {
+    struct ck_slices slices;
+    const void *slice; /* the one that was asked for last */
+};
+
+static crackle_status boundaries_of_volume(void *self, u32 z, struct ck_bitmaps *b, struct crackle_where *where)
+{
+    struct volume_maker *m = self;
+
+    (void)where;
+    m->slice = ck_slice_at(&m->slices, z);
+    ck_find_boundaries(m->slice, m->slices.volume->width, b);
+    return CRACKLE_OK;
+}
+
+static crackle_status labels_of_volume(void *self, const struct ck_components *c, u64 *labels)
+{
+    const struct volume_maker *m = self;
+    const struct crackle_volume *v = m->slices.volume;
+
+    for (size_t i = 0; i < c->count; i++)
+        labels[i] = ck_native_label(m->slice, c->first[i], v->width, v->is_signed);
+    return CRACKLE_OK;
+}
+
+crackle_status crackle_encode_part(const struct crackle_volume *volume, uint32_t z_start, uint32_t z_end,
+                                   int permissible, crackle_part **part_ret)
+{
+    struct volume_maker m;
+    struct ck_slice_maker maker;
+    crackle_status status;
+
+    if (!ck_is_volume(volume) || z_start > z_end || z_end > volume->sz)
+        return CRACKLE_BAD_ARGUMENT;
+    if (volume->nbytes == 0 || z_start == z_end) {
+        crackle_part *part = new_part(z_start, z_end, permissible);
+
+        if (!part)
+            return CRACKLE_NO_MEMORY;
+        *part_ret = part;
+        return CRACKLE_OK;
+    }
+    if (!ck_slices_init(&m.slices, volume, z_end - z_start))
+        return CRACKLE_NO_MEMORY;
+    maker.self = &m;
+    maker.boundaries = boundaries_of_volume;
+    maker.labels = labels_of_volume;
+    status = ck_encode_part(&maker, volume->sx, volume->sy, z_start, z_end, permissible, part_ret, NULL);
+    ck_slices_free(&m.slices);
     return status;
 }
 
@@ -193,6 +254,7 @@ void crackle_part_free(crackle_part *part)
         return;
     free(part->slices);
     free(part->keys);
+    free(part->moved);
     free(part->codes.data);
     ck_label_set_free(&part->labels);
     free(part);
@@ -303,7 +365,7 @@ static int put_flat_labels(struct ck_bytes *out, const struct merged_labels *m, 
  */
 static crackle_status put_labels(struct ck_bytes *out, struct crackle_header *h, const struct crackle_volume *v,
                                  const struct crackle_options *options, crackle_part *const *parts,
-                                 size_t num_parts)
+                                 size_t num_parts, const struct ck_pins_maker *maker)
 {
     struct merged_labels m;
     struct ck_bytes pins = {NULL, 0, 0};
@@ -318,7 +380,9 @@ static crackle_status put_labels(struct ck_bytes *out, struct crackle_header *h,
     if (!put_flat_labels(out, &m, h->stored_width, v, parts, num_parts))
         goto out;
     status = CRACKLE_OK;
-    if (options->pins && num_vertical <= (u64)(v->sx - 1) * v->sy * v->sz / 4 * 3) {
+    if (maker) {
+        status = maker->put(maker->self, m.unique, m.num_unique, h->stored_width, m.counts, &pins);
+    } else if (options->pins && num_vertical <= (u64)(v->sx - 1) * v->sy * v->sz / 4 * 3) {
         struct ck_pin_task task;
 
         task.volume = v;
@@ -332,13 +396,13 @@ static crackle_status put_labels(struct ck_bytes *out, struct crackle_header *h,
         task.num_parts = num_parts;
         task.rank_of_key = m.rank_of_key;
         status = ck_choose_pins(&task, h->stored_width, &pins);
-        if (status == CRACKLE_OK && pins.size < out->size) {
-            struct ck_bytes swap = *out;
+    }
+    if (status == CRACKLE_OK && pins.size && pins.size < out->size) {
+        struct ck_bytes swap = *out;
 
-            *out = pins;
-            pins = swap;
-            h->label_format = CK_LABELS_PINS;
-        }
+        *out = pins;
+        pins = swap;
+        h->label_format = CK_LABELS_PINS;
     }
 out:
     free(pins.data);
@@ -374,9 +438,9 @@ static int are_parts_of(const struct crackle_volume *v, crackle_part *const *par
     return z == v->sz;
 }
 
-crackle_status crackle_assemble(const struct crackle_volume *volume, const struct crackle_options *options,
-                                crackle_part *const *parts, size_t num_parts, uint8_t **out_ret,
-                                size_t *out_nbytes_ret)
+crackle_status ck_assemble(const struct crackle_volume *volume, const struct crackle_options *options,
+                           crackle_part *const *parts, size_t num_parts, const struct ck_pins_maker *pins,
+                           u8 **out_ret, size_t *out_nbytes_ret)
 {
     struct crackle_header h = {0};
     struct ck_bytes out = {NULL, 0, 0}, labels = {NULL, 0, 0}, codes = {NULL, 0, 0};
@@ -384,7 +448,8 @@ crackle_status crackle_assemble(const struct crackle_volume *volume, const struc
     crackle_status status;
     u64 num_codepoints = 0;
 
-    if (!ck_is_volume(volume) || options->format_version > CK_MAX_VERSION || options->pins > 2 ||
+    if (!(options->pins ? ck_is_volume(volume) : ck_is_shape(volume)) ||
+        options->format_version > CK_MAX_VERSION || options->pins > 2 ||
         options->markov_order > CRACKLE_MAX_MARKOV_ORDER || !are_parts_of(volume, parts, num_parts))
         return CRACKLE_BAD_ARGUMENT;
     h.sx = volume->sx;
@@ -403,7 +468,7 @@ crackle_status crackle_assemble(const struct crackle_volume *volume, const struc
         lengths = ck_malloc(h.sz, sizeof(*lengths));
         if (!lengths)
             goto out;
-        status = put_labels(&labels, &h, volume, options, parts, num_parts);
+        status = put_labels(&labels, &h, volume, options, parts, num_parts, pins);
         if (status != CRACKLE_OK)
             goto out;
         h.num_label_bytes = labels.size;
@@ -457,6 +522,13 @@ out:
     free(codes.data);
     free(lengths);
     return status;
+}
+
+crackle_status crackle_assemble(const struct crackle_volume *volume, const struct crackle_options *options,
+                                crackle_part *const *parts, size_t num_parts, uint8_t **out_ret,
+                                size_t *out_nbytes_ret)
+{
+    return ck_assemble(volume, options, parts, num_parts, NULL, out_ret, out_nbytes_ret);
 }
 
 crackle_status crackle_encode(const struct crackle_volume *volume, const struct crackle_options *options,

@@ -1,11 +1,12 @@
 /*
- * encode.h - what the encoder and the choice of pins share
+ * encode.h - parts of a stream, and what they are made from
  */
 #ifndef CK_ENCODE_H
 #define CK_ENCODE_H
 
 #include "boundary.h"
 #include "common.h"
+#include "components.h"
 #include "crackle.h"
 #include "sort.h"
 
@@ -38,6 +39,40 @@ struct crackle_part {
     u32 *keys;                       /* per component, its label's number in the set */
     size_t num_keys, keys_capacity;
     u64 num_boundaries, num_vertical, num_interior; /* cracks: between labels, those of them along y, all */
+    /* Recompressed parts only: per component of the old slices, the number of the new one in its slice. */
+    u32 *moved;
+    size_t num_moved;
 };
+
+/*
+ * Where slices come from: a volume, or streams from which another is made.  They are asked for in
+ * ascending order.
+ */
+struct ck_slice_maker {
+    void *self;
+    /* The boundaries of slice 'z', in bitmaps that may have any bits set before. */
+    crackle_status (*boundaries)(void *self, u32 z, struct ck_bitmaps *b, struct crackle_where *where);
+    /* The labels of its components, each from the component's first voxel. */
+    crackle_status (*labels)(void *self, const struct ck_components *c, u64 *labels);
+};
+
+/* Encode the slices [z_start, z_end), which are not empty. */
+crackle_status ck_encode_part(const struct ck_slice_maker *maker, u32 sx, u32 sy, u32 z_start, u32 z_end,
+                              int permissible, crackle_part **part_ret, struct crackle_where *where);
+
+/*
+ * Makes a section of pins for labels that ascend, as an alternative to flat ones; 'counts' are components per slice.
+ * 'unique' is the callee's to change.
+ */
+struct ck_pins_maker {
+    void *self;
+    crackle_status (*put)(void *self, u64 *unique, size_t num_unique, unsigned int stored_width, const u64 *counts,
+                          struct ck_bytes *out);
+};
+
+/* crackle_assemble() with pins from 'pins', or NULL. */
+crackle_status ck_assemble(const struct crackle_volume *volume, const struct crackle_options *options,
+                           crackle_part *const *parts, size_t num_parts, const struct ck_pins_maker *pins,
+                           u8 **out_ret, size_t *out_nbytes_ret);
 
 #endif /* CK_ENCODE_H */

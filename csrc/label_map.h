@@ -156,4 +156,17 @@ crackle_status ck_write_pins(struct ck_bytes *out, u64 background, const u64 *un
                              unsigned int stored_width, const u64 *counts, u32 sz, u64 slice_voxels,
                              struct ck_pin_list *list);
 
+/* There is no component of the background. */
+#define CK_NO_BACKGROUND SIZE_MAX
+
+/*
+ * Append a pins section of labels that ascend, all of which occur, the background among them: 'unique' loses it
+ * and the list all that names it.  The labels in the list are places in 'unique', and so is 'background'; where
+ * it is CK_NO_BACKGROUND, the label that is named most often becomes the background, as its components are then
+ * those that nothing else names.
+ */
+crackle_status ck_put_pins(struct ck_bytes *out, u64 *unique, size_t num_unique, size_t background,
+                           unsigned int stored_width, const u64 *counts, u32 sz, u64 slice_voxels,
+                           struct ck_pin_list *list);
+
 #endif /* CK_LABEL_MAP_H */

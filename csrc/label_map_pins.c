@@ -234,6 +234,63 @@ crackle_status ck_write_pins(struct ck_bytes *out, u64 background, const u64 *un
     return CRACKLE_OK;
 }
 
+/* The label that is named most often. */
+static crackle_status most_named(const struct ck_pin_list *list, size_t num_unique, size_t *label_ret)
+{
+    u64 *times = ck_calloc(num_unique, sizeof(*times));
+    size_t best = 0;
+
+    if (!times)
+        return CRACKLE_NO_MEMORY;
+    for (size_t i = 0; i < list->num_pins; i++)
+        times[list->pins[i].label]++;
+    for (size_t i = 0; i < list->num_singles; i++)
+        times[list->singles[i].label]++;
+    for (size_t label = 1; label < num_unique; label++)
+        if (times[label] > times[best])
+            best = label;
+    free(times);
+    *label_ret = best;
+    return CRACKLE_OK;
+}
+
+crackle_status ck_put_pins(struct ck_bytes *out, u64 *unique, size_t num_unique, size_t background,
+                           unsigned int stored_width, const u64 *counts, u32 sz, u64 slice_voxels,
+                           struct ck_pin_list *list)
+{
+    u64 background_label;
+    size_t kept = 0;
+
+    if (background == CK_NO_BACKGROUND) {
+        crackle_status status = most_named(list, num_unique, &background);
+
+        if (status != CRACKLE_OK)
+            return status;
+    }
+    background_label = unique[background];
+    for (size_t i = 0; i < list->num_pins; i++) {
+        const u32 label = list->pins[i].label;
+
+        if (label != background) {
+            list->pins[kept] = list->pins[i];
+            list->pins[kept++].label = label - (label > background);
+        }
+    }
+    list->num_pins = kept;
+    kept = 0;
+    for (size_t i = 0; i < list->num_singles; i++) {
+        const u32 label = list->singles[i].label;
+
+        if (label != background) {
+            list->singles[kept] = list->singles[i];
+            list->singles[kept++].label = label - (label > background);
+        }
+    }
+    list->num_singles = kept;
+    memmove(unique + background, unique + background + 1, (num_unique - background - 1) * sizeof(*unique));
+    return ck_write_pins(out, background_label, unique, num_unique - 1, stored_width, counts, sz, slice_voxels, list);
+}
+
 /* ------------------------- Reading, slice by slice ------------------------- */
 
 /* A pin that reaches the current slice. */

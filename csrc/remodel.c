@@ -87,6 +87,24 @@ static void respell(struct remodel *r, const struct ck_markov_model *model, u32 
     }
 }
 
+crackle_status ck_put_modelled_code(struct ck_bytes *out, const struct ck_markov_model *model, const u8 *code,
+                                    const struct ck_differences *differences, u32 *nbytes_ret)
+{
+    const size_t begin = out->size;
+    const u64 index_nbytes = ck_chain_index_nbytes(code, UINT32_MAX);
+    crackle_status status;
+
+    if (!ck_bytes_reserve(out, index_nbytes))
+        return CRACKLE_NO_MEMORY;
+    memcpy(out->data + out->size, code, (size_t)index_nbytes);
+    out->size += (size_t)index_nbytes;
+    status = ck_markov_encode(model, differences, out);
+    if (status == CRACKLE_OK && out->size - begin > UINT32_MAX)
+        status = CRACKLE_TOO_LARGE;
+    *nbytes_ret = (u32)(out->size - begin);
+    return status;
+}
+
 /*
  * The model, and the crack codes written with it; 'lengths' are those of the codes.  A first model
  * decides how control symbols are spelled, the model in use is made of the result.
@@ -111,22 +129,8 @@ static crackle_status put_codes(struct ck_bytes *out, unsigned int order, u32 sz
         goto out;
     ck_markov_write(&model, out->data + out->size);
     out->size += (size_t)ck_model_nbytes(order);
-    for (u32 z = 0; z < sz; z++) {
-        const size_t begin = out->size;
-        const u64 index_nbytes = ck_chain_index_nbytes(r.codes[z], UINT32_MAX);
-
-        status = CRACKLE_NO_MEMORY;
-        if (!ck_bytes_reserve(out, index_nbytes))
-            goto out;
-        memcpy(out->data + out->size, r.codes[z], (size_t)index_nbytes);
-        out->size += (size_t)index_nbytes;
-        status = ck_markov_encode(&model, &r.slices[z], out);
-        if (status == CRACKLE_OK && out->size - begin > UINT32_MAX)
-            status = CRACKLE_TOO_LARGE;
-        if (status != CRACKLE_OK)
-            goto out;
-        lengths[z] = (u32)(out->size - begin);
-    }
+    for (u32 z = 0; z < sz && status == CRACKLE_OK; z++)
+        status = ck_put_modelled_code(out, &model, r.codes[z], &r.slices[z], &lengths[z]);
 out:
     ck_markov_free(&model);
     free_remodel(&r);

@@ -6,6 +6,7 @@
 
 #include "common.h"
 #include "crackle.h"
+#include "markov.h"
 
 /*
  * Append the model of a volume's cracks, and the crack codes of all slices written with it;
@@ -13,5 +14,12 @@
  */
 crackle_status ck_put_markov_codes(struct ck_bytes *out, unsigned int order, const struct crackle_volume *v,
                                    crackle_part *const *parts, size_t num_parts, u32 *lengths);
+
+/*
+ * Append a crack code as one of the model: the index of 'code', which is of order 0, and 'differences', as many
+ * bytes as '*nbytes_ret' says.
+ */
+crackle_status ck_put_modelled_code(struct ck_bytes *out, const struct ck_markov_model *model, const u8 *code,
+                                    const struct ck_differences *differences, u32 *nbytes_ret);
 
 #endif /* CK_REMODEL_H */

@@ -75,6 +75,18 @@ static int grow_slots(struct ck_label_set *set)
     return 1;
 }
 
+int ck_label_set_find(const struct ck_label_set *set, u64 label, u32 *number)
+{
+    if (set->num_slots == 0)
+        return 0;
+    for (size_t slot = slot_of(set, label); set->slots[slot]; slot = (slot + 1) & (set->num_slots - 1))
+        if (set->labels[set->slots[slot] - 1] == label) {
+            *number = set->slots[slot] - 1;
+            return 1;
+        }
+    return 0;
+}
+
 int ck_label_set_add(struct ck_label_set *set, u64 label, u32 *number)
 {
     void *labels = set->labels;

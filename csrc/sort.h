@@ -31,6 +31,9 @@ void ck_label_set_free(struct ck_label_set *set);
 /* The number of 'label', which is added if need be.  False when there is no memory or no number. */
 int ck_label_set_add(struct ck_label_set *set, u64 label, u32 *number);
 
+/* The number of 'label'; false where it was not added. */
+int ck_label_set_find(const struct ck_label_set *set, u64 label, u32 *number);
+
 /*
  * Replace 'labels' by the distinct ones among them, ascending, as signed numbers if
  * 'is_signed'; 'rank', if not NULL, receives the new place of each old one.  False when there is

@@ -7,8 +7,8 @@
 #include "common.h"
 #include "crackle.h"
 
-/* Whether shape, width, size and alignment go together. */
-static inline int ck_is_volume(const struct crackle_volume *v)
+/* Whether shape, width and size go together; there may be no voxels. */
+static inline int ck_is_shape(const struct crackle_volume *v)
 {
     u64 nbytes = 0;
 
@@ -17,7 +17,13 @@ static inline int ck_is_volume(const struct crackle_volume *v)
     if (v->sx != 0 && v->sy != 0 && v->sz != 0 &&
         (!ck_mul((u64)v->sx * v->sy, v->sz, &nbytes) || !ck_mul(nbytes, v->width, &nbytes)))
         return 0;
-    return nbytes == v->nbytes && (nbytes == 0 || (v->voxels && (uintptr_t)v->voxels % v->width == 0));
+    return nbytes == v->nbytes;
+}
+
+/* The same, and the voxels are there, aligned. */
+static inline int ck_is_volume(const struct crackle_volume *v)
+{
+    return ck_is_shape(v) && (v->nbytes == 0 || (v->voxels && (uintptr_t)v->voxels % v->width == 0));
 }
 
 /* A label of 'width' bytes in native byte order, sign-extended if it is signed. */
