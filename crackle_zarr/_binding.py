@@ -7,6 +7,7 @@ forking and spawning are safe.
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -87,6 +88,18 @@ def _take(out: Any, nbytes: Any) -> bytes:
         return bytes(ffi.buffer(out[0], nbytes[0]))
     finally:
         lib.crackle_free(out[0])
+
+
+def _take_array(pointer: Any, count: int, dtype: np.dtype[Any]) -> npt.NDArray[Any]:
+    """Copy an array that the C library allocated, and free it."""
+    try:
+        return np.frombuffer(ffi.buffer(pointer, count * dtype.itemsize), dtype).copy()
+    finally:
+        lib.crackle_free(pointer)
+
+
+def _flags(verify: bool) -> int:
+    return 0 if verify else int(lib.CRACKLE_NO_VERIFY)
 
 
 def label_bits(label: int) -> int:
@@ -212,6 +225,10 @@ def table_nbytes(prefix: Buffer) -> int:
 # How many voxels, their bounding box (half-open) and the sums of their coordinates, along x, y and z.
 EXTENT = np.dtype([("voxels", "u8"), ("start", "u4", 3), ("stop", "u4", 3), ("sum", "u8", 3)])
 
+# Two labels, as 64 bits each, and over how many faces along x, y and z they touch; or in how many voxels they meet.
+CONTACT = np.dtype([("a", "u8"), ("b", "u8"), ("faces", "u8", 3)])
+OVERLAP = np.dtype([("a", "u8"), ("b", "u8"), ("voxels", "u8")])
+
 
 class Reader:
     """A stream, whole or in the parts that a question needs, ready to be asked.
@@ -281,7 +298,7 @@ class Reader:
             verify: verify the checksums of the labels and of the slices.
             parallel: threads; 0 is one per core.
         """
-        flags = 0 if verify else lib.CRACKLE_NO_VERIFY
+        flags = _flags(verify)
         given = None if values is None else ffi.from_buffer("uint64_t[]", values)
         with _Volume(out, writable=True) as volume:
 
@@ -314,7 +331,7 @@ class Reader:
         """The label table in stored order, the background of pins first, in the volume's dtype."""
         where = ffi.new("struct crackle_where *")
         labels = np.empty(self._table_size(), dtype=np.uint64)
-        flags = 0 if verify else lib.CRACKLE_NO_VERIFY
+        flags = _flags(verify)
         with ffi.from_buffer("uint64_t[]", labels, require_writable=True) as target:
             _check(lib.crackle_read_table(self._parts, flags, target, len(labels), where), where)
         return labels.astype(self.header.dtype)
@@ -322,7 +339,7 @@ class Reader:
     def contains(self, label: int, verify: bool = True) -> bool:
         """Whether the label table lists ``label``, which must be within the volume's dtype."""
         where, found = ffi.new("struct crackle_where *"), ffi.new("int *")
-        flags = 0 if verify else lib.CRACKLE_NO_VERIFY
+        flags = _flags(verify)
         _check(lib.crackle_contains(self._parts, flags, label_bits(label), found, where), where)
         return bool(found[0])
 
@@ -349,7 +366,7 @@ class Reader:
         where = ffi.new("struct crackle_where *")
         extents = np.zeros(self._table_size(), dtype=EXTENT)
         columns, rows = x or (0, self.header.sx), y or (0, self.header.sy)
-        flags = 0 if verify else lib.CRACKLE_NO_VERIFY
+        flags = _flags(verify)
         with ffi.from_buffer("struct crackle_extent[]", extents, require_writable=True) as target:
             status = lib.crackle_measure(
                 self._parts, z_start, z_end, flags, *columns, *rows, target, len(extents), where
@@ -366,7 +383,7 @@ class Reader:
         """Per slice, whether it has an entry of :meth:`table` that is wanted, or may have, as to pins."""
         where = ffi.new("struct crackle_where *")
         slices = np.zeros(self.header.sz, dtype=np.uint8)
-        flags = 0 if verify else lib.CRACKLE_NO_VERIFY
+        flags = _flags(verify)
         with (
             ffi.from_buffer("uint8_t[]", np.ascontiguousarray(wanted).view(np.uint8)) as asked,
             ffi.from_buffer("uint8_t[]", slices, require_writable=True) as target,
@@ -379,11 +396,95 @@ class Reader:
         """Which entries of :meth:`table` the slices [z_start, z_end) have; FormatError for pins."""
         where = ffi.new("struct crackle_where *")
         present = np.zeros(self._table_size(), dtype=np.uint8)
-        flags = 0 if verify else lib.CRACKLE_NO_VERIFY
+        flags = _flags(verify)
         with ffi.from_buffer("uint8_t[]", present, require_writable=True) as target:
             status = lib.crackle_entries_in(self._parts, flags, z_start, z_end, target, len(present), where)
             _check(status, where)
         return present.view(np.bool_)
+
+    def surface(
+        self, wanted: npt.NDArray[np.bool_], z_start: int, z_end: int, verify: bool = True
+    ) -> tuple[npt.NDArray[Any], npt.NDArray[np.uint64]]:
+        """The surface voxels of entries of :meth:`table` in some slices.
+
+        Args:
+            wanted: per entry, whether its label is asked for.
+            z_start: the first slice.
+            z_end: the slice after the last.
+            verify: verify the checksums of the labels and of the slices.
+
+        Returns:
+            The points (x, y, z), a row each, of the first entry that is wanted, sorted, then of the next; and how
+            many each entry has. Of entries that repeat a label, the first has all.
+        """
+        where, points = ffi.new("struct crackle_where *"), ffi.new("void **")
+        dtype = np.dtype(np.uint16 if max(self.header.shape) <= 2**16 else np.uint32)
+        counts = np.zeros(self._table_size(), dtype=np.uint64)
+        flags = _flags(verify)
+        with (
+            ffi.from_buffer("uint8_t[]", np.ascontiguousarray(wanted).view(np.uint8)) as asked,
+            ffi.from_buffer("uint64_t[]", counts, require_writable=True) as target,
+        ):
+            width = dtype.itemsize
+            status = lib.crackle_surface(
+                self._parts, z_start, z_end, flags, asked, len(asked), width, points, target, where
+            )
+            _check(status, where)
+        return _take_array(points[0], 3 * int(counts.sum()), dtype).reshape(-1, 3), counts
+
+    def connectivity(
+        self, out: npt.NDArray[np.uint8], connectivity: int, parallel: int = 1, verify: bool = True
+    ) -> None:
+        """Which ways lead out of every voxel, into ``out`` of the volume's shape, contiguous in C or F order."""
+        flags = _flags(verify)
+        with _Volume(out, writable=True) as volume:
+
+            def work(start: int, end: int) -> tuple[int, Any]:
+                where = ffi.new("struct crackle_where *")
+                status = lib.crackle_connectivity(
+                    self._parts, start, end, flags, connectivity, volume, 0, where
+                )
+                return status, where
+
+            # Ranges share their outermost slices, so there are no more of them than threads.
+            for status, where in over_slices(work, 0, self.header.sz, parallel, 1):
+                _check(status, where)
+
+    def contacts(self, parallel: int = 1, verify: bool = True) -> npt.NDArray[Any]:
+        """Which labels touch; see :data:`CONTACT`. Pairs are in no order and may come several times."""
+        flags = _flags(verify)
+
+        def work(start: int, end: int) -> npt.NDArray[Any]:
+            where, count = ffi.new("struct crackle_where *"), ffi.new("uint64_t *")
+            out = ffi.new("struct crackle_contact **")
+            _check(lib.crackle_contacts(self._parts, start, end, flags, out, count, where), where)
+            return _take_array(out[0], int(count[0]), CONTACT)
+
+        return np.concatenate(over_slices(work, 0, self.header.sz, parallel, 1))
+
+    def overlaps(self, other: Reader, parallel: int = 1, verify: bool = True) -> npt.NDArray[Any]:
+        """Which labels of two streams of one shape meet; see :data:`OVERLAP`. Pairs may come several times."""
+        flags = _flags(verify)
+
+        def work(start: int, end: int) -> npt.NDArray[Any]:
+            where, count = ffi.new("struct crackle_where *"), ffi.new("uint64_t *")
+            out = ffi.new("struct crackle_overlap **")
+            status = lib.crackle_overlaps(self._parts, other._parts, start, end, flags, out, count, where)
+            _check(status, where)
+            return _take_array(out[0], int(count[0]), OVERLAP)
+
+        return np.concatenate(over_slices(work, 0, self.header.sz, parallel, 1))
+
+    def equal(self, other: Reader, parallel: int = 1, verify: bool = True) -> bool:
+        """Whether another stream of the same shape holds the same labels."""
+        flags = _flags(verify)
+
+        def work(start: int, end: int) -> bool:
+            where, equal = ffi.new("struct crackle_where *"), ffi.new("int *")
+            _check(lib.crackle_equal(self._parts, other._parts, start, end, flags, equal, where), where)
+            return bool(equal[0])
+
+        return all(over_slices(work, 0, self.header.sz, parallel))
 
     def component_counts(self) -> npt.NDArray[np.uint64]:
         """Connected components per slice, as the labels section states them."""
@@ -463,27 +564,39 @@ def encode(
     with _Volume(volume) as source:
         if volume.flags.c_contiguous and volume.flags.f_contiguous:
             source.fortran_order = fortran_order  # contiguous both ways: the caller's word decides
-        crack_format = lib.crackle_guess_crack_format(source)
-        parts = _encode_parts(source, crack_format, parallel)
-        fewer = lib.crackle_fewer_cracks(parts, len(parts))
-        if fewer != crack_format:
-            parts = _encode_parts(source, fewer, parallel)
+
+        def make(z_start: int, z_end: int, crack_format: int, part: Any, where: Any) -> int:
+            status: int = lib.crackle_encode_part(source, z_start, z_end, crack_format, part)
+            return status
+
+        parts = _best_parts(make, source.sz, lib.crackle_guess_crack_format(source), parallel)
         out, nbytes = ffi.new("uint8_t **"), ffi.new("size_t *")
         _check(lib.crackle_assemble(source, options, parts, len(parts), out, nbytes))
     return _take(out, nbytes)
 
 
-def _encode_parts(source: Any, crack_format: int, parallel: int) -> Sequence[Any]:
-    def work(z_start: int, z_end: int) -> tuple[int, Any]:
-        part = ffi.new("crackle_part **")
-        status = lib.crackle_encode_part(source, z_start, z_end, crack_format, part)
-        owned = None if part[0] == ffi.NULL else ffi.gc(part[0], lib.crackle_part_free)
-        return status, owned
+# Makes the part of the slices [z_start, z_end) with a crack format: (z_start, z_end, format, part, where) -> status.
+MakePart = Callable[[int, int, int, Any, Any], int]
 
-    results = over_slices(work, 0, source.sz, parallel)
-    for status, _ in results:
-        _check(status)
-    return [part for _, part in results]
+
+def _best_parts(
+    make: MakePart, num_slices: int, crack_format: int, parallel: int, per_thread: int = _RANGES_PER_THREAD
+) -> Sequence[Any]:
+    """The parts of a volume in the crack format with fewer cracks, of which ``crack_format`` is a guess."""
+
+    def work(z_start: int, z_end: int) -> Any:
+        part, where = ffi.new("crackle_part **"), ffi.new("struct crackle_where *")
+        status = make(z_start, z_end, crack_format, part, where)
+        owned = None if part[0] == ffi.NULL else ffi.gc(part[0], lib.crackle_part_free)
+        _check(status, where)
+        return owned
+
+    parts = over_slices(work, 0, num_slices, parallel, per_thread)
+    fewer = lib.crackle_fewer_cracks(parts, len(parts))
+    if fewer != crack_format:
+        crack_format = fewer
+        parts = over_slices(work, 0, num_slices, parallel, per_thread)
+    return parts
 
 
 def relabel(
@@ -527,3 +640,161 @@ def relabel_in_place(stream: Buffer, table: npt.NDArray[np.integer]) -> None:
 def _table_bits(table: npt.NDArray[np.integer]) -> npt.NDArray[np.uint64]:
     wide = table.astype(np.int64 if table.dtype.kind == "i" else np.uint64)
     return np.ascontiguousarray(wide).view(np.uint64)
+
+
+# ---------------------------------------------------------------------------------------
+# Streams from streams
+
+
+def _shape(shape: tuple[int, int, int], dtype: np.dtype[Any], fortran_order: bool) -> Any:
+    """A ``struct crackle_volume`` without voxels."""
+    nbytes = math.prod(shape) * dtype.itemsize
+    if nbytes > 2**64 - 1:
+        raise ValueError(f"a volume of shape {shape} and dtype {dtype} has {nbytes:,} bytes: more than 2^64 - 1")
+    return ffi.new(
+        "struct crackle_volume *",
+        {
+            "nbytes": nbytes,
+            "sx": shape[0],
+            "sy": shape[1],
+            "sz": shape[2],
+            "width": dtype.itemsize,
+            "is_signed": dtype.kind == "i",
+            "fortran_order": fortran_order,
+        },
+    )
+
+
+def constant(
+    shape: tuple[int, int, int],
+    dtype: np.dtype[np.integer],
+    label: int,
+    fortran_order: bool,
+    format_version: int = 1,
+) -> bytes:
+    """The stream of a volume whose voxels all have one label, which ``dtype`` holds."""
+    out, nbytes = ffi.new("uint8_t **"), ffi.new("size_t *")
+    volume = _shape(shape, dtype, fortran_order)
+    _check(lib.crackle_encode_constant(volume, label_bits(label), format_version, out, nbytes))
+    return _take(out, nbytes)
+
+
+def recompress(binary: Buffer, markov_order: int, parallel: int = 1) -> bytes:
+    """The same volume without cracks between equal labels, with a model of another order."""
+    reader = Reader(binary)
+    head = reader.header
+
+    def make(z_start: int, z_end: int, crack_format: int, part: Any, where: Any) -> int:
+        status: int = lib.crackle_recompress_part(reader._parts, z_start, z_end, 0, crack_format, part, where)
+        return status
+
+    # Every range of a pins stream parses all of its pins.
+    parts = _best_parts(
+        make, head.sz, head.crack_format, parallel, 1 if head.label_format else _RANGES_PER_THREAD
+    )
+    out, nbytes = ffi.new("uint8_t **"), ffi.new("size_t *")
+    where = ffi.new("struct crackle_where *")
+    with _input(binary) as data:
+        status = lib.crackle_reassemble(
+            data, len(data), markov_order, parts, len(parts), out, nbytes, where
+        )
+        _check(status, where)
+    return _take(out, nbytes)
+
+
+def overlay(a: Reader, b: Reader, parallel: int = 1) -> bytes:
+    """A stream of uint64: per voxel, the place of a's label in its table, times 2^32, plus that of b's."""
+
+    def make(z_start: int, z_end: int, crack_format: int, part: Any, where: Any) -> int:
+        status: int = lib.crackle_overlay_part(
+            a._parts, b._parts, z_start, z_end, 0, crack_format, part, where
+        )
+        return status
+
+    shape = _shape(a.header.shape, np.dtype(np.uint64), a.header.fortran_order)
+    return _assembled(shape, make, a.header.crack_format, parallel)
+
+
+def pool(reader: Reader, depth: int, sparse: bool, parallel: int = 1) -> bytes:
+    """Every block of 2 x 2 x depth voxels as one, of its most frequent label."""
+    head = reader.header
+
+    def make(z_start: int, z_end: int, crack_format: int, part: Any, where: Any) -> int:
+        status: int = lib.crackle_pool_part(
+            reader._parts, z_start, z_end, 0, depth, sparse, crack_format, part, where
+        )
+        return status
+
+    halves = ((head.sx + 1) // 2, (head.sy + 1) // 2, -(-head.sz // depth))
+    return _assembled(_shape(halves, head.dtype, head.fortran_order), make, head.crack_format, parallel)
+
+
+def _assembled(shape: Any, make: MakePart, crack_format: int, parallel: int) -> bytes:
+    parts = _best_parts(make, shape.sz, crack_format, parallel)
+    options = ffi.new("struct crackle_options *", {"format_version": 1})
+    out, nbytes = ffi.new("uint8_t **"), ffi.new("size_t *")
+    _check(lib.crackle_assemble(shape, options, parts, len(parts), out, nbytes))
+    return _take(out, nbytes)
+
+
+def connected_components(
+    binary: Buffer,
+    connectivity: int,
+    binary_image: bool,
+    told: Callable[[int, int], None] | None = None,
+    verify: bool = True,
+) -> tuple[bytes, npt.NDArray[np.uint64]]:
+    """The stream of a volume's components, and the label of each from 1 on, as 64 bits.
+
+    Args:
+        binary: the stream.
+        connectivity: 6 or 26.
+        binary_image: take all labels but 0 for one.
+        told: is called with (slices done, slices in all).
+        verify: verify the checksums of the labels and of the slices.
+    """
+    where, made = ffi.new("struct crackle_where *"), ffi.new("crackle_joiner **")
+    sz = read_header(binary).sz
+    with _input(binary) as data:
+        flags = _flags(verify)
+        status = lib.crackle_joiner_begin(
+            data, len(data), flags, connectivity, binary_image, made, where
+        )
+        _check(status, where)
+        joiner = ffi.gc(made[0], lib.crackle_joiner_free)
+        for z in range(0, sz, _SLICES_AT_ONCE):
+            number = min(_SLICES_AT_ONCE, sz - z)
+            _check(lib.crackle_joiner_next(joiner, number, where), where)
+            if told is not None:
+                told(z + number, sz)
+        out, nbytes = ffi.new("uint8_t **"), ffi.new("size_t *")
+        labels, count = ffi.new("uint64_t **"), ffi.new("uint64_t *")
+        _check(lib.crackle_joiner_finish(joiner, data, out, nbytes, labels, count))
+    stream = _take(out, nbytes)
+    return stream, _take_array(labels[0], int(count[0]), np.dtype(np.uint64))
+
+
+# Between them Python looks up, for progress and for interrupts.
+_SLICES_AT_ONCE = 16
+
+
+def stack(
+    pieces: Sequence[tuple[Buffer, int, int]], dtype: np.dtype[np.integer], fortran_order: bool
+) -> bytes:
+    """Slices [z_start, z_end) of streams of one sx and sy, one upon the other."""
+    views = [_input(binary) for binary, _, _ in pieces]
+    array = ffi.new("struct crackle_piece[]", len(pieces))
+    for piece, view, (_, z_start, z_end) in zip(array, views, pieces, strict=True):
+        piece.bytes, piece.nbytes, piece.z_start, piece.z_end = view, len(view), z_start, z_end
+    out, nbytes = ffi.new("uint8_t **"), ffi.new("size_t *")
+    at, where = ffi.new("size_t *"), ffi.new("struct crackle_where *")
+    status = lib.crackle_stack(
+        array, len(pieces), dtype.itemsize, dtype.kind == "i", fortran_order, out, nbytes, at, where
+    )
+    try:
+        _check(status, where)
+    except FormatError as error:
+        if len(pieces) == 1:
+            raise
+        raise FormatError(f"image {at[0]}: {error}", error.section, error.slice) from None
+    return _take(out, nbytes)
