@@ -225,7 +225,8 @@ def table_nbytes(prefix: Buffer) -> int:
 # How many voxels, their bounding box (half-open) and the sums of their coordinates, along x, y and z.
 EXTENT = np.dtype([("voxels", "u8"), ("start", "u4", 3), ("stop", "u4", 3), ("sum", "u8", 3)])
 
-# Two labels, as 64 bits each, and over how many faces along x, y and z they touch; or in how many voxels they meet.
+# Two labels, as 64 bits each, and over how many faces along x, y and z they touch; or in how many voxels they
+# meet.
 CONTACT = np.dtype([("a", "u8"), ("b", "u8"), ("faces", "u8", 3)])
 OVERLAP = np.dtype([("a", "u8"), ("b", "u8"), ("voxels", "u8")])
 
@@ -414,8 +415,8 @@ class Reader:
             verify: verify the checksums of the labels and of the slices.
 
         Returns:
-            The points (x, y, z), a row each, of the first entry that is wanted, sorted, then of the next; and how
-            many each entry has. Of entries that repeat a label, the first has all.
+            The points (x, y, z), a row each, of the first entry that is wanted, sorted, then of the next; and
+            how many each entry has. Of entries that repeat a label, the first has all.
         """
         where, points = ffi.new("struct crackle_where *"), ffi.new("void **")
         dtype = np.dtype(np.uint16 if max(self.header.shape) <= 2**16 else np.uint32)
@@ -435,7 +436,9 @@ class Reader:
     def connectivity(
         self, out: npt.NDArray[np.uint8], connectivity: int, parallel: int = 1, verify: bool = True
     ) -> None:
-        """Which ways lead out of every voxel, into ``out`` of the volume's shape, contiguous in C or F order."""
+        """Which ways lead out of every voxel, into ``out`` of the volume's shape, contiguous in C or F
+        order.
+        """
         flags = _flags(verify)
         with _Volume(out, writable=True) as volume:
 
@@ -463,7 +466,9 @@ class Reader:
         return np.concatenate(over_slices(work, 0, self.header.sz, parallel, 1))
 
     def overlaps(self, other: Reader, parallel: int = 1, verify: bool = True) -> npt.NDArray[Any]:
-        """Which labels of two streams of one shape meet; see :data:`OVERLAP`. Pairs may come several times."""
+        """Which labels of two streams of one shape meet; see :data:`OVERLAP`. Pairs may come several
+        times.
+        """
         flags = _flags(verify)
 
         def work(start: int, end: int) -> npt.NDArray[Any]:
@@ -575,7 +580,8 @@ def encode(
     return _take(out, nbytes)
 
 
-# Makes the part of the slices [z_start, z_end) with a crack format: (z_start, z_end, format, part, where) -> status.
+# Makes the part of the slices [z_start, z_end) with a crack format: (z_start, z_end, format, part, where) ->
+# status.
 MakePart = Callable[[int, int, int, Any, Any], int]
 
 
@@ -650,7 +656,9 @@ def _shape(shape: tuple[int, int, int], dtype: np.dtype[Any], fortran_order: boo
     """A ``struct crackle_volume`` without voxels."""
     nbytes = math.prod(shape) * dtype.itemsize
     if nbytes > 2**64 - 1:
-        raise ValueError(f"a volume of shape {shape} and dtype {dtype} has {nbytes:,} bytes: more than 2^64 - 1")
+        raise ValueError(
+            f"a volume of shape {shape} and dtype {dtype} has {nbytes:,} bytes: more than 2^64 - 1"
+        )
     return ffi.new(
         "struct crackle_volume *",
         {
@@ -695,9 +703,7 @@ def recompress(binary: Buffer, markov_order: int, parallel: int = 1) -> bytes:
     out, nbytes = ffi.new("uint8_t **"), ffi.new("size_t *")
     where = ffi.new("struct crackle_where *")
     with _input(binary) as data:
-        status = lib.crackle_reassemble(
-            data, len(data), markov_order, parts, len(parts), out, nbytes, where
-        )
+        status = lib.crackle_reassemble(data, len(data), markov_order, parts, len(parts), out, nbytes, where)
         _check(status, where)
     return _take(out, nbytes)
 
@@ -757,9 +763,7 @@ def connected_components(
     sz = read_header(binary).sz
     with _input(binary) as data:
         flags = _flags(verify)
-        status = lib.crackle_joiner_begin(
-            data, len(data), flags, connectivity, binary_image, made, where
-        )
+        status = lib.crackle_joiner_begin(data, len(data), flags, connectivity, binary_image, made, where)
         _check(status, where)
         joiner = ffi.gc(made[0], lib.crackle_joiner_free)
         for z in range(0, sz, _SLICES_AT_ONCE):

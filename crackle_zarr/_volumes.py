@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import contextlib
 import lzma
-import os
 import tokenize
 import warnings
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -174,15 +173,4 @@ def decoded(path: Path, content: Any, kind: Kind, parallel: int = 0) -> npt.NDAr
 
 def write_npy(path: Path, array: npt.NDArray[Any]) -> None:
     """Write a ``.npy`` file, within the outer format that its suffix names, in one step for readers."""
-    outer = files.OUTER_SUFFIX.get(path.suffix.lower())
-    if outer == "zstd":
-        files._zstd()  # fail before there is a temporary file
-
-    def write(file: IO[bytes]) -> None:
-        if outer is None:
-            np.lib.format.write_array(file, array, allow_pickle=False)
-        else:
-            with files._compressor(file, outer) as inner:
-                np.lib.format.write_array(inner, array, allow_pickle=False)
-
-    files._replace(os.fspath(path), write)
+    files.save_numpy(array, path)

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from types import EllipsisType
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-from . import _binding, stream
+from . import _binding, arithmetic, objects, rewriting, slices, stream
 from ._header import CrackleHeader
+from ._integers import holds, integer, integer_array, range_text
 from .stream import Casting, Labels, Order, Source
 
 if TYPE_CHECKING:
@@ -25,8 +26,10 @@ class CrackleArray:
     """A label volume of shape (sx, sy, sz) in the form of its stream.
 
     Indexing with integers, slices and ``...`` gives NumPy arrays and scalars, as it would on the
-    decoded volume, and decodes only the slices of z that it needs. The functions on one stream
-    are methods; those that make a stream return a :class:`CrackleArray`.
+    decoded volume, and decodes only the slices of z that it needs. Assignment to such an index makes the
+    slices that it touches anew and leaves the others as they are. Operators with an integer compute on the
+    label table, those with another volume on the overlay of both; comparisons give volumes of 0 and 1. The
+    functions on one stream are methods; those that make a stream return a :class:`CrackleArray`.
 
     Attributes:
         binary: the stream.
@@ -47,6 +50,9 @@ class CrackleArray:
         _binding.Reader(binary)
         self.binary = binary
         self.parallel = parallel
+
+    # NumPy's arrays leave operators with this class to it.
+    __array_priority__ = 1000
 
     # -- What it is
 
@@ -179,6 +185,77 @@ class CrackleArray:
             done += end - start
         return volume
 
+    def __setitem__(self, index: Index | tuple[Index, ...], value: Any) -> None:
+        """Assign as NumPy does, with integers, slices and at most one ``...``.
+
+        The slices of z that the index touches are made anew, and decoded before only where it leaves some of
+        their voxels as they are; all other slices stay, byte for byte. Whole slices are the cheapest to
+        assign. The stream gets a new ``binary``; the one before is not changed.
+
+        Args:
+            index: what to assign to.
+            value: an integer, or labels (an array, a stream's array) that can be broadcast to the index.
+
+        Raises:
+            OverflowError: a label does not fit the volume's dtype; widen the volume first with ``astype()``.
+            TypeError: the labels are no integers, or an index is of another kind.
+            ValueError: the shapes do not go together.
+            IndexError: an integer is out of bounds, or there are too many indices.
+        """
+        head = self.header()
+        keys = _expand(index, head.shape)
+        xs, ys, zs = (
+            _selected(key, axis, length)
+            for axis, (key, length) in enumerate(zip(keys, head.shape, strict=True))
+        )
+        labels = _assignable(value, head.dtype)
+        shape = tuple(
+            len(places) for key, places in zip(keys, (xs, ys, zs), strict=True) if isinstance(key, slice)
+        )
+        while labels.ndim > len(shape) and labels.shape[0] == 1:
+            labels = labels[0]  # NumPy leaves out leading axes of length 1, too
+        try:
+            new = np.broadcast_to(labels, shape)
+        except ValueError:
+            raise ValueError(
+                f"labels of shape {labels.shape} cannot be assigned to an index of shape {shape}"
+            ) from None
+        new = new.reshape((len(xs), len(ys), len(zs)))
+        if not new.size:
+            return
+        if zs.step < 0:
+            zs, new = zs[::-1], new[:, :, ::-1]
+        self.binary = self._replaced(head, xs, ys, zs, new)
+
+    def _replaced(self, head: CrackleHeader, xs: range, ys: range, zs: range, new: npt.NDArray[Any]) -> bytes:
+        """The stream with labels at x, y, z of three ranges replaced; ``zs`` ascends."""
+        reader = _binding.Reader(self.binary)
+        threads = _binding.threads(self.parallel)
+        inside = (_as_slice(xs), _as_slice(ys))
+        whole = len(xs) == head.sx and len(ys) == head.sy
+        pieces: list[tuple[_binding.Buffer, int, int]] = []
+        done = used = 0
+        for start, end in _runs(head, zs):
+            slab = stream._empty((head.sx, head.sy, end - start), head.dtype, "F")
+            if not whole:
+                stream._decode(reader, slab, start, end, threads=threads)
+            slab[inside] = new[:, :, used : used + end - start]
+            used += end - start
+            made = _binding.encode(
+                slab,
+                fortran_order=head.fortran_order,
+                markov_order=head.markov_model_order if end - start == head.sz else 0,
+                format_version=head.format_version,
+                parallel=threads,
+            )
+            if start > done:
+                pieces.append((self.binary, done, start))
+            pieces.append((made, 0, end - start))
+            done = end
+        if done < head.sz:
+            pieces.append((self.binary, done, head.sz))
+        return _binding.stack(pieces, head.dtype, head.fortran_order)
+
     # -- Asking
 
     def __contains__(self, label: object) -> bool:
@@ -193,9 +270,17 @@ class CrackleArray:
         """The labels in [low, high), ascending."""
         return stream.contains_range(self.binary, low, high)
 
-    def labels(self) -> Labels:
-        """The labels, ascending, each once."""
-        return stream.labels(self.binary)
+    def labels(self, z: int | slice | None = None) -> Labels:
+        """The labels, ascending, each once; of some slices if ``z`` is the number of one, or a slice of
+        them.
+        """
+        if z is None:
+            return stream.labels(self.binary)
+        zs = _selected(z, 2, self.header().sz)
+        if abs(zs.step) == 1 or len(zs) < 2:
+            start, end = (min(zs[0], zs[-1]), max(zs[0], zs[-1]) + 1) if len(zs) else (0, 0)
+            return slices.labels_for_z_range(self.binary, start, end)
+        return np.unique(np.concatenate([slices.labels_for_z_range(self.binary, one, one + 1) for one in zs]))
 
     def num_labels(self) -> int:
         """How many labels there are."""
@@ -209,9 +294,154 @@ class CrackleArray:
         """The largest label; ValueError where there are no voxels."""
         return stream.max(self.binary)
 
+    def any(self, axis: Any = None, out: Any = None, keepdims: bool = False, *, where: Any = True) -> Any:
+        """Whether some label is not 0: told by the label table, or, with an axis, by the decoded volume."""
+        if axis is None and out is None and not keepdims and where is True:
+            return bool((stream.labels(self.binary) != 0).any())
+        return np.any(self.decompress(), axis=axis, out=out, keepdims=keepdims, where=where)
+
+    def all(self, axis: Any = None, out: Any = None, keepdims: bool = False, *, where: Any = True) -> Any:
+        """Whether no label is 0: told by the label table, or, with an axis, by the decoded volume."""
+        if axis is None and out is None and not keepdims and where is True:
+            return not stream.contains(self.binary, 0)
+        return np.all(self.decompress(), axis=axis, out=out, keepdims=keepdims, where=where)
+
     def array_equal(self, other: Source) -> bool:
         """Whether another stream or array holds the same labels in the same shape."""
         return stream.array_equal(self.binary, other, self.parallel)
+
+    def labels_for_z_range(self, z_start: int, z_end: int) -> Labels:
+        """The labels in some slices; see :func:`crackle_zarr.labels_for_z_range`."""
+        return slices.labels_for_z_range(self.binary, z_start, z_end)
+
+    def voxel_counts(self, label: int | None = None) -> Any:
+        """How many voxels each label has, or one label; see :func:`crackle_zarr.voxel_counts`."""
+        return _verbs().voxel_counts(self, label, parallel=self.parallel)
+
+    def bounding_boxes(self, label: int | None = None, no_slice_conversion: bool = False) -> Any:
+        """The bounding box of each label, or of one; see :func:`crackle_zarr.bounding_boxes`."""
+        return _verbs().bounding_boxes(self, label, no_slice_conversion, parallel=self.parallel)
+
+    def centroids(self, label: int | None = None) -> Any:
+        """The mean coordinates of each label, or of one; see :func:`crackle_zarr.centroids`."""
+        return _verbs().centroids(self, label, parallel=self.parallel)
+
+    def statistics(self) -> Any:
+        """Voxel counts, boxes and centroids in one pass; see :func:`crackle_zarr.statistics`."""
+        return _verbs().statistics(self, parallel=self.parallel)
+
+    def to_parquet(self) -> Any:
+        """Voxel counts and boxes as a table of pyarrow; see :func:`crackle_zarr.to_parquet`."""
+        return _verbs().to_parquet(self, parallel=self.parallel)
+
+    # -- Objects
+
+    def each(
+        self, crop: bool = True, labels: Iterable[int] | None = None, multi: bool = False
+    ) -> Iterator[Any]:
+        """Go through the labels and their masks; see :func:`crackle_zarr.each`."""
+        return objects.each(self.binary, crop, labels, multi, self.parallel)
+
+    def point_cloud(
+        self,
+        label: int | Iterable[int] | None = None,
+        skip_background: bool = True,
+        z_start: int = -1,
+        z_end: int = -1,
+    ) -> Any:
+        """The surface voxels of labels; see :func:`crackle_zarr.point_cloud`."""
+        return objects.point_cloud(self.binary, label, z_start, z_end, skip_background, self.parallel)
+
+    def contacts(
+        self, anisotropy: tuple[float, float, float] = (1.0, 1.0, 1.0), skip_background: bool = True
+    ) -> dict[tuple[int, int], float]:
+        """The area over which labels touch; see :func:`crackle_zarr.contacts`."""
+        return objects.contacts(self.binary, anisotropy, self.parallel, skip_background)
+
+    def overlaps(self, other: Source) -> dict[tuple[int, int], int]:
+        """How many voxels labels have in common with those of another volume; see
+        :func:`crackle_zarr.overlaps`.
+        """
+        return objects.overlaps(self.binary, other, self.parallel)
+
+    def edge_labels(self) -> set[int]:
+        """The labels that touch a face of the volume."""
+        return objects.edge_labels(self.binary, self.parallel)
+
+    def voxel_connectivity_graph(self, connectivity: Literal[4, 6] = 6) -> npt.NDArray[np.uint8]:
+        """Which ways lead from every voxel to one of the same label."""
+        return objects.voxel_connectivity_graph(self.binary, connectivity, self.parallel)
+
+    def connected_components(
+        self,
+        connectivity: Literal[6, 26] = 26,
+        binary_image: bool = False,
+        memory_target: int = 0,
+        progress: bool | Callable[[int, int], None] = False,
+        return_mapping: bool = False,
+    ) -> Any:
+        """The connected components; see :func:`crackle_zarr.connected_components`."""
+        made, mapping = objects.connected_components(
+            self.binary, connectivity, binary_image, memory_target, progress, True
+        )
+        return (self._like(made), mapping) if return_mapping else self._like(made)
+
+    def select_enclosed_points(self, label: int, points: npt.ArrayLike) -> npt.NDArray[np.bool_]:
+        """Which points lie in a label; see :func:`crackle_zarr.select_enclosed_points`."""
+        return objects.select_enclosed_points(self.binary, label, points, self.parallel)
+
+    def signed_distance_to_boundary(
+        self,
+        label: int,
+        points: npt.ArrayLike,
+        anisotropy: tuple[float, float, float] = (1.0, 1.0, 1.0),
+        progress: bool = False,
+    ) -> npt.NDArray[np.float64]:
+        """How far points are from the boundary of a label, negative inside."""
+        return objects.signed_distance_to_boundary(
+            self.binary, label, points, anisotropy, self.parallel, progress=progress
+        )
+
+    # -- Slices
+
+    def zrange(self, z_start: int, z_end: int) -> CrackleArray:
+        """The slices [z_start, z_end), without decoding a crack; see :func:`crackle_zarr.zrange`."""
+        return self._like(slices.zrange(self.binary, z_start, z_end))
+
+    def zsplit(self, z: int) -> tuple[CrackleArray, CrackleArray, CrackleArray]:
+        """What lies before slice z, the slice, and what lies after it; see :func:`crackle_zarr.zsplit`."""
+        before, here, after = slices.zsplit(self.binary, z)
+        return self._like(before), self._like(here), self._like(after)
+
+    def zshatter(self) -> list[CrackleArray]:
+        """The slices, each a volume of its own."""
+        return [self._like(one) for one in slices.zshatter(self.binary)]
+
+    def zstack(self, images: Iterable[Source | npt.ArrayLike]) -> CrackleArray:
+        """This volume with others behind it along z; see :func:`crackle_zarr.zstack`."""
+        return self._like(slices.zstack([self, *images], self.parallel))
+
+    # -- Writing anew
+
+    def recompress(self) -> CrackleArray:
+        """The same volume without boundaries between equal labels; see :func:`crackle_zarr.recompress`."""
+        return self._like(rewriting.recompress(self.binary, self.parallel))
+
+    def reencode(self, markov_model_order: int) -> CrackleArray:
+        """The same volume with a Markov model of another order."""
+        return self._like(rewriting.reencode(self.binary, markov_model_order, self.parallel))
+
+    def mode_pooling(self, factor: tuple[int, int, int] = (2, 2, 1), sparse: bool = False) -> CrackleArray:
+        """The volume at half the resolution; see :func:`crackle_zarr.mode_pooling`."""
+        return self._like(rewriting.mode_pooling(self.binary, factor, sparse, self.parallel))
+
+    def mode_pooling_2x2x1(self, sparse: bool = False) -> CrackleArray:
+        """The volume at half the resolution along x and y."""
+        return self.mode_pooling((2, 2, 1), sparse)
+
+    def mode_pooling_2x2x2(self, sparse: bool = False) -> CrackleArray:
+        """The volume at half the resolution."""
+        return self.mode_pooling((2, 2, 2), sparse)
 
     # -- Relabelling
 
@@ -246,11 +476,172 @@ class CrackleArray:
             return self._like(bytes(self.binary))
         return self.astype(self.dtype, order=order)
 
+    def mask(self, labels: Iterable[int], value: int = 0, in_place: bool = False) -> CrackleArray:
+        """Give some labels one value; see :func:`crackle_zarr.mask`. In place, the stream itself is
+        changed.
+        """
+        return self._masked(arithmetic.mask, labels, value, in_place)
+
+    def mask_except(self, labels: Iterable[int], value: int = 0, in_place: bool = False) -> CrackleArray:
+        """Give all labels but some one value; see :func:`crackle_zarr.mask`."""
+        return self._masked(arithmetic.mask_except, labels, value, in_place)
+
+    def _masked(
+        self, function: Callable[..., Any], labels: Iterable[int], value: int, in_place: bool
+    ) -> CrackleArray:
+        made = function(self.binary, labels, value, in_place)
+        return self if in_place else self._like(made)
+
+    def apply_binary_mask(self, other: Source) -> CrackleArray:
+        """Keep the labels where a mask is not 0; see :func:`crackle_zarr.apply_binary_mask`."""
+        return self._like(arithmetic.apply_binary_mask(self.binary, other, self.parallel))
+
     def save(self, filelike: FileLike) -> None:
         """Write the stream to a file; see :func:`crackle_zarr.files.save`."""
         from . import files  # which makes CrackleArrays itself
 
         files.save(self, filelike)
+
+    def save_numpy(self, filelike: FileLike, block_size: int = 200_000_000) -> None:
+        """Write the volume to a ``.npy`` file; see :func:`crackle_zarr.save_numpy`."""
+        from . import files
+
+        files.save_numpy(self, filelike, block_size)
+
+    # -- Operators
+
+    def _computed(self, symbol: str, other: Any, reverse: bool = False) -> Any:
+        """What an operator makes of this volume and a number or another volume."""
+        if isinstance(other, CrackleArray | bytes | bytearray | memoryview):
+            pair = (other, self) if reverse else (self, other)
+            return self._like(arithmetic.with_array(pair[0], symbol, pair[1], self.parallel))
+        if isinstance(other, np.ndarray) and other.ndim:
+            return self._computed(symbol, stream.compress(other, parallel=self.parallel), reverse)
+        try:
+            number = integer("the other operand", other.item() if isinstance(other, np.ndarray) else other)
+        except TypeError:
+            return NotImplemented
+        return self._like(arithmetic.with_scalar(self.binary, symbol, number, reverse))
+
+    # Comparing volumes voxel by voxel leaves nothing to hash by.
+    __hash__ = None  # type: ignore[assignment]
+
+    def __eq__(self, other: object) -> Any:
+        """1 where the labels are equal, else 0."""
+        return self._computed("==", other)
+
+    def __ne__(self, other: object) -> Any:
+        """1 where the labels differ, else 0."""
+        return self._computed("!=", other)
+
+    def __lt__(self, other: Any) -> Any:
+        """1 where the label is lower, else 0."""
+        return self._computed("<", other)
+
+    def __le__(self, other: Any) -> Any:
+        """1 where the label is lower or equal, else 0."""
+        return self._computed("<=", other)
+
+    def __gt__(self, other: Any) -> Any:
+        """1 where the label is higher, else 0."""
+        return self._computed(">", other)
+
+    def __ge__(self, other: Any) -> Any:
+        """1 where the label is higher or equal, else 0."""
+        return self._computed(">=", other)
+
+    def __pos__(self) -> CrackleArray:
+        """The same volume."""
+        return self.copy()
+
+    def __neg__(self) -> CrackleArray:
+        """Minus the labels; OverflowError where they are unsigned and not 0."""
+        return self._like(arithmetic.with_scalar(self.binary, "-", 0, reverse=True))
+
+    def __invert__(self) -> CrackleArray:
+        """The labels with all bits turned over."""
+        ones = -1 if self.dtype.kind == "i" else int(np.iinfo(self.dtype).max)
+        return self._like(arithmetic.with_scalar(self.binary, "^", ones))
+
+    def __add__(self, other: Any) -> Any:
+        """The sum; OverflowError where it is no label of the dtype."""
+        return self._computed("+", other)
+
+    def __radd__(self, other: Any) -> Any:
+        """The sum, the other operand first."""
+        return self._computed("+", other, reverse=True)
+
+    def __sub__(self, other: Any) -> Any:
+        """The difference; OverflowError where it is no label of the dtype."""
+        return self._computed("-", other)
+
+    def __rsub__(self, other: Any) -> Any:
+        """The difference, the other operand first."""
+        return self._computed("-", other, reverse=True)
+
+    def __mul__(self, other: Any) -> Any:
+        """The product; OverflowError where it is no label of the dtype."""
+        return self._computed("*", other)
+
+    def __rmul__(self, other: Any) -> Any:
+        """The product, the other operand first."""
+        return self._computed("*", other, reverse=True)
+
+    def __floordiv__(self, other: Any) -> Any:
+        """The quotient, rounded down; OverflowError where it is no label of the dtype."""
+        return self._computed("//", other)
+
+    def __rfloordiv__(self, other: Any) -> Any:
+        """The quotient, rounded down, the other operand first."""
+        return self._computed("//", other, reverse=True)
+
+    def __mod__(self, other: Any) -> Any:
+        """The remainder; OverflowError where it is no label of the dtype."""
+        return self._computed("%", other)
+
+    def __rmod__(self, other: Any) -> Any:
+        """The remainder, the other operand first."""
+        return self._computed("%", other, reverse=True)
+
+    def __and__(self, other: Any) -> Any:
+        """The bits that both have; OverflowError where it is no label of the dtype."""
+        return self._computed("&", other)
+
+    def __rand__(self, other: Any) -> Any:
+        """The bits that both have, the other operand first."""
+        return self._computed("&", other, reverse=True)
+
+    def __or__(self, other: Any) -> Any:
+        """The bits that either has; OverflowError where it is no label of the dtype."""
+        return self._computed("|", other)
+
+    def __ror__(self, other: Any) -> Any:
+        """The bits that either has, the other operand first."""
+        return self._computed("|", other, reverse=True)
+
+    def __xor__(self, other: Any) -> Any:
+        """The bits that one of them has; OverflowError where it is no label of the dtype."""
+        return self._computed("^", other)
+
+    def __rxor__(self, other: Any) -> Any:
+        """The bits that one of them has, the other operand first."""
+        return self._computed("^", other, reverse=True)
+
+    def __lshift__(self, other: Any) -> Any:
+        """The labels, shifted up by bits; OverflowError where it is no label of the dtype."""
+        return self._computed("<<", other)
+
+    def __rlshift__(self, other: Any) -> Any:
+        """The labels, shifted up by bits, the other operand first."""
+        return self._computed("<<", other, reverse=True)
+
+    def __rshift__(self, other: Any) -> Any:
+        """The labels, shifted down by bits; OverflowError where it is no label of the dtype."""
+        return self._computed(">>", other)
+
+    def __rrshift__(self, other: Any) -> Any:
+        """The labels, shifted down by bits, the other operand first."""
+        return self._computed(">>", other, reverse=True)
 
     def _like(self, binary: bytes) -> CrackleArray:
         return CrackleArray(binary, self.parallel)
@@ -270,6 +661,84 @@ def compressa(
         labels, allow_pins, markov_model_order, bgcolor, parallel, format_version=format_version
     )
     return CrackleArray(binary, parallel)
+
+
+def zeros(
+    shape: int | Iterable[int], dtype: npt.DTypeLike | None = None, order: Literal["C", "F"] = "C"
+) -> CrackleArray:
+    """A volume of zeros; see :func:`full`."""
+    return full(shape, 0, dtype, order)
+
+
+def ones(
+    shape: int | Iterable[int], dtype: npt.DTypeLike | None = None, order: Literal["C", "F"] = "C"
+) -> CrackleArray:
+    """A volume of ones; see :func:`full`."""
+    return full(shape, 1, dtype, order)
+
+
+def full(
+    shape: int | Iterable[int],
+    fill_value: int,
+    dtype: npt.DTypeLike | None = None,
+    order: Literal["C", "F"] = "C",
+) -> CrackleArray:
+    """A volume of one label, made without one in memory: some bytes per slice, however large a slice is.
+
+    Args:
+        shape: up to three lengths; missing ones are 1.
+        fill_value: the label.
+        dtype: an integer dtype, or bool for uint8; None is uint64, or int64 for a negative label.
+        order: the memory order to render.
+
+    Raises:
+        OverflowError: the dtype does not hold the label.
+        TypeError: ``dtype`` is neither an integer nor bool, or ``fill_value`` or ``shape`` are no integers.
+        ValueError: ``shape`` has more than three axes, negative ones or too long ones; or ``order`` is
+            another.
+    """
+    lengths = [integer("shape", n) for n in (shape if isinstance(shape, Iterable) else [shape])]
+    if len(lengths) > 3 or any(not 0 <= n <= stream.MAX_AXIS for n in lengths):
+        raise ValueError(f"shape is up to three lengths of 0 to {stream.MAX_AXIS}, not {tuple(lengths)}")
+    x, y, z = lengths + [1] * (3 - len(lengths))
+    label = integer("fill_value", fill_value)
+    if order not in ("C", "F"):
+        raise ValueError(f"order is 'C' or 'F', not {order!r}")
+    if dtype is None:
+        target: np.dtype[Any] = np.dtype(np.int64 if label < 0 else np.uint64)
+    else:
+        target = np.dtype(dtype).newbyteorder("=")
+        if target.kind == "b":
+            target, label = np.dtype(np.uint8), int(label != 0)
+    if target.kind not in "iu":
+        raise TypeError(f"a stream holds integers or bool, not {target}")
+    if not holds(target, label):
+        raise OverflowError(f"a label of {range_text(target)} cannot be {label}")
+    return CrackleArray(_binding.constant((x, y, z), target, label, order == "F"))
+
+
+def _verbs() -> Any:
+    from . import verbs  # which takes streams and arrays of all kinds
+
+    return verbs
+
+
+def _assignable(value: Any, dtype: np.dtype[Any]) -> npt.NDArray[Any]:
+    """A value to assign as an array of the volume's dtype, every label of which it holds."""
+    labels = np.asarray(value)
+    if labels.dtype.kind == "O":  # Python ints past 64 bits
+        labels = integer_array("a label", labels.ravel().tolist()).reshape(labels.shape)
+    if labels.dtype.kind not in "iubO":
+        raise TypeError(f"labels are integers or bool, not {labels.dtype}")
+    if labels.dtype.kind == "b":
+        return labels.astype(dtype)
+    low, high = (int(labels.min()), int(labels.max())) if labels.size else (0, 0)
+    for label in (low, high):
+        if not holds(dtype, label):
+            raise OverflowError(
+                f"a label of {range_text(dtype)} cannot be {label}; widen the volume first with astype()"
+            )
+    return labels.astype(dtype)
 
 
 def _expand(index: Index | tuple[Index, ...], shape: tuple[int, int, int]) -> tuple[Any, ...]:

@@ -1,4 +1,4 @@
-"""Which parts of a Crackle stream are damaged."""
+"""The sections of a Crackle stream: their bytes, and which of them are damaged."""
 
 from __future__ import annotations
 
@@ -6,10 +6,14 @@ from collections.abc import Callable, Sequence
 from typing import TypedDict
 
 import numpy as np
+import numpy.typing as npt
 
 from . import _binding, stream
 from ._header import CrackleHeader
 from .errors import FormatError
+from .rewriting import reencode
+
+__all__ = ["check", "component_lengths", "components", "crack_codes", "ok", "reencode"]
 
 
 class Report(TypedDict):
@@ -21,6 +25,72 @@ class Report(TypedDict):
     markov_model: bool | None
     length: bool | None
     z: list[int] | None
+
+
+# ---------------------------------------------------------------------------------------
+# Sections
+
+
+def components(binary: stream.Source) -> dict[str, npt.NDArray[np.uint8]]:
+    """The sections of a stream as bytes, in the order in which they follow each other.
+
+    Returns:
+        A dict of uint8 arrays, views of ``binary``: ``header``; ``z_index``, the crack index with its
+        checksum; ``labels``; ``markov_model``, where there is one; ``crack_codes``; ``crcs``, where there are
+        any. They have
+        nothing to do with connected components: the name is crackle-codec's.
+
+    Raises:
+        FormatError: the header or the crack index is damaged, or the sections do not add up to the length.
+    """
+    data, layout, head = _sections(binary)
+    if head.voxels() == 0:  # the stream is its header
+        return {"header": data}
+    return {name: data[begin:end] for name, (begin, end) in _ranges_of(layout).items() if end > begin}
+
+
+def component_lengths(binary: stream.Source) -> dict[str, int]:
+    """The lengths in bytes of the sections that :func:`components` gives."""
+    return {name: len(section) for name, section in components(binary).items()}
+
+
+def crack_codes(binary: stream.Source) -> list[bytes]:
+    """The crack code of every slice, as the stream has it: coded with the Markov model, if there is one.
+
+    Raises:
+        FormatError: the header or the crack index is damaged, or the sections do not add up to the length.
+    """
+    data, layout, head = _sections(binary)
+    if head.voxels() == 0:
+        return []
+    lengths = np.frombuffer(data, dtype="<u4", count=head.sz, offset=layout.crack_index)
+    ends = layout.crack_codes + np.cumsum(lengths, dtype=np.uint64)
+    begins = ends - lengths
+    return [data[begin:end].tobytes() for begin, end in zip(begins.tolist(), ends.tolist(), strict=True)]
+
+
+def _sections(
+    binary: stream.Source,
+) -> tuple[npt.NDArray[np.uint8], _binding.Layout, CrackleHeader]:
+    reader = _binding.Reader(stream.bytes_of(binary))  # which checks that the sections add up
+    view = memoryview(stream.bytes_of(binary))
+    data = np.frombuffer(view if view.c_contiguous else view.tobytes(), dtype=np.uint8)
+    return data, _binding.read_layout(data), reader.header
+
+
+def _ranges_of(layout: _binding.Layout) -> dict[str, tuple[int, int]]:
+    return {
+        "header": (0, layout.crack_index),
+        "z_index": (layout.crack_index, layout.labels),
+        "labels": (layout.labels, layout.markov_model),
+        "markov_model": (layout.markov_model, layout.crack_codes),
+        "crack_codes": (layout.crack_codes, layout.checksums),
+        "crcs": (layout.checksums, layout.end),
+    }
+
+
+# ---------------------------------------------------------------------------------------
+# Damage
 
 
 def ok(binary: stream.Source) -> bool:

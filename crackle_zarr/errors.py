@@ -27,6 +27,18 @@ class FormatError(CrackleError, ValueError):
         return (type(self), (str(self), self.section, self.slice))
 
 
+class MissingLabelError(CrackleError, KeyError, ValueError):
+    """A label that was asked for is not in the volume.
+
+    It is a :class:`KeyError`, as of a dict that lacks a key, and the :class:`ValueError` that crackle-codec
+    raises.
+    """
+
+    def __str__(self) -> str:
+        """The message; a KeyError would show it in quotes."""
+        return str(self.args[0]) if self.args else ""
+
+
 class StoreError(CrackleError, OSError):
     """A chunk cannot be read or written: its store refused, failed, or could not be reached."""
 

@@ -17,9 +17,11 @@ import zlib
 from collections.abc import Callable, Iterator
 from typing import IO, Any, TypeAlias
 
+import numpy as np
 import numpy.typing as npt
 
 from . import _binding, stream
+from ._integers import integer
 from .array import CrackleArray
 from .errors import FormatError
 
@@ -66,24 +68,76 @@ def save(labels: Any, filelike: FileLike, **compress_options: Any) -> None:
         OSError: the file cannot be written.
     """
     binary = _to_stream(labels, compress_options)
+    _save_by(filelike, lambda file: _write_all(file, binary))
+
+
+def save_numpy(labels: Any, filelike: FileLike, block_size: int = 200_000_000) -> None:
+    """Write a volume or a stream to a ``.npy`` file, as :func:`numpy.load` reads it.
+
+    Of a stream some slices are decoded at a time, and the whole is never in memory; but a volume that is
+    rendered in C order, z fastest, is decoded as a whole, as no slice of it lies together in the file.
+
+    Args:
+        labels: a stream (bytes-like), a :class:`~crackle_zarr.array.CrackleArray`, or an array.
+        filelike: as in :func:`save`: a path, which may end in ``.gz`` or the like, or a file object.
+        block_size: about how many bytes of voxels to decode at a time.
+
+    Raises:
+        FormatError: ``labels`` are not a sound stream.
+        ValueError: ``block_size`` is not positive.
+        OSError: the file cannot be written.
+    """
+    size = integer("block_size", block_size)
+    if size < 1:
+        raise ValueError(f"block_size is a number of bytes, and positive, not {size}")
+    if isinstance(labels, np.ndarray):
+        array = labels
+        _save_by(filelike, lambda file: np.lib.format.write_array(file, array, allow_pickle=False))
+        return
+    reader = _binding.Reader(stream.bytes_of(labels))
+    head = reader.header
+    if not head.fortran_order:
+        volume = stream.decompress(labels)
+        _save_by(filelike, lambda file: np.lib.format.write_array(file, volume, allow_pickle=False))
+        return
+
+    def write(file: Any) -> None:
+        fields = {
+            "descr": np.lib.format.dtype_to_descr(head.dtype),
+            "fortran_order": True,
+            "shape": head.shape,
+        }
+        np.lib.format.write_array_header_1_0(file, fields)
+        depth = max(1, size // max(1, head.sx * head.sy * head.data_width))
+        for start in range(0, head.sz, depth):
+            end = min(start + depth, head.sz)
+            slab = stream._empty((head.sx, head.sy, end - start), head.dtype, "F")
+            stream._decode(reader, slab, start, end, threads=_binding.threads(0))
+            _write_all(file, slab.T.data if slab.size else b"")
+
+    _save_by(filelike, write)
+
+
+def _save_by(filelike: FileLike, write: Callable[[Any], None]) -> None:
+    """Let ``write`` write to a file object, or to a file that appears when it is whole."""
     if not isinstance(filelike, str | bytes | os.PathLike):
         if not callable(getattr(filelike, "write", None)):
             raise TypeError(f"a file is a path or a file object to write to, not {type(filelike).__name__}")
-        _write_all(filelike, binary)
+        write(filelike)
         return
     path = os.fsdecode(filelike)
     outer = OUTER_SUFFIX.get(os.path.splitext(path)[1].lower())
     if outer == "zstd":
         _zstd()  # fail before there is a temporary file
 
-    def write(file: IO[bytes]) -> None:
+    def write_within(file: IO[bytes]) -> None:
         if outer is None:
-            _write_all(file, binary)
+            write(file)
         else:
             with _compressor(file, outer) as inner:
-                inner.write(binary)
+                write(inner)
 
-    _replace(path, write)
+    _replace(path, write_within)
 
 
 def _to_stream(labels: Any, options: dict[str, Any]) -> _binding.Buffer:

@@ -311,7 +311,8 @@ def _decode_cropped(
 def array_equal(a: Source, b: Source, parallel: int = 0) -> bool:
     """Whether two streams hold the same labels in the same shape.
 
-    Encoding, dtype and memory order do not matter. A few slices of both are decoded at a time.
+    Encoding, dtype and memory order do not matter. Boundaries are compared, and the labels beside them; no
+    voxel is decoded.
 
     Args:
         a: a stream.
@@ -319,29 +320,10 @@ def array_equal(a: Source, b: Source, parallel: int = 0) -> bool:
         parallel: threads; 0 is one per core.
     """
     threads = _binding.threads(parallel)
-    readers = (_reader(a), _reader(b))
-    heads = (readers[0].header, readers[1].header)
-    if heads[0].shape != heads[1].shape:
+    first, second = _reader(a), _reader(b)
+    if first.header.shape != second.header.shape:
         return False
-    if heads[0].voxels() == 0:
-        return True
-    for start, end in _slabs(heads[0], 0, heads[0].sz, heads[0].data_width + heads[1].data_width):
-        slabs = []
-        for reader in readers:
-            slab = _empty((heads[0].sx, heads[0].sy, end - start), reader.header.dtype, "F")
-            reader.decode(slab, start, end, parallel=threads)
-            slabs.append(slab)
-        if not _equal(slabs[0], slabs[1]):
-            return False
-    return True
-
-
-def _equal(a: Labels, b: Labels) -> bool:
-    if {a.dtype, b.dtype} >= {np.dtype(np.uint64)} and "i" in a.dtype.kind + b.dtype.kind:
-        # NumPy promotes int64 and uint64 to float64. Equal bits are equal numbers where none is negative.
-        signed = a if a.dtype.kind == "i" else b
-        return bool((signed >= 0).all()) and np.array_equal(a.astype(np.uint64), b.astype(np.uint64))
-    return np.array_equal(a, b)
+    return first.header.voxels() == 0 or first.equal(second, threads)
 
 
 # ---------------------------------------------------------------------------------------
@@ -458,14 +440,18 @@ def remap(
         ValueError: a new label does not fit the volume's dtype or, in place, the stored width.
         TypeError: ``mapping`` is not a mapping of integers, or ``in_place`` meets immutable bytes.
     """
+    return relabelled_by(bytes_of(binary), LabelMapping(mapping, preserve_missing_labels), in_place, parallel)
+
+
+def relabelled_by(stream: _binding.Buffer, mapping: LabelMapping, in_place: bool, parallel: int) -> Any:
+    """:func:`remap` by a mapping that is ready."""
     _binding.threads(parallel)
-    stream = bytes_of(binary)
     reader = _reader(stream)
     head = reader.header
     if in_place:
         _check_writable(stream)
     table = _table(reader)
-    renamed = LabelMapping(mapping, preserve_missing_labels).renamed(table)
+    renamed = mapping.renamed(table)
     if not in_place:
         return _relabelled(stream, head, renamed, head.dtype)
     if table.size:

@@ -39,6 +39,7 @@ import numpy.typing as npt
 from . import _binding, stream
 from ._integers import holds, integer, some
 from ._mapping import LabelMapping
+from .errors import MissingLabelError
 
 if TYPE_CHECKING:
     from .stored.convert import ConvertReport, To
@@ -237,31 +238,45 @@ def voxel_counts(source: Source, label: int | None = None, **options: Unpack[Arr
     """How many voxels each label has, as a dict; or of one label, as a number.
 
     Raises:
-        KeyError: there is no such label.
+        MissingLabelError: there is no such label.
     """
     return _column(source, label, options, lambda row: int(row["voxel_count"]))
 
 
-def bounding_boxes(source: Source, label: int | None = None, **options: Unpack[ArrayOptions]) -> Any:
+def bounding_boxes(
+    source: Source,
+    label: int | None = None,
+    no_slice_conversion: bool = False,
+    **options: Unpack[ArrayOptions],
+) -> Any:
     """The bounding box of each label as an index of the array, in a dict; or that of one label.
 
+    Args:
+        source: a stream or a stored array.
+        label: the label; None: all.
+        no_slice_conversion: give arrays of integers instead of tuples of slices: the lowest index along every
+            axis, then the highest.
+        options: see the module.
+
     Raises:
-        KeyError: there is no such label.
+        MissingLabelError: there is no such label.
     """
 
-    def box(row: Any) -> tuple[slice, ...]:
+    def box(row: Any) -> Any:
+        if no_slice_conversion:
+            return np.concatenate([row["start"], row["stop"] - np.uint64(1)])
         return tuple(map(slice, row["start"].tolist(), row["stop"].tolist()))
 
     return _column(source, label, options, box)
 
 
 def centroids(source: Source, label: int | None = None, **options: Unpack[ArrayOptions]) -> Any:
-    """The mean index of each label's voxels, in a dict; or that of one label.
+    """The mean index of each label's voxels, an array of a number per axis, in a dict; or that of one label.
 
     Raises:
-        KeyError: there is no such label.
+        MissingLabelError: there is no such label.
     """
-    return _column(source, label, options, lambda row: tuple(row["centroid"].tolist()))
+    return _column(source, label, options, lambda row: row["centroid"].copy())
 
 
 def _column(source: Source, label: int | None, options: ArrayOptions, take: Callable[[Any], T]) -> Any:
@@ -277,8 +292,30 @@ def _column(source: Source, label: int | None, options: ArrayOptions, take: Call
     if wanted is None:
         return {int(name): take(row) for name, row in by_label.items()}
     if wanted not in by_label:
-        raise KeyError(f"there is no label {wanted}")
+        raise MissingLabelError(f"there is no label {wanted}")
     return take(by_label[wanted])
+
+
+def to_parquet(source: Source, **options: Unpack[ArrayOptions]) -> Any:
+    """Voxel counts and bounding boxes of all labels, as a table of pyarrow.
+
+    Returns:
+        A ``pyarrow.Table`` with the columns ``label``, ``voxel_count`` (uint64), and ``min_x``, ``max_x`` and
+        so on (uint32), the lowest and the highest coordinate along every axis; those of a stored array have
+        the names of its axes, or else 0, 1 ... Write it with ``pyarrow.parquet.write_table``.
+
+    Raises:
+        ImportError: pyarrow is not installed: ``pip install 'crackle-zarr[parquet]'``.
+    """
+    from .stored.statistics import boxes_table
+
+    rows = statistics(source, **options)
+    names = ["x", "y", "z"]
+    if is_stored(source):
+        array = _stored(source, {})[0].array
+        given = getattr(array.metadata, "dimension_names", None)
+        names = [name or str(axis) for axis, name in enumerate(given or [None] * array.ndim)]
+    return boxes_table(rows, names)
 
 
 # ---------------------------------------------------------------------------------------
@@ -286,28 +323,34 @@ def _column(source: Source, label: int | None, options: ArrayOptions, take: Call
 
 
 def crop(source: Source, label: int, **options: Unpack[ArrayOptions]) -> Crop:
-    """The mask of one label in a stored array, cut to its bounding box, and where that begins.
+    """The mask of one label, cut to its bounding box, and where that begins.
 
-    Only chunks and slices that hold the label are read, and the memory is that of the box.
+    Of a stored array, only chunks and slices that hold the label are read, and the memory is that of the box.
 
     Returns:
         ``mask``, a bool array, and ``offset``, the index of its first voxel in the array.
 
     Raises:
-        KeyError: there is no such label.
+        MissingLabelError: there is no such label.
     """
     wanted = integer("label", label)
     return select(source, [wanted], **options)[wanted]
 
 
 def select(source: Source, labels: Iterable[int], **options: Unpack[ArrayOptions]) -> dict[int, Crop]:
-    """The masks of several labels, each as :func:`crop` gives it, from one pass over the chunks.
+    """The masks of several labels, each as :func:`crop` gives it, from one pass over the chunks of an array.
 
     Raises:
-        KeyError: some of the labels are not there; it names them.
+        MissingLabelError: some of the labels are not there; it names them.
     """
     from .stored import objects
 
+    if not is_stored(source):
+        from . import objects as of_stream
+
+        _no_options(options)
+        masks = of_stream.select(source, labels, options.get("parallel", 0))
+        return {label: objects.Crop(*mask) for label, mask in masks.items()}
     layout, box, asked = _stored(source, options)
     wanted = [integer("a label", label) for label in labels]
     made = objects.select(layout, _native(layout, wanted), box, asked)
@@ -323,26 +366,44 @@ def _native(layout: Layout, wanted: Iterable[int]) -> Labels:
 def _refuse_absent(wanted: Iterable[int], there: Iterable[int]) -> None:
     absent = sorted(set(wanted) - set(there))
     if absent:
-        raise KeyError(f"there is no label {some(np.array(absent, dtype=object))}")
+        raise MissingLabelError(f"there is no label {some(np.array(absent, dtype=object))}")
 
 
 def each(
-    source: Source, labels: Iterable[int] | None = None, **options: Unpack[ArrayOptions]
-) -> Iterator[tuple[int, Mask, tuple[int, ...]]]:
-    """Go through the objects of a stored array: the label, its mask, and where the mask begins.
+    source: Source,
+    crop: bool = True,
+    labels: Iterable[int] | None = None,
+    multi: bool = False,
+    **options: Unpack[ArrayOptions],
+) -> Iterator[Any]:
+    """Go through the objects of a volume: each label and its mask.
 
     Args:
-        source: the stored array.
+        source: a stream or a stored array.
+        crop: cut the mask to the bounding box of the label; else it has the shape of the volume. Masks of a
+            stored array are always cut.
         labels: only these; None: all, the label 0 included.
+        multi: streams only: images of up to 255 labels instead of masks, so that few of them are decoded.
         options: see the module.
 
     Yields:
-        (label, mask, offset), by the first chunk that holds the label, then ascending: labels that share
-        chunks come together, and their chunks are read together.
+        Of a stream, in ascending order, (label, mask), or with ``multi`` (label, number, image), where the
+        voxels of the label are those that are ``number`` in the image, uint8 and of the volume's shape.
+        Labels that are not there are left out. An image takes a byte per voxel of the slices that it needs.
+
+        Of a stored array, (label, mask, offset), where ``offset`` is the index of the mask's first voxel: by
+        the first chunk that holds the label, then ascending, as labels that share chunks are read together.
 
     Raises:
-        KeyError: some of ``labels`` are not there.
+        MissingLabelError: some of ``labels`` are not in a stored array.
     """
+    if not is_stored(source):
+        from . import objects as of_stream
+
+        _no_options(options)
+        return of_stream.each(source, crop, labels, multi, options.get("parallel", 0))
+    if multi or not crop:
+        raise TypeError("multi and crop=False are for streams: the masks of a stored array are cut")
     from .stored import objects
 
     layout, box, asked = _stored(source, options)
@@ -361,35 +422,53 @@ def each(
 
 
 def point_cloud(
-    source: Source, label: int | None = None, skip_background: bool = True, **options: Unpack[ArrayOptions]
+    source: Source,
+    label: int | Iterable[int] | None = None,
+    z_start: int = -1,
+    z_end: int = -1,
+    skip_background: bool = True,
+    **options: Unpack[ArrayOptions],
 ) -> Any:
-    """The surface voxels of a label in a stored array, or of all of them.
+    """The surface voxels of labels.
 
     A voxel is on the surface where a voxel that it shares a face with has another label, or lies outside of
-    the array (or of the region). Faces are those along the last three axes: before them come time and
-    channels.
+    the volume (or of the region). Faces of a stored array are those along the last three axes: before them
+    come time and channels.
 
     Args:
-        source: the stored array.
-        label: the label; None: all.
+        source: a stream or a stored array.
+        label: the label, or several; None: all.
+        z_start: streams only: the first slice whose voxels are wanted; -1: that of the volume.
+        z_end: streams only: the slice after the last; -1: the end of the volume.
         skip_background: leave out the label 0 where all are asked for.
         options: see the module.
 
     Returns:
-        Indices of voxels, a row each, in lexicographic order, as the smallest of u16, u32 and u64 that holds
-        any index of the array; or a dict of these by label.
+        Indices of voxels, a row each, every voxel once, in lexicographic order, as the smallest of u16, u32
+        and u64 that holds any index of the array; where several or all labels are asked for, a dict of these
+        by label.
 
     Raises:
-        KeyError: there is no such label.
+        MissingLabelError: there is no such label.
     """
+    if not is_stored(source):
+        from . import objects as of_stream
+
+        _no_options(options)
+        return of_stream.point_cloud(
+            source, label, z_start, z_end, skip_background, options.get("parallel", 0)
+        )
+    if (z_start, z_end) != (-1, -1):
+        raise TypeError("z_start and z_end are for streams: of a stored array, ask about a region")
     from .stored import objects, queries
 
     layout, box, asked = _stored(source, options)
     if label is not None:
-        wanted = integer("label", label)
-        clouds = objects.point_clouds(layout, _native(layout, [wanted]), box, asked)
-        _refuse_absent([wanted], clouds)
-        return clouds[wanted]
+        several = isinstance(label, Iterable)
+        wanted = [integer("label", name) for name in (label if isinstance(label, Iterable) else [label])]
+        clouds = objects.point_clouds(layout, _native(layout, wanted), box, asked)
+        _refuse_absent(wanted, clouds)
+        return {name: clouds[name] for name in wanted} if several else clouds[wanted[0]]
     every = queries.labels(layout, box, asked).astype(layout.native)
     if skip_background:
         every = every[every != 0]

@@ -333,9 +333,8 @@ def test_sources_that_are_none() -> None:
     stream = cz.compress(np.zeros((2, 2, 2), "u1"))
     with pytest.raises(TypeError, match="region: for stored arrays"):
         cz.labels(stream, region=1)
-    for question in (cz.find, cz.crop, cz.point_cloud):
-        with pytest.raises(TypeError, match=r"zarr\.Array"):
-            question(stream, 0)
+    with pytest.raises(TypeError, match=r"zarr\.Array"):
+        cz.find(stream, 0)
     array = cz.create_array({}, shape=(8, 8), dtype="u4", chunks=(4, 4))
     for label in (1.0, "1", None):
         with pytest.raises(TypeError):
@@ -344,6 +343,11 @@ def test_sources_that_are_none() -> None:
         assert not cz.contains(array, label)
         with pytest.raises(KeyError):
             cz.crop(array, label)
+    for option in ({"multi": True}, {"crop": False}):
+        with pytest.raises(TypeError, match="for streams"):
+            cz.each(array, **option)
+    with pytest.raises(TypeError, match="for streams"):
+        cz.point_cloud(array, 0, z_start=1)
 
 
 def test_a_warning_once_for_an_array(tmp_path: Any) -> None:

@@ -11,7 +11,7 @@ import csv
 import importlib
 import io
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import IO, Any, TypeAlias
 
@@ -60,11 +60,7 @@ class StatisticsTable(np.ndarray[Any, np.dtype[Any]]):
         Raises:
             ImportError: pyarrow is not installed.
         """
-        try:
-            pyarrow = importlib.import_module("pyarrow")
-            parquet = importlib.import_module("pyarrow.parquet")
-        except ImportError:
-            raise ImportError("Parquet needs pyarrow: pip install 'crackle-zarr[parquet]'") from None
+        pyarrow, parquet = _pyarrow()
         table = pyarrow.table({name: pyarrow.array(column) for name, column in self._columns().items()})
         parquet.write_table(table, file)
 
@@ -81,6 +77,24 @@ class StatisticsTable(np.ndarray[Any, np.dtype[Any]]):
                 for axis in range(values.shape[1]):
                     columns[f"{name}_{axis}"] = np.ascontiguousarray(values[:, axis])
         return columns
+
+
+def _pyarrow() -> tuple[Any, Any]:
+    try:
+        return importlib.import_module("pyarrow"), importlib.import_module("pyarrow.parquet")
+    except ImportError:
+        raise ImportError("Parquet needs pyarrow: pip install 'crackle-zarr[parquet]'") from None
+
+
+def boxes_table(rows: StatisticsTable, axes: Sequence[str]) -> Any:
+    """Labels, voxel counts and boxes as a table of pyarrow; see :func:`crackle_zarr.to_parquet`."""
+    pyarrow, _ = _pyarrow()
+    columns = rows._columns()
+    made = {name: columns[name] for name in ("label", "voxel_count")}
+    for axis, name in enumerate(axes):
+        made[f"min_{name}"] = columns[f"start_{axis}"].astype(np.uint32)
+        made[f"max_{name}"] = (columns[f"stop_{axis}"] - np.uint64(1)).astype(np.uint32)
+    return pyarrow.table({name: pyarrow.array(column) for name, column in made.items()})
 
 
 def _table(rows: Rows | None, dtype: np.dtype[Any], ndim: int) -> StatisticsTable:
