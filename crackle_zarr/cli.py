@@ -5,7 +5,7 @@ for can not be done as it was asked: a mistyped option, a missing or foreign fil
 exists; 3, the label that was looked for is not there.
 
 Here are the commands on files, and those that take files and Zarr arrays alike; ``cli_stored`` has the
-commands on Zarr arrays alone.
+commands on Zarr arrays alone, and ``cli_convert`` the one that turns arrays and files into each other.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, Literal, NoReturn
 import click
 import numpy as np
 
-from . import __version__, _binding, _cli, _volumes, cli_stored, codec, files, stream
+from . import __version__, _binding, _cli, _volumes, cli_convert, cli_stored, codec, files, stream
 from ._cli import DAMAGED, EXIT_CODES, EXPECTED, UNUSABLE, AbsentError
 from ._header import LABEL_FORMATS
 from ._volumes import UnusableError
@@ -44,10 +44,11 @@ if TYPE_CHECKING:
 def cli() -> None:
     """Label volumes as Crackle streams and Zarr arrays: small, fast, and able to answer questions.
 
-    Files are NumPy's .npy and Crackle's .ckl, either also within .gz, .xz, .lzma, .bz2 or .zst.
-    Zarr arrays and OME-Zarr labels are folders or URLs, such as s3://bucket/seg.zarr (for URLs:
-    pip install 'crackle-zarr[remote]'). Sources are kept, but for remap, which says so by its name;
-    files appear only when they are whole.
+    Files are NumPy's .npy and Crackle's .ckl, either also within .gz, .xz, .lzma, .bz2 or .zst;
+    convert also takes and makes .nrrd, .nii, .nii.gz and .tif (for these: pip install
+    'crackle-zarr[formats]'). Zarr arrays and OME-Zarr labels are folders or URLs, such as
+    s3://bucket/seg.zarr (for URLs: pip install 'crackle-zarr[remote]'). Sources are kept, but for
+    remap, which says so by its name; files appear only when they are whole.
 
     \b
     Examples:
@@ -56,6 +57,7 @@ def cli() -> None:
       crackle-zarr decompress seg.npy.ckl      makes seg.npy
       crackle-zarr test *.ckl                  is anything damaged?
       crackle-zarr convert old.zarr seg.zarr   the same array, stored with Crackle
+      crackle-zarr convert seg.nii.gz seg.ckl  .nrrd, .nii and .tif, from and to all others
       crackle-zarr info seg.zarr               shape, chunks, codecs, sizes, ratio
       crackle-zarr labels seg.zarr             every label, one per line
       crackle-zarr stats seg.zarr -o seg.csv   voxels, box and centroid of each label
@@ -554,7 +556,7 @@ def demo(
 # ---------------------------------------------------------------------------------------
 # The entry point
 
-for command in cli_stored.COMMANDS:
+for command in (*cli_stored.COMMANDS, cli_convert.convert):
     cli.add_command(command)
 
 

@@ -1,13 +1,13 @@
 """The command line's commands on Zarr arrays, and what those on files as well say of Zarr arrays.
 
-Zarr is imported when a command needs it, not before.
+``cli_convert`` has the command that turns arrays and files into each other. Zarr is imported when a command
+needs it, not before.
 """
 
 from __future__ import annotations
 
 import contextlib
 import csv
-import dataclasses
 import functools
 import importlib.util
 import io
@@ -22,10 +22,9 @@ from typing import IO, TYPE_CHECKING, Any, Literal, NoReturn, cast
 
 import click
 import numpy as np
-from click.core import ParameterSource
 from tqdm import tqdm  # type: ignore[import-untyped]
 
-from . import _cli, _formats, _volumes, files, verbs
+from . import _cli, _volumes, files, verbs
 from ._cli import EXIT_CODES, AbsentError
 from ._volumes import UnusableError
 from .errors import FormatError, StoreError
@@ -34,7 +33,6 @@ if TYPE_CHECKING:
     import zarr
     from rich.table import Table
 
-    from .stored.convert import To
     from .stored.engine import Progress
     from .stored.statistics import StatisticsTable
 
@@ -134,7 +132,7 @@ class Asked:
         """Raise UnusableError where an option is given that a file does not take."""
         if self.region is not None:
             raise UnusableError(f"{place}: --region is for Zarr arrays, and this is a file")
-        _refuse_storage_options(place, self.storage_options)
+        refuse_storage_options(place, self.storage_options)
 
     @contextlib.contextmanager
     def keywords(self) -> Iterator[verbs.ArrayOptions]:
@@ -202,7 +200,8 @@ class LabelCommand(click.Command):
             raise
 
 
-def _source(command: Callable[..., Any]) -> Callable[..., Any]:
+def source_argument(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The one place to work on."""
     return click.argument("source", metavar="PATH-or-URL")(command)
 
 
@@ -210,16 +209,18 @@ def _source(command: Callable[..., Any]) -> Callable[..., Any]:
 # Sources
 
 
-def _is_url(place: str) -> bool:
+def is_url(place: str) -> bool:
+    """Whether a place is a URL; others are paths."""
     return "://" in place
 
 
 def is_stored(place: str) -> bool:
     """Whether a path or URL is one of Zarr; other paths are those of files."""
-    return _is_url(place) or Path(place).is_dir()
+    return is_url(place) or Path(place).is_dir()
 
 
-def _refuse_storage_options(place: str, options: dict[str, Any] | None) -> None:
+def refuse_storage_options(place: str, options: dict[str, Any] | None) -> None:
+    """Raise UnusableError where options of a store are given for a path."""
     if options:
         raise UnusableError(f"{place}: --storage-option is for URLs, and this is a path")
 
@@ -234,8 +235,8 @@ def opened(
         FormatError: its metadata is damaged.
         StoreError: the store failed.
     """
-    if not _is_url(place):
-        _refuse_storage_options(place, options)
+    if not is_url(place):
+        refuse_storage_options(place, options)
         path = Path(place)
         if not path.exists():
             raise FileNotFoundError(2, os.strerror(2), place)
@@ -248,12 +249,12 @@ def opened(
 
     from .stored import layout  # noqa: F401 - it registers the codecs, should entry points not
 
-    with _trouble(place):
+    with opening(place):
         return zarr.open(place, mode=mode, storage_options=options or None)
 
 
 @contextlib.contextmanager
-def _trouble(place: str) -> Iterator[None]:
+def opening(place: str) -> Iterator[None]:
     """Say what kept Zarr from opening a place."""
     try:
         yield
@@ -275,7 +276,7 @@ def _trouble(place: str) -> Iterator[None]:
         raise StoreError(f"{place} cannot be opened: {type(error).__name__}: {reason}") from error
 
 
-def _array(
+def array_at(
     place: str, options: dict[str, Any] | None = None, mode: Literal["r", "r+"] = "r"
 ) -> zarr.Array[Any]:
     """The array at a path or URL: of a group of OME-Zarr labels, that of level 0."""
@@ -298,15 +299,18 @@ def _as_ranges(slices: Iterable[slice]) -> str:
     return ",".join(f"{one.start}:{one.stop}" for one in slices)
 
 
-def _commas(numbers: Iterable[int]) -> str:
+def commas(numbers: Iterable[int]) -> str:
+    """Numbers as options take them."""
     return ",".join(map(str, numbers))
 
 
-def _count(number: int, what: str) -> str:
+def counted(number: int, what: str) -> str:
+    """A number and its noun, which takes an s."""
     return f"{number:,} {what}" if number == 1 else f"{number:,} {what}s"
 
 
-def _by(shape: Iterable[int]) -> str:
+def by(shape: Iterable[int]) -> str:
+    """A shape, for people."""
     return " x ".join(map(str, shape)) or "no axes"
 
 
@@ -324,19 +328,19 @@ def _new_file(path: Path, force: bool) -> None:
 
 def labels_of(place: str, asked: Asked) -> Any:
     """The labels of the array at a path or URL."""
-    array = _array(place, asked.storage_options)
+    array = array_at(place, asked.storage_options)
     with asked.keywords() as keywords:
         return verbs.labels(array, **keywords)
 
 
 def verified(place: str, asked: Asked) -> tuple[bool, str]:
     """Whether something of the array at a path or URL is damaged, and what to say of it."""
-    array = _array(place, asked.storage_options)
+    array = array_at(place, asked.storage_options)
     with asked.keywords() as keywords:
         damaged = verbs.verify(array, **keywords)
     if not damaged:
         return False, f"{place}: sound" + ("" if _has_crackle(array) else ", as far as decoding can tell")
-    lines = [f"{place}: chunk {_commas(one.chunk)}, {one.key}: {one.message}" for one in damaged]
+    lines = [f"{place}: chunk {commas(one.chunk)}, {one.key}: {one.message}" for one in damaged]
     of = "chunk is damaged" if len(damaged) == 1 else "chunks are damaged"
     return True, "\n".join([*lines, f"{place}: {len(damaged):,} {of}"])
 
@@ -349,7 +353,7 @@ def _has_crackle(array: zarr.Array[Any]) -> bool:
 
 def inform(place: str, options: dict[str, Any]) -> dict[str, Any]:
     """What ``info`` tells of the array at a path or URL, as JSON has it."""
-    array = _array(place, options)
+    array = array_at(place, options)
     metadata: Any = array.metadata
     stored = _stored_nbytes(array)
     nbytes = int(np.prod(array.shape, dtype=object)) * array.dtype.itemsize
@@ -412,7 +416,7 @@ def _in_words(told: dict[str, Any]) -> str:
         words = [f"Markov order {markov}"] * bool(markov) + [f"pins {int(pins)}"] * bool(pins)
         return ", ".join(["Crackle", *words])
     if name == "transpose":
-        return f"axes transposed to {_commas(options['order'])}"
+        return f"axes transposed to {commas(options['order'])}"
     if name == "bytes":
         return f"bytes, {options['endian']}-endian" if options.get("endian") else "bytes"
     words = [f"{key} {value}" for key, value in options.items() if value is not None]
@@ -431,11 +435,11 @@ def info_tables(record: dict[str, Any]) -> Iterator[Table]:
     rows = {
         "kind": f"Zarr array, format {record['zarr_format']}",
         "array": record["array"],
-        "shape": _by(record["shape"]) + named,
+        "shape": by(record["shape"]) + named,
         "dtype": record["dtype"],
         "fill value": str(record["fill_value"]),
-        "chunks": f"{_by(record['chunks'])}, {_count(record['num_chunks'], 'chunk')}",
-        "shards": "" if record["shards"] is None else _by(record["shards"]),
+        "chunks": f"{by(record['chunks'])}, {counted(record['num_chunks'], 'chunk')}",
+        "shards": "" if record["shards"] is None else by(record["shards"]),
         "codecs": "; ".join(record["codecs"]) or "none",
         "volume": f"{raw:,} bytes",
         "stored": "unknown: the store can not list"
@@ -456,7 +460,7 @@ def info_tables(record: dict[str, Any]) -> Iterator[Table]:
 
 
 @click.command(epilog=EXIT_CODES)
-@_source
+@source_argument
 @click.option(
     "-o",
     "--output",
@@ -514,7 +518,7 @@ def stats(
         table = _statistics(source, labels, asked)
         if output is not None:
             _write_table(table, output)
-            click.echo(f"{source} -> {output}  {_count(len(table), 'label')}")
+            click.echo(f"{source} -> {output}  {counted(len(table), 'label')}")
         elif as_csv or not sys.stdout.isatty():
             table.to_csv(sys.stdout)
         else:
@@ -536,7 +540,7 @@ def _statistics(source: str, labels: tuple[int, ...], asked: Asked) -> Statistic
         if labels:
             table = table[np.isin(table["label"], _held(labels, table))]
         return cast("StatisticsTable", table)
-    array = _array(source, asked.storage_options)
+    array = array_at(source, asked.storage_options)
     with asked.keywords() as keywords:
         if not labels:
             return verbs.statistics(array, **keywords)
@@ -600,7 +604,7 @@ def _show_statistics(table: StatisticsTable, every: bool) -> None:
 
 
 @click.command(cls=LabelCommand, epilog=EXIT_CODES)
-@_source
+@source_argument
 @click.argument("label", type=int)
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object. Its label is text.")
 @query
@@ -620,7 +624,7 @@ def find(source: str, label: int, as_json: bool, asked: Asked) -> None:
     """
 
     def work(source: str) -> None:
-        array = _array(source, asked.storage_options)
+        array = array_at(source, asked.storage_options)
         with asked.keywords() as keywords:
             found = verbs.find(array, label, **keywords)
             slices = found.slices
@@ -635,9 +639,9 @@ def find(source: str, label: int, as_json: bool, asked: Asked) -> None:
             click.echo(json.dumps(told, indent=2))
         elif slices is not None:
             click.echo(f"box     {_as_ranges(slices)}")
-            click.echo(f"shape   {_by(one.stop - one.start for one in slices)}")
+            click.echo(f"shape   {by(one.stop - one.start for one in slices)}")
             for place, chunk in enumerate(found.chunks):
-                click.echo(f"{'' if place else 'chunks':<8}{_commas(chunk)}")
+                click.echo(f"{'' if place else 'chunks':<8}{commas(chunk)}")
         if not found:
             _absent(source, label)
 
@@ -645,7 +649,7 @@ def find(source: str, label: int, as_json: bool, asked: Asked) -> None:
 
 
 @click.command(cls=LabelCommand, epilog=EXIT_CODES)
-@_source
+@source_argument
 @click.argument("label", type=int)
 @click.option(
     "-o",
@@ -677,7 +681,7 @@ def crop(source: str, label: int, output: Path, force: bool, asked: Asked) -> No
 
     def work(source: str) -> str:
         _new_file(output, force)
-        array = _array(source, asked.storage_options)
+        array = array_at(source, asked.storage_options)
         if kind == "ckl" and array.ndim > 3:
             raise UnusableError(
                 f"{source} has {array.ndim} axes, and a stream has up to three: name the output .npy"
@@ -691,8 +695,8 @@ def crop(source: str, label: int, output: Path, force: bool, asked: Asked) -> No
             files.save(mask, output, parallel=asked.parallel)
         else:
             _volumes.write_npy(output, mask)
-        voxels = _count(int(np.count_nonzero(mask)), "voxel")
-        return f"{source} -> {output}  shape {_by(mask.shape)}, offset {_commas(offset)}, {voxels}"
+        voxels = counted(int(np.count_nonzero(mask)), "voxel")
+        return f"{source} -> {output}  shape {by(mask.shape)}, offset {commas(offset)}, {voxels}"
 
     _cli.Batch().over([source], work)
 
@@ -759,7 +763,7 @@ def _mapping_of(pairs: tuple[str, ...], path: Path | None) -> dict[int, int]:
 
 
 @click.command(cls=LabelCommand, epilog=EXIT_CODES)
-@_source
+@source_argument
 @click.argument("pairs", metavar="[OLD=NEW]...", nargs=-1)
 @click.option(
     "--mapping",
@@ -823,7 +827,7 @@ def remap(
 
     def work(source: str) -> str:
         mapping = {} if finishing else _mapping_of(pairs, path)
-        array = _array(source, asked.storage_options, "r" if dry_run else "r+")
+        array = array_at(source, asked.storage_options, "r" if dry_run else "r+")
         with asked.bar() as progress:
             if resume:
                 report = verbs.resume(array, parallel=parallel, progress=progress)
@@ -854,7 +858,7 @@ def remap(
                 "bytes_written": report.bytes_written,
             }
             return json.dumps(told, indent=2)
-        chunks = _count(len(report.chunks), "chunk")
+        chunks = counted(len(report.chunks), "chunk")
         did = "put back" if undo else "would change" if report.dry_run else "changed"
         wrote = "would be written" if report.dry_run else "written"
         return (
@@ -877,327 +881,4 @@ def _tell_of_journal(source: str, array: zarr.Array[Any]) -> None:
         )
 
 
-# ---------------------------------------------------------------------------------------
-# convert
-
-
-@click.command(epilog=EXIT_CODES)
-@_source
-@click.argument("destination", metavar="DESTINATION")
-@click.option(
-    "--to",
-    type=click.Choice(["crackle", "zstd", "blosc", "gzip", "none"]),
-    default="crackle",
-    show_default=True,
-    help="What to store a Zarr array with.",
-)
-@click.option(
-    "--chunks",
-    metavar="SHAPE",
-    callback=_cli.shape,
-    help="Such as 64,256,256. The default: as in the source; of a file, what suits it.",
-)
-@click.option(
-    "--shards",
-    metavar="SHAPE",
-    callback=_cli.shape,
-    help="Such as 256,1024,1024. The default: as in the source, if --chunks are.",
-)
-@click.option(
-    "--zarr-format", type=click.Choice(["2", "3"]), help="The default: as in the source; of a file, 3."
-)
-@click.option(
-    "--npy-axes",
-    type=click.Choice(["xyz", "zyx"]),
-    help="The order of the axes of a .npy file, read or written. The default is xyz, as for compress.",
-)
-@_cli.markov
-@_cli.pins
-@click.option("--overwrite", is_flag=True, help="Replace what is at DESTINATION.")
-@click.option("--no-verify", is_flag=True, help="Do not read everything back to compare it.")
-@_cli.parallel
-@storage_option
-@no_progress
-@click.pass_context
-def convert(
-    ctx: click.Context,
-    source: str,
-    destination: str,
-    to: To,
-    chunks: tuple[int, ...] | None,
-    shards: tuple[int, ...] | None,
-    zarr_format: str | None,
-    npy_axes: str | None,
-    markov: int,
-    pins: int,
-    overwrite: bool,
-    no_verify: bool,
-    parallel: int,
-    storage_option: dict[str, Any],
-    no_progress: bool,
-) -> None:
-    """Store Zarr arrays and files of labels in another way.
-
-    From and to Zarr arrays; .ckl and .npy, also within .gz, .xz, .lzma, .bz2 or .zst; .nrrd; .nii and
-    .nii.gz; .tif and .tiff. What a source holds is told by its content, and what DESTINATION is to
-    be by its name: one that ends in none of these is a Zarr array. For NRRD, NIfTI and TIFF:
-    pip install 'crackle-zarr[formats]'.
-
-    Everything is read back and compared with the source.
-
-    Of a Zarr array, shape, dtype, fill value, attributes and names of axes stay in another; of a
-    group, such as OME-Zarr labels with their pyramid, all arrays are taken, or level 0 into a file.
-    What was interrupted goes on when the same command is given again. --storage-option is for
-    both places, if they are URLs.
-
-    Axes keep their names. x, y, z are the axes of streams, NRRD, NIfTI and .npy (--npy-axes zyx for
-    what NumPy's users mostly have); TIFF has a page per z with rows along y, and Zarr z, y, x,
-    unless the names of its axes tell otherwise.
-
-    Labels stay exact, and are integers or bool: floats, and NIfTI that is to be scaled, are refused.
-    Lost is what the new format has no place for: bool becomes 0 and 1 in all but .npy, TIFF and
-    Zarr; voxel size, orientation and origin go between NRRD and NIfTI (as 32-bit floats), TIFF takes
-    the voxel size, and .ckl, .npy and Zarr take none of them; other fields of a header stay only
-    from NRRD to NRRD and from NIfTI to NIfTI. The line on stdout says what was not kept of space.
-    Files are read into memory as a whole.
-
-    \b
-    Examples:
-      crackle-zarr convert old.zarr seg.zarr
-      crackle-zarr convert old.zarr seg.zarr -m 5 --chunks 64,256,256
-      crackle-zarr convert seg.zarr plain.zarr --to zstd
-      crackle-zarr convert s3://bucket/old.zarr seg.zarr --storage-option anon=true
-      crackle-zarr convert seg.nii.gz seg.ckl -m 5 -p 1
-      crackle-zarr convert seg.ckl seg.nrrd
-      crackle-zarr convert seg.tif seg.zarr --chunks 64,256,256
-      crackle-zarr convert seg.npy seg.zarr --npy-axes zyx
-    """
-    format = None if is_stored(destination) else _formats.of_name(Path(destination))
-    if to != "crackle" and (markov or pins):
-        raise click.UsageError(f"--markov and --pins are for Crackle, not for --to {to}.")
-    if format is not None:
-        for name in ("to", "chunks", "shards", "zarr_format"):
-            if ctx.get_parameter_source(name) is not ParameterSource.DEFAULT:
-                option = "--" + name.replace("_", "-")
-                raise click.UsageError(f"{option} is for Zarr arrays, and {destination} is to be a file.")
-        if format != "ckl" and (markov or pins):
-            raise click.UsageError(f"--markov and --pins are for Crackle, and {destination} is none.")
-    asked = Asked(None, parallel, True, storage_option, not no_progress)
-    zyx = npy_axes == "zyx"
-
-    def to_file(source: str) -> str:
-        assert format is not None
-        target = Path(destination)
-        _check_file(source, target, overwrite)
-        if is_stored(source):
-            volume = _formats.Volume(_read_xyz(source, storage_option, target))
-        else:
-            _refuse_storage_options(source, storage_option)
-            _formats.require(format)  # fail before the work
-            volume = _read_file(source, zyx, parallel)
-        if npy_axes and "npy" not in (format, volume.format):
-            raise UnusableError(f"{source}: --npy-axes is for .npy files, and none is read or written")
-        if format == "npy" and zyx:
-            volume = dataclasses.replace(volume, array=volume.array.T)
-        _formats.write(target, volume, markov=markov, pins=pins, parallel=parallel)
-        if not no_verify:
-            _formats.verify(target, volume, parallel)
-        lost = volume.lost_in(format)
-        array, size = volume.array, target.stat().st_size
-        said = f"{source} -> {destination}  {_by(array.shape)} {array.dtype.name}, {array.nbytes:,} -> "
-        said += f"{size:,} bytes, ratio {array.nbytes / max(1, size):.1f}"
-        return said + (f"; not kept: {lost}" if lost else "")
-
-    def to_array(source: str) -> str:
-        from_file = not is_stored(source) and Path(source).exists()
-        urls = [place for place in (source, destination) if _is_url(place)]
-        if not urls:
-            _refuse_storage_options(source, storage_option)
-        lost = ""
-        src: Any
-        if from_file:
-            _check_new_array(destination, overwrite)
-            _check_destination(source, destination)
-            volume = _read_file(source, zyx, parallel)
-            if npy_axes and volume.format != "npy":
-                raise UnusableError(f"{source}: --npy-axes is for .npy files, and this is none")
-            src = _in_memory(volume.array.T, chunks, shards, zarr_format)
-            lost = volume.lost_in(None)
-        else:
-            if npy_axes:
-                raise UnusableError(f"{source}: --npy-axes is for .npy files, and none is read or written")
-            src = opened(source, storage_option if _is_url(source) else None)
-            _check_destination(source, destination)
-            _check_chunks(src, chunks, shards, zarr_format)
-        dst: Any = destination
-        if _is_url(destination):
-            from zarr.storage import FsspecStore
-
-            with _trouble(destination):
-                dst = FsspecStore.from_url(destination, storage_options=storage_option or None)
-        try:
-            with asked.bar("block") as progress:
-                report = verbs.convert(
-                    src,
-                    dst,
-                    to=to,
-                    chunks=chunks,
-                    shards=shards,
-                    zarr_format=None if zarr_format is None else 3 if zarr_format == "3" else 2,
-                    markov_model_order=markov,
-                    allow_pins=pins,
-                    verify=not no_verify,
-                    overwrite=overwrite,
-                    parallel=parallel,
-                    progress=progress,
-                )
-        except FileExistsError as error:
-            raise UnusableError(f"{source} -> {destination}: {error}") from error
-        what = f"{_count(report.arrays, 'array')}, {_count(report.chunks, 'chunk')}"
-        before, after = report.bytes_before, report.bytes_after
-        if from_file:
-            before = src.nbytes
-        said = f"{source} -> {destination}  {what}"
-        if before and after:  # else it is a store that can not list
-            said += f", {before:,} -> {after:,} bytes, ratio {before / after:.1f}"
-        return said + (f"; not kept: {lost}" if lost else "")
-
-    _cli.Batch().over([source], to_array if format is None else to_file)
-
-
-def _read_file(source: str, zyx: bool, parallel: int) -> _formats.Volume:
-    """The volume in a file, with the axes (x, y, z)."""
-    volume = _formats.read(Path(source), parallel)
-    if volume.format == "npy" and zyx:
-        return dataclasses.replace(volume, array=volume.array.T)
-    return volume
-
-
-def _check_file(source: str, target: Path, overwrite: bool) -> None:
-    """Refuse a file to write that exists, that is the source, or that has no folder."""
-    if not _is_url(source) and Path(source).is_dir() and Path(source).resolve() in target.resolve().parents:
-        raise UnusableError(f"{target}: the destination lies in the source: name another")
-    if target.exists():
-        if not _is_url(source) and Path(source).exists() and target.samefile(source):
-            raise UnusableError(f"{target}: the destination is the source")
-        if not overwrite:
-            raise UnusableError(f"{target} exists already: --overwrite replaces it")
-    if not target.absolute().parent.is_dir():
-        raise UnusableError(f"{target}: there is no directory {target.parent}")
-
-
-def _check_new_array(destination: str, overwrite: bool) -> None:
-    """Refuse a place for the array that a file becomes, before the file is read.
-
-    A name with another suffix is more likely a mistyped format, which would become a folder.
-    """
-    if _is_url(destination):
-        return
-    there = Path(destination)
-    if not there.exists() and there.suffix.lower() not in ("", ".zarr"):
-        raise UnusableError(
-            f"{destination}: no format is known by this name: {_formats.NAMES}, or .zarr for a Zarr array"
-        )
-    if not overwrite and any((there / name).exists() for name in ("zarr.json", ".zarray", ".zgroup")):
-        raise UnusableError(f"{destination} exists already: --overwrite replaces it")
-
-
-def _read_xyz(source: str, options: dict[str, Any] | None, target: Path) -> Any:
-    """All voxels of the array at a path or URL, with the axes (x, y, z), for a file."""
-    from ._chunk import label_dtype
-
-    if not _is_url(source):
-        _refuse_storage_options(source, options)
-    array = _array(source, options if _is_url(source) else None)
-    label_dtype(array.dtype)
-    order = _formats.xyz_order(array.ndim, getattr(array.metadata, "dimension_names", None))
-    _formats.check(target, [array.shape[axis] for axis in order])
-    try:
-        voxels = np.asarray(array[...])
-    except FormatError as error:
-        notes = " ".join(["", *getattr(error, "__notes__", ())])  # Zarr's codec notes which chunk it was
-        raise FormatError(f"{source}: {error}.{notes}", error.section, error.slice) from error
-    except (StoreError, MemoryError):
-        raise
-    except Exception as error:  # of a store, each of which has exceptions of its own
-        raise StoreError(f"{source} cannot be read: {type(error).__name__}: {error}") from error
-    return voxels.reshape(array.shape).transpose(order)
-
-
-def _in_memory(
-    voxels: Any, chunks: tuple[int, ...] | None, shards: tuple[int, ...] | None, zarr_format: str | None
-) -> zarr.Array[Any]:
-    """A volume (z, y, x) as an array of Zarr that is stored nowhere, for verbs.convert to take it from."""
-    import zarr
-
-    from .create import _NAMES, _default_chunks
-
-    named = zarr_format != "2" and 0 < voxels.ndim <= len(_NAMES)
-    keywords: dict[str, Any] = {"dimension_names": _NAMES[-voxels.ndim :]} if named else {}
-    right = chunks is None or len(chunks) == voxels.ndim  # else _check_chunks is about to say so
-    array = zarr.create_array(
-        {},
-        shape=voxels.shape,
-        dtype=voxels.dtype.newbyteorder("="),
-        chunks=chunks if chunks is not None and right else _default_chunks(voxels.shape, shards),
-        zarr_format=2 if zarr_format == "2" else 3,
-        compressors=None,
-        filters=None,
-        fill_value=voxels.dtype.type(0),
-        **keywords,
-    )
-    _check_chunks(array, chunks, shards, zarr_format)
-    array[...] = voxels
-    return array
-
-
-def _check_destination(source: str, destination: str) -> None:
-    """Refuse a destination that is the source, within it or around it; or a folder of other things."""
-    if _is_url(destination) or _is_url(source):
-        if source.rstrip("/") == destination.rstrip("/"):
-            raise UnusableError(f"{destination}: the destination is the source")
-        return
-    here, there = Path(source).resolve(), Path(destination).resolve()
-    if here == there:
-        raise UnusableError(f"{destination}: the destination is the source")
-    if here in there.parents or there in here.parents:
-        raise UnusableError(f"{destination}: the source and the destination lie in each other: name another")
-    if there.is_file():
-        raise UnusableError(f"{destination} exists already, and is a file: name another destination")
-    ours = ("zarr.json", ".zarray", ".zgroup", ".crackle-convert")
-    if there.is_dir() and any(there.iterdir()) and not any((there / name).exists() for name in ours):
-        raise UnusableError(f"{destination} is a folder of other things: name a new one, such as in it")
-
-
-def _check_chunks(
-    src: zarr.Array[Any] | zarr.Group,
-    chunks: tuple[int, ...] | None,
-    shards: tuple[int, ...] | None,
-    zarr_format: str | None,
-) -> None:
-    """Refuse shapes that do not suit an array of the source, before anything is replaced."""
-    import zarr
-
-    if isinstance(src, zarr.Array):
-        arrays = [src]
-    else:
-        arrays = [member for _, member in src.members(max_depth=None) if isinstance(member, zarr.Array)]
-    for array in arrays:
-        for option, lengths in (("--chunks", chunks), ("--shards", shards)):
-            if lengths is not None and len(lengths) != array.ndim:
-                raise UnusableError(
-                    f"{option} {_commas(lengths)} has {_count(len(lengths), 'number')}, "
-                    f"and an array of shape {_by(array.shape)} needs one per axis"
-                )
-        if shards is None:
-            continue
-        if int(zarr_format or array.metadata.zarr_format) == 2:
-            raise UnusableError("--shards: there are none in Zarr format 2; give --zarr-format 3")
-        inner = chunks or tuple(array.chunks)
-        if any(whole % part for whole, part in zip(shards, inner, strict=True)):
-            raise UnusableError(
-                f"--shards {_commas(shards)} are not whole multiples of the chunks, {_commas(inner)}"
-            )
-
-
-COMMANDS = (stats, find, crop, remap, convert)
+COMMANDS = (stats, find, crop, remap)
