@@ -342,7 +342,7 @@ static crackle_status take_pins(const struct stack *s, struct piece *p, struct c
 /* Which labels occur, and their places among all of them. */
 static crackle_status merge_labels(struct stack *s, size_t *piece_ret, struct crackle_where *where)
 {
-    crackle_status status = CRACKLE_NO_MEMORY;
+    crackle_status status;
     u64 most = 0;
     u32 *rank = NULL;
     size_t n = 0;
@@ -361,6 +361,7 @@ static crackle_status merge_labels(struct stack *s, size_t *piece_ret, struct cr
             return status;
         most += p->num_entries;
     }
+    status = CRACKLE_NO_MEMORY;
     s->unique = ck_malloc(most, sizeof(*s->unique));
     rank = ck_malloc(most, sizeof(*rank));
     if (!s->unique || !rank)

@@ -10,6 +10,7 @@
 #include "common.h"
 #include "crc.h"
 #include "format.h"
+#include "operations.h"
 #include "volumes.h"
 
 #ifndef ROUNDS
@@ -184,6 +185,25 @@ static void ask_entries(const struct crackle_parts *parts, const struct crackle_
     free(slices);
 }
 
+/* Every operation at the boundaries; a volume without voxels has none. */
+static void ask_operations(const u8 *stream, size_t nbytes, const struct crackle_parts *parts,
+                           const struct crackle_header *h, unsigned int flags)
+{
+    u64 count = 0, *per_entry;
+    u8 *wanted;
+
+    if (h->sx == 0 || h->sy == 0 || h->sz == 0 || crackle_table_size(parts, &count, NULL) != CRACKLE_OK ||
+        count > MOST_VOXELS)
+        return;
+    wanted = malloc(count ? (size_t)count : 1);
+    per_entry = malloc(count ? (size_t)count * sizeof(*per_entry) : 1);
+    for (u64 i = 0; i < count; i++)
+        wanted[i] = (u8)random_number(2);
+    all_operations(stream, nbytes, parts, h, flags, wanted, per_entry, count, check_status);
+    free(wanted);
+    free(per_entry);
+}
+
 /* Decode in all ways; into 'whole' with everything verified. */
 static crackle_status ask_voxels(const struct crackle_parts *parts, const struct crackle_header *h,
                                  const struct labels *size, struct crackle_volume *whole)
@@ -254,6 +274,7 @@ static int gives_wrong_voxels(const u8 *bytes, size_t nbytes, const struct label
         wrong = status == CRACKLE_OK && h.sx == labels->sx && h.sy == labels->sy && h.sz == labels->sz &&
                 h.data_width == width && num_wrong(labels, &v, h.is_signed, 0, h.sz) != 0;
         free(v.voxels);
+        ask_operations(stream, nbytes, &parts, &h, status == CRACKLE_OK ? 0 : CRACKLE_NO_VERIFY);
     }
     free_parts(&parts);
 out:

@@ -9,6 +9,7 @@
 
 #include "check.h"
 #include "crackle.h"
+#include "operations.h"
 
 static long until_failure = -1; /* allocations that still succeed; -1: all do */
 
@@ -51,6 +52,7 @@ static crackle_status work(struct crackle_volume *v, struct crackle_volume *out,
     size_t nbytes, edited_nbytes;
     uint64_t count, table[4096], components;
     static struct crackle_extent extents[4096];
+    static uint64_t per_entry[4096];
     uint8_t wanted[4096] = {1}, slices[SIDE];
     crackle_status status = crackle_encode(v, options, &stream, &nbytes);
 
@@ -76,6 +78,12 @@ static crackle_status work(struct crackle_volume *v, struct crackle_volume *out,
         status = crackle_table_size(&parts, &count, NULL);
     if (status == CRACKLE_OK)
         status = crackle_read_table(&parts, 0, table, count, NULL);
+    if (status == CRACKLE_OK)
+        status = all_operations(stream, nbytes, &parts, &h, 0, wanted, per_entry, count, NULL);
+    if (status == CRACKLE_OK)
+        status = crackle_encode_constant(v, 7, 1, &edited, &edited_nbytes);
+    crackle_free(edited);
+    edited = NULL;
     if (status == CRACKLE_OK)
         status = crackle_relabel(stream, nbytes, table, count, 8, 0, 1, &edited, &edited_nbytes, NULL);
     crackle_free(stream);

@@ -1,0 +1,515 @@
+/*
+ * test_operations.c - streams from streams, and what is told of their boundaries, against the voxels themselves
+ */
+#include "operations.h"
+#include "volumes.h"
+
+enum { ROUNDS = 400 };
+
+/* A stream and its labels. */
+struct sample {
+    struct labels labels;
+    struct crackle_header header;
+    struct crackle_parts parts;
+    uint8_t *bytes;
+    size_t nbytes;
+    uint64_t count, *table;   /* as crackle_read_table() lists them */
+};
+
+static uint64_t at(const struct labels *l, size_t x, size_t y, size_t z)
+{
+    return l->at[x + l->sx * (y + l->sy * z)];
+}
+
+static void open_sample(struct sample *s)
+{
+    CHECK(crackle_read_header(s->bytes, s->nbytes, &s->header, NULL) == CRACKLE_OK);
+    CHECK(crackle_split(s->bytes, s->nbytes, &s->parts, NULL) == CRACKLE_OK);
+    CHECK(crackle_table_size(&s->parts, &s->count, NULL) == CRACKLE_OK);
+    s->table = malloc(s->count * sizeof(*s->table));
+    CHECK(crackle_read_table(&s->parts, 0, s->table, s->count, NULL) == CRACKLE_OK);
+}
+
+/* Merge some labels, in place or not: the table repeats labels then, or cracks stay between equal ones. */
+static void merge_some(struct sample *s)
+{
+    uint64_t *table = malloc(s->count * sizeof(*table));
+
+    for (uint64_t i = 0; i < s->count; i++)
+        table[i] = s->table[random_number(3) ? i : random_number(i + 1)];
+    for (size_t i = 0; i < s->labels.count; i++)
+        for (uint64_t k = 0; k < s->count; k++)
+            if (s->labels.at[i] == s->table[k]) {
+                s->labels.at[i] = table[k];
+                break;
+            }
+    if (random_number(2)) {
+        CHECK(crackle_relabel_in_place(s->bytes, s->nbytes, table, s->count, NULL) == CRACKLE_OK);
+    } else {
+        uint8_t *merged = NULL;
+
+        CHECK(crackle_relabel(s->bytes, s->nbytes, table, s->count, s->header.data_width, s->header.is_signed, 1,
+                              &merged, &s->nbytes, NULL) == CRACKLE_OK);
+        free(s->bytes);
+        s->bytes = exact_copy(merged, s->nbytes);
+        crackle_free(merged);
+    }
+    free(table);
+    free(s->table);
+    open_sample(s);
+}
+
+static struct sample make_sample(uint32_t sx, uint32_t sy, uint32_t sz, unsigned int width, int is_signed)
+{
+    const struct crackle_options options = {(uint8_t)random_number(2), (uint8_t)random_number(3),
+                                            (uint8_t)random_number(3), 0, 0};
+    struct sample s;
+    struct crackle_volume v;
+    uint8_t *bytes = NULL;
+
+    s.labels = make_labels(sx, sy, sz, (enum content)random_number(NUM_CONTENTS), width, is_signed);
+    v = volume_of(&s.labels, width, is_signed, 1);
+    CHECK(crackle_encode(&v, &options, &bytes, &s.nbytes) == CRACKLE_OK);
+    s.bytes = exact_copy(bytes, s.nbytes);
+    crackle_free(bytes);
+    free(v.voxels);
+    open_sample(&s);
+    if (random_number(2))
+        merge_some(&s);
+    return s;
+}
+
+static void free_sample(struct sample *s)
+{
+    free(s->labels.at);
+    free(s->bytes);
+    free(s->table);
+}
+
+/* Whether a stream decodes to some labels. */
+static int decodes_to(const uint8_t *bytes, size_t nbytes, const struct labels *l, unsigned int width, int is_signed)
+{
+    struct crackle_parts parts;
+    struct crackle_volume v = new_volume(l, width, is_signed, 1);
+    int right = crackle_split(bytes, nbytes, &parts, NULL) == CRACKLE_OK &&
+                crackle_decode(&parts, 0, l->sz, 0, &v, 0, NULL) == CRACKLE_OK &&
+                num_wrong(l, &v, is_signed, 0, l->sz) == 0;
+
+    free(v.voxels);
+    return right;
+}
+
+/* The label of a neighbour, or 'none' beyond the rim; 'none' is not the label of the voxel. */
+static uint64_t beside(const struct labels *l, size_t x, size_t y, size_t z, unsigned int direction, uint64_t none)
+{
+    const size_t lengths[3] = {l->sx, l->sy, l->sz};
+    size_t place[3] = {x, y, z};
+    const unsigned int axis = direction / 2;
+
+    if (direction % 2 ? place[axis] == 0 : place[axis] + 1 == lengths[axis])
+        return none;
+    place[axis] = direction % 2 ? place[axis] - 1 : place[axis] + 1;
+    return at(l, place[0], place[1], place[2]);
+}
+
+static void test_surface(const struct sample *s)
+{
+    const struct labels *l = &s->labels;
+    uint8_t *wanted = malloc(s->count), *on = calloc(l->count, 1);
+    uint64_t *per_entry = malloc(s->count * sizeof(*per_entry)), total = 0, expected = 0;
+    uint32_t *points = NULL;
+    const uint32_t z_start = (uint32_t)random_number(l->sz + 1);
+    const uint32_t z_end = z_start + (uint32_t)random_number(l->sz - z_start + 1);
+
+    for (uint64_t i = 0; i < s->count; i++) {
+        wanted[i] = (uint8_t)random_number(2);
+        for (uint64_t k = 0; k < i; k++)
+            if (s->table[k] == s->table[i])
+                wanted[i] = wanted[k];
+    }
+    CHECK(crackle_surface(&s->parts, z_start, z_end, 0, wanted, s->count, 4, (void **)&points, per_entry, NULL) ==
+          CRACKLE_OK);
+    for (uint64_t i = 0; i < s->count; i++) {
+        for (uint64_t k = total; k < total + per_entry[i]; k++) {
+            const uint32_t *p = points + 3 * k;
+
+            CHECK(at(l, p[0], p[1], p[2]) == s->table[i]);
+            CHECK(k == total || p[-3] < p[0] || (p[-3] == p[0] && p[-2] < p[1]) ||
+                  (p[-3] == p[0] && p[-2] == p[1] && p[-1] < p[2]));
+            on[p[0] + l->sx * (p[1] + l->sy * p[2])]++;
+        }
+        total += per_entry[i];
+    }
+    for (size_t z = z_start; z < z_end; z++)
+        for (size_t y = 0; y < l->sy; y++)
+            for (size_t x = 0; x < l->sx; x++) {
+                const uint64_t label = at(l, x, y, z);
+                int is_surface = 0, is_wanted = 0;
+
+                for (unsigned int d = 0; d < 6; d++)
+                    is_surface |= beside(l, x, y, z, d, ~label) != label;
+                for (uint64_t i = 0; i < s->count; i++)
+                    is_wanted |= wanted[i] && s->table[i] == label;
+                expected += is_surface && is_wanted;
+                CHECK(on[x + l->sx * (y + l->sy * z)] == (is_surface && is_wanted));
+            }
+    CHECK(total == expected);
+    crackle_free(points);
+    free(wanted);
+    free(on);
+    free(per_entry);
+}
+
+static void test_connectivity(const struct sample *s)
+{
+    const struct labels *l = &s->labels;
+    struct crackle_volume out = new_volume(l, 1, 0, (int)random_number(2));
+    const uint32_t z = (uint32_t)random_number(l->sz + 1);
+    const unsigned int connectivity = random_number(2) ? 6 : 4;
+
+    CHECK(crackle_connectivity(&s->parts, 0, z, 0, connectivity, &out, 0, NULL) == CRACKLE_OK);
+    CHECK(crackle_connectivity(&s->parts, z, l->sz, 0, connectivity, &out, 0, NULL) == CRACKLE_OK);
+    for (size_t i = 0; i < l->count; i++) {
+        const size_t x = i % l->sx, y = i / l->sx % l->sy, k = i / l->sx / l->sy;
+        unsigned int ways = 0;
+
+        for (unsigned int d = 0; d < connectivity; d++)
+            ways |= (unsigned int)(beside(l, x, y, k, d, ~l->at[i]) == l->at[i]) << d;
+        CHECK(((uint8_t *)out.voxels)[place(l, out.fortran_order, x, y, k)] == ways);
+    }
+    free(out.voxels);
+}
+
+static void test_contacts(const struct sample *s)
+{
+    const struct labels *l = &s->labels;
+    const uint32_t z = (uint32_t)random_number(l->sz + 1);
+    uint64_t counted[3] = {0, 0, 0}, faces[3] = {0, 0, 0};
+
+    for (int half = 0; half < 2; half++) {
+        struct crackle_contact *contacts = NULL;
+        uint64_t count = 0;
+
+        CHECK(crackle_contacts(&s->parts, half ? z : 0, half ? l->sz : z, 0, &contacts, &count, NULL) == CRACKLE_OK);
+        for (uint64_t i = 0; i < count; i++) {
+            CHECK(contacts[i].a != contacts[i].b);
+            for (int axis = 0; axis < 3; axis++)
+                counted[axis] += contacts[i].faces[axis] * (contacts[i].a * 31 ^ contacts[i].b * 31);
+        }
+        crackle_free(contacts);
+    }
+    for (size_t i = 0; i < l->count; i++)
+        for (unsigned int axis = 0; axis < 3; axis++) {
+            const uint64_t a = l->at[i];
+            const uint64_t b = beside(l, i % l->sx, i / l->sx % l->sy, i / l->sx / l->sy, 2 * axis, a);
+
+            faces[axis] += a != b ? a * 31 ^ b * 31 : 0; /* of which pairs, too */
+        }
+    for (int axis = 0; axis < 3; axis++)
+        CHECK(counted[axis] == faces[axis]);
+}
+
+/* A flood from every voxel that has no number yet. */
+static uint64_t flood(const struct labels *l, int corners, int is_binary, uint64_t *numbers)
+{
+    size_t *stack = malloc((l->count + 1) * sizeof(*stack));
+    uint64_t count = 0;
+
+    memset(numbers, 0, l->count * sizeof(*numbers));
+    for (size_t i = 0; i < l->count; i++) {
+        size_t depth = 0;
+
+        if (l->at[i] == 0 || numbers[i])
+            continue;
+        numbers[i] = ++count;
+        stack[depth++] = i;
+        while (depth) {
+            const size_t from = stack[--depth];
+            const long long x = (long long)(from % l->sx), y = (long long)(from / l->sx % l->sy);
+            const long long z = (long long)(from / l->sx / l->sy);
+
+            for (int n = 0; n < 27; n++) {
+                const int dx = n % 3 - 1, dy = n / 3 % 3 - 1, dz = n / 9 - 1;
+                size_t to;
+
+                if ((!corners && abs(dx) + abs(dy) + abs(dz) > 1) || x + dx < 0 || y + dy < 0 || z + dz < 0 ||
+                    x + dx >= (long long)l->sx || y + dy >= (long long)l->sy || z + dz >= (long long)l->sz)
+                    continue;
+                to = (size_t)(x + dx) + l->sx * ((size_t)(y + dy) + l->sy * (size_t)(z + dz));
+                if (numbers[to] || (is_binary ? l->at[to] == 0 : l->at[to] != l->at[from]))
+                    continue;
+                numbers[to] = count;
+                stack[depth++] = to;
+            }
+        }
+    }
+    free(stack);
+    return count;
+}
+
+static void test_components(const struct sample *s)
+{
+    struct labels components = s->labels;
+    const int corners = (int)random_number(2), is_binary = (int)random_number(2);
+    crackle_joiner *joiner = NULL;
+    uint64_t count, expected, *labels = NULL;
+    uint8_t *out = NULL;
+    size_t out_nbytes = 0;
+    struct crackle_header h;
+
+    components.at = malloc(components.count * sizeof(*components.at));
+    expected = flood(&s->labels, corners, is_binary, components.at);
+    CHECK(crackle_joiner_begin(s->bytes, s->nbytes, 0, corners ? 26 : 6, is_binary, &joiner, NULL) == CRACKLE_OK);
+    CHECK(crackle_joiner_finish(joiner, s->bytes, &out, &out_nbytes, &labels, &count) == CRACKLE_BAD_ARGUMENT);
+    for (uint32_t z = 0; z < s->labels.sz; z++)
+        CHECK(crackle_joiner_next(joiner, 1, NULL) == CRACKLE_OK);
+    CHECK(crackle_joiner_next(joiner, 1, NULL) == CRACKLE_BAD_ARGUMENT);
+    CHECK(crackle_joiner_finish(joiner, s->bytes, &out, &out_nbytes, &labels, &count) == CRACKLE_OK);
+    CHECK(count == expected);
+    CHECK(crackle_read_header(out, out_nbytes, &h, NULL) == CRACKLE_OK);
+    CHECK(decodes_to(out, out_nbytes, &components, h.data_width, 0));
+    for (size_t i = components.count; i-- > 0;) /* backwards: the first voxel has the last word */
+        CHECK(components.at[i] == 0 || is_binary || labels[components.at[i] - 1] == s->labels.at[i]);
+    crackle_free(out);
+    crackle_free(labels);
+    crackle_joiner_free(joiner);
+    free(components.at);
+}
+
+static void test_recompress(const struct sample *s)
+{
+    const uint32_t z = (uint32_t)random_number(s->labels.sz + 1);
+    const int permissible = (int)random_number(2);
+    crackle_part *parts[2] = {NULL, NULL};
+    size_t num_parts = 0;
+    uint8_t *out = NULL;
+    size_t out_nbytes = 0;
+    struct crackle_parts again;
+    uint64_t *counts = malloc(s->labels.sz * sizeof(*counts)), *before = malloc(s->labels.sz * sizeof(*before));
+
+    if (z > 0)
+        CHECK(crackle_recompress_part(&s->parts, 0, z, 0, permissible, &parts[num_parts++], NULL) == CRACKLE_OK);
+    if (z < s->labels.sz)
+        CHECK(crackle_recompress_part(&s->parts, z, s->labels.sz, 0, permissible, &parts[num_parts++], NULL) ==
+              CRACKLE_OK);
+    CHECK(crackle_reassemble(s->bytes, s->nbytes, (unsigned int)random_number(4), parts, num_parts, &out, &out_nbytes,
+                             NULL) == CRACKLE_OK);
+    CHECK(decodes_to(out, out_nbytes, &s->labels, s->header.data_width, s->header.is_signed));
+    CHECK(crackle_split(out, out_nbytes, &again, NULL) == CRACKLE_OK);
+    CHECK(crackle_component_counts(&again, counts, NULL) == CRACKLE_OK);
+    CHECK(crackle_component_counts(&s->parts, before, NULL) == CRACKLE_OK);
+    for (uint32_t i = 0; i < s->labels.sz; i++)
+        CHECK(counts[i] <= before[i]);
+    crackle_part_free(parts[0]);
+    crackle_part_free(parts[1]);
+    crackle_free(out);
+    free(counts);
+    free(before);
+}
+
+static void test_two(const struct sample *s, const struct sample *t)
+{
+    const struct crackle_options options = {1, 0, 0, 0, 0};
+    struct crackle_volume shape = {NULL, s->labels.count * 8, s->labels.sx, s->labels.sy, s->labels.sz, 8, 0, 1};
+    struct crackle_volume pairs = new_volume(&s->labels, 8, 0, 1);
+    struct crackle_overlap *overlaps = NULL;
+    struct crackle_parts laid;
+    crackle_part *part = NULL;
+    uint8_t *out = NULL;
+    size_t out_nbytes = 0;
+    uint64_t count = 0, counted = 0, expected = 0;
+    int same = 1, equal = -1;
+
+    CHECK(crackle_overlay_part(&s->parts, &t->parts, 0, s->labels.sz, 0, 0, &part, NULL) == CRACKLE_OK);
+    CHECK(crackle_assemble(&shape, &options, &part, 1, &out, &out_nbytes) == CRACKLE_OK);
+    CHECK(crackle_split(out, out_nbytes, &laid, NULL) == CRACKLE_OK);
+    CHECK(crackle_decode(&laid, 0, s->labels.sz, 0, &pairs, 0, NULL) == CRACKLE_OK);
+    for (size_t i = 0; i < s->labels.count; i++) {
+        const uint64_t pair = ((uint64_t *)pairs.voxels)[i];
+
+        CHECK(pair >> 32 < s->count && s->table[pair >> 32] == s->labels.at[i]);
+        CHECK((pair & 0xffffffff) < t->count && t->table[pair & 0xffffffff] == t->labels.at[i]);
+        same &= s->labels.at[i] == t->labels.at[i];
+        expected += s->labels.at[i] * 31 ^ t->labels.at[i] * 37;
+    }
+    CHECK(crackle_overlaps(&s->parts, &t->parts, 0, s->labels.sz, 0, &overlaps, &count, NULL) == CRACKLE_OK);
+    for (uint64_t i = 0; i < count; i++)
+        counted += overlaps[i].voxels * (overlaps[i].a * 31 ^ overlaps[i].b * 37);
+    CHECK(counted == expected);
+    CHECK(crackle_equal(&s->parts, &t->parts, 0, s->labels.sz, 0, &equal, NULL) == CRACKLE_OK);
+    CHECK(equal == same);
+    CHECK(crackle_equal(&s->parts, &s->parts, 0, s->labels.sz, 0, &equal, NULL) == CRACKLE_OK && equal == 1);
+    crackle_part_free(part);
+    crackle_free(out);
+    crackle_free(overlaps);
+    free(pairs.voxels);
+}
+
+static void test_stack(const struct sample *s, const struct sample *t)
+{
+    const struct sample *from[3] = {s, t, s};
+    struct crackle_piece pieces[3];
+    struct labels stacked = s->labels;
+    uint8_t *out = NULL;
+    size_t out_nbytes = 0, piece, n = 0;
+
+    stacked.sz = 0;
+    stacked.at = malloc(3 * (s->labels.count + t->labels.count) * sizeof(*stacked.at));
+    for (int i = 0; i < 3; i++) {
+        const struct labels *l = &from[i]->labels;
+        const uint32_t start = (uint32_t)random_number(l->sz + 1);
+        const uint32_t end = start + (uint32_t)random_number(l->sz - start + 1);
+
+        pieces[i].bytes = from[i]->bytes;
+        pieces[i].nbytes = from[i]->nbytes;
+        pieces[i].z_start = start;
+        pieces[i].z_end = end;
+        for (size_t k = (size_t)start * l->sx * l->sy; k < (size_t)end * l->sx * l->sy; k++)
+            stacked.at[n++] = l->at[k];
+        stacked.sz += end - start;
+    }
+    stacked.count = n;
+    CHECK(crackle_stack(pieces, 3, s->header.data_width, s->header.is_signed, 1, &out, &out_nbytes, &piece, NULL) ==
+          CRACKLE_OK);
+    CHECK(decodes_to(out, out_nbytes, &stacked, s->header.data_width, s->header.is_signed));
+    if (n) { /* the table lists what is there, each once */
+        struct crackle_parts parts;
+        uint64_t count = 0, *table;
+
+        CHECK(crackle_split(out, out_nbytes, &parts, NULL) == CRACKLE_OK);
+        CHECK(crackle_table_size(&parts, &count, NULL) == CRACKLE_OK);
+        table = malloc(count * sizeof(*table));
+        CHECK(crackle_read_table(&parts, 0, table, count, NULL) == CRACKLE_OK);
+        for (uint64_t i = 0; i < count; i++) {
+            int found = 0;
+
+            for (size_t k = 0; k < n && !found; k++)
+                found = stacked.at[k] == table[i];
+            for (uint64_t k = 0; k < i; k++)
+                found &= table[k] != table[i];
+            CHECK(found);
+        }
+        free(table);
+    }
+    crackle_free(out);
+    free(stacked.at);
+}
+
+static void test_pool(const struct sample *s)
+{
+    const struct crackle_options options = {1, 0, 0, 0, 0};
+    const struct labels *l = &s->labels;
+    const unsigned int depth = 1 + (unsigned int)random_number(2);
+    const int sparse = (int)random_number(2);
+    struct labels half = {(l->sx + 1) / 2, (l->sy + 1) / 2, (l->sz + depth - 1) / depth, 0, NULL};
+    struct crackle_volume v;
+    struct crackle_parts parts;
+    crackle_part *part = NULL;
+    uint8_t *out = NULL;
+    size_t out_nbytes = 0;
+
+    half.count = (size_t)half.sx * half.sy * half.sz;
+    v = new_volume(&half, 8, 0, 1);
+    CHECK(crackle_pool_part(&s->parts, 0, half.sz, 0, depth, sparse, 0, &part, NULL) == CRACKLE_OK);
+    CHECK(crackle_assemble(&v, &options, &part, 1, &out, &out_nbytes) == CRACKLE_OK);
+    CHECK(crackle_split(out, out_nbytes, &parts, NULL) == CRACKLE_OK);
+    CHECK(crackle_decode(&parts, 0, half.sz, 0, &v, 0, NULL) == CRACKLE_OK);
+    for (size_t i = 0; i < half.count; i++) {
+        const size_t x = i % half.sx, y = i / half.sx % half.sy, z = i / half.sx / half.sy;
+        const uint64_t got = ((uint64_t *)v.voxels)[i];
+        unsigned int times = 0, most = 0, others = 0;
+
+        for (size_t pass = 0; pass < 2; pass++)
+            for (size_t k = z * depth; k < (z + 1) * depth && k < l->sz; k++)
+                for (size_t j = 2 * y; j < 2 * y + 2 && j < l->sy; j++)
+                    for (size_t m = 2 * x; m < 2 * x + 2 && m < l->sx; m++) {
+                        const uint64_t label = at(l, m, j, k);
+                        unsigned int same = 0;
+
+                        others += pass == 0 && label != 0;
+                        if (pass == 0)
+                            continue;
+                        for (size_t c = z * depth; c < (z + 1) * depth && c < l->sz; c++)
+                            for (size_t b = 2 * y; b < 2 * y + 2 && b < l->sy; b++)
+                                for (size_t a = 2 * x; a < 2 * x + 2 && a < l->sx; a++)
+                                    same += at(l, a, b, c) == label;
+                        if (sparse && others && label == 0)
+                            continue;
+                        most = same > most ? same : most;
+                        times = label == got ? same : times;
+                    }
+        CHECK(times > 0 && times == most);
+    }
+    crackle_part_free(part);
+    crackle_free(out);
+    free(v.voxels);
+}
+
+/* The stream that encoding the volume gives, byte for byte. */
+static void test_constant(void)
+{
+    for (int round = 0; round < 100; round++) {
+        struct labels l = make_labels((uint32_t)random_number(300), (uint32_t)random_number(9),
+                                      (uint32_t)random_number(6), UNIFORM, 4, (int)random_number(2));
+        const struct crackle_options options = {(uint8_t)random_number(2), 0, 0, 0, 0};
+        struct crackle_volume v = volume_of(&l, 8, 1, (int)random_number(2));
+        uint8_t *encoded = NULL, *constant = NULL;
+        size_t nbytes = 0, constant_nbytes = 0;
+        const uint64_t label = l.count ? l.at[0] : 7;
+
+        CHECK(crackle_encode(&v, &options, &encoded, &nbytes) == CRACKLE_OK);
+        CHECK(crackle_encode_constant(&v, label, options.format_version, &constant, &constant_nbytes) == CRACKLE_OK);
+        CHECK(nbytes == constant_nbytes && memcmp(encoded, constant, nbytes) == 0);
+        crackle_free(encoded);
+        crackle_free(constant);
+        free(v.voxels);
+        free(l.at);
+    }
+}
+
+static void test_arguments(const struct sample *s)
+{
+    const uint32_t sz = s->labels.sz;
+    struct crackle_contact *contacts = NULL;
+    crackle_part *part = NULL;
+    crackle_joiner *joiner = NULL;
+    struct crackle_piece piece = {s->bytes, s->nbytes, 1, 0};
+    uint8_t *out = NULL;
+    uint64_t count;
+    size_t nbytes, at_fault;
+
+    CHECK(crackle_contacts(&s->parts, 0, sz + 1, 0, &contacts, &count, NULL) == CRACKLE_BAD_ARGUMENT);
+    CHECK(crackle_recompress_part(&s->parts, sz, sz, 0, 0, &part, NULL) == CRACKLE_BAD_ARGUMENT);
+    CHECK(crackle_pool_part(&s->parts, 0, 1, 0, 3, 0, 0, &part, NULL) == CRACKLE_BAD_ARGUMENT);
+    CHECK(crackle_joiner_begin(s->bytes, s->nbytes, 0, 18, 0, &joiner, NULL) == CRACKLE_BAD_ARGUMENT);
+    CHECK(crackle_stack(&piece, 1, 8, 0, 1, &out, &nbytes, &at_fault, NULL) == CRACKLE_BAD_ARGUMENT);
+    CHECK(crackle_stack(&piece, 0, 8, 0, 1, &out, &nbytes, &at_fault, NULL) == CRACKLE_BAD_ARGUMENT);
+    piece.z_start = 0;
+    CHECK(crackle_stack(&piece, 1, 3, 0, 1, &out, &nbytes, &at_fault, NULL) == CRACKLE_BAD_ARGUMENT);
+    CHECK(contacts == NULL && part == NULL && joiner == NULL && out == NULL);
+}
+
+int main(void)
+{
+    for (int round = 0; round < ROUNDS; round++) {
+        const unsigned int width = 1u << random_number(4);
+        const int is_signed = (int)random_number(2);
+        const uint32_t sx = 1 + (uint32_t)random_number(round % 4 ? 9 : 140);
+        const uint32_t sy = 1 + (uint32_t)random_number(9), sz = 1 + (uint32_t)random_number(6);
+        struct sample s = make_sample(sx, sy, sz, width, is_signed), t = make_sample(sx, sy, sz, width, is_signed);
+
+        test_surface(&s);
+        test_connectivity(&s);
+        test_contacts(&s);
+        test_components(&s);
+        test_recompress(&s);
+        test_two(&s, &t);
+        test_stack(&s, &t);
+        test_pool(&s);
+        test_arguments(&s);
+        free_sample(&s);
+        free_sample(&t);
+    }
+    test_constant();
+    return report("operations");
+}
