@@ -91,11 +91,9 @@ def _take(out: Any, nbytes: Any) -> bytes:
 
 
 def _take_array(pointer: Any, count: int, dtype: np.dtype[Any]) -> npt.NDArray[Any]:
-    """Copy an array that the C library allocated, and free it."""
-    try:
-        return np.frombuffer(ffi.buffer(pointer, count * dtype.itemsize), dtype).copy()
-    finally:
-        lib.crackle_free(pointer)
+    """An array that the C library allocated; it is freed with the last view of it."""
+    owned = ffi.gc(pointer, lib.crackle_free, count * dtype.itemsize)
+    return np.frombuffer(ffi.buffer(owned, count * dtype.itemsize), dtype)
 
 
 def _flags(verify: bool) -> int:
@@ -351,6 +349,7 @@ class Reader:
         x: tuple[int, int] | None = None,
         y: tuple[int, int] | None = None,
         verify: bool = True,
+        only_counts: bool = False,
     ) -> npt.NDArray[Any]:
         """The extents of every entry of :meth:`table` within a window; see :data:`EXTENT`.
 
@@ -360,6 +359,7 @@ class Reader:
             x: the columns; None: all.
             y: the rows; None: all.
             verify: verify the checksums of the labels and of the slices.
+            only_counts: let all but the numbers of voxels be 0.
 
         Raises:
             ValueError: the window is outside the volume, or so large that a sum might pass 64 bits.
@@ -367,7 +367,7 @@ class Reader:
         where = ffi.new("struct crackle_where *")
         extents = np.zeros(self._table_size(), dtype=EXTENT)
         columns, rows = x or (0, self.header.sx), y or (0, self.header.sy)
-        flags = _flags(verify)
+        flags = _flags(verify) | (lib.CRACKLE_ONLY_COUNTS if only_counts else 0)
         with ffi.from_buffer("struct crackle_extent[]", extents, require_writable=True) as target:
             status = lib.crackle_measure(
                 self._parts, z_start, z_end, flags, *columns, *rows, target, len(extents), where
@@ -453,9 +453,11 @@ class Reader:
             for status, where in over_slices(work, 0, self.header.sz, parallel, 1):
                 _check(status, where)
 
-    def contacts(self, parallel: int = 1, verify: bool = True) -> npt.NDArray[Any]:
+    def contacts(
+        self, parallel: int = 1, skip_background: bool = False, verify: bool = True
+    ) -> npt.NDArray[Any]:
         """Which labels touch; see :data:`CONTACT`. Pairs are in no order and may come several times."""
-        flags = _flags(verify)
+        flags = _flags(verify) | (lib.CRACKLE_NO_BACKGROUND if skip_background else 0)
 
         def work(start: int, end: int) -> npt.NDArray[Any]:
             where, count = ffi.new("struct crackle_where *"), ffi.new("uint64_t *")

@@ -50,6 +50,38 @@ def _wanted(table: npt.NDArray[Any], labels: Iterable[int]) -> Mask:
 
 
 # ---------------------------------------------------------------------------------------
+# Sizes
+
+
+def voxel_counts(binary: Source, label: int | None = None, parallel: int = 0) -> Any:
+    """How many voxels the labels of a stream have; see :func:`crackle_zarr.voxel_counts`."""
+    threads = _binding.threads(parallel)
+    wanted = None if label is None else integer("label", label)
+    reader = _reader(binary)
+    head = reader.header
+    table = stream._table(reader)
+    if wanted is not None and wanted not in table.tolist():
+        raise _missing(wanted)
+    counts = np.zeros(len(table), dtype=np.uint64)
+    if len(table):
+
+        def work(z_start: int, z_end: int) -> npt.NDArray[np.uint64]:
+            extents = reader.measure(z_start, z_end, only_counts=True)
+            return np.ascontiguousarray(extents["voxels"])
+
+        counts = np.sum(_binding.over_slices(work, 0, head.sz, threads), axis=0, dtype=np.uint64)
+    found: dict[int, int] = {}
+    for name, count in zip(table.tolist(), counts.tolist(), strict=True):
+        if count:
+            found[name] = found.get(name, 0) + count
+    if wanted is None:
+        return dict(sorted(found.items()))
+    if wanted not in found:
+        raise _missing(wanted)
+    return found[wanted]
+
+
+# ---------------------------------------------------------------------------------------
 # Masks
 
 
@@ -244,25 +276,24 @@ def contacts(
     reader = _reader(binary)
     if reader.header.voxels() == 0:
         return {}
-    found = reader.contacts(threads)
-    if skip_background:
-        found = found[(found["a"] != 0) & (found["b"] != 0)]
-    areas: dict[tuple[int, int], list[int]] = {}
-    dtype = reader.header.dtype
-    # Faces are whole numbers: adding them up before they are multiplied keeps the area exact.
-    for a, b, faces in zip(
-        _signed(found["a"].copy(), dtype),
-        _signed(found["b"].copy(), dtype),
-        found["faces"].tolist(),
-        strict=True,
-    ):
-        total = areas.setdefault((a, b) if a < b else (b, a), [0, 0, 0])
-        for axis in range(3):
-            total[axis] += faces[axis]
-    return {
-        pair: faces[0] * wy * wz + faces[1] * wx * wz + faces[2] * wx * wy
-        for pair, faces in sorted(areas.items())
-    }
+    found = reader.contacts(threads, skip_background)
+    wide = np.dtype(np.int64 if reader.header.signed else np.uint64)
+    first, second = found["a"].astype(wide), found["b"].astype(wide)
+    pairs = np.stack([np.minimum(first, second), np.maximum(first, second)], axis=1)
+    pairs, faces = _added_up(pairs, found["faces"])
+    x, y, z = faces.T.astype(np.float64)
+    areas = x * (wy * wz) + y * (wx * wz) + z * (wx * wy)
+    return dict(zip(map(tuple, pairs.tolist()), areas.tolist(), strict=True))
+
+
+def _added_up(pairs: npt.NDArray[Any], counts: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+    """Pairs in ascending order, each once, and the sums of their counts."""
+    order = np.lexsort((pairs[:, 1], pairs[:, 0]))
+    pairs, counts = pairs[order], counts[order]
+    if not len(pairs):
+        return pairs, counts
+    firsts = np.flatnonzero(np.append(True, (pairs[1:] != pairs[:-1]).any(axis=1)))
+    return pairs[firsts], np.add.reduceat(counts, firsts, axis=0)
 
 
 def _three_sizes(anisotropy: Any) -> tuple[float, float, float]:
@@ -294,12 +325,12 @@ def overlaps(a: Source, b: Source, parallel: int = 0) -> dict[tuple[int, int], i
     if first.header.voxels() == 0:
         return {}
     found = first.overlaps(second, threads)
-    voxels: dict[tuple[int, int], int] = {}
-    names = _signed(found["a"], first.header.dtype), _signed(found["b"], second.header.dtype)
-    pairs = zip(*names, strict=True)
-    for pair, count in zip(pairs, found["voxels"].tolist(), strict=True):
-        voxels[pair] = voxels.get(pair, 0) + count
-    return dict(sorted(voxels.items()))
+    # As 64 bits, which may be of a signed and of an unsigned label.
+    pairs, voxels = _added_up(np.stack([found["a"], found["b"]], axis=1), found["voxels"])
+    names = zip(
+        _signed(pairs[:, 0], first.header.dtype), _signed(pairs[:, 1], second.header.dtype), strict=True
+    )
+    return dict(sorted(zip(names, voxels.tolist(), strict=True)))
 
 
 def voxel_connectivity_graph(
@@ -314,7 +345,8 @@ def voxel_connectivity_graph(
 
     Returns:
         An array of uint8 of the volume's shape and memory order. Bits from the lowest: +x, -x, +y, -y, +z,
-        -z; a bit is set where the neighbour has the same label. No way leads out of the volume.
+        -z; a bit is clear where the neighbour has another label, and in the other directions of
+        ``connectivity`` set: ways out of the volume are open, as in cc3d.
 
     Raises:
         ValueError: ``connectivity`` is another number.

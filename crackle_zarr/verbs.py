@@ -240,7 +240,12 @@ def voxel_counts(source: Source, label: int | None = None, **options: Unpack[Arr
     Raises:
         MissingLabelError: there is no such label.
     """
-    return _column(source, label, options, lambda row: int(row["voxel_count"]))
+    if is_stored(source):
+        return _column(source, label, options, lambda row: int(row["voxel_count"]))
+    from . import objects as of_stream
+
+    _no_options(options)
+    return of_stream.voxel_counts(source, label, options.get("parallel", 0))
 
 
 def bounding_boxes(

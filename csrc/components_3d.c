@@ -50,7 +50,8 @@ struct crackle_joiner {
     struct ck_bitmaps cracks_before; /* of the slice before */
     struct side own, before;
     u32 *above[2];           /* the row above the current one, of 'own' and of 'before' */
-    u64 *vertices;           /* per column, whether the vertex above a row has to be looked at */
+    u64 *crossings;          /* per column, whether four cracks of the slice meet at the vertex above a row ... */
+    u64 *vertices;           /* ... and whether there are cracks in both slices */
     u32 *parent;             /* of every component of every slice so far */
     u32 *number;             /* of the label of each */
     size_t parent_capacity, number_capacity;
@@ -71,8 +72,11 @@ static int init_joiner(crackle_joiner *j)
         if (!j->above[i])
             return 0;
     }
-    j->vertices = ck_malloc((u64)h->sx / 64 + 1, sizeof(u64));
-    return j->vertices && ck_bitmaps_init(&j->cracks_before, h->sx, h->sy);
+    j->crossings = ck_malloc((u64)h->sx / 64 + 1, 2 * sizeof(u64));
+    if (!j->crossings)
+        return 0;
+    j->vertices = j->crossings + h->sx / 64 + 1;
+    return ck_bitmaps_init(&j->cracks_before, h->sx, h->sy);
 }
 
 /* --------------------------------- Joining --------------------------------- */
@@ -211,10 +215,9 @@ static int find_vertices(crackle_joiner *j, u64 y)
     u64 any = 0;
 
     for (size_t w = 0; w < own->words; w++) {
-        j->vertices[w] = y > 0 ? four_cracks(own, y, w) : 0;
-        if (j->before.layer)
-            j->vertices[w] |= some_cracks(own, y, w) & some_cracks(before, y, w);
-        any |= j->vertices[w];
+        j->crossings[w] = y > 0 ? four_cracks(own, y, w) : 0;
+        j->vertices[w] = j->before.layer ? some_cracks(own, y, w) & some_cracks(before, y, w) : 0;
+        any |= j->crossings[w] | j->vertices[w];
     }
     return any != 0;
 }
@@ -230,18 +233,14 @@ static void keep_above(crackle_joiner *j)
 }
 
 /*
- * Join across a vertex: 'own' and 'before' are the four components around it in each slice, above it the left and the
- * right one, then those below it.
+ * Join across a vertex of two slices: 'own' and 'before' are the four components around it in each, above it the left
+ * and the right one, then those below it.
  */
 static void join_at_vertex(crackle_joiner *j, const u32 *own, const u32 *before)
 {
     unsigned int hits = 0;
     u32 n[4], m[4], d[4];
 
-    join_equal(j, &j->own, own[0], &j->own, own[3]);
-    join_equal(j, &j->own, own[1], &j->own, own[2]);
-    if (!before)
-        return;
     for (unsigned int i = 0; i < 4; i++) {
         n[i] = j->own.layer->numbers[own[i]];
         m[i] = j->before.layer->numbers[before[i]];
@@ -275,23 +274,25 @@ static inline void around(const u32 *above, const u32 *row, u32 x, u32 sx, u32 *
 static void join_corners(crackle_joiner *j, u64 y)
 {
     const u32 sx = j->own.layer->components.sx;
-    const u32 *row = j->own.layer->components.row, *other = NULL;
-    const u32 *above = y > 0 ? j->above[0] : row, *other_above = NULL;
+    const u32 *row = j->own.layer->components.row, *above = y > 0 ? j->above[0] : row;
+    const u32 *other = j->before.layer ? j->before.layer->components.row : NULL;
+    const u32 *other_above = y > 0 ? j->above[1] : other;
+    u32 own[4], before[4];
 
-    if (j->before.layer) {
-        other = j->before.layer->components.row;
-        other_above = y > 0 ? j->above[1] : other;
-    }
-    for (size_t w = 0; w < j->faces.reading.bitmaps.words; w++)
+    for (size_t w = 0; w < j->faces.reading.bitmaps.words; w++) {
+        for (u64 left = j->crossings[w]; left; left &= left - 1) {
+            around(above, row, (u32)(w * 64) + ck_ctz64(left), sx, own);
+            join_equal(j, &j->own, own[0], &j->own, own[3]);
+            join_equal(j, &j->own, own[1], &j->own, own[2]);
+        }
         for (u64 left = j->vertices[w]; left; left &= left - 1) {
             const u32 x = (u32)(w * 64) + ck_ctz64(left);
-            u32 own[4], before[4];
 
             around(above, row, x, sx, own);
-            if (other)
-                around(other_above, other, x, sx, before);
-            join_at_vertex(j, own, other ? before : NULL);
+            around(other_above, other, x, sx, before);
+            join_at_vertex(j, own, before);
         }
+    }
 }
 
 /* ---------------------------------- Slices --------------------------------- */
@@ -462,7 +463,7 @@ void crackle_joiner_free(crackle_joiner *j)
     ck_bitmaps_free(&j->cracks_before);
     free(j->above[0]);
     free(j->above[1]);
-    free(j->vertices);
+    free(j->crossings);
     free(j->parent);
     free(j->number);
     free(j);

@@ -13,7 +13,7 @@
 /* ------------------------------ Counting pairs ----------------------------- */
 
 /* How many pairs are counted beside the table. */
-#define NUM_RECENT 512
+#define NUM_RECENT 1024
 
 /*
  * Pairs of numbers and what was counted of each, by open addressing.  The table is large and the same pairs come row after
@@ -27,6 +27,7 @@ struct pair_counts {
     struct pair *slots;
     size_t num_slots; /* a power of two */
     size_t used;
+    u32 skipped;      /* contacts of this number are not counted; UINT32_MAX: all are */
 };
 
 /* Fibonacci hashing: the high bits of the product depend on all bits of the key. */
@@ -107,8 +108,11 @@ static int finish_pairs(struct pair_counts *p)
 /* Two labels that touch: the lower number first. */
 static inline int add_contact(struct pair_counts *p, u32 a, u32 b, int axis, u64 faces)
 {
-    struct pair *pair = a < b ? pair_of(p, a, b) : pair_of(p, b, a);
+    struct pair *pair;
 
+    if (a == p->skipped || b == p->skipped)
+        return 1;
+    pair = a < b ? pair_of(p, a, b) : pair_of(p, b, a);
     if (!pair)
         return 0;
     pair->count[axis] += faces;
@@ -161,6 +165,9 @@ static int lay_patches(const struct between *to, const struct ck_layer *layer, c
                 continue;
             if (!(first ? add_between(to, old, same, 0 - run * rows) && add_between(to, number, same, run * rows)
                         : add_between(to, same, old, 0 - run * rows) && add_between(to, same, number, run * rows)))
+                return 0;
+            /* Contacts: the second layer is the slice itself, and a change along y is a face. */
+            if (!to->ordered && !first && !add_contact(to->pairs, old, number, 1, run))
                 return 0;
         }
     }
@@ -232,14 +239,15 @@ static int count_contacts(struct pair_counts *pairs, const struct ck_faces *f)
     const struct ck_patch *patch = c->patches, *other = before ? before->components.patches : NULL;
 
     for (u64 y = 0; y < c->sy; y++) {
-        if (y > 0 && !count_horizontal(pairs, layer, patch, y))
-            return 0;
-        if (!before)
+        if (!before) {
+            if (y > 0 && !count_horizontal(pairs, layer, patch, y))
+                return 0;
             ck_next_row(layer, y, &patch);
-        else if (y == 0 ? !lay_first_rows(&to, before, &other, layer, &patch)
-                        : !lay_patches(&to, before, &other, layer, 1, y) ||
-                              !lay_patches(&to, layer, &patch, before, 0, y))
+        } else if (y == 0 ? !lay_first_rows(&to, before, &other, layer, &patch)
+                          : !lay_patches(&to, before, &other, layer, 1, y) ||
+                                !lay_patches(&to, layer, &patch, before, 0, y)) {
             return 0;
+        }
         if (!count_vertical(pairs, ck_vertical(&f->reading.bitmaps, y), f->reading.bitmaps.words, c->row))
             return 0;
     }
@@ -292,6 +300,8 @@ crackle_status crackle_contacts(const struct crackle_parts *parts, uint32_t z_st
         return status;
     }
     status = ck_faces_begin(&f, parts, first, z_end, where);
+    if (!(flags & CRACKLE_NO_BACKGROUND) || !ck_label_set_find(&f.labels, 0, &pairs.skipped))
+        pairs.skipped = UINT32_MAX;
     for (u32 z = first; status == CRACKLE_OK && z < z_end; z++) {
         status = ck_faces_next(&f, z, where);
         if (status == CRACKLE_OK && z >= z_start && !count_contacts(&pairs, &f))

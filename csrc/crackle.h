@@ -194,6 +194,12 @@ struct crackle_volume {
 /* Do not verify the checksums of the labels and of the slices. */
 #define CRACKLE_NO_VERIFY 1
 
+/* crackle_contacts(): leave out the label 0, which is most of the work where it lies between all others. */
+#define CRACKLE_NO_BACKGROUND 2
+
+/* crackle_measure(): count voxels, and do not ask where they lie. */
+#define CRACKLE_ONLY_COUNTS 4
+
 /*
  * crackle_decode() - decode the slices [z_start, z_end) into a volume
  *
@@ -258,7 +264,7 @@ struct crackle_extent {
  * have an extent per entry.  The slices are decoded as far as their components, and
  * no voxel is painted: time is linear in the boundaries.  What is verified is what
  * crackle_decode() verifies.  CRACKLE_TOO_LARGE: a sum might pass 64 bits; ask for
- * smaller windows.  On failure 'extents' hold unspecified values.
+ * smaller windows.  With CRACKLE_ONLY_COUNTS in 'flags', all but 'voxels' stay 0, which takes less time.  On failure 'extents' hold unspecified values.
  */
 crackle_status crackle_measure(const struct crackle_parts *parts, uint32_t z_start, uint32_t z_end,
                                unsigned int flags, uint32_t x_start, uint32_t x_end, uint32_t y_start,
@@ -273,17 +279,18 @@ crackle_status crackle_measure(const struct crackle_parts *parts, uint32_t z_sta
  * [z_start, z_end) as x, y and z, integers of 'width' bytes, 2 or 4: those of the first entry that is wanted, by x,
  * then y, then z, then those of the next.  per_entry[i] is how many entry 'i' has; of entries that repeat a label,
  * the first has all.  It is to be given to crackle_free().  The slice before and the one after are read too.
- * Memory: about 8 bytes per voxel found, beside the result.
+ * Memory: some more than the result, beside it.
  */
 crackle_status crackle_surface(const struct crackle_parts *parts, uint32_t z_start, uint32_t z_end,
                                unsigned int flags, const uint8_t *wanted, uint64_t count, unsigned int width,
                                void **points_ret, uint64_t *per_entry, struct crackle_where *where);
 
 /*
- * crackle_connectivity() - which ways lead from a voxel to one of the same label
+ * crackle_connectivity() - which ways lead from a voxel to others of the same label
  *
- * A byte per voxel: bits 0 to 5 stand for +x, -x, +y, -y, +z and -z, and are set where there is a voxel of the same
- * label.  'connectivity' is 6, or 4 to leave out +z and -z.  'out' as in crackle_decode(), of width 1.
+ * A byte per voxel: bits 0 to 5 stand for +x, -x, +y, -y, +z and -z, and are clear where the neighbour has another
+ * label.  Ways out of the volume are open.  'connectivity' is 6, or 4 to leave out +z and -z, which are clear then.
+ * 'out' as in crackle_decode(), of width 1.
  * The slice before and the one after the range are read too.
  */
 crackle_status crackle_connectivity(const struct crackle_parts *parts, uint32_t z_start, uint32_t z_end,

@@ -3,6 +3,10 @@
  */
 #include "faces.h"
 
+#if CK_HAVE_SSE2
+#include <emmintrin.h>
+#endif
+
 void ck_faces_free(struct ck_faces *f)
 {
     ck_reading_free(&f->reading);
@@ -114,30 +118,60 @@ static void find_faces_left(const u64 *cracks, size_t words, const u32 *row, u64
     }
 }
 
-/* Compare a row with that of the slice before under the patches of one of them. */
+/* Compare a row with that of the slice before under the patches of its own. */
 static void compare_patches(const struct ck_patch *patch, const struct ck_patch *end, const u32 *row,
                             const u32 *before, u8 *differ)
 {
     for (; patch < end; patch++) {
         u32 x = patch->begin;
 
-        do
+        do /* a patch is not empty */
             differ[x] = row[x] != before[x];
         while (++x < patch->end);
     }
 }
 
-/* A bit for each of sx bytes, which are 0 or 1; behind them are zeros up to a whole word. */
-static void pack_bits(const u8 *bytes, size_t words, u64 *bits)
+/* Lay the patches of row 'y' of the slice before over its row above, and compare there. */
+static void compare_next_row(const struct ck_layer *layer, u64 y, const struct ck_patch **patch, const u32 *row,
+                             u8 *differ)
 {
-    for (size_t w = 0; w < words; w++, bytes += 64) {
-        u64 word = 0;
+    const struct ck_components *c = &layer->components;
+    const struct ck_patch *const end = c->patches + c->row_end[y];
 
-        for (unsigned int i = 0; i < 8; i++) /* the product gathers eight lowest bits in the highest byte */
-            word |= (ck_load64(bytes + 8 * i) * 0x0102040810204080u >> 56) << 8 * i;
-        bits[w] = word;
+    for (; *patch < end; ++*patch) {
+        const u32 number = layer->numbers[(*patch)->component];
+        u32 x = (*patch)->begin;
+
+        do {
+            c->row[x] = number;
+            differ[x] = row[x] != number;
+        } while (++x < (*patch)->end);
     }
 }
+
+/* A bit for each of 64 bytes, which are 0 or 1. */
+#if CK_HAVE_SSE2
+static inline u64 pack_64(const u8 *bytes)
+{
+    u64 word = 0;
+
+    for (unsigned int i = 0; i < 64; i += 16) {
+        const __m128i lowest = _mm_loadu_si128((const __m128i *)(bytes + i));
+
+        word |= (u64)(unsigned int)_mm_movemask_epi8(_mm_slli_epi16(lowest, 7)) << i;
+    }
+    return word;
+}
+#else
+static inline u64 pack_64(const u8 *bytes)
+{
+    u64 word = 0;
+
+    for (unsigned int i = 0; i < 8; i++) /* the product gathers eight lowest bits in the highest byte */
+        word |= (ck_load64(bytes + 8 * i) * 0x0102040810204080u >> 56) << 8 * i;
+    return word;
+}
+#endif
 
 void ck_find_faces(const struct ck_faces *f, struct ck_bitmaps *b, u64 *z)
 {
@@ -148,7 +182,7 @@ void ck_find_faces(const struct ck_faces *f, struct ck_bitmaps *b, u64 *z)
 
     memset(b->horizontal, 0, ((size_t)c->sy + 1) * words * sizeof(u64));
     for (u64 y = 0; y < c->sy; y++) {
-        const struct ck_patch *const begin = patch, *const other_begin = other;
+        const struct ck_patch *const begin = patch;
 
         if (y == 0)
             ck_next_row(f->layer, y, &patch); /* there is nothing above */
@@ -157,11 +191,10 @@ void ck_find_faces(const struct ck_faces *f, struct ck_bitmaps *b, u64 *z)
         find_faces_left(ck_vertical(&f->reading.bitmaps, y), words, c->row, ck_vertical(b, y));
         if (!before)
             continue;
-        ck_next_row(f->before, y, &other);
+        compare_next_row(f->before, y, &other, c->row, f->differ);
         compare_patches(begin, patch, c->row, before->row, f->differ);
-        compare_patches(other_begin, other, c->row, before->row, f->differ);
-        pack_bits(f->differ, words, z);
-        z += words;
+        for (size_t w = 0; w < words; w++) /* behind the row are zeros up to a whole word */
+            *z++ = pack_64(f->differ + 64 * w);
     }
     if (z && !before)
         memset(z, 0, (size_t)c->sy * words * sizeof(u64));

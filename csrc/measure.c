@@ -34,34 +34,44 @@ static inline u64 sum_of(u64 begin, u64 end)
     return count % 2 ? count * (ends / 2) : count / 2 * ends;
 }
 
-/* Columns [begin, end) join a component in row y. */
-static inline void join(struct extent *e, u32 begin, u32 end, u32 y, const struct window *w, u64 sum_of_y)
+/*
+ * Columns [begin, end) join a component in row y.  Here and below 'only_counts' is known where this is inlined:
+ * the places of voxels are half of the work.
+ */
+CK_FORCEINLINE void join(struct extent *e, u32 begin, u32 end, u32 y, const struct window *w, u64 sum_of_y,
+                         int only_counts)
 {
     const u64 rows = w->y_end - y;
 
+    e->voxels += rows * (end - begin);
+    if (only_counts)
+        return;
     if (e->x_stop == 0) {
         e->x_start = begin;
         e->y_start = y;
     }
     e->x_start = begin < e->x_start ? begin : e->x_start;
     e->x_stop = end > e->x_stop ? end : e->x_stop;
-    e->voxels += rows * (end - begin);
     e->sum_x += rows * sum_of(begin, end);
     e->sum_y += (end - begin) * sum_of_y;
 }
 
 /* Columns [begin, end) leave in row y. */
-static inline void leave(struct extent *e, u32 begin, u32 end, u32 y, const struct window *w, u64 sum_of_y)
+CK_FORCEINLINE void leave(struct extent *e, u32 begin, u32 end, u32 y, const struct window *w, u64 sum_of_y,
+                          int only_counts)
 {
     const u64 rows = w->y_end - y;
 
-    e->y_stop = y;
     e->voxels -= rows * (end - begin);
+    if (only_counts)
+        return;
+    e->y_stop = y;
     e->sum_x -= rows * sum_of(begin, end);
     e->sum_y -= (end - begin) * sum_of_y;
 }
 
-static void measure_slice(const struct ck_components *c, const struct window *w, struct extent *extents)
+CK_FORCEINLINE void measure_rows(const struct ck_components *c, const struct window *w, struct extent *extents,
+                                 int only_counts)
 {
     const struct ck_patch *patch = c->patches;
     u32 *const row = c->row;
@@ -76,7 +86,7 @@ static void measure_slice(const struct ck_components *c, const struct window *w,
 
         while (end < w->x_end && row[end] == row[begin])
             end++;
-        join(&extents[row[begin]], begin, end, w->y_start, w, sum_of(w->y_start, w->y_end));
+        join(&extents[row[begin]], begin, end, w->y_start, w, sum_of(w->y_start, w->y_end), only_counts);
         begin = end;
     }
     for (u32 y = w->y_start + 1; y < w->y_end; y++) {
@@ -96,14 +106,23 @@ static void measure_slice(const struct ck_components *c, const struct window *w,
                 do
                     row[end] = patch->component;
                 while (++end < last && row[end] == component);
-                leave(&extents[component], begin, end, y, w, sum_of_y);
+                leave(&extents[component], begin, end, y, w, sum_of_y, only_counts);
                 begin = end;
             }
-            join(&extents[patch->component], first, last, y, w, sum_of_y);
+            join(&extents[patch->component], first, last, y, w, sum_of_y, only_counts);
         }
     }
     for (u32 x = w->x_start; x < w->x_end; x++)
         extents[row[x]].y_stop = w->y_end;
+}
+
+static void measure_slice(const struct ck_components *c, const struct window *w, struct extent *extents,
+                          int only_counts)
+{
+    if (only_counts)
+        measure_rows(c, w, extents, 1);
+    else
+        measure_rows(c, w, extents, 0);
 }
 
 /* Whether no sum of coordinates in the window can pass 64 bits. */
@@ -140,6 +159,7 @@ crackle_status crackle_measure(const struct crackle_parts *parts, uint32_t z_sta
                                struct crackle_where *where)
 {
     const struct window w = {x_start, x_end, y_start, y_end};
+    const int only_counts = (flags & CRACKLE_ONLY_COUNTS) != 0;
     struct ck_reading r;
     struct ck_label_table table;
     void *scratch = NULL;
@@ -161,7 +181,7 @@ crackle_status crackle_measure(const struct crackle_parts *parts, uint32_t z_sta
     memset(extents, 0, (size_t)count * sizeof(*extents));
     if (z_start == z_end || x_start == x_end || y_start == y_end)
         return CRACKLE_OK;
-    if (!sums_fit(&w, z_start, z_end))
+    if (!only_counts && !sums_fit(&w, z_start, z_end))
         return CRACKLE_TOO_LARGE;
     status = ck_reading_begin(&r, parts, z_start, z_end, where);
     for (u32 z = z_start; status == CRACKLE_OK && z < z_end; z++) {
@@ -175,10 +195,12 @@ crackle_status crackle_measure(const struct crackle_parts *parts, uint32_t z_sta
             status = CRACKLE_NO_MEMORY;
             break;
         }
-        measure_slice(c, &w, scratch);
+        measure_slice(c, &w, scratch, only_counts);
         slice = scratch;
         for (size_t i = 0; i < c->count; i++)
-            if (slice[i].voxels != 0)
+            if (only_counts)
+                extents[r.entries[i]].voxels += slice[i].voxels;
+            else if (slice[i].voxels != 0)
                 add_slice(&extents[r.entries[i]], &slice[i], z);
     }
     free(scratch);

@@ -364,9 +364,13 @@ static u32 mode_of_4_sparse(const u32 *v, u32 background)
 /* The most frequent of 'count'; of several, the one that comes first. */
 static u32 mode_of_many(const u32 *v, unsigned int count, int sparse, u32 background)
 {
-    unsigned int most = 0;
+    unsigned int most = 0, same = 0;
     u32 best = background;
 
+    for (unsigned int i = 0; i < count; i++)
+        same += v[i] == v[0];
+    if (CK_LIKELY(same == count))
+        return v[0];
     for (unsigned int i = 0; i < count; i++) {
         unsigned int times = 0;
 
@@ -382,34 +386,58 @@ static u32 mode_of_many(const u32 *v, unsigned int count, int sparse, u32 backgr
     return best;
 }
 
-/*
- * Pool a row of blocks whose slices are 'layers'; 'two_rows': whether the blocks have two rows.  Where a block reaches over the
- * rim of the volume, what is outside repeats what is inside.
- */
-static void pool_row(const struct pooler *p, const struct ck_layer *const *layers, unsigned int depth, int two_rows,
-                     u32 sx, u32 *out)
+/* The voxels of block 'i' of a row of a slice.  Beyond the rim, what is inside stands for what is outside. */
+static inline void get_block(const u32 *upper, const u32 *lower, u32 i, u32 sx, u32 *v)
+{
+    const u32 left = 2 * i, right = left + 1 < sx ? left + 1 : left;
+
+    v[0] = upper[left];
+    v[1] = upper[right];
+    v[2] = lower[left];
+    v[3] = lower[right];
+}
+
+/* Pool a row of blocks of two slices, or of one where there is no other; rows as in pool_row(). */
+static void pool_deep_row(const struct pooler *p, const struct ck_layer *const *layers, unsigned int depth,
+                          int two_rows, u32 sx, u32 *out)
 {
     for (u32 i = 0; i < p->sx; i++) {
-        const u32 left = 2 * i, right = 2 * i + 1 < sx ? 2 * i + 1 : 2 * i;
         u32 v[BLOCK] = {0};
-        int uniform = 1;
 
         for (unsigned int d = 0; d < depth; d++) {
             const u32 *lower = layers[d]->components.row;
-            const u32 *upper = two_rows ? p->upper[d] : lower;
 
-            v[4 * d] = upper[left];
-            v[4 * d + 1] = upper[right];
-            v[4 * d + 2] = lower[left];
-            v[4 * d + 3] = lower[right];
-            uniform &= v[4 * d] == v[0] && v[4 * d + 1] == v[0] && v[4 * d + 2] == v[0] && v[4 * d + 3] == v[0];
+            get_block(two_rows ? p->upper[d] : lower, lower, i, sx, v + 4 * d);
         }
-        if (CK_LIKELY(uniform))
-            out[i] = v[0];
-        else if (p->depth == 2)
-            out[i] = mode_of_many(v, 4 * depth, p->sparse, p->background);
-        else
-            out[i] = p->sparse ? mode_of_4_sparse(v, p->background) : mode_of_4(v);
+        out[i] = mode_of_many(v, 4 * depth, p->sparse, p->background);
+    }
+}
+
+/*
+ * Pool a row of blocks of one slice: the lower of their rows of voxels is 'y' and stands in components.row, the
+ * upper, if they have two, in p->upper.  All but the blocks with cracks in them are of one label.
+ */
+static void pool_row(const struct pooler *p, const struct ck_layer *layer, u64 y, int two_rows, u32 sx, u32 *out)
+{
+    const u32 *lower = layer->components.row, *upper = two_rows ? p->upper[0] : lower;
+    const struct ck_bitmaps *cracks = &p->faces.reading.bitmaps;
+    const u64 *v = ck_vertical(cracks, y), *h = ck_horizontal(cracks, y);
+
+    for (u32 i = 0; i < p->sx; i++)
+        out[i] = lower[2 * (size_t)i];
+    for (size_t w = 0; w < cracks->words; w++) {
+        u64 mixed = (v[w] | (two_rows ? (v - cracks->words)[w] : 0)) >> 1;
+
+        if (two_rows)
+            mixed |= h[w] | h[w] >> 1;
+        /* A bit per block, at the column of its left voxels. */
+        for (mixed &= 0x5555555555555555u; mixed; mixed &= mixed - 1) {
+            const u32 i = (u32)(w * 32) + ck_ctz64(mixed) / 2;
+            u32 block[4];
+
+            get_block(upper, lower, i, sx, block);
+            out[i] = p->sparse ? mode_of_4_sparse(block, p->background) : mode_of_4(block);
+        }
     }
 }
 
@@ -441,7 +469,10 @@ static crackle_status boundaries_of_pooled(void *self, u32 z, struct ck_bitmaps 
             memcpy(p->upper[d], layers[d]->components.row, (size_t)h->sx * sizeof(u32));
             ck_next_row(layers[d], 2 * (u64)y + 1, &patch[d]);
         }
-        pool_row(p, layers, depth, two_rows, h->sx, p->pooled + (size_t)y * p->sx);
+        if (p->depth == 1)
+            pool_row(p, layers[0], 2 * (u64)y + (u64)two_rows, two_rows, h->sx, p->pooled + (size_t)y * p->sx);
+        else
+            pool_deep_row(p, layers, depth, two_rows, h->sx, p->pooled + (size_t)y * p->sx);
     }
     ck_find_boundaries(p->pooled, sizeof(u32), b);
     return CRACKLE_OK;

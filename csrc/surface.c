@@ -99,72 +99,64 @@ static const struct ck_layer *own_layer(const struct pipeline *p)
 
 /* ---------------------------------- Surfaces ------------------------------- */
 
-static inline void put_point(void *to, size_t i, unsigned int width, u32 x, u32 y, u32 z)
+/* A coordinate of points of three integers of 'width' bytes, which is known where this is inlined. */
+CK_FORCEINLINE u32 get_coordinate(const void *points, size_t i, unsigned int axis, unsigned int width)
+{
+    return width == 2 ? ((const u16 *)points)[3 * i + axis] : ((const u32 *)points)[3 * i + axis];
+}
+
+CK_FORCEINLINE void put_point(void *points, size_t i, u32 x, u32 y, u32 z, unsigned int width)
 {
     if (width == 2) {
-        u16 *p = (u16 *)to + 3 * i;
-
-        p[0] = (u16)x;
-        p[1] = (u16)y;
-        p[2] = (u16)z;
+        ((u16 *)points)[3 * i] = (u16)x;
+        ((u16 *)points)[3 * i + 1] = (u16)y;
+        ((u16 *)points)[3 * i + 2] = (u16)z;
     } else {
-        u32 *p = (u32 *)to + 3 * i;
-
-        p[0] = x;
-        p[1] = y;
-        p[2] = z;
+        ((u32 *)points)[3 * i] = x;
+        ((u32 *)points)[3 * i + 1] = y;
+        ((u32 *)points)[3 * i + 2] = z;
     }
 }
 
-static inline u32 coordinate(const void *from, size_t i, unsigned int width, unsigned int axis)
-{
-    return width == 2 ? ((const u16 *)from)[3 * i + axis] : ((const u32 *)from)[3 * i + axis];
-}
-
-/* Blocks of surface voxels, so that none is moved for want of room. */
-#define BLOCK_POINTS 0x40000
-
-struct point {
-    u32 number, x;
+/* The surface voxels of a number, in the order of the volume. */
+struct cloud {
+    void *points;
+    size_t count, capacity;
+    int is_wanted;
 };
 
-/* Surface voxels in the order of the volume. */
 struct found {
-    struct point **blocks;
-    size_t num_blocks, blocks_capacity;
-    size_t count;        /* of points; those of the last block included */
-    u64 *row_end;        /* per row of the slices asked for, how many there are up to its end */
-    u64 *per_number;
+    struct cloud *clouds; /* per number */
+    size_t num_clouds;
+    unsigned int width;
 };
 
 static void free_found(struct found *f)
 {
-    for (size_t i = 0; i < f->num_blocks; i++)
-        free(f->blocks[i]);
-    free(f->blocks);
-    free(f->row_end);
-    free(f->per_number);
+    for (size_t n = 0; f->clouds && n < f->num_clouds; n++)
+        free(f->clouds[n].points);
+    free(f->clouds);
 }
 
-/* Where the next point goes; NULL when there is no memory. */
-static inline struct point *next_point(struct found *f)
+/* Take up the voxels of a row whose bits are 'on', from column 'first' on. */
+CK_FORCEINLINE int add_points(struct found *found, const u32 *row, u32 first, u64 on, u32 y, u32 z, unsigned int width)
 {
-    const size_t place = f->count % BLOCK_POINTS;
+    for (; on; on &= on - 1) {
+        const u32 x = first + ck_ctz64(on);
+        struct cloud *cloud = &found->clouds[row[x]];
 
-    if (CK_UNLIKELY(place == 0 && f->count / BLOCK_POINTS == f->num_blocks)) {
-        void *blocks = f->blocks;
-        int ok = ck_reserve(&blocks, &f->blocks_capacity, (u64)f->num_blocks + 1, sizeof(*f->blocks));
-
-        f->blocks = blocks;
-        if (!ok || !(f->blocks[f->num_blocks] = ck_malloc(BLOCK_POINTS, sizeof(**f->blocks))))
-            return NULL;
-        f->num_blocks++;
+        if (!cloud->is_wanted)
+            continue;
+        if (CK_UNLIKELY(cloud->count == cloud->capacity) &&
+            !ck_reserve(&cloud->points, &cloud->capacity, (u64)cloud->count + 1, (size_t)3 * width))
+            return 0;
+        put_point(cloud->points, cloud->count++, x, y, z, width);
     }
-    return f->blocks[f->count / BLOCK_POINTS] + place;
+    return 1;
 }
 
 /* The voxels of the complete slice 'z' that are on the surface of a label that is wanted. */
-static int find_surface(const struct pipeline *p, u32 z, const u8 *wanted, struct found *found, u64 *row_end)
+static int find_surface(const struct pipeline *p, u32 z, struct found *found)
 {
     const struct crackle_header *h = &p->faces.reading.header;
     const struct ck_layer *layer = own_layer(p);
@@ -173,7 +165,7 @@ static int find_surface(const struct pipeline *p, u32 z, const u8 *wanted, struc
     const size_t words = p->own->xy.words;
     const int outermost = z == 0 || z == h->sz - 1;
 
-    for (u64 y = 0; y < c->sy; y++) {
+    for (u32 y = 0; y < c->sy; y++) {
         const size_t at = (size_t)y * words;
         const u64 *fx = ck_vertical(&p->own->xy, y), *fy = ck_horizontal(&p->own->xy, y), *fz = p->own->z + at;
         const u64 *behind = p->next ? p->next->z + at : NULL;
@@ -181,155 +173,115 @@ static int find_surface(const struct pipeline *p, u32 z, const u8 *wanted, struc
 
         ck_next_row(layer, y, &patch);
         for (size_t w = 0; w < words && (u64)w * 64 < c->sx; w++) {
+            const u32 first = (u32)(w * 64);
             const u64 left = c->sx - (u64)w * 64;
             u64 on = fx[w] | fx[w] >> 1 | fy[w] | fy[w + words] | fz[w] | (behind ? behind[w] : 0);
 
             if (w + 1 < words)
                 on |= fx[w + 1] << 63;
             on |= rim ? ~(u64)0 : (u64)(w == 0) | (left <= 64 ? (u64)1 << (left - 1) : 0);
-            for (on &= ck_low_bits(left < 64 ? (unsigned int)left : 64); on; on &= on - 1) {
-                const u32 x = (u32)(w * 64) + ck_ctz64(on);
-                const u32 number = c->row[x];
-                struct point *point = next_point(found);
-
-                if (!point)
-                    return 0;
-                point->number = number;
-                point->x = x;
-                found->count += wanted[number];
-                found->per_number[number] += wanted[number];
-            }
+            on &= ck_low_bits(left < 64 ? (unsigned int)left : 64);
+            if (!(found->width == 2 ? add_points(found, c->row, first, on, y, z, 2)
+                                    : add_points(found, c->row, first, on, y, z, 4)))
+                return 0;
         }
-        row_end[y] = found->count;
     }
     return 1;
 }
 
-/* Deal the points out to their numbers: each number's are in the order of the volume then, as x, y and z. */
-static int deal_out(struct found *found, u32 sy, u32 z_start, u32 num_slices, size_t num_numbers, unsigned int width,
-                    void *out)
-{
-    size_t *next = ck_malloc(num_numbers, sizeof(*next));
-    const u64 *row_end = found->row_end;
-    size_t at = 0;
-
-    if (!next)
-        return 0;
-    for (size_t n = 0; n < num_numbers; n++) {
-        next[n] = at;
-        at += (size_t)found->per_number[n];
-    }
-    at = 0;
-    for (u32 i = 0; i < num_slices; i++)
-        for (u32 y = 0; y < sy; y++, row_end++)
-            for (; at < *row_end; at++) {
-                const struct point *point = &found->blocks[at / BLOCK_POINTS][at % BLOCK_POINTS];
-
-                put_point(out, next[point->number]++, width, point->x, y, z_start + i);
-            }
-    free(next);
-    return 1;
-}
-
-/* What sorting the points of a number works in. */
-struct sorter {
-    unsigned int width;
-    void *points;        /* as many as the number with the most has */
-    size_t *next;        /* per coordinate along x or y */
-};
-
-/* Sort points stably by their coordinate on an axis, of which there are 'length', from one array to another. */
-static void sort_by(const struct sorter *s, const void *from, void *to, size_t count, unsigned int axis, u32 length)
+/* Sort points stably by their coordinate on an axis; 'next' has a place per coordinate, of which there are 'length'. */
+CK_FORCEINLINE void sort_by(unsigned int axis, const void *from, void *to, size_t count, size_t *next, u32 length,
+                            unsigned int width)
 {
     size_t at = 0;
 
-    memset(s->next, 0, length * sizeof(*s->next));
+    memset(next, 0, length * sizeof(*next));
     for (size_t i = 0; i < count; i++)
-        s->next[coordinate(from, i, s->width, axis)]++;
+        next[get_coordinate(from, i, axis, width)]++;
     for (u32 value = 0; value < length; value++) {
-        const size_t here = s->next[value];
+        const size_t here = next[value];
 
-        s->next[value] = at;
+        next[value] = at;
         at += here;
     }
     for (size_t i = 0; i < count; i++)
-        put_point(to, s->next[coordinate(from, i, s->width, axis)]++, s->width, coordinate(from, i, s->width, 0),
-                  coordinate(from, i, s->width, 1), coordinate(from, i, s->width, 2));
+        put_point(to, next[get_coordinate(from, i, axis, width)]++, get_coordinate(from, i, 0, width),
+                  get_coordinate(from, i, 1, width), get_coordinate(from, i, 2, width), width);
 }
 
 /* The same for few points: as keys (x, y). */
-static void sort_few(const struct sorter *s, void *points, size_t count, struct ck_pair *pairs)
+CK_FORCEINLINE void sort_few(const void *from, void *to, size_t count, struct ck_pair *pairs, unsigned int width)
 {
     for (size_t i = 0; i < count; i++) {
-        pairs[i].key = (u64)coordinate(points, i, s->width, 0) << 32 | coordinate(points, i, s->width, 1);
-        pairs[i].value = coordinate(points, i, s->width, 2);
+        pairs[i].key = (u64)get_coordinate(from, i, 0, width) << 32 | get_coordinate(from, i, 1, width);
+        pairs[i].value = get_coordinate(from, i, 2, width);
     }
     ck_sort_pairs(pairs, pairs + count, count);
     for (size_t i = 0; i < count; i++)
-        put_point(points, i, s->width, (u32)(pairs[i].key >> 32), (u32)pairs[i].key, (u32)pairs[i].value);
+        put_point(to, i, (u32)(pairs[i].key >> 32), (u32)pairs[i].key, (u32)pairs[i].value, width);
 }
 
 /*
- * Sort the points of every number by x, then y, then z: stably by y and by x, as z ascends already.  One pass per
- * axis, unless the points are fewer than the places along it.
+ * Sort the points of every number by x, then y, then z, one number behind the other: stably by y and by x, as z ascends
+ * already.  One pass per axis, unless the points are fewer than the places along it.
  */
-static int sort_points(const struct found *found, u32 sx, u32 sy, size_t num_numbers, unsigned int width, void *out)
+static int sort_points(const struct found *found, u32 sx, u32 sy, void *out)
 {
     const u32 longest = sx > sy ? sx : sy;
-    struct sorter s = {width, NULL, NULL};
     struct ck_pair *pairs = ck_malloc(longest, 2 * sizeof(*pairs));
-    u8 *points = out;
-    u64 most = 0;
+    size_t *next = ck_malloc(longest, sizeof(*next)), most = 0;
+    void *scratch;
+    u8 *to = out;
     int ok;
 
-    for (size_t n = 0; n < num_numbers; n++)
-        most = found->per_number[n] > most ? found->per_number[n] : most;
-    s.points = ck_malloc(most, (size_t)3 * width);
-    s.next = ck_malloc(longest, sizeof(*s.next));
-    ok = pairs && s.points && s.next;
-    for (size_t n = 0; ok && n < num_numbers; n++) {
-        const size_t count = (size_t)found->per_number[n];
+    for (size_t n = 0; n < found->num_clouds; n++)
+        most = found->clouds[n].count > most ? found->clouds[n].count : most;
+    scratch = ck_malloc(most, (size_t)3 * found->width);
+    ok = pairs && next && scratch;
+    for (size_t n = 0; ok && n < found->num_clouds; n++) {
+        const struct cloud *cloud = &found->clouds[n];
+        const size_t count = cloud->count;
 
-        if (count <= longest) {
-            sort_few(&s, points, count, pairs);
+        if (count <= longest && found->width == 2) {
+            sort_few(cloud->points, to, count, pairs, 2);
+        } else if (count <= longest) {
+            sort_few(cloud->points, to, count, pairs, 4);
+        } else if (found->width == 2) {
+            sort_by(1, cloud->points, scratch, count, next, sy, 2);
+            sort_by(0, scratch, to, count, next, sx, 2);
         } else {
-            sort_by(&s, points, s.points, count, 1, sy);
-            sort_by(&s, s.points, points, count, 0, sx);
+            sort_by(1, cloud->points, scratch, count, next, sy, 4);
+            sort_by(0, scratch, to, count, next, sx, 4);
         }
-        points += count * 3 * width;
+        to += count * 3 * found->width;
     }
     free(pairs);
-    free(s.points);
-    free(s.next);
+    free(next);
+    free(scratch);
     return ok;
 }
 
 /* Collect the surface voxels of the slices. */
 static crackle_status collect(struct pipeline *p, const struct crackle_parts *parts, u32 z_start, u32 z_end,
-                              const u8 *wanted_entries, u64 count, struct found *found,
-                              struct crackle_where *where)
+                              const u8 *wanted, u64 count, struct found *found, struct crackle_where *where)
 {
     crackle_status status = begin_pipeline(p, parts, z_start, z_end, where);
-    u8 *wanted = NULL;
 
     if (status != CRACKLE_OK)
         return status;
     if (count != ck_num_entries(&p->faces.reading.map.table))
         return CRACKLE_BAD_ARGUMENT;
-    wanted = ck_calloc(p->faces.labels.count, 1);
-    found->per_number = ck_calloc(p->faces.labels.count, sizeof(*found->per_number));
-    found->row_end = ck_malloc((u64)(z_end - z_start) * p->faces.reading.header.sy, sizeof(*found->row_end));
-    if (!wanted || !found->per_number || !found->row_end)
-        status = CRACKLE_NO_MEMORY;
-    for (u64 i = 0; status == CRACKLE_OK && i < count; i++)
-        wanted[p->faces.number_of_entry[i]] |= wanted_entries[i] != 0;
+    found->num_clouds = p->faces.labels.count;
+    found->clouds = ck_calloc(found->num_clouds, sizeof(*found->clouds));
+    if (!found->clouds)
+        return CRACKLE_NO_MEMORY;
+    for (u64 i = 0; i < count; i++)
+        found->clouds[p->faces.number_of_entry[i]].is_wanted |= wanted[i] != 0;
     for (u32 z = z_start; status == CRACKLE_OK && z < z_end; z++) {
         status = complete_slice(p, z, where);
-        if (status == CRACKLE_OK &&
-            !find_surface(p, z, wanted, found, found->row_end + (u64)(z - z_start) * p->faces.reading.header.sy))
+        if (status == CRACKLE_OK && !find_surface(p, z, found))
             status = CRACKLE_NO_MEMORY;
     }
-    free(wanted);
     return status;
 }
 
@@ -337,9 +289,10 @@ crackle_status crackle_surface(const struct crackle_parts *parts, uint32_t z_sta
                                unsigned int flags, const uint8_t *wanted, uint64_t count, unsigned int width,
                                void **points_ret, uint64_t *per_entry, struct crackle_where *where)
 {
-    struct found found = {NULL, 0, 0, 0, NULL, NULL};
+    struct found found = {NULL, 0, 0};
     struct pipeline p;
     void *out = NULL;
+    u64 total = 0;
     const struct crackle_header *h = &p.faces.reading.header;
     crackle_status status = ck_reading_open(&p.faces.reading, parts, flags, where);
 
@@ -356,19 +309,19 @@ crackle_status crackle_surface(const struct crackle_parts *parts, uint32_t z_sta
         *points_ret = out;
         return CRACKLE_OK;
     }
+    found.width = width;
     status = collect(&p, parts, z_start, z_end, wanted, count, &found, where);
     if (status == CRACKLE_OK) {
-        const size_t num_numbers = p.faces.labels.count;
-
-        out = ck_malloc(found.count, (size_t)3 * width);
-        if (!out || !deal_out(&found, h->sy, z_start, z_end - z_start, num_numbers, width, out) ||
-            !sort_points(&found, h->sx, h->sy, num_numbers, width, out))
+        for (size_t n = 0; n < found.num_clouds; n++)
+            total += found.clouds[n].count;
+        out = ck_malloc(total, (size_t)3 * width);
+        if (!out || !sort_points(&found, h->sx, h->sy, out))
             status = CRACKLE_NO_MEMORY;
     }
     if (status == CRACKLE_OK) {
         /* Numbers were given in the order of the entries: the first entry of a label has its points. */
         for (u64 i = 0, next = 0; i < count; i++) {
-            per_entry[i] = p.faces.number_of_entry[i] == next ? found.per_number[next] : 0;
+            per_entry[i] = p.faces.number_of_entry[i] == next ? found.clouds[next].count : 0;
             next += p.faces.number_of_entry[i] == next;
         }
         *points_ret = out;
@@ -397,15 +350,14 @@ static void init_spreading(struct spreading *s)
 }
 
 /*
- * A byte per voxel of the complete slice 'z': bit 0 to 5, whether there is a voxel of the same label in the
- * direction +x -x +y -y +z -z.  'directions' masks them.
+ * A byte per voxel of the complete slice: bit 0 to 5, whether there is no face in the direction +x -x +y -y +z -z.
+ * 'directions' masks them.
  */
-static void put_connectivity(const struct pipeline *p, const struct spreading *spread, u32 z, u8 directions, u8 *out)
+static void put_connectivity(const struct pipeline *p, const struct spreading *spread, u8 directions, u8 *out)
 {
     const struct crackle_header *h = &p->faces.reading.header;
     const size_t words = p->own->xy.words;
     const u64 mask = directions * (u64)0x0101010101010101u;
-    const int has_before = z > 0, has_next = z + 1 < h->sz;
 
     for (u64 y = 0; y < h->sy; y++) {
         const size_t at = (size_t)y * words;
@@ -414,24 +366,32 @@ static void put_connectivity(const struct pipeline *p, const struct spreading *s
         for (size_t w = 0; w < words && (u64)w * 64 < h->sx; w++) {
             const u64 left = h->sx - (u64)w * 64;
             const unsigned int voxels = left < 64 ? (unsigned int)left : 64;
-            u64 open[6];
+            u64 open[6], all;
 
             open[0] = ~(fx[w] >> 1 | (w + 1 < words ? fx[w + 1] << 63 : 0));
-            open[0] &= left <= 64 ? ~((u64)1 << (left - 1)) : ~(u64)0;
-            open[1] = ~(fx[w] | (w == 0));
-            open[2] = y + 1 < h->sy ? ~fy[w + words] : 0;
-            open[3] = y > 0 ? ~fy[w] : 0;
-            open[4] = has_next ? ~p->next->z[at + w] : 0;
-            open[5] = has_before ? ~fz[w] : 0;
+            open[1] = ~fx[w];
+            open[2] = ~fy[w + words];
+            open[3] = ~fy[w];
+            open[4] = p->next ? ~p->next->z[at + w] : ~(u64)0;
+            open[5] = ~fz[w];
+            all = open[0] & open[1] & open[2] & open[3] & open[4] & open[5];
+            if (all == ~(u64)0) { /* most words are far from any face */
+                memset(out, directions, voxels);
+                out += voxels;
+                continue;
+            }
             for (unsigned int i = 0; i < voxels; i += 8) {
-                u8 bytes[8];
                 u64 eight = 0;
 
                 for (unsigned int d = 0; d < 6; d++)
                     eight |= spread->of[open[d] >> i & 0xff] << d;
-                ck_store64(bytes, eight & mask);
-                memcpy(out, bytes, voxels - i < 8 ? voxels - i : 8);
-                out += voxels - i < 8 ? voxels - i : 8;
+                if (CK_LIKELY(voxels - i >= 8)) {
+                    ck_store64(out, eight & mask);
+                    out += 8;
+                } else {
+                    for (unsigned int k = i; k < voxels; k++, eight >>= 8)
+                        *out++ = (u8)eight & directions;
+                }
             }
         }
     }
@@ -473,7 +433,7 @@ crackle_status crackle_connectivity(const struct crackle_parts *parts, uint32_t 
         for (u32 i = 0; i < number && status == CRACKLE_OK; i++) {
             status = complete_slice(&p, z + i, where);
             if (status == CRACKLE_OK)
-                put_connectivity(&p, &spread, z + i, connectivity == 4 ? 0x0f : 0x3f, slices + i * slice_nbytes);
+                put_connectivity(&p, &spread, connectivity == 4 ? 0x0f : 0x3f, slices + i * slice_nbytes);
         }
         if (status == CRACKLE_OK && batch)
             ck_scatter_slices(batch, out, z - out_z, number);

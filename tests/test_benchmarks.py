@@ -15,10 +15,10 @@ BENCHMARKS = Path(__file__).resolve().parents[1] / "benchmarks"
 
 
 @pytest.mark.skipif(not BENCHMARKS.is_dir(), reason="the benchmarks are not part of this tree")
-@pytest.mark.parametrize("script", ["codec", "threads", "chunks", "memory", "stored"])
+@pytest.mark.parametrize("script", ["codec", "threads", "chunks", "memory", "stored", "operations"])
 def test_script(script: str, tmp_path: Path) -> None:
     """Each script measures a small volume, prints tables, and writes its figures as JSON."""
-    if script in ("memory", "stored") and not Path("/proc/self/clear_refs").exists():
+    if script in ("memory", "stored", "operations") and not Path("/proc/self/clear_refs").exists():
         pytest.skip("peak memory is read from Linux's /proc")
     volume = np.arange(70 * 66 * 64, dtype=np.uint32).reshape(70, 66, 64) // 999
     np.save(tmp_path / "volume.npy", np.asfortranarray(volume))

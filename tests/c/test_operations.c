@@ -99,7 +99,7 @@ static int decodes_to(const uint8_t *bytes, size_t nbytes, const struct labels *
     return right;
 }
 
-/* The label of a neighbour, or 'none' beyond the rim; 'none' is not the label of the voxel. */
+/* The label of a neighbour, or 'none' beyond the rim. */
 static uint64_t beside(const struct labels *l, size_t x, size_t y, size_t z, unsigned int direction, uint64_t none)
 {
     const size_t lengths[3] = {l->sx, l->sy, l->sz};
@@ -174,7 +174,7 @@ static void test_connectivity(const struct sample *s)
         unsigned int ways = 0;
 
         for (unsigned int d = 0; d < connectivity; d++)
-            ways |= (unsigned int)(beside(l, x, y, k, d, ~l->at[i]) == l->at[i]) << d;
+            ways |= (unsigned int)(beside(l, x, y, k, d, l->at[i]) == l->at[i]) << d;
         CHECK(((uint8_t *)out.voxels)[place(l, out.fortran_order, x, y, k)] == ways);
     }
     free(out.voxels);
@@ -184,13 +184,15 @@ static void test_contacts(const struct sample *s)
 {
     const struct labels *l = &s->labels;
     const uint32_t z = (uint32_t)random_number(l->sz + 1);
+    const unsigned int flags = random_number(2) ? CRACKLE_NO_BACKGROUND : 0;
     uint64_t counted[3] = {0, 0, 0}, faces[3] = {0, 0, 0};
 
     for (int half = 0; half < 2; half++) {
         struct crackle_contact *contacts = NULL;
         uint64_t count = 0;
 
-        CHECK(crackle_contacts(&s->parts, half ? z : 0, half ? l->sz : z, 0, &contacts, &count, NULL) == CRACKLE_OK);
+        CHECK(crackle_contacts(&s->parts, half ? z : 0, half ? l->sz : z, flags, &contacts, &count, NULL) ==
+              CRACKLE_OK);
         for (uint64_t i = 0; i < count; i++) {
             CHECK(contacts[i].a != contacts[i].b);
             for (int axis = 0; axis < 3; axis++)
@@ -203,10 +205,26 @@ static void test_contacts(const struct sample *s)
             const uint64_t a = l->at[i];
             const uint64_t b = beside(l, i % l->sx, i / l->sx % l->sy, i / l->sx / l->sy, 2 * axis, a);
 
-            faces[axis] += a != b ? a * 31 ^ b * 31 : 0; /* of which pairs, too */
+            if (a != b && (a != 0 || !flags) && (b != 0 || !flags))
+                faces[axis] += a * 31 ^ b * 31; /* of which pairs, too */
         }
     for (int axis = 0; axis < 3; axis++)
         CHECK(counted[axis] == faces[axis]);
+}
+
+static void test_counts(const struct sample *s)
+{
+    const struct labels *l = &s->labels;
+    struct crackle_extent *all = malloc(s->count * sizeof(*all)), *counts = malloc(s->count * sizeof(*counts));
+    const uint32_t x = (uint32_t)random_number(l->sx + 1), y = (uint32_t)random_number(l->sy + 1);
+
+    CHECK(crackle_measure(&s->parts, 0, l->sz, 0, 0, x, y, l->sy, all, s->count, NULL) == CRACKLE_OK);
+    CHECK(crackle_measure(&s->parts, 0, l->sz, CRACKLE_ONLY_COUNTS, 0, x, y, l->sy, counts, s->count, NULL) ==
+          CRACKLE_OK);
+    for (uint64_t i = 0; i < s->count; i++)
+        CHECK(counts[i].voxels == all[i].voxels && counts[i].stop[0] == 0 && counts[i].sum[2] == 0);
+    free(all);
+    free(counts);
 }
 
 /* A flood from every voxel that has no number yet. */
@@ -501,6 +519,7 @@ int main(void)
         test_surface(&s);
         test_connectivity(&s);
         test_contacts(&s);
+        test_counts(&s);
         test_components(&s);
         test_recompress(&s);
         test_two(&s, &t);

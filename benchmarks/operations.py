@@ -1,0 +1,190 @@
+"""Operations on one stream, against crackle-codec and cc3d. One thread each, one run, answers compared.
+
+The stream is flat, without a Markov model, as both packages write it by default; each package is given its own.
+"""
+
+from __future__ import annotations
+
+import importlib
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+from _common import interleaved, load, machine, parser, save, show
+
+import crackle_zarr
+
+# How many times as fast as the peer each has to be.
+AIMS = {
+    "voxel_counts": 3,
+    "bounding_boxes": 3,
+    "centroids": 3,
+    "point_cloud": 3,
+    "contacts": 3,
+    "mode_pooling_2x2x1": 3,
+    "voxel_connectivity_graph": 3,
+    "connected_components, 26": 2,
+    "connected_components, 6": 2,
+}
+
+
+class Case(NamedTuple):
+    peer: str
+    ours: Callable[[], Any]
+    theirs: Callable[[], Any]
+    same: Callable[[Any, Any], bool]
+
+
+def close(ours: dict[int, np.ndarray], theirs: dict[int, np.ndarray]) -> bool:
+    return ours.keys() == theirs.keys() and all(np.allclose(ours[name], theirs[name]) for name in ours)
+
+
+def same_volume(ours: bytes, theirs: bytes) -> bool:
+    return crackle_zarr.array_equal(ours, theirs)
+
+
+def same_clouds(ours: dict[int, np.ndarray], theirs: dict[int, np.ndarray]) -> bool:
+    """The peer has more: voxels twice, and some whose neighbour across an edge differs. A few labels are compared."""
+    few = sorted(ours)[:: max(1, len(ours) // 20)]
+    return ours.keys() == theirs.keys() and all(
+        len(np.unique(np.concatenate([ours[label], theirs[label]]), axis=0))
+        == len(np.unique(theirs[label], axis=0))
+        for label in few
+    )
+
+
+def same_components(ours: bytes, theirs: np.ndarray) -> bool:
+    """Up to numbering: of all pairs of numbers that meet, each number is in one."""
+    pairs = crackle_zarr.overlaps(ours, crackle_zarr.compress(theirs))
+    return len({a for a, _ in pairs}) == len(pairs) == len({b for _, b in pairs})
+
+
+def cases(volume: np.ndarray) -> dict[str, Case]:
+    binary = crackle_zarr.compress(volume)
+    found = {}
+    try:
+        crackle = importlib.import_module("crackle")
+        stream = crackle.compress(volume, parallel=1)
+        for name, same in {
+            "voxel_counts": dict.__eq__,
+            "bounding_boxes": dict.__eq__,
+            "centroids": close,
+            "point_cloud": same_clouds,
+            "contacts": dict.__eq__,
+            "mode_pooling_2x2x1": same_volume,
+            "voxel_connectivity_graph": np.array_equal,
+        }.items():
+            found[name] = Case(
+                "crackle-codec",
+                lambda name=name: getattr(crackle_zarr, name)(binary, parallel=1),
+                lambda name=name: getattr(crackle, name)(stream, parallel=1),
+                same,
+            )
+    except ImportError:
+        print("crackle-codec: not installed")
+    try:
+        cc3d = importlib.import_module("cc3d")
+        for connectivity in (26, 6):
+            found[f"connected_components, {connectivity}"] = Case(
+                "cc3d",
+                lambda n=connectivity: crackle_zarr.connected_components(binary, n),
+                lambda n=connectivity: cc3d.connected_components(volume, connectivity=n),
+                same_components,
+            )
+    except ImportError:
+        print("cc3d: not installed")
+    middle = volume.shape[2] // 2
+    pieces = crackle_zarr.zsplit(binary, middle)
+    mapping = {int(label): int(label) + 1 for label in crackle_zarr.labels(binary)[:-1:50]}
+    for name, ours in {
+        "zsplit": lambda: crackle_zarr.zsplit(binary, middle),
+        "zstack": lambda: crackle_zarr.zstack(pieces),
+        "remap": lambda: crackle_zarr.remap(binary, mapping, preserve_missing_labels=True),
+    }.items():
+        found[name] = Case(
+            "copying the bytes", ours, lambda: bytes(bytearray(binary)), lambda ours, theirs: True
+        )
+    return found
+
+
+CHILD = """
+import sys
+import numpy as np
+from pathlib import Path
+
+def kib(field):
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return int(next(line for line in lines if line.startswith(field)).split()[1])
+
+given = np.load(sys.argv[2])
+if sys.argv[1] == "cc3d":
+    import cc3d
+    join = lambda: cc3d.connected_components(given)
+else:
+    import crackle_zarr
+    stream = given.tobytes()
+    join = lambda: crackle_zarr.connected_components(stream)
+Path("/proc/self/clear_refs").write_text("5")        # the peak begins here
+before = kib("VmRSS")
+made = join()
+print((kib("VmHWM") - before) / 1024)
+"""
+
+
+def memory(volume: np.ndarray) -> dict[str, float]:
+    """MiB that connected components take at their peak, beyond their input; in a fresh process each."""
+    found = {}
+    with tempfile.TemporaryDirectory() as folder:
+        stream = np.frombuffer(crackle_zarr.compress(volume), dtype=np.uint8)
+        for target, given in {"crackle_zarr": stream, "cc3d": volume}.items():
+            path = f"{folder}/{target}.npy"
+            np.save(path, given)
+            child = [sys.executable, "-P", "-c", CHILD, target, path]
+            done = subprocess.run(child, capture_output=True, text=True, check=False)
+            if done.returncode == 0:  # else the peer is not installed
+                found[target] = float(done.stdout)
+    return found
+
+
+def main() -> None:
+    arguments = parser(__doc__).parse_args()
+    volume = load(arguments)
+    table, results = [], {}
+    for name, case in cases(volume).items():
+        if not case.same(case.ours(), case.theirs()):
+            raise SystemExit(f"{name}: {case.peer} says otherwise")
+        seconds = interleaved({"ours": case.ours, "theirs": case.theirs}, arguments.repeats)
+        ratio = seconds["theirs"] / seconds["ours"]
+        results[name] = {
+            "peer": case.peer,
+            "ours_s": seconds["ours"],
+            "peer_s": seconds["theirs"],
+            "ratio": ratio,
+        }
+        aim = AIMS.get(name)
+        table.append(
+            [
+                name,
+                f"{seconds['ours'] * 1e3:,.1f}",
+                case.peer,
+                f"{seconds['theirs'] * 1e3:,.1f}",
+                f"{ratio:.2f}",
+                "" if aim is None else str(aim) if ratio >= aim else f"{aim}: missed",
+            ]
+        )
+    print(f"{volume.shape} {volume.dtype}, {machine()['cpu']}, one thread, medians of {arguments.repeats}")
+    show("x: how many times as fast as the peer in this run", ["", "ms", "peer", "ms", "x", "aim"], table)
+    peaks = memory(volume)
+    show(
+        "Peak memory of connected_components (26) beyond its input, MiB; the aim is a quarter of cc3d's",
+        ["", "MiB"],
+        [[name, f"{mib:,.1f}"] for name, mib in peaks.items()],
+    )
+    save(arguments, {"operations": results, "connected_components_mib": peaks})
+
+
+if __name__ == "__main__":
+    main()
