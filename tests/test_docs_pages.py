@@ -13,6 +13,7 @@ import servers
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 PAGES = [
+    "recipes.md",
     "list-labels.md",
     "find-an-object.md",
     "fix-a-merge.md",
