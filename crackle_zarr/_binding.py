@@ -785,9 +785,15 @@ _SLICES_AT_ONCE = 16
 
 
 def stack(
-    pieces: Sequence[tuple[Buffer, int, int]], dtype: np.dtype[np.integer], fortran_order: bool
+    pieces: Sequence[tuple[Buffer, int, int]],
+    dtype: np.dtype[np.integer],
+    fortran_order: bool,
+    model: int | None = None,
 ) -> bytes:
-    """Slices [z_start, z_end) of streams of one sx and sy, one upon the other."""
+    """Slices [z_start, z_end) of streams of one sx and sy, one upon the other.
+
+    ``model`` is the piece whose crack format and Markov model the stack has; None: that with the most bytes.
+    """
     views = [_input(binary) for binary, _, _ in pieces]
     array = ffi.new("struct crackle_piece[]", len(pieces))
     for piece, view, (_, z_start, z_end) in zip(array, views, pieces, strict=True):
@@ -795,7 +801,16 @@ def stack(
     out, nbytes = ffi.new("uint8_t **"), ffi.new("size_t *")
     at, where = ffi.new("size_t *"), ffi.new("struct crackle_where *")
     status = lib.crackle_stack(
-        array, len(pieces), dtype.itemsize, dtype.kind == "i", fortran_order, out, nbytes, at, where
+        array,
+        len(pieces),
+        len(pieces) if model is None else model,
+        dtype.itemsize,
+        dtype.kind == "i",
+        fortran_order,
+        out,
+        nbytes,
+        at,
+        where,
     )
     try:
         _check(status, where)

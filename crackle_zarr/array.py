@@ -233,7 +233,9 @@ class CrackleArray:
         threads = _binding.threads(self.parallel)
         inside = (_as_slice(xs), _as_slice(ys))
         whole = len(xs) == head.sx and len(ys) == head.sy
-        pieces: list[tuple[_binding.Buffer, int, int]] = []
+        # No slice of its own, but its crack format and its model, so that the slices that stay need no
+        # recoding.
+        pieces: list[tuple[_binding.Buffer, int, int]] = [(self.binary, 0, 0)]
         done = used = 0
         for start, end in _runs(head, zs):
             slab = stream._empty((head.sx, head.sy, end - start), head.dtype, "F")
@@ -244,7 +246,6 @@ class CrackleArray:
             made = _binding.encode(
                 slab,
                 fortran_order=head.fortran_order,
-                markov_order=head.markov_model_order if end - start == head.sz else 0,
                 format_version=head.format_version,
                 parallel=threads,
             )
@@ -254,7 +255,10 @@ class CrackleArray:
             done = end
         if done < head.sz:
             pieces.append((self.binary, done, head.sz))
-        return _binding.stack(pieces, head.dtype, head.fortran_order)
+        if len(zs) == head.sz and head.markov_model_order:  # nothing of the old model's slices is left
+            made = _binding.stack(pieces, head.dtype, head.fortran_order)
+            return _binding.recompress(made, head.markov_model_order, threads)
+        return _binding.stack(pieces, head.dtype, head.fortran_order, model=0)
 
     # -- Asking
 
@@ -316,11 +320,11 @@ class CrackleArray:
 
     def voxel_counts(self, label: int | None = None) -> Any:
         """How many voxels each label has, or one label; see :func:`crackle_zarr.voxel_counts`."""
-        return _verbs().voxel_counts(self, label, parallel=self.parallel)
+        return objects.voxel_counts(self.binary, label, self.parallel)
 
     def bounding_boxes(self, label: int | None = None, no_slice_conversion: bool = False) -> Any:
         """The bounding box of each label, or of one; see :func:`crackle_zarr.bounding_boxes`."""
-        return _verbs().bounding_boxes(self, label, no_slice_conversion, parallel=self.parallel)
+        return _verbs().bounding_boxes(self, label, self.parallel, no_slice_conversion)
 
     def centroids(self, label: int | None = None) -> Any:
         """The mean coordinates of each label, or of one; see :func:`crackle_zarr.centroids`."""
@@ -338,7 +342,7 @@ class CrackleArray:
 
     def each(
         self, crop: bool = True, labels: Iterable[int] | None = None, multi: bool = False
-    ) -> Iterator[Any]:
+    ) -> Iterable[Any]:
         """Go through the labels and their masks; see :func:`crackle_zarr.each`."""
         return objects.each(self.binary, crop, labels, multi, self.parallel)
 
@@ -368,8 +372,11 @@ class CrackleArray:
         """The labels that touch a face of the volume."""
         return objects.edge_labels(self.binary, self.parallel)
 
-    def voxel_connectivity_graph(self, connectivity: Literal[4, 6] = 6) -> npt.NDArray[np.uint8]:
-        """Which ways lead from every voxel to one of the same label."""
+    def voxel_connectivity_graph(self, connectivity: Literal[4, 6] = 4) -> npt.NDArray[np.uint8]:
+        """Which ways lead from every voxel to one of the same label; see the function of that name.
+
+        Mind the default: within the slices alone, as in crackle-codec, whose function has another, too.
+        """
         return objects.voxel_connectivity_graph(self.binary, connectivity, self.parallel)
 
     def connected_components(

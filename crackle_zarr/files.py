@@ -71,33 +71,33 @@ def save(labels: Any, filelike: FileLike, **compress_options: Any) -> None:
     _save_by(filelike, lambda file: _write_all(file, binary))
 
 
-def save_numpy(labels: Any, filelike: FileLike, block_size: int = 200_000_000) -> None:
+def save_numpy(arr: Any, filelike: FileLike, block_size: int = 200_000_000) -> None:
     """Write a volume or a stream to a ``.npy`` file, as :func:`numpy.load` reads it.
 
     Of a stream some slices are decoded at a time, and the whole is never in memory; but a volume that is
     rendered in C order, z fastest, is decoded as a whole, as no slice of it lies together in the file.
 
     Args:
-        labels: a stream (bytes-like), a :class:`~crackle_zarr.array.CrackleArray`, or an array.
+        arr: a stream (bytes-like), a :class:`~crackle_zarr.array.CrackleArray`, or an array.
         filelike: as in :func:`save`: a path, which may end in ``.gz`` or the like, or a file object.
         block_size: about how many bytes of voxels to decode at a time.
 
     Raises:
-        FormatError: ``labels`` are not a sound stream.
+        FormatError: ``arr`` is not a sound stream.
         ValueError: ``block_size`` is not positive.
         OSError: the file cannot be written.
     """
     size = integer("block_size", block_size)
     if size < 1:
         raise ValueError(f"block_size is a number of bytes, and positive, not {size}")
-    if isinstance(labels, np.ndarray):
-        array = labels
+    if isinstance(arr, np.ndarray):
+        array = arr
         _save_by(filelike, lambda file: np.lib.format.write_array(file, array, allow_pickle=False))
         return
-    reader = _binding.Reader(stream.bytes_of(labels))
+    reader = _binding.Reader(stream.bytes_of(arr))
     head = reader.header
     if not head.fortran_order:
-        volume = stream.decompress(labels)
+        volume = stream.decompress(arr)
         _save_by(filelike, lambda file: np.lib.format.write_array(file, volume, allow_pickle=False))
         return
 

@@ -9,6 +9,7 @@ Functions raise :class:`~crackle_zarr.errors.FormatError` for damaged streams.
 
 from __future__ import annotations
 
+import functools
 import importlib
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Literal, TypeAlias
@@ -123,33 +124,52 @@ def images(
         yield numbers, z_start, image
 
 
+class Objects:
+    """The objects of a stream, to go through as often as one likes; it has a length, for progress bars."""
+
+    def __init__(
+        self, reader: _binding.Reader, crop: bool, asked: set[int] | None, multi: bool, threads: int
+    ) -> None:
+        self._reader, self._crop, self._multi, self._threads = reader, crop, multi, threads
+        self._asked = asked
+
+    @functools.cached_property
+    def _boxes(self) -> Boxes:
+        if self._reader.header.voxels() == 0:
+            return {}
+        boxes = boxes_of(self._reader, self._threads)
+        return {label: box for label, box in boxes.items() if self._asked is None or label in self._asked}
+
+    def __len__(self) -> int:
+        """How many labels there are to go through."""
+        return len(self._boxes)
+
+    def __iter__(self) -> Iterator[Any]:
+        """Go through them, in ascending order."""
+        boxes = self._boxes
+        whole = self._multi or not self._crop
+        for numbers, z_start, image in images(self._reader, sorted(boxes), boxes, self._threads, whole):
+            for label, number in numbers.items():
+                if self._multi:
+                    yield label, number, image
+                elif not self._crop:
+                    yield label, image == number
+                else:
+                    x, y, z = boxes[label]
+                    yield label, image[x, y, z.start - z_start : z.stop - z_start] == number
+
+
 def each(
     binary: Source,
     crop: bool = True,
     labels: Iterable[int] | None = None,
     multi: bool = False,
     parallel: int = 0,
-) -> Iterator[Any]:
-    """Go through the objects of a stream; see :func:`crackle_zarr.each`."""
+) -> Objects:
+    """The objects of a stream; see :func:`crackle_zarr.each`."""
     threads = _binding.threads(parallel)
     asked = None if labels is None else {integer("a label", label) for label in labels}
-    reader = _reader(binary)
-
-    def go() -> Iterator[Any]:
-        if reader.header.voxels() == 0:
-            return
-        boxes = boxes_of(reader, threads)
-        names = sorted(boxes if asked is None else asked & boxes.keys())
-        for numbers, z_start, image in images(reader, names, boxes, threads, multi or not crop):
-            for label, number in numbers.items():
-                if multi:
-                    yield label, number, image
-                    continue
-                x, y, z = boxes[label] if crop else (slice(None), slice(None), slice(z_start, None))
-                stop = None if z.stop is None else z.stop - z_start
-                yield label, image[x, y, z.start - z_start : stop] == number
-
-    return go()
+    return Objects(_reader(binary), crop, asked, multi, threads)
 
 
 def select(
@@ -566,10 +586,11 @@ def signed_distance_to_boundary(
     # But for the voxel that the point is rounded to, which may be on the other side of the one it is rounded
     # down to.
     surface = point_cloud(binary, wanted, parallel=parallel).astype(np.int64)
-    nearest = np.rint(places)
-    crosses = select_enclosed_points(binary, wanted, nearest, parallel) != inside
-    near = np.where(crosses, np.sqrt((((nearest - places) * sizes) ** 2).sum(axis=1)), np.inf)
     finite = np.isfinite(places).all(axis=1)
+    nearest = np.rint(places)
+    crosses = (select_enclosed_points(binary, wanted, nearest, parallel) != inside) & finite
+    near = np.full(len(places), np.inf)
+    near[crosses] = np.sqrt((((nearest[crosses] - places[crosses]) * sizes) ** 2).sum(axis=1))
     for side, voxels in ((False, surface), (True, None)):
         some = (inside == side) & finite
         if not some.any():

@@ -17,9 +17,9 @@ from .stream import Source, bytes_of
 def recompress(binary: Source, parallel: int = 0) -> bytes:
     """The same volume without boundaries between equal labels.
 
-    Relabelling leaves such boundaries where labels became one; this takes them out, and the stream becomes
-    what :func:`~crackle_zarr.compress` would make of the volume. Markov order, format version, pins
-    and memory order stay.
+    Relabelling leaves such boundaries where labels became one; this takes them out. The stream becomes what
+    :func:`~crackle_zarr.compress` would make of the volume, but for pins: those that there are stay, where
+    they are shorter than flat labels, and none are chosen anew.
 
     Args:
         binary: the stream.

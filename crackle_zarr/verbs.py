@@ -1,11 +1,12 @@
 """One verb, many sources: questions to streams and to stored arrays.
 
-Each function takes a stream (anything bytes-like, or a :class:`~crackle_zarr.array.CrackleArray`), whose axes
-are (x, y, z), or a stored array: a ``zarr.Array`` of format 2 or 3, in shards or not, whose answers are in
-the array's own axes and dtype; a ``zarr.Group`` of OME-Zarr labels, of which level 0 is taken; or the view of
-one that :func:`lazy_remap` makes. The answer is what NumPy would say of the array's voxels. Chunks that are
-Crackle streams answer from their label tables and boundaries, and no voxel is decoded. Chunks of other codecs
-are decoded and encoded to ask them, with a :class:`~crackle_zarr.errors.CrackleWarning`, once for an array.
+Each function takes a stream (``binary``: anything bytes-like, or a
+:class:`~crackle_zarr.array.CrackleArray`), whose axes are (x, y, z), or a stored array: a ``zarr.Array`` of
+format 2 or 3, in shards or not, whose answers are in the array's own axes and dtype; a ``zarr.Group`` of
+OME-Zarr labels, of which level 0 is taken; or the view of one that :func:`lazy_remap` makes. The answer is
+what NumPy would say of the array's voxels. Chunks that are Crackle streams answer from their label tables and
+boundaries, and no voxel is decoded. Chunks of other codecs are decoded and encoded to ask them, with a
+:class:`~crackle_zarr.errors.CrackleWarning`, once for an array.
 
 Functions on stored arrays take these keywords; a stream takes none but ``parallel``.
 
@@ -57,14 +58,19 @@ Labels = npt.NDArray[np.integer[Any]]
 Source = Any
 
 
-class ArrayOptions(TypedDict, total=False):
-    """The keywords of functions on stored arrays; the module says what they mean."""
+class _Options(TypedDict, total=False):
+    """The keywords of functions on stored arrays, but for the number of threads."""
 
     region: Any
     verify: bool
     executor: Executor | None
-    parallel: int
     progress: Progress
+
+
+class ArrayOptions(_Options, total=False):
+    """The keywords of functions on stored arrays; the module says what they mean."""
+
+    parallel: int
 
 
 def is_stored(source: Any) -> bool:
@@ -114,48 +120,48 @@ def _no_options(options: ArrayOptions) -> None:
 # Labels
 
 
-def labels(source: Source, **options: Unpack[ArrayOptions]) -> Labels:
+def labels(binary: Source, **options: Unpack[ArrayOptions]) -> Labels:
     """The labels of a volume, ascending, each once, in the volume's dtype.
 
     Of a stream they are those of its label table; the background of pins is one of them. Of a stored array,
     the labels section of each chunk is read, by byte range where the store can do it; where an edge or a
     region cuts a chunk, its boundaries too.
     """
-    if not is_stored(source):
+    if not is_stored(binary):
         _no_options(options)
-        return stream.labels(source)
+        return stream.labels(binary)
     from .stored import queries
 
-    return queries.labels(*_stored(source, options))
+    return queries.labels(*_stored(binary, options))
 
 
-def num_labels(source: Source, **options: Unpack[ArrayOptions]) -> int:
+def num_labels(binary: Source, **options: Unpack[ArrayOptions]) -> int:
     """How many labels :func:`labels` has."""
-    return len(labels(source, **options))
+    return len(labels(binary, **options))
 
 
-def min(source: Source, **options: Unpack[ArrayOptions]) -> int:
+def min(binary: Source, **options: Unpack[ArrayOptions]) -> int:
     """The smallest label.
 
     Raises:
         ValueError: there are no voxels.
     """
-    if not is_stored(source):
+    if not is_stored(binary):
         _no_options(options)
-        return stream.min(source)
-    return int(_some_labels(source, options)[0])
+        return stream.min(binary)
+    return int(_some_labels(binary, options)[0])
 
 
-def max(source: Source, **options: Unpack[ArrayOptions]) -> int:
+def max(binary: Source, **options: Unpack[ArrayOptions]) -> int:
     """The largest label.
 
     Raises:
         ValueError: there are no voxels.
     """
-    if not is_stored(source):
+    if not is_stored(binary):
         _no_options(options)
-        return stream.max(source)
-    return int(_some_labels(source, options)[-1])
+        return stream.max(binary)
+    return int(_some_labels(binary, options)[-1])
 
 
 def _some_labels(source: Source, options: ArrayOptions) -> Labels:
@@ -167,28 +173,28 @@ def _some_labels(source: Source, options: ArrayOptions) -> Labels:
     return found
 
 
-def contains(source: Source, label: int, **options: Unpack[ArrayOptions]) -> bool:
+def contains(binary: Source, label: int, **options: Unpack[ArrayOptions]) -> bool:
     """Whether a volume has a label; one that its dtype cannot hold is not there.
 
     Of a stored array, chunks are looked at until one has it.
     """
-    if not is_stored(source):
+    if not is_stored(binary):
         _no_options(options)
-        return stream.contains(source, label)
+        return stream.contains(binary, label)
     from .stored import queries
 
     wanted = integer("label", label)
-    layout, box, asked = _stored(source, options)
+    layout, box, asked = _stored(binary, options)
     return queries.contains(layout, wanted, box, asked)
 
 
-def contains_range(source: Source, low: int, high: int, **options: Unpack[ArrayOptions]) -> Labels:
+def contains_range(binary: Source, low: int, high: int, **options: Unpack[ArrayOptions]) -> Labels:
     """The labels in [low, high), ascending, in the volume's dtype."""
-    if not is_stored(source):
+    if not is_stored(binary):
         _no_options(options)
-        return stream.contains_range(source, low, high)
+        return stream.contains_range(binary, low, high)
     bounds = integer("low", low), integer("high", high)
-    return stream.between(labels(source, **options), *bounds)
+    return stream.between(labels(binary, **options), *bounds)
 
 
 def find(source: Source, label: int, **options: Unpack[ArrayOptions]) -> Found:
@@ -215,7 +221,7 @@ def find(source: Source, label: int, **options: Unpack[ArrayOptions]) -> Found:
 # Statistics
 
 
-def statistics(source: Source, **options: Unpack[ArrayOptions]) -> StatisticsTable:
+def statistics(binary: Source, **options: Unpack[ArrayOptions]) -> StatisticsTable:
     """How many voxels each label has, where they begin and end, and their mean index.
 
     One pass over the connected components of the slices; voxels are not painted.
@@ -227,38 +233,43 @@ def statistics(source: Source, **options: Unpack[ArrayOptions]) -> StatisticsTab
     """
     from .stored import statistics as rows
 
-    if not is_stored(source):
+    if not is_stored(binary):
         _no_options(options)
-        reader = _binding.Reader(stream.bytes_of(source))
+        reader = _binding.Reader(stream.bytes_of(binary))
         return rows.statistics_of_stream(reader, _binding.threads(options.get("parallel", 0)))
-    return rows.statistics(*_stored(source, options))
+    return rows.statistics(*_stored(binary, options))
 
 
-def voxel_counts(source: Source, label: int | None = None, **options: Unpack[ArrayOptions]) -> Any:
+def voxel_counts(
+    binary: Source, label: int | None = None, parallel: int = 0, **options: Unpack[_Options]
+) -> Any:
     """How many voxels each label has, as a dict; or of one label, as a number.
 
     Raises:
         MissingLabelError: there is no such label.
     """
-    if is_stored(source):
-        return _column(source, label, options, lambda row: int(row["voxel_count"]))
+    asked: ArrayOptions = {**options, "parallel": parallel}
+    if is_stored(binary):
+        return _column(binary, label, asked, lambda row: int(row["voxel_count"]))
     from . import objects as of_stream
 
-    _no_options(options)
-    return of_stream.voxel_counts(source, label, options.get("parallel", 0))
+    _no_options(asked)
+    return of_stream.voxel_counts(binary, label, parallel)
 
 
 def bounding_boxes(
-    source: Source,
+    binary: Source,
     label: int | None = None,
+    parallel: int = 0,
     no_slice_conversion: bool = False,
-    **options: Unpack[ArrayOptions],
+    **options: Unpack[_Options],
 ) -> Any:
     """The bounding box of each label as an index of the array, in a dict; or that of one label.
 
     Args:
-        source: a stream or a stored array.
+        binary: a stream or a stored array.
         label: the label; None: all.
+        parallel: see the module.
         no_slice_conversion: give arrays of integers instead of tuples of slices: the lowest index along every
             axis, then the highest.
         options: see the module.
@@ -272,16 +283,18 @@ def bounding_boxes(
             return np.concatenate([row["start"], row["stop"] - np.uint64(1)])
         return tuple(map(slice, row["start"].tolist(), row["stop"].tolist()))
 
-    return _column(source, label, options, box)
+    return _column(binary, label, {**options, "parallel": parallel}, box)
 
 
-def centroids(source: Source, label: int | None = None, **options: Unpack[ArrayOptions]) -> Any:
+def centroids(
+    binary: Source, label: int | None = None, parallel: int = 0, **options: Unpack[_Options]
+) -> Any:
     """The mean index of each label's voxels, an array of a number per axis, in a dict; or that of one label.
 
     Raises:
         MissingLabelError: there is no such label.
     """
-    return _column(source, label, options, lambda row: row["centroid"].copy())
+    return _column(binary, label, {**options, "parallel": parallel}, lambda row: row["centroid"].copy())
 
 
 def _column(source: Source, label: int | None, options: ArrayOptions, take: Callable[[Any], T]) -> Any:
@@ -301,7 +314,7 @@ def _column(source: Source, label: int | None, options: ArrayOptions, take: Call
     return take(by_label[wanted])
 
 
-def to_parquet(source: Source, **options: Unpack[ArrayOptions]) -> Any:
+def to_parquet(binary: Source, parallel: int = 0, **options: Unpack[_Options]) -> Any:
     """Voxel counts and bounding boxes of all labels, as a table of pyarrow.
 
     Returns:
@@ -314,10 +327,10 @@ def to_parquet(source: Source, **options: Unpack[ArrayOptions]) -> Any:
     """
     from .stored.statistics import boxes_table
 
-    rows = statistics(source, **options)
+    rows = statistics(binary, parallel=parallel, **options)
     names = ["x", "y", "z"]
-    if is_stored(source):
-        array = _stored(source, {})[0].array
+    if is_stored(binary):
+        array = _stored(binary, {})[0].array
         given = getattr(array.metadata, "dimension_names", None)
         names = [name or str(axis) for axis, name in enumerate(given or [None] * array.ndim)]
     return boxes_table(rows, names)
@@ -375,16 +388,18 @@ def _refuse_absent(wanted: Iterable[int], there: Iterable[int]) -> None:
 
 
 def each(
-    source: Source,
+    binary: Source,
+    parallel: int = 0,
     crop: bool = True,
     labels: Iterable[int] | None = None,
     multi: bool = False,
-    **options: Unpack[ArrayOptions],
-) -> Iterator[Any]:
+    **options: Unpack[_Options],
+) -> Iterable[Any]:
     """Go through the objects of a volume: each label and its mask.
 
     Args:
-        source: a stream or a stored array.
+        binary: a stream or a stored array.
+        parallel: see the module.
         crop: cut the mask to the bounding box of the label; else it has the shape of the volume. Masks of a
             stored array are always cut.
         labels: only these; None: all, the label 0 included.
@@ -402,16 +417,17 @@ def each(
     Raises:
         MissingLabelError: some of ``labels`` are not in a stored array.
     """
-    if not is_stored(source):
+    given: ArrayOptions = {**options, "parallel": parallel}
+    if not is_stored(binary):
         from . import objects as of_stream
 
-        _no_options(options)
-        return of_stream.each(source, crop, labels, multi, options.get("parallel", 0))
+        _no_options(given)
+        return of_stream.each(binary, crop, labels, multi, parallel)
     if multi or not crop:
         raise TypeError("multi and crop=False are for streams: the masks of a stored array are cut")
     from .stored import objects
 
-    layout, box, asked = _stored(source, options)
+    layout, box, asked = _stored(binary, given)
     wanted = None if labels is None else [integer("a label", label) for label in labels]
     native = None if wanted is None else _native(layout, wanted)
 
@@ -427,12 +443,13 @@ def each(
 
 
 def point_cloud(
-    source: Source,
+    binary: Source,
     label: int | Iterable[int] | None = None,
+    parallel: int = 0,
     z_start: int = -1,
     z_end: int = -1,
     skip_background: bool = True,
-    **options: Unpack[ArrayOptions],
+    **options: Unpack[_Options],
 ) -> Any:
     """The surface voxels of labels.
 
@@ -441,8 +458,9 @@ def point_cloud(
     come time and channels.
 
     Args:
-        source: a stream or a stored array.
+        binary: a stream or a stored array.
         label: the label, or several; None: all.
+        parallel: see the module.
         z_start: streams only: the first slice whose voxels are wanted; -1: that of the volume.
         z_end: streams only: the slice after the last; -1: the end of the volume.
         skip_background: leave out the label 0 where all are asked for.
@@ -456,18 +474,17 @@ def point_cloud(
     Raises:
         MissingLabelError: there is no such label.
     """
-    if not is_stored(source):
+    given: ArrayOptions = {**options, "parallel": parallel}
+    if not is_stored(binary):
         from . import objects as of_stream
 
-        _no_options(options)
-        return of_stream.point_cloud(
-            source, label, z_start, z_end, skip_background, options.get("parallel", 0)
-        )
+        _no_options(given)
+        return of_stream.point_cloud(binary, label, z_start, z_end, skip_background, parallel)
     if (z_start, z_end) != (-1, -1):
         raise TypeError("z_start and z_end are for streams: of a stored array, ask about a region")
     from .stored import objects, queries
 
-    layout, box, asked = _stored(source, options)
+    layout, box, asked = _stored(binary, given)
     if label is not None:
         several = isinstance(label, Iterable)
         wanted = [integer("label", name) for name in (label if isinstance(label, Iterable) else [label])]
@@ -529,7 +546,7 @@ def refuse_misfits(mapping: LabelMapping, layout: Layout) -> None:
 
 
 def remap(
-    source: Source,
+    binary: Source,
     mapping: Any,
     preserve_missing_labels: bool | None = None,
     in_place: bool = False,
@@ -552,12 +569,12 @@ def remap(
     else may write to the array meanwhile, and who reads it while chunks are put in place may see both names.
 
     Args:
-        source: a stream or a stored array.
+        binary: a stream or a stored array.
         mapping: a dict old label -> new label, or anything with ``items()``. Keys that are not labels of
             the volume are ignored.
         preserve_missing_labels: let a label without a mapping keep its name. None: False for a stream, as in
             crackle-codec, and True for a stored array.
-        in_place: streams only: change the label table within ``source``, a writable buffer. Its length and
+        in_place: streams only: change the label table within ``binary``, a writable buffer. Its length and
             its stored label width stay.
         parallel: threads, for a stored array.
         dry_run: stored arrays only: tell what would be done and write nothing.
@@ -567,7 +584,7 @@ def remap(
         progress: stored arrays only; see the module.
 
     Returns:
-        Of a stream, a new stream of the same dtype, or ``source``'s buffer when changed in place. Of a stored
+        Of a stream, a new stream of the same dtype, or ``binary``'s buffer when changed in place. Of a stored
         array, a report: ``chunks`` (grid indices of those that changed), ``bytes_read``, ``bytes_written``.
 
     Raises:
@@ -578,15 +595,15 @@ def remap(
         TypeError: ``mapping`` is not a mapping of integers, or ``in_place`` meets immutable bytes.
         JournalError: the array has an unfinished remap.
     """
-    if not is_stored(source):
+    if not is_stored(binary):
         if dry_run or create_chunks or executor is not None or progress:
             raise TypeError("dry_run, create_chunks, executor and progress are for stored arrays")
-        return stream.remap(source, mapping, bool(preserve_missing_labels), in_place, parallel)
+        return stream.remap(binary, mapping, bool(preserve_missing_labels), in_place, parallel)
     if in_place:
         raise TypeError("in_place is for streams: a stored array is always changed where it is")
     from .stored import edits
 
-    layout, asked = _editable(source, {"executor": executor, "parallel": parallel, "progress": progress})
+    layout, asked = _editable(binary, {"executor": executor, "parallel": parallel, "progress": progress})
     preserve = True if preserve_missing_labels is None else preserve_missing_labels
     made = LabelMapping(mapping, preserve)
     refuse_misfits(made, layout)

@@ -90,7 +90,7 @@ struct crackle_header {
     uint32_t sx, sy, sz;
     uint8_t format_version;     /* 0 or 1 */
     uint8_t data_width;         /* bytes per voxel: 1, 2, 4, 8 */
-    uint8_t stored_width;       /* bytes per label in the label table, <= data_width */
+    uint8_t stored_width;       /* bytes per label in the label table */
     uint8_t permissible;        /* the coded cracks lie between EQUAL labels */
     uint8_t label_format;       /* 0 flat, 2 condensed pins */
     uint8_t fortran_order;      /* memory order to render: 1 = x fastest, 0 = z fastest */
@@ -490,13 +490,13 @@ struct crackle_piece {
  * crackle_stack() - slices of one or more streams, one upon the other
  *
  * The streams have equal sx and sy; the result has labels of the width and sign given, and is rendered in that order.
- * Its label table lists what occurs.  Crack codes are copied; only pieces whose crack format or Markov model are not
- * those of the piece with the most bytes are coded anew, and those of version 0 where others have checksums.
- * On failure '*piece_ret' is the piece at fault.
+ * Its label table lists what occurs.  Piece 'model', which need not have slices, says what crack format and Markov model
+ * the stack has; 'num_pieces' stands for the one with the most bytes.  Crack codes are copied, but those of pieces with
+ * another format or model, and of version 0 where others have checksums, which are coded anew.  On failure '*piece_ret' is the piece at fault.
  */
-crackle_status crackle_stack(const struct crackle_piece *pieces, size_t num_pieces, unsigned int data_width,
-                             int is_signed, int fortran_order, uint8_t **out_ret, size_t *out_nbytes_ret,
-                             size_t *piece_ret, struct crackle_where *where);
+crackle_status crackle_stack(const struct crackle_piece *pieces, size_t num_pieces, size_t model,
+                             unsigned int data_width, int is_signed, int fortran_order, uint8_t **out_ret,
+                             size_t *out_nbytes_ret, size_t *piece_ret, struct crackle_where *where);
 
 void crackle_free(void *buffer);
 

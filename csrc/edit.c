@@ -210,7 +210,7 @@ crackle_status crackle_relabel_in_place(void *stream, size_t nbytes, const uint6
         return ck_fail(where, status, CRACKLE_SECTION_LABELS, CRACKLE_NO_SLICE);
     if (count != old.num_unique + (u64)old.has_background)
         return CRACKLE_BAD_ARGUMENT;
-    if (!all_fit(table, count, h.stored_width, h.is_signed))
+    if (!all_fit(table, count, h.stored_width < h.data_width ? h.stored_width : h.data_width, h.is_signed))
         return CRACKLE_DOES_NOT_FIT;
 
     unique = bytes + (old.unique - bytes);

@@ -37,8 +37,8 @@
 /*
  * The format field, bit 0 the lowest:
  *
- *   15 14 | 13       | 12..9        | 8      | 7       | 6 5          | 4           | 3 2          | 1 0
- *   zero  | UNsorted | Markov order | signed | F order | label format | permissible | log2(stored) | log2(data)
+ *   15   | 14       | 13       | 12..9        | 8      | 7       | 6 5          | 4           | 3 2          | 1 0
+ *   zero | remapped | UNsorted | Markov order | signed | F order | label format | permissible | log2(stored) | log2(data)
  */
 #define CK_BIT_DATA_WIDTH 0
 #define CK_BIT_STORED_WIDTH 2
@@ -48,7 +48,8 @@
 #define CK_BIT_SIGNED 8
 #define CK_BIT_MARKOV_ORDER 9
 #define CK_BIT_UNSORTED 13
-#define CK_BIT_RESERVED 14
+#define CK_BIT_REMAPPED 14 /* read and ignored: boundaries may lie between equal labels, as they may without it */
+#define CK_BIT_RESERVED 15
 
 #define CK_LABELS_FLAT 0
 #define CK_LABELS_FIXED_PINS 1 /* described, but never written by anyone */

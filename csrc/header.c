@@ -129,7 +129,7 @@ static crackle_status parse_header(const u8 *in, size_t in_nbytes, struct crackl
                                                 : ck_load64(in + CK_AT_LABEL_BYTES);
     grid = in[CK_AT_GRID];
 
-    if (format >> CK_BIT_RESERVED || h->stored_width > h->data_width)
+    if (format >> CK_BIT_RESERVED)
         return CRACKLE_CORRUPT;
     if (h->label_format != CK_LABELS_FLAT && h->label_format != CK_LABELS_PINS)
         return h->label_format == CK_LABELS_FIXED_PINS ? CRACKLE_UNSUPPORTED : CRACKLE_CORRUPT;

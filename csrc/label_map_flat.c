@@ -9,6 +9,23 @@
 #include "label_map.h"
 #include "format.h"
 
+/*
+ * Labels may be stored in more bytes than a voxel has, as crackle-codec does where it renumbers; but they have to be
+ * labels of such voxels.
+ */
+static int labels_fit(const struct crackle_header *h, const struct ck_label_table *table)
+{
+    if (h->stored_width <= h->data_width)
+        return 1;
+    for (u64 i = 0; i < ck_num_entries(table); i++) {
+        const u64 label = ck_label_of_entry(h, table, i);
+
+        if ((h->is_signed ? ck_signed_width(label) : ck_width(label)) > h->data_width)
+            return 0;
+    }
+    return 1;
+}
+
 crackle_status ck_label_table_peek(const struct crackle_header *h, const u8 *section, u64 nbytes,
                                    struct ck_label_table *table)
 {
@@ -28,6 +45,8 @@ crackle_status ck_label_table_peek(const struct crackle_header *h, const u8 *sec
         return CRACKLE_TRUNCATED;
     if (table->num_unique == 0 && !table->has_background)
         return CRACKLE_CORRUPT; /* there are voxels, so there is a label */
+    if (!labels_fit(h, table))
+        return CRACKLE_CORRUPT;
     table->rest = r;
     return CRACKLE_OK;
 }

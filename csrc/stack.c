@@ -4,8 +4,9 @@
  * Slices are independent but for the label table, the list of pins and the Markov model, so a range of slices of a
  * stream is a stream, and so are several ranges, one upon the other:
  *
- *   crack codes  are copied as they are.  One piece, the one with the most of them, decides the crack format and the
- *                model; pieces that have others are traced anew, as there is one of each to a stream.
+ *   crack codes  are copied as they are.  One piece, the one with the most of them unless the caller names another, decides
+ *                the crack format and the model; pieces that have others are traced anew, as there is one of each to a
+ *                stream.
  *   flat labels  are keys into a new table, of the labels that occur.
  *   pins         are cut where the range ends, and moved.  If some pieces have pins and others flat labels, every
  *                component of the latter is listed singly.
@@ -109,7 +110,7 @@ static crackle_status open_piece(struct piece *p, const struct crackle_piece *fr
     return CRACKLE_OK;
 }
 
-static crackle_status open_pieces(struct stack *s, const struct crackle_piece *from, size_t *piece_ret,
+static crackle_status open_pieces(struct stack *s, const struct crackle_piece *from, size_t model, size_t *piece_ret,
                                   struct crackle_where *where)
 {
     u64 z = 0, components = 0, most = 0, voxels;
@@ -135,7 +136,7 @@ static crackle_status open_pieces(struct stack *s, const struct crackle_piece *f
             return CRACKLE_TOO_LARGE;
         if (i == 0 || p->header.format_version > s->header.format_version)
             s->header.format_version = p->header.format_version;
-        if (i == 0 || p->code_end - p->code_begin > most) {
+        if (model < s->num_pieces ? i == model : i == 0 || p->code_end - p->code_begin > most) {
             s->model = p;
             most = p->code_end - p->code_begin;
         }
@@ -629,16 +630,16 @@ static crackle_status put_stack(struct stack *s, size_t *piece_ret, struct ck_by
     return status;
 }
 
-crackle_status crackle_stack(const struct crackle_piece *pieces, size_t num_pieces, unsigned int data_width,
-                             int is_signed, int fortran_order, uint8_t **out_ret, size_t *out_nbytes_ret,
-                             size_t *piece_ret, struct crackle_where *where)
+crackle_status crackle_stack(const struct crackle_piece *pieces, size_t num_pieces, size_t model,
+                             unsigned int data_width, int is_signed, int fortran_order, uint8_t **out_ret,
+                             size_t *out_nbytes_ret, size_t *piece_ret, struct crackle_where *where)
 {
     struct stack s;
     struct ck_bytes out = {NULL, 0, 0};
     crackle_status status;
     size_t piece = 0;
 
-    if (num_pieces == 0 || (data_width != 1 && data_width != 2 && data_width != 4 && data_width != 8))
+    if (num_pieces == 0 || model > num_pieces || (data_width != 1 && data_width != 2 && data_width != 4 && data_width != 8))
         return CRACKLE_BAD_ARGUMENT;
     memset(&s, 0, sizeof(s));
     s.num_pieces = num_pieces;
@@ -646,7 +647,7 @@ crackle_status crackle_stack(const struct crackle_piece *pieces, size_t num_piec
     s.header.is_signed = is_signed != 0;
     s.header.fortran_order = fortran_order != 0;
     s.header.is_sorted = 1;
-    status = open_pieces(&s, pieces, &piece, where);
+    status = open_pieces(&s, pieces, model, &piece, where);
     if (status == CRACKLE_OK && !ck_is_empty(&s.header)) {
         status = put_stack(&s, &piece, &out, where);
     } else if (status == CRACKLE_OK) {

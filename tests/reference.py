@@ -182,7 +182,7 @@ def read_header(stream: bytes) -> Header:
     num_label_bytes = cursor.uint(8 if version else 4)
     if version:
         require(cursor.uint(1) == crc8(stream[5:28]), "header checksum")
-    require(bits >> 14 == 0, "reserved bits")
+    require(bits >> 15 == 0, "reserved bit")
     header = Header(
         format_version=version,
         sx=sx,
@@ -199,7 +199,6 @@ def read_header(stream: bytes) -> Header:
         num_label_bytes=num_label_bytes,
         nbytes=cursor.at,
     )
-    require(header.stored_width <= header.data_width, "stored width above data width")
     require(header.label_format in (FLAT, CONDENSED_PINS), "label format")
     return header
 
@@ -440,7 +439,9 @@ def read_labels(
     background = cursor.take(stored) if pins else b""
     num_unique = cursor.uint(8)
     table_bytes = background + cursor.take(num_unique * stored)
-    table = np.frombuffer(table_bytes, header.stored_dtype).astype(header.dtype)
+    stored_table = np.frombuffer(table_bytes, header.stored_dtype)
+    table = stored_table.astype(header.dtype)
+    require(bool((table == stored_table).all()), "a label that no voxel can have")
     listed = table[1:] if pins else table
     if header.is_sorted:
         require(bool((listed[:-1] < listed[1:]).all()), "label table not ascending")

@@ -275,11 +275,10 @@ LINE = [DOWN, DOWN, DOWN, TERMINATE]
 
 INVALID = [
     # Header
-    Invalid("reserved bit 14", setting(reserved=1 << 14)),
     Invalid("reserved bit 15", setting(reserved=1 << 15)),
     Invalid("label format 1", setting(label_format=1)),
     Invalid("label format 3", setting(label_format=3)),
-    Invalid("stored width above data width", setting(dtype=np.dtype("u1"))),
+    Invalid("a label wider than a voxel", setting(dtype=np.dtype("u1"))),
     Invalid("Markov order without a model", setting(markov_order=15, model=b""), orders=(0,)),
     Invalid("format version 2", setting(format_version=2)),
     Invalid("format version 255", setting(format_version=255)),

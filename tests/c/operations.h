@@ -75,7 +75,7 @@ static inline void stack_operations(const uint8_t *stream, size_t nbytes, const 
     size_t out_nbytes, piece;
     crackle_status status;
 
-    status = crackle_stack(pieces, 3, h->data_width, h->is_signed, 1, &out, &out_nbytes, &piece, &where);
+    status = crackle_stack(pieces, 3, 2, h->data_width, h->is_signed, 1, &out, &out_nbytes, &piece, &where);
     note(status, &where, told, first);
     if (status == CRACKLE_OK)
         crackle_free(out);

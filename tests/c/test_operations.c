@@ -387,8 +387,8 @@ static void test_stack(const struct sample *s, const struct sample *t)
         stacked.sz += end - start;
     }
     stacked.count = n;
-    CHECK(crackle_stack(pieces, 3, s->header.data_width, s->header.is_signed, 1, &out, &out_nbytes, &piece, NULL) ==
-          CRACKLE_OK);
+    CHECK(crackle_stack(pieces, 3, random_number(4), s->header.data_width, s->header.is_signed, 1, &out, &out_nbytes,
+                        &piece, NULL) == CRACKLE_OK);
     CHECK(decodes_to(out, out_nbytes, &stacked, s->header.data_width, s->header.is_signed));
     if (n) { /* the table lists what is there, each once */
         struct crackle_parts parts;
@@ -500,10 +500,11 @@ static void test_arguments(const struct sample *s)
     CHECK(crackle_recompress_part(&s->parts, sz, sz, 0, 0, &part, NULL) == CRACKLE_BAD_ARGUMENT);
     CHECK(crackle_pool_part(&s->parts, 0, 1, 0, 3, 0, 0, &part, NULL) == CRACKLE_BAD_ARGUMENT);
     CHECK(crackle_joiner_begin(s->bytes, s->nbytes, 0, 18, 0, &joiner, NULL) == CRACKLE_BAD_ARGUMENT);
-    CHECK(crackle_stack(&piece, 1, 8, 0, 1, &out, &nbytes, &at_fault, NULL) == CRACKLE_BAD_ARGUMENT);
-    CHECK(crackle_stack(&piece, 0, 8, 0, 1, &out, &nbytes, &at_fault, NULL) == CRACKLE_BAD_ARGUMENT);
+    CHECK(crackle_stack(&piece, 1, 1, 8, 0, 1, &out, &nbytes, &at_fault, NULL) == CRACKLE_BAD_ARGUMENT);
+    CHECK(crackle_stack(&piece, 0, 0, 8, 0, 1, &out, &nbytes, &at_fault, NULL) == CRACKLE_BAD_ARGUMENT);
     piece.z_start = 0;
-    CHECK(crackle_stack(&piece, 1, 3, 0, 1, &out, &nbytes, &at_fault, NULL) == CRACKLE_BAD_ARGUMENT);
+    CHECK(crackle_stack(&piece, 1, 2, 8, 0, 1, &out, &nbytes, &at_fault, NULL) == CRACKLE_BAD_ARGUMENT);
+    CHECK(crackle_stack(&piece, 1, 0, 3, 0, 1, &out, &nbytes, &at_fault, NULL) == CRACKLE_BAD_ARGUMENT);
     CHECK(contacts == NULL && part == NULL && joiner == NULL && out == NULL);
 }
 
