@@ -14,7 +14,9 @@ class CrackleHeader:
     """What the header of a Crackle stream says; see ``docs/format.md``, section 2.
 
     Attributes:
-        sx, sy, sz: the volume's shape in voxels; x is the stream's fastest axis.
+        sx: the volume's length along x, the stream's fastest axis, in voxels.
+        sy: its length along y.
+        sz: its length along z: the number of slices.
         data_width: bytes per voxel of the volume.
         stored_data_width: bytes per label in the label table.
         label_format: 0 flat, 2 condensed pins.

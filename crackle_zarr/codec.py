@@ -37,8 +37,7 @@ def components(binary: stream.Source) -> dict[str, npt.NDArray[np.uint8]]:
     Returns:
         A dict of uint8 arrays, views of ``binary``: ``header``; ``z_index``, the crack index with its
         checksum; ``labels``; ``markov_model``, where there is one; ``crack_codes``; ``crcs``, where there are
-        any. They have
-        nothing to do with connected components: the name is crackle-codec's.
+        any. They have nothing to do with connected components: the name is crackle-codec's.
 
     Raises:
         FormatError: the header or the crack index is damaged, or the sections do not add up to the length.

@@ -9,12 +9,12 @@
  * With the 26-neighbourhood, voxels that share no more than an edge or a corner are joined too, and all of that
  * happens at vertices, the corners of voxels:
  *
- *   - Within a slice, two voxels of one label that face each other across a vertex need joining only where neither of the
- *     other two has that label: four cracks meet there.
- *   - Between slices, let A be a voxel and B one in the other slice that is not under it, both of one label.  If the voxel
- *     of B's slice under A has that label, it is joined with A, and with B within its slice; likewise the one
- *     over B.  So joining is needed only where neither has it, and then the vertex that A and B share has cracks
- *     in both slices.  Boundaries that lie over each other apart, such vertices are few.
+ *   - Within a slice, two voxels of one label that face each other across a vertex need joining only where
+ *     neither of the other two has that label: four cracks meet there.
+ *   - Between slices, let A be a voxel and B one in the other slice that is not under it, both of one label.  If
+ *     the voxel of B's slice under A has that label, it is joined with A, and with B within its slice; likewise
+ *     the one over B.  So joining is needed only where neither has it, and then the vertex that A and B share has
+ *     cracks in both slices.  Boundaries that lie over each other apart, such vertices are few.
  *
  * Label 0 is the background: it belongs to no component.  See Wu, Otoo, Suzuki: Optimizing two-pass
  * connected-component labeling algorithms (2009), for the union of sets by their lowest members.
@@ -32,8 +32,8 @@
 #define FOREGROUND (UINT32_MAX - 1)
 
 /*
- * How many pairs of components are remembered.  The same ones meet row after row, and whether a pair is remembered can
- * be predicted, which whether its labels are equal cannot.
+ * How many pairs of components are remembered.  The same ones meet row after row, and whether a pair is
+ * remembered can be predicted, which whether its labels are equal cannot.
  */
 #define NUM_SEEN 1024
 
@@ -259,7 +259,7 @@ static void join_at_vertex(crackle_joiner *j, const u32 *own, const u32 *before)
                 join_equal(j, &j->own, own[i], &j->before, before[k]);
 }
 
-/* The components above and below the vertex at column 'x' of a row; at the rim, those inside stand for those outside. */
+/* The components above and below the vertex at column 'x'; at the rim, those inside stand for those outside. */
 static inline void around(const u32 *above, const u32 *row, u32 x, u32 sx, u32 *components)
 {
     const u32 left = x > 0 ? x - 1 : 0, right = x < sx ? x : sx - 1;

@@ -16,8 +16,9 @@
 #define NUM_RECENT 1024
 
 /*
- * Pairs of numbers and what was counted of each, by open addressing.  The table is large and the same pairs come row after
- * row, so the latest are counted in a small one, where a pair has one place, and go to the table when another needs it.
+ * Pairs of numbers and what was counted of each, by open addressing.  The table is large and the same pairs come
+ * row after row, so the latest are counted in a small one, where a pair has one place, and go to the table when
+ * another needs it.
  */
 struct pair_counts {
     struct pair {

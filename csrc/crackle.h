@@ -258,13 +258,12 @@ struct crackle_extent {
 /*
  * crackle_measure() - the extents of every label within a window of the volume
  *
- * The window is [x_start, x_end) x [y_start, y_end) x [z_start, z_end); coordinates are
- * those of the volume.  'extents' has an element per entry of the label table, as
- * crackle_read_table() lists them, and 'count' is how many it lists.  Repeated labels
- * have an extent per entry.  The slices are decoded as far as their components, and
- * no voxel is painted: time is linear in the boundaries.  What is verified is what
- * crackle_decode() verifies.  CRACKLE_TOO_LARGE: a sum might pass 64 bits; ask for
- * smaller windows.  With CRACKLE_ONLY_COUNTS in 'flags', all but 'voxels' stay 0, which takes less time.  On failure 'extents' hold unspecified values.
+ * The window is [x_start, x_end) x [y_start, y_end) x [z_start, z_end); coordinates are those of the volume.
+ * 'extents' has an element per entry of the label table, as crackle_read_table() lists them, and 'count' is how
+ * many it lists.  Repeated labels have an extent per entry.  The slices are decoded as far as their components,
+ * and no voxel is painted: time is linear in the boundaries.  What is verified is what crackle_decode() verifies.
+ * CRACKLE_TOO_LARGE: a sum might pass 64 bits; ask for smaller windows.  With CRACKLE_ONLY_COUNTS in 'flags', all
+ * but 'voxels' stay 0, which takes less time.  On failure 'extents' hold unspecified values.
  */
 crackle_status crackle_measure(const struct crackle_parts *parts, uint32_t z_start, uint32_t z_end,
                                unsigned int flags, uint32_t x_start, uint32_t x_end, uint32_t y_start,
@@ -438,10 +437,10 @@ crackle_status crackle_overlay_part(const struct crackle_parts *a, const struct 
 /*
  * crackle_pool_part() - every block of 2 x 2 x depth voxels becomes one, of its most frequent label
  *
- * 'depth' is 1 or 2; the slices are those of the result, whose axes are halved and rounded up.  With a depth of 1,
- * ties go to a pair of equal labels as it comes first in the order (0,0) (1,0) (0,1) (1,1) of x and y, and to the last
- * voxel where all differ; with a depth of 2, to the label that comes first.  'sparse': the label 0 counts only where
- * there is no other.
+ * 'depth' is 1 or 2; the slices are those of the result, whose axes are halved and rounded up.  With a depth of
+ * 1, ties go to a pair of equal labels as it comes first in the order (0,0) (1,0) (0,1) (1,1) of x and y, and to
+ * the last voxel where all differ; with a depth of 2, to the label that comes first.  'sparse': the label 0
+ * counts only where there is no other.
  */
 crackle_status crackle_pool_part(const struct crackle_parts *parts, uint32_t z_start, uint32_t z_end,
                                  unsigned int flags, unsigned int depth, int sparse, int permissible,
@@ -489,10 +488,11 @@ struct crackle_piece {
 /*
  * crackle_stack() - slices of one or more streams, one upon the other
  *
- * The streams have equal sx and sy; the result has labels of the width and sign given, and is rendered in that order.
- * Its label table lists what occurs.  Piece 'model', which need not have slices, says what crack format and Markov model
- * the stack has; 'num_pieces' stands for the one with the most bytes.  Crack codes are copied, but those of pieces with
- * another format or model, and of version 0 where others have checksums, which are coded anew.  On failure '*piece_ret' is the piece at fault.
+ * The streams have equal sx and sy; the result has labels of the width and sign given, and is rendered in that
+ * order.  Its label table lists what occurs.  Piece 'model', which need not have slices, says what crack format
+ * and Markov model the stack has; 'num_pieces' stands for the one with the most bytes.  Crack codes are copied,
+ * but those of pieces with another format or model, and of version 0 where others have checksums, which are coded
+ * anew.  On failure '*piece_ret' is the piece at fault.
  */
 crackle_status crackle_stack(const struct crackle_piece *pieces, size_t num_pieces, size_t model,
                              unsigned int data_width, int is_signed, int fortran_order, uint8_t **out_ret,

@@ -37,8 +37,11 @@
 /*
  * The format field, bit 0 the lowest:
  *
- *   15   | 14       | 13       | 12..9        | 8      | 7       | 6 5          | 4           | 3 2          | 1 0
- *   zero | remapped | UNsorted | Markov order | signed | F order | label format | permissible | log2(stored) | log2(data)
+ *   15   | 14       | 13       | 12..9        | 8
+ *   zero | remapped | UNsorted | Markov order | signed
+ *
+ *   7       | 6 5          | 4           | 3 2          | 1 0
+ *   F order | label format | permissible | log2(stored) | log2(data)
  */
 #define CK_BIT_DATA_WIDTH 0
 #define CK_BIT_STORED_WIDTH 2

@@ -4,9 +4,9 @@
  * Slices are independent but for the label table, the list of pins and the Markov model, so a range of slices of a
  * stream is a stream, and so are several ranges, one upon the other:
  *
- *   crack codes  are copied as they are.  One piece, the one with the most of them unless the caller names another, decides
- *                the crack format and the model; pieces that have others are traced anew, as there is one of each to a
- *                stream.
+ *   crack codes  are copied as they are.  One piece, the one with the most of them unless the caller names
+ *                another, decides the crack format and the model; pieces that have others are traced anew, as
+ *                there is one of each to a stream.
  *   flat labels  are keys into a new table, of the labels that occur.
  *   pins         are cut where the range ends, and moved.  If some pieces have pins and others flat labels, every
  *                component of the latter is listed singly.
@@ -639,7 +639,8 @@ crackle_status crackle_stack(const struct crackle_piece *pieces, size_t num_piec
     crackle_status status;
     size_t piece = 0;
 
-    if (num_pieces == 0 || model > num_pieces || (data_width != 1 && data_width != 2 && data_width != 4 && data_width != 8))
+    if (num_pieces == 0 || model > num_pieces ||
+        (data_width != 1 && data_width != 2 && data_width != 4 && data_width != 8))
         return CRACKLE_BAD_ARGUMENT;
     memset(&s, 0, sizeof(s));
     s.num_pieces = num_pieces;
