@@ -2221,6 +2221,7 @@ class TestCrackleCodec:
         """Theirs are approximate inside a label; outside they are equal."""
         theirs = pytest.importorskip("crackle")
         pytest.importorskip("scipy")
+        pytest.importorskip("pykdtree", reason="crackle-codec needs it and does not ask for it")
         volume = made(name)
         binary, label, points = crackle.compress(volume), a_label(volume), some_places(volume)
         got = crackle.signed_distance_to_boundary(binary, label, points)
