@@ -303,7 +303,8 @@ def contacts(
     pairs, faces = _added_up(pairs, found["faces"])
     x, y, z = faces.T.astype(np.float64)
     areas = x * (wy * wz) + y * (wx * wz) + z * (wx * wy)
-    return dict(zip(map(tuple, pairs.tolist()), areas.tolist(), strict=True))
+    names = zip(pairs[:, 0].tolist(), pairs[:, 1].tolist(), strict=True)
+    return dict(zip(names, areas.tolist(), strict=True))
 
 
 def _added_up(pairs: npt.NDArray[Any], counts: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
