@@ -776,8 +776,8 @@ def connected_components(
         out, nbytes = ffi.new("uint8_t **"), ffi.new("size_t *")
         labels, count = ffi.new("uint64_t **"), ffi.new("uint64_t *")
         _check(lib.crackle_joiner_finish(joiner, data, out, nbytes, labels, count))
-    stream = _take(out, nbytes)
-    return stream, _take_array(labels[0], int(count[0]), np.dtype(np.uint64))
+    names = _take_array(labels[0], int(count[0]), np.dtype(np.uint64))
+    return _take(out, nbytes), names
 
 
 # Between them Python looks up, for progress and for interrupts.

@@ -203,7 +203,8 @@ def _computed(symbol: str, a: npt.NDArray[Any], b: npt.NDArray[Any], dtype: np.d
     if symbol in _SHIFTS and len(b):
         if (b < 0).any():
             raise ValueError(f"a shift {symbol} by a negative number of bits: {some(b[b < 0])}")
-        b = np.minimum(b, _MOST_SHIFT)
+        longest = max(_MOST_SHIFT, *(int(number).bit_length() for number in a))
+        b = np.minimum(b, longest)
     new = OPERATIONS[symbol](a, b)
     misfit = ~fits(new, dtype)
     if misfit.any():

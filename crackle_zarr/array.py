@@ -94,6 +94,14 @@ class CrackleArray:
         """The size of the stream in bytes, as in crackle-codec. The first axis is ``shape[0]`` long."""
         return memoryview(self.binary).nbytes
 
+    def __bool__(self) -> bool:
+        """The truth of one voxel; ValueError of several, as of a comparison: ask any() or all()."""
+        if self.size != 1:
+            raise ValueError(
+                f"the truth of {self.size} voxels is ambiguous: use any(), all() or array_equal()"
+            )
+        return bool(self.any())
+
     def __repr__(self) -> str:
         """What it is, without the labels."""
         head = self.header()
@@ -299,13 +307,13 @@ class CrackleArray:
         return stream.max(self.binary)
 
     def any(self, axis: Any = None, out: Any = None, keepdims: bool = False, *, where: Any = True) -> Any:
-        """Whether some label is not 0: told by the label table, or, with an axis, by the decoded volume."""
+        """Whether some label that is listed is not 0; with an axis, the volume is decoded and asked."""
         if axis is None and out is None and not keepdims and where is True:
             return bool((stream.labels(self.binary) != 0).any())
         return np.any(self.decompress(), axis=axis, out=out, keepdims=keepdims, where=where)
 
     def all(self, axis: Any = None, out: Any = None, keepdims: bool = False, *, where: Any = True) -> Any:
-        """Whether no label is 0: told by the label table, or, with an axis, by the decoded volume."""
+        """Whether no label that is listed is 0; with an axis, the volume is decoded and asked."""
         if axis is None and out is None and not keepdims and where is True:
             return not stream.contains(self.binary, 0)
         return np.all(self.decompress(), axis=axis, out=out, keepdims=keepdims, where=where)
@@ -733,8 +741,12 @@ def _verbs() -> Any:
 def _assignable(value: Any, dtype: np.dtype[Any]) -> npt.NDArray[Any]:
     """A value to assign as an array of the volume's dtype, every label of which it holds."""
     labels = np.asarray(value)
-    if labels.dtype.kind == "O":  # Python ints past 64 bits
-        labels = integer_array("a label", labels.ravel().tolist()).reshape(labels.shape)
+    if labels.dtype.kind == "O" or (
+        labels.dtype.kind == "f" and not isinstance(value, np.ndarray | np.generic)
+    ):
+        # Python ints past 64 bits, or of both signs: NumPy makes objects or floats of them.
+        exact = np.array(value, dtype=object)
+        labels = integer_array("a label", exact.ravel().tolist()).reshape(exact.shape)
     if labels.dtype.kind not in "iubO":
         raise TypeError(f"labels are integers or bool, not {labels.dtype}")
     if labels.dtype.kind == "b":

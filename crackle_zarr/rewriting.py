@@ -70,10 +70,10 @@ def mode_pooling(
     Raises:
         ValueError: ``factor`` is another one.
 
-    Of labels that are equally frequent in a block of four, the first pair of equal ones wins, and the last
-    voxel where all differ: W. Silversmith, COUNTLESS, High Performance 2x Downsampling of Labeled Images
-        (2017).
-    In a block of eight the one wins that comes first, x fastest.
+    Of a tie in a block of four, the label of the voxel (0, 0) is taken, if (1, 0) or (0, 1) has it, too; else
+    that of (1, 0), if (0, 1) has it; else that of (1, 1). That is the order of W. Silversmith, COUNTLESS,
+    High Performance 2x Downsampling of Labeled Images (2017). In a block of eight it is the label that comes
+    first, x fastest.
     """
     threads = _binding.threads(parallel)
     sizes = tuple(integer("factor", size) for size in factor)

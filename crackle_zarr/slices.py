@@ -2,10 +2,10 @@
 
 Slices of a stream are independent but for the label table, the list of pins and the Markov model, so a
 range of slices is a stream of its own, and so are several, one upon the other. Crack codes are copied.
-Label tables list what occurs in the slices. Time and memory are those of copying the bytes, with two
-exceptions: of streams that are stacked, those whose crack format or Markov model differ from that of the
-longest are coded anew; and pins do not always tell whether their background occurs in some slices, which are
-then looked at.
+Label tables list what occurs in the slices. Time and memory are those of copying the bytes and of reading the
+labels section of every piece, with two exceptions: of streams that are stacked, those whose crack format or
+Markov model differ from that of the longest are coded anew; and pins do not always tell whether their
+background occurs in some slices, which are then looked at.
 
 Functions raise :class:`~crackle_zarr.errors.FormatError` for damaged streams. The labels' checksum is
 verified, and the checksums of slices travel with them.

@@ -437,10 +437,10 @@ crackle_status crackle_overlay_part(const struct crackle_parts *a, const struct 
 /*
  * crackle_pool_part() - every block of 2 x 2 x depth voxels becomes one, of its most frequent label
  *
- * 'depth' is 1 or 2; the slices are those of the result, whose axes are halved and rounded up.  With a depth of
- * 1, ties go to a pair of equal labels as it comes first in the order (0,0) (1,0) (0,1) (1,1) of x and y, and to
- * the last voxel where all differ; with a depth of 2, to the label that comes first.  'sparse': the label 0
- * counts only where there is no other.
+ * 'depth' is 1 or 2; the slices are those of the result, whose axes are halved and rounded up.  Of a tie with a
+ * depth of 1 the label of the voxel (0,0) is taken, if (1,0) or (0,1) has it, too; else that of (1,0), if (0,1) has
+ * it; else that of (1,1).  With a depth of 2 it is the label that comes first, x fastest.  'sparse': the label 0
+ * counts only where there is no other; then of four that all differ, the first is taken where the last is 0.
  */
 crackle_status crackle_pool_part(const struct crackle_parts *parts, uint32_t z_start, uint32_t z_end,
                                  unsigned int flags, unsigned int depth, int sparse, int permissible,
@@ -489,7 +489,7 @@ struct crackle_piece {
  * crackle_stack() - slices of one or more streams, one upon the other
  *
  * The streams have equal sx and sy; the result has labels of the width and sign given, and is rendered in that
- * order.  Its label table lists what occurs.  Piece 'model', which need not have slices, says what crack format
+ * order.  Its label table lists what occurs.  Piece 'model', of which no slices need be taken, says what crack format
  * and Markov model the stack has; 'num_pieces' stands for the one with the most bytes.  Crack codes are copied,
  * but those of pieces with another format or model, and of version 0 where others have checksums, which are coded
  * anew.  On failure '*piece_ret' is the piece at fault.

@@ -301,6 +301,8 @@ struct active {
 };
 
 struct ck_pins {
+    const struct crackle_header *header;
+    struct ck_label_table table;
     u32 z;
     u64 slice_voxels;
     u64 first_component;         /* of slice z, counted through the volume */
@@ -404,6 +406,8 @@ crackle_status ck_pins_open(const struct crackle_header *h, const struct ck_labe
 
     if (!p)
         return CRACKLE_NO_MEMORY;
+    p->header = h;
+    p->table = *table;
     p->slice_voxels = (u64)h->sx * h->sy;
     if (!ck_sum_counts(h, table, 0, h->sz, &total) ||
         !ck_sum_counts(h, table, 0, z_start, &p->first_component))
@@ -422,6 +426,16 @@ out:
     else
         ck_pins_free(p);
     return status;
+}
+
+/* Give a component an entry; false where it has one of another label. */
+static int name_component(const struct ck_pins *p, u64 *entry, u64 named)
+{
+    if (*entry != 0 && *entry != named &&
+        ck_label_of_entry(p->header, &p->table, *entry) != ck_label_of_entry(p->header, &p->table, named))
+        return 0;
+    *entry = named;
+    return 1;
 }
 
 crackle_status ck_pins_next(struct ck_pins *p, const struct ck_components *c, u64 *entries)
@@ -445,13 +459,15 @@ crackle_status ck_pins_next(struct ck_pins *p, const struct ck_components *c, u6
         p->places[i] = p->active[i].place;
     ck_components_at(c, p->places, p->num_active, p->components);
     for (size_t i = 0; i < p->num_active; i++)
-        entries[p->components[i]] = 1 + (u64)p->active[i].label;
+        if (!name_component(p, &entries[p->components[i]], 1 + (u64)p->active[i].label))
+            return CRACKLE_CORRUPT;
     for (; p->next_single < p->num_singles; p->next_single++) {
         const struct ck_pair *s = &p->singles[p->next_single];
 
         if (s->key - p->first_component >= c->count)
             break;
-        entries[s->key - p->first_component] = 1 + s->value;
+        if (!name_component(p, &entries[s->key - p->first_component], 1 + s->value))
+            return CRACKLE_CORRUPT;
     }
     p->first_component += c->count;
     p->z++;

@@ -193,23 +193,27 @@ crackle_status crackle_reassemble(const void *in, size_t in_nbytes, unsigned int
     struct old_pins old;
     const struct ck_pins_maker maker = {&old, put_old_pins};
     crackle_status status = crackle_split(in, in_nbytes, &whole, where);
-    u64 num_moved = 0, nbytes;
+    u64 nbytes;
 
     if (status == CRACKLE_OK)
         status = ck_open_labels(&whole, 1, &h, &l, where);
     if (status != CRACKLE_OK)
         return status;
-    if (ck_is_empty(&h))
+    if (ck_is_empty(&h) || markov_order > CRACKLE_MAX_MARKOV_ORDER)
         return CRACKLE_BAD_ARGUMENT;
     status = ck_label_table_open(&h, whole.head + l.labels, &old.table);
     if (status == CRACKLE_OK && !ck_sum_counts(&h, &old.table, 0, h.sz, &old.num_components))
         status = CRACKLE_CORRUPT;
     if (status != CRACKLE_OK)
         return ck_fail(where, status, CRACKLE_SECTION_LABELS, CRACKLE_NO_SLICE);
-    for (size_t i = 0; i < num_parts; i++)
-        num_moved += parts[i]->num_moved;
-    if (num_moved != old.num_components)
-        return CRACKLE_BAD_ARGUMENT;
+    for (size_t i = 0; i < num_parts; i++) {
+        u64 components = 0;
+
+        /* Every part has to be of its slices of this very stream. */
+        if (parts[i]->z_end > h.sz || !ck_sum_counts(&h, &old.table, parts[i]->z_start, parts[i]->z_end, &components) ||
+            components != parts[i]->num_moved)
+            return CRACKLE_BAD_ARGUMENT;
+    }
     if (!ck_mul((u64)h.sx * h.sy, h.sz, &nbytes) || !ck_mul(nbytes, h.data_width, &nbytes) || nbytes > SIZE_MAX)
         return CRACKLE_TOO_LARGE;
     shape.nbytes = (size_t)nbytes;

@@ -49,7 +49,7 @@ struct stack {
     struct piece *pieces;
     size_t num_pieces;
     struct crackle_header header;
-    const struct piece *model;   /* whose crack format and Markov model the stack has */
+    const struct piece *model;   /* whose crack format and Markov model the stack has; NULL: nobody has voxels */
     int has_pins;
     u64 background;              /* with pins */
     u64 *unique;
@@ -114,6 +114,7 @@ static crackle_status open_pieces(struct stack *s, const struct crackle_piece *f
                                   struct crackle_where *where)
 {
     u64 z = 0, components = 0, most = 0, voxels;
+    int is_chosen = 0;
 
     s->pieces = ck_calloc(s->num_pieces, sizeof(*s->pieces));
     if (!s->pieces)
@@ -136,8 +137,11 @@ static crackle_status open_pieces(struct stack *s, const struct crackle_piece *f
             return CRACKLE_TOO_LARGE;
         if (i == 0 || p->header.format_version > s->header.format_version)
             s->header.format_version = p->header.format_version;
-        if (model < s->num_pieces ? i == model : i == 0 || p->code_end - p->code_begin > most) {
+        /* A stream without voxels is its header: whatever that says, there is no model behind it. */
+        if (!ck_is_empty(&p->header) &&
+            (i == model || !s->model || (!is_chosen && p->code_end - p->code_begin > most))) {
             s->model = p;
+            is_chosen |= i == model;
             most = p->code_end - p->code_begin;
         }
         if (!s->has_pins && is_pins(p) && p->num_components) {
@@ -148,8 +152,10 @@ static crackle_status open_pieces(struct stack *s, const struct crackle_piece *f
     s->header.sx = s->pieces[0].header.sx;
     s->header.sy = s->pieces[0].header.sy;
     s->header.sz = (u32)z;
-    s->header.permissible = s->model->header.permissible;
-    s->header.markov_order = s->model->header.markov_order;
+    if (s->model) {
+        s->header.permissible = s->model->header.permissible;
+        s->header.markov_order = s->model->header.markov_order;
+    }
     if (s->has_pins && !ck_mul((u64)s->header.sx * s->header.sy, z, &voxels))
         return CRACKLE_TOO_LARGE; /* pins number the voxels */
     return CRACKLE_OK;
@@ -372,6 +378,7 @@ static crackle_status merge_labels(struct stack *s, size_t *piece_ret, struct cr
             if (s->pieces[i].place[entry] != ABSENT)
                 s->unique[n++] = ck_label_of_entry(&s->pieces[i].header, &s->pieces[i].table, entry);
     s->num_unique = n;
+    status = n >= ABSENT ? CRACKLE_TOO_LARGE : CRACKLE_NO_MEMORY;
     if (n >= ABSENT || !ck_sort_labels(s->unique, &s->num_unique, s->header.is_signed, rank))
         goto out;
     n = 0;

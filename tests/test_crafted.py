@@ -317,6 +317,13 @@ INVALID = [
         "pins: count wraps around halved", pins(b"\3" + (2**63).to_bytes(8, "little") + bytes(24)), pins=True
     ),
     Invalid("pins: more singles than bytes", pins(b"\0\1\2\0\xff"), pins=True),
+    Invalid(
+        "pins: two labels for one component",
+        labels(
+            b"\x07\x00" + (2).to_bytes(8, "little") + b"\x2c\x01\x2d\x01\x02\x01" + b"\0" + b"\1\2\0\0" * 2
+        ),
+        pins=True,
+    ),
     Invalid("pins: bytes left over", pins(b"\0\1\2\0\0\0"), pins=True),
     Invalid("pins: index at the volume's end", one_pin(24, 0), pins=True),
     Invalid("pins: index far outside", one_pin(255, 0), pins=True),

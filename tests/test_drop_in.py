@@ -2361,3 +2361,29 @@ class TestLarge:
         result = subprocess.run([sys.executable, "-c", lines], capture_output=True, text=True, timeout=60)
         assert result.stderr == ""
         assert result.stdout.splitlines() == ["[1, 7, 8, 14] [5, 1, 6] 4"]
+
+
+class TestExactness:
+    def test_truth(self) -> None:
+        """As NumPy: of one voxel it is known, of several it has to be asked for by any() or all()."""
+        assert not crackle.zeros((1, 1, 1))
+        assert crackle.ones((1, 1, 1))
+        with pytest.raises(ValueError, match="ambiguous"):
+            bool(crackle.ones((2, 1, 1)) == crackle.zeros((2, 1, 1)))
+
+    def test_shift_of_a_large_number(self) -> None:
+        assert (2**100 >> crackle.full((1, 1, 1), 70)).numpy()[0, 0, 0] == 2**30
+        assert (crackle.full((1, 1, 1), 5) >> 200).numpy()[0, 0, 0] == 0
+        with pytest.raises(OverflowError):
+            crackle.full((1, 1, 1), 1) << 64
+
+    def test_set_integers_of_a_list(self) -> None:
+        """NumPy would make floats of them."""
+        array = crackle.zeros((1, 1, 2))
+        array[0, 0] = [2**63, 1]
+        assert array.labels().tolist() == [1, 2**63]
+        with pytest.raises(OverflowError):
+            array[0, 0] = [2**63, -1]
+        array[0:0, 0:0, 0:0] = []
+        with pytest.raises(TypeError):
+            array[0, 0] = [1.5, 2]

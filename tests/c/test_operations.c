@@ -1,6 +1,8 @@
 /*
  * test_operations.c - streams from streams, and what is told of their boundaries, against the voxels themselves
  */
+#include "crc.h"
+#include "format.h"
 #include "operations.h"
 #include "volumes.h"
 
@@ -508,6 +510,48 @@ static void test_arguments(const struct sample *s)
     CHECK(contacts == NULL && part == NULL && joiner == NULL && out == NULL);
 }
 
+/*
+ * A stream without voxels may claim any Markov order, and is not asked for the model: once, the bytes behind its
+ * header were read.  The stream beside it has no checksums, so it has to be traced anew.
+ */
+static void test_model_of_nothing(void)
+{
+    const struct crackle_options options = {0, 0, 0, 0, 0};
+    struct labels l = make_labels(5, 4, 0, UNIFORM, 1, 0);
+    struct crackle_volume v = volume_of(&l, 1, 0, 1), one = {NULL, 20, 5, 4, 1, 1, 0, 1};
+    struct crackle_piece pieces[2];
+    uint8_t *nothing = NULL, *something = NULL, *out = NULL, *exact;
+    size_t nbytes, piece, out_nbytes;
+
+    one.voxels = calloc(20, 1);
+    CHECK(crackle_encode_constant(&v, 7, 1, &nothing, &nbytes) == CRACKLE_OK);
+    exact = exact_copy(nothing, nbytes);
+    exact[CK_AT_FORMAT + 1] |= 12 << (CK_BIT_MARKOV_ORDER - 8);
+    exact[CK_AT_CRC8] = ck_crc8(exact + CK_AT_FORMAT, CK_AT_CRC8 - CK_AT_FORMAT);
+    pieces[0].bytes = exact;
+    pieces[0].nbytes = nbytes;
+    pieces[0].z_start = pieces[0].z_end = pieces[1].z_start = 0;
+    CHECK(crackle_encode(&one, &options, &something, &nbytes) == CRACKLE_OK);
+    pieces[1].bytes = something;
+    pieces[1].nbytes = nbytes;
+    pieces[1].z_end = 1;
+    for (size_t model = 0; model < 3; model++) {
+        struct labels zeros = {5, 4, 1, 20, NULL};
+
+        zeros.at = calloc(20, sizeof(*zeros.at));
+        CHECK(crackle_stack(pieces, 2, model, 1, 0, 1, &out, &out_nbytes, &piece, NULL) == CRACKLE_OK);
+        CHECK(decodes_to(out, out_nbytes, &zeros, 1, 0));
+        crackle_free(out);
+        free(zeros.at);
+    }
+    crackle_free(nothing);
+    crackle_free(something);
+    free(exact);
+    free(one.voxels);
+    free(v.voxels);
+    free(l.at);
+}
+
 int main(void)
 {
     for (int round = 0; round < ROUNDS; round++) {
@@ -531,5 +575,6 @@ int main(void)
         free_sample(&t);
     }
     test_constant();
+    test_model_of_nothing();
     return report("operations");
 }
