@@ -42,20 +42,22 @@ typedef uint64_t u64;
 #endif
 
 /*
- * Carry-less multiplication exists on every x86-64 made since about 2011, but is
- * not part of the baseline: the code for it is compiled with a target attribute
- * and chosen at run time.
+ * What nearly every x86-64 made since about 2015 has beyond the baseline: the level that is called
+ * x86-64-v3, and carry-less multiplication.  Code for it is compiled with a target attribute, stands
+ * beside the plain code of its room, and is chosen at run time.  CK_BASELINE leaves it out.
  */
-#if (defined(__GNUC__) || defined(__clang__)) && defined(__x86_64__) && !defined(CK_PORTABLE)
-#  define CK_MAYBE_PCLMUL 1
-#  define CK_TARGET_PCLMUL __attribute__((target("pclmul")))
-static inline int ck_cpu_has_pclmul(void)
+#if (defined(__GNUC__) || defined(__clang__)) && defined(__x86_64__) && !defined(CK_PORTABLE) && \
+    !defined(CK_BASELINE)
+#  define CK_MAYBE_V3 1
+#  define CK_TARGET_V3 __attribute__((target("avx2,bmi,bmi2,popcnt,sse4.2,pclmul")))
+static inline int ck_cpu_has_v3(void)
 {
     __builtin_cpu_init();
-    return __builtin_cpu_supports("pclmul");
+    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi") && __builtin_cpu_supports("bmi2") &&
+           __builtin_cpu_supports("popcnt") && __builtin_cpu_supports("sse4.2") && __builtin_cpu_supports("pclmul");
 }
 #else
-#  define CK_MAYBE_PCLMUL 0
+#  define CK_MAYBE_V3 0
 #endif
 
 /* ---------------- Unaligned little-endian loads and stores ---------------- */

@@ -21,21 +21,24 @@
  */
 #include "components.h"
 
-#define NO_COMPONENT UINT32_MAX
-
 int ck_components_init(struct ck_components *c, u32 sx, u32 sy)
 {
     memset(c, 0, sizeof(*c));
     c->sx = sx;
     c->sy = sy;
-    c->row_buffer = ck_calloc((u64)sx + 2, sizeof(*c->row));
+    c->row_buffer = ck_calloc(1 + (u64)sx + CK_ROW_SPARE, sizeof(*c->row));
     c->row_end = ck_malloc(sy, sizeof(*c->row_end));
     if (!c->row_buffer || !c->row_end)
         return 0;
+#if CK_MAYBE_V3
+    c->pieces = ck_malloc(4 * ((u64)sx + CK_PIECES_SPARE), sizeof(*c->pieces));
+    if (!c->pieces)
+        return 0;
+#endif
     /* What lies before and behind a row joins nothing. */
     c->row = c->row_buffer + 1;
-    c->row_buffer[0] = NO_COMPONENT;
-    c->row[sx] = NO_COMPONENT;
+    c->row_buffer[0] = CK_NO_COMPONENT;
+    c->row[sx] = CK_NO_COMPONENT;
     return 1;
 }
 
@@ -46,42 +49,24 @@ void ck_components_free(struct ck_components *c)
     free(c->patches);
     free(c->row_buffer);
     free(c->parent);
+    free(c->pieces);
     memset(c, 0, sizeof(*c));
 }
 
 /* --------------------------------- Finding --------------------------------- */
 
-static u32 find(u32 *parent, u32 i)
-{
-    while (parent[i] != i) {
-        parent[i] = parent[parent[i]];
-        i = parent[i];
-    }
-    return i;
-}
-
-static void unite(u32 *parent, u32 a, u32 b)
-{
-    a = find(parent, a);
-    b = find(parent, b);
-    if (a < b)
-        parent[b] = a;
-    else
-        parent[a] = b;
-}
-
 /* Room for everything that one more row can add: a piece per voxel, all of them new. */
 static int reserve_row(struct ck_components *c, size_t num_patches)
 {
     void *patches = c->patches, *parent = c->parent, *first = c->first;
-    const u64 num_components = (u64)c->count + c->sx;
+    const u64 need_patches = (u64)num_patches + c->sx + CK_PATCHES_SPARE;
+    const u64 num_components = (u64)c->count + c->sx + CK_PATCHES_SPARE;
     int ok;
 
-    if (CK_LIKELY((u64)num_patches + c->sx <= c->patches_capacity && num_components <= c->parent_capacity &&
+    if (CK_LIKELY(need_patches <= c->patches_capacity && num_components <= c->parent_capacity &&
                   num_components <= c->first_capacity))
         return 1;
-    ok = ck_reserve(&patches, &c->patches_capacity, (u64)num_patches + c->sx, sizeof(*c->patches));
-
+    ok = ck_reserve(&patches, &c->patches_capacity, need_patches, sizeof(*c->patches));
     ok = ok && ck_reserve(&parent, &c->parent_capacity, num_components, sizeof(*c->parent));
     ok = ok && ck_reserve(&first, &c->first_capacity, num_components, sizeof(*c->first));
     c->patches = patches;
@@ -90,7 +75,7 @@ static int reserve_row(struct ck_components *c, size_t num_patches)
     return ok;
 }
 
-/* The component of a voxel if the lowest bit of 'joins' is set, else NO_COMPONENT; without a branch. */
+/* The component of a voxel if the lowest bit of 'joins' is set, else CK_NO_COMPONENT; without a branch. */
 static inline u32 neighbour(const u32 *voxel, u64 joins)
 {
     return *voxel | ((u32)(joins & 1) - 1);
@@ -98,7 +83,7 @@ static inline u32 neighbour(const u32 *voxel, u64 joins)
 
 /*
  * The patch of the voxels [begin, end): they join the components to their left and right, where
- * those are not NO_COMPONENT, or are a new one.  Which of the two sides joins can not be predicted,
+ * those are not CK_NO_COMPONENT, or are a new one.  Which of the two sides joins can not be predicted,
  * so the common cases are told apart without a branch.
  */
 static inline void add_patch(struct ck_components *c, struct ck_patch *patch, u64 row_first, u32 begin, u32 end,
@@ -107,21 +92,19 @@ static inline void add_patch(struct ck_components *c, struct ck_patch *patch, u6
     const u32 fresh = (u32)c->count;
     const u32 joined = left < right ? left : right;
     const u32 other = left < right ? right : left;
-    const u32 is_new = joined == NO_COMPONENT;
+    const u32 is_new = joined == CK_NO_COMPONENT;
     const u32 component = (joined & (is_new - 1)) | (fresh & (0 - is_new));
 
     /* A third of all patches are new: the entry is written in any case, and counted if it is one. */
     c->parent[fresh] = fresh;
     c->first[fresh] = row_first + begin;
     c->count += is_new;
-    if (CK_UNLIKELY(other != joined && other != NO_COMPONENT))
-        unite(c->parent, joined, other);
+    if (CK_UNLIKELY(other != joined && other != CK_NO_COMPONENT))
+        ck_unite(c->parent, joined, other);
     patch->begin = begin;
     patch->end = end;
     patch->component = component;
-    do
-        c->row[begin] = component;
-    while (++begin < end);
+    ck_lay_u32(c->row, begin, end, component);
 }
 
 /*
@@ -137,7 +120,7 @@ static size_t find_row(struct ck_components *c, const struct ck_bitmaps *b, u64 
     u64 carry = 0;               /* the horizontal crack at the last voxel of the word before */
     int open = 0;                /* whether a piece has begun in an earlier word and not ended */
     u32 begin = 0;               /* of that piece, ... */
-    u32 left = NO_COMPONENT;     /* ... and what it joins there */
+    u32 left = CK_NO_COMPONENT;     /* ... and what it joins there */
 
     for (size_t w = 0; w < b->words; w++) {
         const u32 first = (u32)(w * 64);
@@ -155,7 +138,7 @@ static size_t find_row(struct ck_components *c, const struct ck_bitmaps *b, u64 
         for (; CK_UNLIKELY(dangling); dangling &= dangling - 1) {
             size_t x = first + ck_ctz64(dangling);
 
-            unite(c->parent, row[x - 1], row[x]);
+            ck_unite(c->parent, row[x - 1], row[x]);
         }
         if (open && events) {
             const unsigned int end = ck_ctz64(events);
@@ -186,14 +169,19 @@ static size_t find_row(struct ck_components *c, const struct ck_bitmaps *b, u64 
 
 crackle_status ck_find_components(struct ck_components *c, const struct ck_bitmaps *b)
 {
+    size_t (*row)(struct ck_components *, const struct ck_bitmaps *, u64, size_t) = find_row;
     size_t num_patches = 0;
     u32 count = 0;
 
+#if CK_MAYBE_V3
+    if (c->sx <= INT32_MAX && ck_cpu_has_v3())
+        row = ck_find_row_v3;
+#endif
     c->count = 0;
     for (u64 y = 0; y < c->sy; y++) {
         if (!reserve_row(c, num_patches))
             return CRACKLE_NO_MEMORY;
-        num_patches = find_row(c, b, y, num_patches);
+        num_patches = row(c, b, y, num_patches);
         c->row_end[y] = num_patches;
         if ((u64)c->count + c->sx > UINT32_MAX)
             return CRACKLE_TOO_LARGE;

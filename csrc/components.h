@@ -13,6 +13,10 @@
 
 #include "bitmaps.h"
 #include "crackle.h"
+#include "lay.h"
+
+/* No component: what lies outside the slice. */
+#define CK_NO_COMPONENT UINT32_MAX
 
 /* The voxels [begin, end) of a row belong to a component. */
 struct ck_patch {
@@ -29,10 +33,14 @@ struct ck_components {
 
     /* Scratch. */
     u32 *row;                 /* sx numbers: the component of each voxel of the current row */
-    u32 *row_buffer;          /* 'row' with a number before and behind it */
+    u32 *row_buffer;          /* 'row' with a number before it and CK_ROW_SPARE behind it */
     u32 *parent;
+    u32 *pieces;              /* of a row, while it is found, where CPUs do several at once */
     size_t parent_capacity, first_capacity, patches_capacity;
 };
+
+/* How many patches, and components, behind those of a row may be written. */
+#define CK_PATCHES_SPARE 8
 
 /* False when there is no memory; ck_components_free() is harmless then. */
 int ck_components_init(struct ck_components *c, u32 sx, u32 sy);
@@ -51,10 +59,40 @@ static inline size_t ck_row_begin(const struct ck_components *c, u64 y)
  */
 void ck_components_at(const struct ck_components *c, const u64 *voxels, size_t num_voxels, u32 *components);
 
+/* ------------------------- Between the ways of finding --------------------- */
+
+static inline u32 ck_find_root(u32 *parent, u32 i)
+{
+    while (parent[i] != i) {
+        parent[i] = parent[parent[i]];
+        i = parent[i];
+    }
+    return i;
+}
+
+/* Unite two components; the lower number is kept. */
+static inline void ck_unite(u32 *parent, u32 a, u32 b)
+{
+    a = ck_find_root(parent, a);
+    b = ck_find_root(parent, b);
+    if (a < b)
+        parent[b] = a;
+    else
+        parent[a] = b;
+}
+
+#if CK_MAYBE_V3
+/* More than one piece of a row is handled at once, also behind the last. */
+#define CK_PIECES_SPARE 32
+
+/* The patches of row 'y', behind the 'num_patches' that there are; sx < 2^31.  Returns how many there are now. */
+size_t ck_find_row_v3(struct ck_components *c, const struct ck_bitmaps *b, u64 y, size_t num_patches);
+#endif
+
 /* ------------------ The checksum of the component image ------------------- */
 
 struct ck_image_crc {
-    u32 *weight;     /* of a word at column x, for the CRC of its row */
+    u32 *weight;     /* of a word at column x, for the CRC of its row; and behind the row */
     u32 row_weight;  /* of a state, for a whole row that follows it */
 };
 

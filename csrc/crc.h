@@ -25,6 +25,9 @@ u32 ck_crc_word(u32 state);
 /* The polynomial 1, from which powers begin: x^(32 k) is ck_crc_word() applied k times. */
 #define CK_CRC_ONE 0x80000000u
 
+/* The state before the first word. */
+#define CK_CRC_START 0xffffffffu
+
 /*
  * Reduce the sum of carry-less products ck_clmul(a, b) to a state: the sum of the
  * a * b modulo the polynomial.

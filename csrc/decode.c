@@ -15,19 +15,23 @@
 #include "transpose.h"
 #include "volume.h"
 
+/* Voxels of more bytes than that are not left in the cache: the last level of common machines has some times as many. */
+#define MOST_IN_CACHE ((u64)8 << 20)
+
 struct decoder {
     struct ck_reading reading;
     const u64 *values;       /* per entry; NULL: the labels themselves */
     u8 *wanted;              /* per entry of flat labels, whether its value is not 0; NULL where values is */
-    void *narrow;            /* values of components in the width of the voxels */
-    size_t narrow_capacity;
+    u64 *scratch;            /* of painting */
+    size_t scratch_capacity;
+    enum ck_paint_to to;
 };
 
 static void free_decoder(struct decoder *d)
 {
     ck_reading_free(&d->reading);
     free(d->wanted);
-    free(d->narrow);
+    free(d->scratch);
 }
 
 /* Free the decoder whatever comes back. */
@@ -68,7 +72,9 @@ static crackle_status decode_slice(struct decoder *d, u32 z, unsigned int width,
                                    struct crackle_where *where)
 {
     struct ck_reading *r = &d->reading;
+    void *scratch = d->scratch;
     crackle_status status;
+    int ok;
 
     /* A slice of zeros is left undecoded where its keys say so. */
     if (d->wanted && !ck_flat_slice_has(&r->map, d->wanted)) {
@@ -79,7 +85,9 @@ static crackle_status decode_slice(struct decoder *d, u32 z, unsigned int width,
     status = ck_reading_next(r, z, where);
     if (status != CRACKLE_OK)
         return status;
-    if (!ck_reserve(&d->narrow, &d->narrow_capacity, r->components.count, sizeof(u64)))
+    ok = ck_reserve(&scratch, &d->scratch_capacity, ck_paint_scratch(&r->components), sizeof(*d->scratch));
+    d->scratch = scratch;
+    if (!ok)
         return CRACKLE_NO_MEMORY;
     if (d->values)
         for (size_t i = 0; i < r->components.count; i++)
@@ -87,7 +95,7 @@ static crackle_status decode_slice(struct decoder *d, u32 z, unsigned int width,
     else
         for (size_t i = 0; i < r->components.count; i++)
             r->entries[i] = ck_label_of_entry(&r->header, &r->map.table, r->entries[i]);
-    ck_paint(&r->components, r->entries, slice, width, d->narrow);
+    ck_paint(&r->components, r->entries, slice, width, d->to, d->scratch);
     return CRACKLE_OK;
 }
 
@@ -113,6 +121,7 @@ static crackle_status decode(const struct crackle_parts *parts, u32 z_start, u32
             goto out;
         }
     }
+    d.to = !batch && (u64)(z_end - z_start) * slice_nbytes > MOST_IN_CACHE ? CK_TO_MEMORY : CK_TO_CACHE;
     for (u32 z = z_start; z < z_end;) {
         u32 number = z_end - z < most ? z_end - z : most;
         u8 *slices = batch ? batch : (u8 *)out->voxels + (z - out_z) * slice_nbytes;

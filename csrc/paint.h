@@ -6,11 +6,23 @@
 
 #include "components.h"
 
+/* Where the painted voxels go. */
+enum ck_paint_to {
+    CK_TO_CACHE, /* somebody will read them soon */
+    CK_TO_MEMORY /* there are more of them than a cache holds */
+};
+
+/* How many numbers of 64 bits ck_paint() works in. */
+static inline u64 ck_paint_scratch(const struct ck_components *c)
+{
+    return (u64)c->count + c->sx + CK_ROW_SPARE;
+}
+
 /*
  * Give every voxel of a slice the label of its component.  'labels' are one per
  * component; 'slice' receives sx * sy labels of 'width' bytes, x fastest.
- * 'scratch' has room for c->count labels of that width.
  */
-void ck_paint(const struct ck_components *c, const u64 *labels, void *slice, unsigned int width, void *scratch);
+void ck_paint(const struct ck_components *c, const u64 *labels, void *slice, unsigned int width,
+              enum ck_paint_to to, u64 *scratch);
 
 #endif /* CK_PAINT_H */

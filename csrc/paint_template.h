@@ -5,27 +5,24 @@
  *   CK_NAME(name)  the name with a suffix for the width
  */
 
-static void CK_NAME(paint)(const struct ck_components *c, const u64 *labels, CK_LABEL *slice, CK_LABEL *narrow)
+static void CK_NAME(paint)(const struct ck_components *c, const u64 *labels, CK_LABEL *slice, enum ck_paint_to to,
+                           CK_LABEL *scratch)
 {
     const struct ck_patch *patch = c->patches;
-    CK_LABEL *row = slice;
+    CK_LABEL *row = scratch;
+    CK_LABEL *narrow = scratch + (u64)c->sx + CK_ROW_SPARE;
 
     for (size_t i = 0; i < c->count; i++)
         narrow[i] = (CK_LABEL)labels[i];
-    for (u64 y = 0; y < c->sy; y++, row += c->sx) {
+    memset(row, 0, ((size_t)c->sx + CK_ROW_SPARE) * sizeof(*row));
+    for (u64 y = 0; y < c->sy; y++, slice += c->sx) {
         const struct ck_patch *const end = c->patches + c->row_end[y];
 
-        if (y > 0)
-            memcpy(row, row - c->sx, c->sx * sizeof(*row));
-        for (; patch < end; patch++) {
-            const CK_LABEL label = narrow[patch->component];
-            u32 x = patch->begin;
-
-            do /* a patch is not empty */
-                row[x] = label;
-            while (++x < patch->end);
-        }
+        for (; patch < end; patch++)
+            CK_NAME(ck_lay)(row, patch->begin, patch->end, narrow[patch->component]);
+        put_row((u8 *)slice, (const u8 *)row, c->sx * sizeof(*row), to);
     }
+    put_end(to);
 }
 
 #undef CK_LABEL

@@ -1,0 +1,179 @@
+/*
+ * components_v3.c - a row of components.c for x86-64-v3: eight pieces at once
+ *
+ * A piece joins only voxels that no patch of this row covers: one that has a horizontal crack above it
+ * belongs to a piece itself, and a vertical crack stands between two pieces.  So all pieces of a
+ * row can look at the row above before any is laid over it, and eight do so at once: two gathers, a minimum, and
+ * a running count of those that join nothing and are new.
+ *
+ * Where pieces begin and end is taken from the words a fixed number of bits at a time, also bits that
+ * are not there, which are overwritten by the next: how many a word has can not be predicted,
+ * and a wrong guess costs more than all of them.
+ */
+#include "components.h"
+
+#if CK_MAYBE_V3
+
+#include <immintrin.h>
+
+/* Marks a begin or an end at a vertical crack, where nothing joins. */
+#define ALONE 0x80000000u
+
+/* Most words have no more pieces than that. */
+#define AT_ONCE 4
+
+/* Where the pieces of a row begin and end, and the component of each. */
+struct pieces {
+    u32 *begin, *end, *component;
+    u32 *number; /* how many components there are before the piece */
+    size_t count;
+    int has_dangling; /* whether vertical cracks of the row above end at this row, and separate nothing any more */
+};
+
+CK_TARGET_V3 static inline u32 take_place(u64 *bits, u64 vertical, u32 first)
+{
+    const unsigned int bit = (unsigned int)_tzcnt_u64(*bits);
+
+    *bits = _blsr_u64(*bits);
+    return (first + bit) | (u32)(vertical >> (bit & 63)) << 31;
+}
+
+CK_TARGET_V3 static void find_pieces(const struct ck_bitmaps *b, u64 y, struct pieces *p)
+{
+    const u64 *v = ck_vertical(b, y);
+    const u64 *h = ck_horizontal(b, y);
+    /* The clear row between the planes serves as the row above row 0. */
+    const u64 *v_above = v - b->words;
+    u32 *begin = p->begin, *end = p->end;
+    u64 carry = 0; /* the horizontal crack at the last voxel of the word before */
+    u64 dangling = 0;
+
+    for (size_t w = 0; w < b->words; w++) {
+        const u32 first = (u32)(w * 64);
+        const u64 vertical = v[w];
+        const u64 cracks = y == 0 ? ck_interior_horizontal(b, w) : h[w];
+        const u64 before = cracks << 1 | carry;
+        u64 begins = cracks & (~before | vertical);
+        u64 ends = before & (~cracks | vertical);
+
+        carry = cracks >> 63;
+        dangling |= v_above[w] & ~(vertical | cracks | before);
+        if (begins | ends) {
+            const u64 num_begins = (u64)_mm_popcnt_u64(begins), num_ends = (u64)_mm_popcnt_u64(ends);
+
+            for (int i = 0; i < AT_ONCE; i++) {
+                begin[i] = take_place(&begins, vertical, first);
+                end[i] = take_place(&ends, vertical, first);
+            }
+            for (int i = AT_ONCE; CK_UNLIKELY(begins | ends); i++) {
+                begin[i] = take_place(&begins, vertical, first);
+                end[i] = take_place(&ends, vertical, first);
+            }
+            begin += num_begins;
+            end += num_ends;
+        }
+    }
+    p->count = (size_t)(begin - p->begin);
+    p->has_dangling = dangling != 0;
+}
+
+static void unite_dangling(struct ck_components *c, const struct ck_bitmaps *b, u64 y)
+{
+    const u64 *v = ck_vertical(b, y);
+    const u64 *h = ck_horizontal(b, y);
+    u64 carry = 0;
+
+    for (size_t w = 0; w < b->words; w++) {
+        u64 dangling = (v - b->words)[w] & ~(v[w] | h[w] | h[w] << 1 | carry);
+
+        carry = h[w] >> 63;
+        for (; dangling; dangling &= dangling - 1) {
+            const size_t x = w * 64 + ck_ctz64(dangling);
+
+            ck_unite(c->parent, c->row[x - 1], c->row[x]);
+        }
+    }
+}
+
+/* The components of the pieces from the row above; those that are new are counted and get a parent. */
+CK_TARGET_V3 static void look_up(struct ck_components *c, struct pieces *p)
+{
+    const __m256i place_bits = _mm256_set1_epi32((int)~ALONE);
+    const __m256i none = _mm256_set1_epi32((int)CK_NO_COMPONENT);
+    const __m256i eight = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+    const int *row = (const int *)c->row;
+
+    /* Those that fill up the last eight join voxel 0, so that they are not new. */
+    for (size_t i = p->count; i < p->count + 8; i++) {
+        p->begin[i] = 1;
+        p->end[i] = ALONE;
+    }
+    for (size_t i = 0; i < p->count; i += 8) {
+        const __m256i begin = _mm256_loadu_si256((const __m256i *)(p->begin + i));
+        const __m256i end = _mm256_loadu_si256((const __m256i *)(p->end + i));
+        const __m256i begin_place = _mm256_and_si256(begin, place_bits);
+        const __m256i end_place = _mm256_and_si256(end, place_bits);
+        /* The marks, spread over all bits, make CK_NO_COMPONENT of what is not joined. */
+        const __m256i left = _mm256_or_si256(_mm256_srai_epi32(begin, 31),
+                                             _mm256_i32gather_epi32(row - 1, begin_place, 4));
+        const __m256i right = _mm256_or_si256(_mm256_srai_epi32(end, 31),
+                                              _mm256_i32gather_epi32(row, end_place, 4));
+        const __m256i joined = _mm256_min_epu32(left, right);
+        const __m256i other = _mm256_max_epu32(left, right);
+        const __m256i is_new = _mm256_cmpeq_epi32(joined, none);
+        const __m256i is_one = _mm256_or_si256(_mm256_cmpeq_epi32(other, none), _mm256_cmpeq_epi32(other, joined));
+        const unsigned int two = ~(unsigned int)_mm256_movemask_ps(_mm256_castsi256_ps(is_one)) & 0xff;
+        const __m256i ones = _mm256_srli_epi32(is_new, 31);
+        const __m256i first_number = _mm256_set1_epi32((int)c->count);
+        __m256i sums, number;
+
+        /* Running sums within the halves, then the sum of the lower half to the upper. */
+        sums = _mm256_add_epi32(ones, _mm256_slli_si256(ones, 4));
+        sums = _mm256_add_epi32(sums, _mm256_slli_si256(sums, 8));
+        sums = _mm256_add_epi32(sums, _mm256_blend_epi32(_mm256_setzero_si256(),
+                                                         _mm256_permutevar8x32_epi32(sums, _mm256_set1_epi32(3)), 0xf0));
+        number = _mm256_add_epi32(first_number, _mm256_sub_epi32(sums, ones));
+        _mm256_storeu_si256((__m256i *)(c->parent + c->count), _mm256_add_epi32(first_number, eight));
+        _mm256_storeu_si256((__m256i *)(p->begin + i), begin_place);
+        _mm256_storeu_si256((__m256i *)(p->end + i), end_place);
+        _mm256_storeu_si256((__m256i *)(p->number + i), number);
+        _mm256_storeu_si256((__m256i *)(p->component + i), _mm256_blendv_epi8(joined, number, is_new));
+        c->count += (size_t)_mm_popcnt_u32((unsigned int)_mm256_movemask_ps(_mm256_castsi256_ps(is_new)));
+        if (CK_UNLIKELY(two)) {
+            u32 a[8], b[8];
+
+            _mm256_storeu_si256((__m256i *)a, joined);
+            _mm256_storeu_si256((__m256i *)b, other);
+            for (unsigned int lane = 0; lane < 8; lane++)
+                if (two >> lane & 1)
+                    ck_unite(c->parent, a[lane], b[lane]);
+        }
+    }
+}
+
+CK_TARGET_V3 size_t ck_find_row_v3(struct ck_components *c, const struct ck_bitmaps *b, u64 y, size_t num_patches)
+{
+    const u64 row_first = y * c->sx;
+    struct ck_patch *patch = c->patches + num_patches;
+    struct pieces p;
+
+    p.begin = c->pieces;
+    p.end = p.begin + c->sx + CK_PIECES_SPARE;
+    p.component = p.end + c->sx + CK_PIECES_SPARE;
+    p.number = p.component + c->sx + CK_PIECES_SPARE;
+    find_pieces(b, y, &p);
+    if (CK_UNLIKELY(p.has_dangling))
+        unite_dangling(c, b, y);
+    look_up(c, &p);
+    for (size_t i = 0; i < p.count; i++, patch++) {
+        /* One that is not new writes where the next that is will write. */
+        c->first[p.number[i]] = row_first + p.begin[i];
+        patch->begin = p.begin[i];
+        patch->end = p.end[i];
+        patch->component = p.component[i];
+        ck_lay_u32(c->row, patch->begin, patch->end, patch->component);
+    }
+    return num_patches + p.count;
+}
+
+#endif /* CK_MAYBE_V3 */
