@@ -45,10 +45,29 @@ u64 ck_interior_cracks(const struct ck_bitmaps *b)
     return (u64)b->sx * (b->sy - 1) + (u64)(b->sx - 1) * b->sy;
 }
 
+#if CK_MAYBE_V3
+
+#include <immintrin.h>
+
+CK_TARGET_V3 static u64 count_bits_v3(const u64 *words, size_t count)
+{
+    u64 bits = 0;
+
+    for (size_t i = 0; i < count; i++)
+        bits += (u64)_mm_popcnt_u64(words[i]);
+    return bits;
+}
+
+#endif
+
 static u64 count_bits(const u64 *words, size_t count)
 {
     u64 bits = 0;
 
+#if CK_MAYBE_V3
+    if (ck_cpu_has_v3())
+        return count_bits_v3(words, count);
+#endif
     for (size_t i = 0; i < count; i++)
         bits += ck_popcount64(words[i]);
     return bits;

@@ -1,9 +1,10 @@
 /*
- * boundary_template.h - boundary.c for one width of labels; included once per width
+ * boundary_template.h - boundary.c for one width of labels; included once per width and kind of processor
  *
  *   CK_LABEL       the unsigned integer of that width
- *   CK_NAME(name)  the name with a suffix for the width
+ *   CK_NAME(name)  the name with a suffix for both
  *   CK_UNEQUAL     unequal_64() for the width
+ *   CK_TARGET      the attribute of functions that call it
  *
  * No label outside the row is ever read: rows of more than 64 labels end with a word that
  * overlaps the one before, shorter rows are copied to a buffer of 65.
@@ -13,7 +14,7 @@
  * The comparisons of a row with itself shifted by one: bit x of the row says
  * row[x] != row[x - 1].
  */
-static void CK_NAME(compare_to_left)(const CK_LABEL *row, u32 sx, u64 *out)
+CK_TARGET static void CK_NAME(compare_to_left)(const CK_LABEL *row, u32 sx, u64 *out)
 {
     size_t w = 0;
 
@@ -36,7 +37,7 @@ static void CK_NAME(compare_to_left)(const CK_LABEL *row, u32 sx, u64 *out)
 }
 
 /* Bit x says row[x] != above[x]. */
-static void CK_NAME(compare_to_above)(const CK_LABEL *row, const CK_LABEL *above, u32 sx, u64 *out)
+CK_TARGET static void CK_NAME(compare_to_above)(const CK_LABEL *row, const CK_LABEL *above, u32 sx, u64 *out)
 {
     size_t w;
 
@@ -56,11 +57,16 @@ static void CK_NAME(compare_to_above)(const CK_LABEL *row, const CK_LABEL *above
         out[w] = CK_UNEQUAL(row + sx - 64, above + sx - 64) >> (64 - sx % 64);
 }
 
-static void CK_NAME(find_boundaries)(const CK_LABEL *slice, struct ck_bitmaps *b)
+CK_TARGET static void CK_NAME(find_boundaries)(const CK_LABEL *slice, struct ck_bitmaps *b)
 {
     const CK_LABEL *row = slice;
 
     for (u64 y = 0; y < b->sy; y++, row += b->sx) {
+        /* As a number: it may lie behind the volume, where fetching does nothing. */
+        const uintptr_t ahead = (uintptr_t)row + FETCH_AHEAD;
+
+        for (size_t i = 0; i < b->sx * sizeof(*row); i += 64)
+            CK_PREFETCH(ahead + i);
         CK_NAME(compare_to_left)(row, b->sx, ck_vertical(b, y));
         if (y > 0)
             CK_NAME(compare_to_above)(row, row - b->sx, b->sx, ck_horizontal(b, y));
@@ -70,3 +76,4 @@ static void CK_NAME(find_boundaries)(const CK_LABEL *slice, struct ck_bitmaps *b
 #undef CK_LABEL
 #undef CK_NAME
 #undef CK_UNEQUAL
+#undef CK_TARGET

@@ -25,10 +25,12 @@ typedef uint64_t u64;
 #  define CK_LIKELY(expr) __builtin_expect(!!(expr), 1)
 #  define CK_UNLIKELY(expr) __builtin_expect(!!(expr), 0)
 #  define CK_FORCEINLINE static inline __attribute__((always_inline))
+#  define CK_PREFETCH(address) __builtin_prefetch((const void *)(address))
 #else
 #  define CK_LIKELY(expr) (expr)
 #  define CK_UNLIKELY(expr) (expr)
 #  define CK_FORCEINLINE static inline
+#  define CK_PREFETCH(address) ((void)(address))
 #endif
 
 /* A condition on constants, checked while compiling. */

@@ -12,11 +12,12 @@
  * half of one, which is the least that is possible (two ends of stretches meet there in
  * every covering).
  *
- * For tracing, the planes are spread to one byte per vertex that holds the cracks still to
- * be walked in all four directions.  The byte makes a step one load, one look-up and one
- * store, where the bitmaps would take three loads from different rows and a read
- * and write of the word just written.  Only bytes of vertices with cracks are ever
- * written, and tracing leaves every byte zero, so nothing is cleared between slices.
+ * For tracing, the planes are spread to one byte per vertex (ways.h), where the bitmaps would take three
+ * loads from different rows and a read and write of the word just written.  Nearly all vertices have two
+ * cracks, and who comes by one of them leaves by the other: their byte is how the heading changes, so that a
+ * step is a load, an exclusive or, a shift and an addition.  Each waits for the one before: what they take
+ * is what tracing takes.  Only bytes of vertices with cracks are ever written, and
+ * tracing leaves every byte zero, so nothing is cleared between slices.
  *
  * The first vertex, row by row, of a connected group of cracks has neither a crack above nor
  * one to the left, so only such vertices are looked at.  The chain may begin anywhere in its group,
@@ -30,9 +31,10 @@
 #include "trace.h"
 #include "format.h"
 #include "sort.h"
+#include "ways.h"
 
-/* A codepoint that was written and taken back. */
-#define HOLE 0xff
+/* A heading that was written and taken back. */
+#define HOLE 0x80
 
 void ck_chains_free(struct ck_chains *chains)
 {
@@ -45,67 +47,19 @@ void ck_chains_free(struct ck_chains *chains)
 int ck_tracer_init(struct ck_tracer *t, const struct ck_bitmaps *b)
 {
     memset(t, 0, sizeof(*t));
-    t->open_cracks = ck_calloc(((u64)b->sy + 1) * b->stride, 1); /* no walk leaves the grid: no guard */
+    t->ways = ck_calloc(((u64)b->sy + 1) * b->stride, 1); /* no walk leaves the grid: no guard */
     t->row_has_start = ck_malloc((u64)b->sy + 1, 1);
-    return t->open_cracks && t->row_has_start;
+    return t->ways && t->row_has_start;
 }
 
 void ck_tracer_free(struct ck_tracer *t)
 {
-    free(t->open_cracks);
+    free(t->ways);
     free(t->row_has_start);
-    free(t->codepoints);
+    free(t->headings);
     free(t->chains);
     free(t->pending);
     memset(t, 0, sizeof(*t));
-}
-
-/* --------------------------- Spreading the planes -------------------------- */
-
-/* Word 'w' of the four directions at the vertices of row 'y'. */
-struct directions {
-    u64 up, right, down, left;
-};
-
-static inline struct directions directions_at(const struct ck_bitmaps *b, u64 y, size_t w)
-{
-    const u64 *h = ck_horizontal(b, y) + w;
-    const u64 *v = ck_vertical(b, y) + w;
-    struct directions d;
-
-    /* Row 0 finds the clear row between the planes above it, the last row is clear itself. */
-    d.up = *(v - b->words);
-    d.down = *v;
-    d.right = *h;
-    d.left = *h << 1 | *(h - 1) >> 63; /* the bit before a row is padding, and clear */
-    return d;
-}
-
-/* Bit i of a byte to bit 0 of byte i of a word. */
-static inline u64 spread(u64 bits, unsigned int shift)
-{
-    u64 byte = bits >> shift & 0xff;
-
-    return ((byte & 0x7f) * 0x02040810204081u & 0x0101010101010101u) | (byte >> 7) << 56;
-}
-
-static void spread_cracks(const struct ck_bitmaps *b, u8 *open_cracks)
-{
-    for (u64 y = 0; y <= b->sy; y++)
-        for (size_t w = 0; w < b->words; w++) {
-            struct directions d = directions_at(b, y, w);
-            u64 any = d.up | d.right | d.down | d.left;
-            u8 *group = open_cracks + y * b->stride + w * 64;
-
-            while (any) {
-                unsigned int shift = ck_ctz64(any) & ~7u;
-
-                ck_store64(group + shift, spread(d.up, shift) << CK_UP | spread(d.right, shift) << CK_RIGHT |
-                                              spread(d.down, shift) << CK_DOWN |
-                                              spread(d.left, shift) << CK_LEFT);
-                any &= ~((u64)0xff << shift);
-            }
-        }
 }
 
 /* --------------------------------- Tracing --------------------------------- */
@@ -131,10 +85,36 @@ static inline unsigned int choose(unsigned int open, unsigned int heading, enum 
                : straight_on(open, heading);
 }
 
+/*
+ * The steps in the four directions.  Those of 16 bits lie in one word, from which a heading shifts its own
+ * down: two instructions, where a table takes a load.
+ */
+struct steps {
+    ptrdiff_t of[4];
+    u64 packed;
+    int are_packed;
+};
+
+static struct steps make_steps(size_t stride)
+{
+    struct steps steps = {{-(ptrdiff_t)stride, 1, (ptrdiff_t)stride, -1}, 0, stride <= INT16_MAX};
+
+    for (unsigned int d = 0; d < 4; d++)
+        steps.packed |= (u64)(u16)steps.of[d] << CK_WAYS_HEADING(d);
+    return steps;
+}
+
+CK_FORCEINLINE ptrdiff_t step_of(const struct steps *steps, unsigned int heading, int are_packed)
+{
+    return are_packed ? (ptrdiff_t)(int16_t)(u16)(steps->packed >> (heading & 63))
+                      : steps->of[CK_DIRECTION_OF_HEADING(heading)];
+}
+
+/* In 't->headings', codepoints are as CK_WAYS_HEADING() makes them, with any bit 6. */
 static inline void put_control(struct ck_tracer *t, size_t *size, unsigned int first)
 {
-    t->codepoints[*size] = (u8)first;
-    t->codepoints[*size + 1] = (u8)CK_OPPOSITE(first);
+    t->headings[*size] = (u8)CK_WAYS_HEADING(first);
+    t->headings[*size + 1] = (u8)CK_WAYS_HEADING(CK_OPPOSITE(first));
     *size += 2;
 }
 
@@ -145,37 +125,49 @@ static inline void put_control(struct ck_tracer *t, size_t *size, unsigned int f
  */
 static inline void put_branch(struct ck_tracer *t, size_t *size)
 {
-    put_control(t, size, *size && t->codepoints[*size - 1] == CK_DOWN ? CK_LEFT : CK_UP);
+    const int is_down = *size && CK_DIRECTION_OF_HEADING(t->headings[*size - 1]) == CK_DOWN;
+
+    put_control(t, size, is_down ? CK_LEFT : CK_UP);
 }
 
 static inline void put_terminate(struct ck_tracer *t, size_t *size)
 {
-    put_control(t, size, t->codepoints[*size - 1] == CK_UP ? CK_RIGHT : CK_DOWN);
+    put_control(t, size, CK_DIRECTION_OF_HEADING(t->headings[*size - 1]) == CK_UP ? CK_RIGHT : CK_DOWN);
+}
+
+/* Come back to 'vertex' later; its BRANCH stands behind the 'size' codepoints. */
+static inline int remember(struct ck_tracer *t, size_t *num_pending, size_t vertex, size_t size)
+{
+    void *pending = t->pending;
+    int ok = ck_reserve(&pending, &t->pending_capacity, *num_pending + 1, sizeof(*t->pending));
+
+    t->pending = pending;
+    if (!ok)
+        return 0;
+    t->pending[*num_pending].vertex = vertex;
+    t->pending[*num_pending].symbol = size;
+    ++*num_pending;
+    return 1;
 }
 
 /*
- * One chain from 'vertex', which has an open crack, behind the '*size' codepoints that there are.
+ * One chain from 'vertex', whose byte lists its open cracks, behind the '*size_ret' codepoints that there are.
  * There is room for every crack of the slice and its controls.
  */
-static crackle_status trace_chain(struct ck_tracer *t, size_t vertex, const ptrdiff_t *step, size_t *size_ret)
+CK_FORCEINLINE crackle_status trace_chain(struct ck_tracer *t, size_t vertex, const struct steps *steps,
+                                          int are_packed, size_t *size_ret)
 {
-    /*
-     * By the set of the one crack that is walked: a step then waits for one look-up, not for the
-     * direction and after that for what the direction means.
-     */
-    const ptrdiff_t step_along[9] = {0, step[CK_UP], step[CK_RIGHT], 0, step[CK_DOWN], 0, 0, 0, step[CK_LEFT]};
-    static const u8 not_back[9] = {0, 0xfb, 0xf7, 0, 0xfe, 0, 0, 0, 0xfd};
-    u8 *open_cracks = t->open_cracks;
-    u8 *codepoints = t->codepoints;
-    unsigned int heading = t->habit == CK_STRAIGHT_ON ? CK_RIGHT : CK_DOWN;
+    u8 *const ways = t->ways;
+    unsigned int open = ways[vertex] & CK_WAYS_SET;
+    unsigned int direction = t->habit == CK_STRAIGHT_ON ? CK_RIGHT : CK_DOWN;
     size_t num_pending = 0;
     size_t size = *size_ret;
 
     for (;;) {
-        unsigned int open = open_cracks[vertex];
-        unsigned int crack;
+        unsigned int heading;
 
         if (open == 0) {
+            ways[vertex] = 0;
             put_terminate(t, &size);
             /* Back to the last vertex with something left; the others' BRANCH was spurious. */
             for (;;) {
@@ -187,40 +179,42 @@ static crackle_status trace_chain(struct ck_tracer *t, size_t vertex, const ptrd
                 }
                 p = &t->pending[--num_pending];
                 vertex = p->vertex;
-                open = open_cracks[vertex];
+                open = ways[vertex] & CK_WAYS_SET;
                 if (open)
                     break;
-                codepoints[p->symbol] = codepoints[p->symbol + 1] = HOLE;
+                t->headings[p->symbol] = t->headings[p->symbol + 1] = HOLE;
             }
         }
         if (open & (open - 1)) {
-            void *pending = t->pending;
-            int ok = ck_reserve(&pending, &t->pending_capacity, num_pending + 1, sizeof(*t->pending));
-
-            t->pending = pending;
-            if (!ok)
+            if (!remember(t, &num_pending, vertex, size))
                 return CRACKLE_NO_MEMORY;
-            t->pending[num_pending].vertex = vertex;
-            t->pending[num_pending].symbol = size;
-            num_pending++;
             put_branch(t, &size);
         }
-        heading = choose(open, heading, t->habit);
-        crack = 1u << heading;
-        open_cracks[vertex] = (u8)(open & ~crack);
+        direction = choose(open, direction, t->habit);
+        open &= ~(1u << direction);
+        ways[vertex] = (u8)(open ? CK_WAYS_LISTED | open : 0);
 
         /* Along vertices that have one way on. */
-        for (;;) {
-            codepoints[size++] = first_direction[crack];
-            vertex += (size_t)step_along[crack];
-            open = open_cracks[vertex] & not_back[crack];
-            if (open == 0 || (open & (open - 1)))
-                break;
-            open_cracks[vertex] = 0;
-            crack = open;
+        heading = CK_WAYS_HEADING(direction);
+        {
+            u8 *out = t->headings + size;
+            u8 *at = ways + vertex;
+            unsigned int turn;
+
+            for (;;) {
+                *out++ = (u8)heading;
+                at += step_of(steps, heading, are_packed);
+                turn = *at;
+                if (!(turn & CK_WAYS_TURN))
+                    break;
+                *at = 0;
+                heading ^= turn;
+            }
+            size = (size_t)(out - t->headings);
+            vertex = (size_t)(at - ways);
+            direction = CK_DIRECTION_OF_HEADING(heading);
+            open = turn & CK_WAYS_SET & ~(1u << CK_OPPOSITE(direction));
         }
-        open_cracks[vertex] = (u8)open;
-        heading = first_direction[crack];
     }
 }
 
@@ -235,7 +229,7 @@ struct start {
 struct outline {
     const struct ck_tracer *tracer;
     const struct ck_bitmaps *bitmaps;
-    const ptrdiff_t *step;
+    const struct steps *steps;
     unsigned int row_cost; /* bytes of the index for a row */
 };
 
@@ -259,33 +253,36 @@ static void consider(const struct outline *o, size_t vertex, size_t row, unsigne
  * crossings, which makes the way reversible, so that it comes to an end.  'odd' and 'even'
  * are the best vertices of either kind so far.
  */
-static void explore(const struct outline *o, size_t vertex, unsigned int heading, struct start *odd,
+static void explore(const struct outline *o, size_t vertex, unsigned int direction, struct start *odd,
                     struct start *even, size_t *lowest)
 {
     size_t at = vertex, row = vertex / o->bitmaps->stride;
 
-    do {
-        unsigned int open;
+    for (;;) {
+        unsigned int ways;
 
-        at += (size_t)o->step[heading];
-        row += (size_t)((heading == CK_DOWN) - (heading == CK_UP));
-        open = o->tracer->open_cracks[at];
-        if (is_odd(open)) {
+        at += (size_t)o->steps->of[direction];
+        row += (size_t)((direction == CK_DOWN) - (direction == CK_UP));
+        ways = o->tracer->ways[at];
+        if (!(ways & CK_WAYS_TURN) && is_odd(ways & CK_WAYS_SET)) {
             consider(o, at, row, 0, odd);
             return;
         }
         consider(o, at, row, 0, even);
         if (at > *lowest)
             *lowest = at;
-        open &= ~(1u << CK_OPPOSITE(heading));
-        heading = straight_on(open, heading);
-    } while (at != vertex);
+        if (at == vertex)
+            return;
+        if (ways & CK_WAYS_TURN)
+            direction = CK_DIRECTION_OF_HEADING(CK_WAYS_HEADING(direction) ^ ways);
+        /* All four are open at a crossing: straight on. */
+    }
 }
 
 /* The vertex at which the group that is first met at 'vertex' is to begin. */
 static size_t choose_start(const struct outline *o, size_t vertex)
 {
-    const unsigned int open = o->tracer->open_cracks[vertex];
+    const unsigned int open = ck_cracks_at(o->bitmaps, vertex);
     const size_t row = vertex / o->bitmaps->stride;
     struct start odd = {0, UINT_MAX}, even = {0, UINT_MAX};
     size_t lowest = vertex;
@@ -304,26 +301,26 @@ static size_t choose_start(const struct outline *o, size_t vertex)
 
 /* ----------------------------- Slices to chains ---------------------------- */
 
-/* Copy codepoints without the gaps that spurious branches left; up to 7 bytes behind are spoilt. */
-static size_t copy_without_holes(const u8 *from, size_t size, u8 *to)
+/* Headings to codepoints, without the gaps that spurious branches left; up to 7 bytes behind are spoilt. */
+static size_t copy_codepoints(const u8 *from, size_t size, u8 *to)
 {
     const u8 *const begin = to;
 
     for (; size >= 8; from += 8, size -= 8) {
         u64 eight = ck_load64(from);
 
-        if (CK_LIKELY(!(eight & 0x8080808080808080u))) {
-            ck_store64(to, eight);
+        if (CK_LIKELY(!(eight & HOLE * 0x0101010101010101u))) {
+            ck_store64(to, eight >> 4 & 0x0303030303030303u);
             to += 8;
             continue;
         }
         for (size_t i = 0; i < 8; i++) {
-            *to = from[i];
+            *to = CK_DIRECTION_OF_HEADING(from[i]);
             to += from[i] != HOLE;
         }
     }
     for (; size; from++, size--) {
-        *to = *from;
+        *to = CK_DIRECTION_OF_HEADING(*from);
         to += *from != HOLE;
     }
     return (size_t)(to - begin);
@@ -358,7 +355,7 @@ static crackle_status order_chains(const struct ck_tracer *t, struct ck_chains *
         size_t begin = found ? t->chains[found - 1].end : 0;
 
         chains->starts[i] = t->chains[found].start;
-        size += copy_without_holes(t->codepoints + begin, t->chains[found].end - begin, chains->codepoints + size);
+        size += copy_codepoints(t->headings + begin, t->chains[found].end - begin, chains->codepoints + size);
     }
     free(order);
     /* A BRANCH that nothing stands before is spelled LEFT, RIGHT. */
@@ -382,7 +379,9 @@ static crackle_status add_chain(struct ck_tracer *t, const struct outline *outli
     t->chains = chains;
     if (!ok)
         return CRACKLE_NO_MEMORY;
-    status = trace_chain(t, start, outline->step, size);
+    t->ways[start] = (u8)(CK_WAYS_LISTED | ck_cracks_at(outline->bitmaps, start));
+    status = outline->steps->are_packed ? trace_chain(t, start, outline->steps, 1, size)
+                                        : trace_chain(t, start, outline->steps, 0, size);
     t->row_has_start[start / outline->bitmaps->stride] = 1;
     t->chains[t->num_chains].start = start;
     t->chains[t->num_chains].end = *size;
@@ -392,9 +391,10 @@ static crackle_status add_chain(struct ck_tracer *t, const struct outline *outli
 
 crackle_status ck_trace(struct ck_tracer *t, const struct ck_bitmaps *b, u64 num_cracks, struct ck_chains *chains)
 {
-    const ptrdiff_t step[4] = {-(ptrdiff_t)b->stride, 1, (ptrdiff_t)b->stride, -1};
+    const struct steps steps = make_steps(b->stride);
+    const size_t num_vertices = ((size_t)b->sy + 1) * b->stride;
     struct outline outline;
-    void *codepoints = t->codepoints;
+    void *headings = t->headings;
     size_t size = 0;
     int ok;
 
@@ -404,34 +404,24 @@ crackle_status ck_trace(struct ck_tracer *t, const struct ck_bitmaps *b, u64 num
      */
     if (num_cracks > (u64)PTRDIFF_MAX / 8)
         return CRACKLE_NO_MEMORY;
-    ok = ck_reserve(&codepoints, &t->codepoints_capacity, 5 * num_cracks, 1);
-    t->codepoints = codepoints;
+    ok = ck_reserve(&headings, &t->headings_capacity, 5 * num_cracks, 1);
+    t->headings = headings;
     if (!ok)
         return CRACKLE_NO_MEMORY;
     t->num_chains = 0;
     memset(t->row_has_start, 0, (size_t)b->sy + 1);
     outline.tracer = t;
     outline.bitmaps = b;
-    outline.step = step;
+    outline.steps = &steps;
     outline.row_cost = ck_width((u64)b->sx + 1) + ck_width((u64)b->sy + 1);
 
-    spread_cracks(b, t->open_cracks);
-    for (u64 y = 0; y <= b->sy; y++)
-        for (size_t w = 0; w < b->words; w++) {
-            struct directions d = directions_at(b, y, w);
-            u64 corners = (d.right | d.down) & ~d.up & ~d.left;
+    ck_spread_ways(b, t->ways);
+    for (size_t vertex = 0; (vertex = ck_next_way(t->ways, vertex, num_vertices)) < num_vertices;) {
+        crackle_status status = add_chain(t, &outline, vertex, &size);
 
-            for (; corners; corners &= corners - 1) {
-                size_t vertex = (size_t)y * b->stride + w * 64 + ck_ctz64(corners);
-
-                if (t->open_cracks[vertex]) {
-                    crackle_status status = add_chain(t, &outline, vertex, &size);
-
-                    if (status != CRACKLE_OK)
-                        return status;
-                }
-            }
-        }
+        if (status != CRACKLE_OK)
+            return status;
+    }
     return order_chains(t, chains);
 }
 

@@ -39,10 +39,10 @@ enum ck_habit {
 /* What tracing a slice needs besides: kept between slices, as it stays clear. */
 struct ck_tracer {
     enum ck_habit habit;
-    u8 *open_cracks;        /* per vertex, bit d: the crack in direction d is not yet walked */
+    u8 *ways;               /* per vertex, see ways.h: the cracks that are not yet walked */
     u8 *row_has_start;      /* per row of vertices, whether a chain of this slice begins there */
-    u8 *codepoints;         /* of the slice, chain by chain as they were found, with gaps */
-    size_t codepoints_capacity;
+    u8 *headings;           /* of the slice, chain by chain as they were found, with gaps */
+    size_t headings_capacity;
     struct ck_found_chain {
         size_t start;
         size_t end;         /* of its codepoints; they begin where the chain before ends */

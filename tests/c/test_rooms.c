@@ -178,7 +178,7 @@ static void test_trace(struct ck_bitmaps *b)
         CHECK(ck_trace(&tracer, b, ck_count_horizontal(b) + ck_count_vertical(b), &chains) == CRACKLE_OK);
         CHECK(spurious_branches(&chains) == 0);
         for (size_t i = 0; i < ((size_t)b->sy + 1) * b->stride; i++)
-            if (tracer.open_cracks[i] != 0) {
+            if (tracer.ways[i] != 0) {
                 CHECK(!"tracing leaves no crack open");
                 break;
             }
