@@ -335,9 +335,13 @@ crackle_status crackle_equal(const struct crackle_parts *a, const struct crackle
 /*                                 Encoding                                  */
 /* ------------------------------------------------------------------------ */
 
+/* The order that makes the stream smallest. */
+#define CRACKLE_MARKOV_AUTO 255
+
+/* A model with which the crack codes would be longer than without is left out: the stream then has order 0. */
 struct crackle_options {
     uint8_t format_version;     /* 0 or 1 */
-    uint8_t markov_order;       /* 0 to CRACKLE_MAX_MARKOV_ORDER */
+    uint8_t markov_order;       /* 0 to CRACKLE_MAX_MARKOV_ORDER, or CRACKLE_MARKOV_AUTO */
     uint8_t pins;               /* 0 flat labels, 1 pins, 2 pins chosen with more effort */
     uint8_t has_background;     /* 'background' is to be the pins' background label */
     uint64_t background;
@@ -418,7 +422,7 @@ crackle_status crackle_recompress_part(const struct crackle_parts *parts, uint32
  * crackle_reassemble() - the stream of recompressed parts
  *
  * 'in' is the stream that they were made of: the new one has its shape, type, order and format version, and its
- * pins, where it has any and flat labels are not shorter.
+ * pins, where it has any and flat labels are not shorter.  'markov_order' is as in crackle_options.
  */
 crackle_status crackle_reassemble(const void *in, size_t in_nbytes, unsigned int markov_order,
                                   crackle_part *const *parts, size_t num_parts, uint8_t **out_ret,

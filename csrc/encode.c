@@ -450,7 +450,7 @@ crackle_status ck_assemble(const struct crackle_volume *volume, const struct cra
 
     if (!(options->pins ? ck_is_volume(volume) : ck_is_shape(volume)) ||
         options->format_version > CK_MAX_VERSION || options->pins > 2 ||
-        options->markov_order > CRACKLE_MAX_MARKOV_ORDER || !are_parts_of(volume, parts, num_parts))
+        !ck_is_markov_order(options->markov_order) || !are_parts_of(volume, parts, num_parts))
         return CRACKLE_BAD_ARGUMENT;
     h.sx = volume->sx;
     h.sy = volume->sy;
@@ -480,10 +480,11 @@ crackle_status ck_assemble(const struct crackle_volume *volume, const struct cra
         for (size_t i = 0; i < num_parts; i++)
             for (u32 k = 0; k < parts[i]->z_end - parts[i]->z_start; k++)
                 num_codepoints += parts[i]->slices[k].num_codepoints;
-        h.markov_order = num_codepoints ? options->markov_order : 0;
-        if (h.markov_order)
-            status = ck_put_markov_codes(&codes, h.markov_order, volume, parts, num_parts, lengths);
-        else
+        status = CRACKLE_OK;
+        if (options->markov_order && num_codepoints)
+            status = ck_put_markov_codes(&codes, options->markov_order, volume, parts, num_parts, lengths,
+                                         &h.markov_order);
+        if (status == CRACKLE_OK && h.markov_order == 0)
             status = put_codes(&codes, parts, num_parts, lengths) ? CRACKLE_OK : CRACKLE_NO_MEMORY;
         if (status != CRACKLE_OK)
             goto out;

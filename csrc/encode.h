@@ -23,6 +23,12 @@ int ck_slices_init(struct ck_slices *s, const struct crackle_volume *volume, u32
 void ck_slices_free(struct ck_slices *s);
 const void *ck_slice_at(struct ck_slices *s, u32 z);
 
+/* Whether an order may be asked for. */
+static inline int ck_is_markov_order(unsigned int order)
+{
+    return order <= CRACKLE_MAX_MARKOV_ORDER || order == CRACKLE_MARKOV_AUTO;
+}
+
 struct ck_part_slice {
     u32 code_nbytes;
     u32 crc;

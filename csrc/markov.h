@@ -10,7 +10,10 @@
 /* For every history of 'order' differences, the differences from likely to unlikely. */
 struct ck_markov_model {
     unsigned int order;
-    u8 *rows; /* 4^order; bits 2 r and 2 r + 1: the difference of rank r */
+    u8 *rows;             /* 4^order; bits 2 r and 2 r + 1: the difference of rank r */
+    u32 *decoder;         /* see ck_markov_make_decoder() */
+    unsigned int window;
+    u16 *encoder;         /* see ck_markov_make_encoder() */
 };
 
 crackle_status ck_markov_read(struct ck_markov_model *model, unsigned int order, const u8 *bytes);
@@ -18,15 +21,33 @@ void ck_markov_write(const struct ck_markov_model *model, u8 *bytes);
 void ck_markov_free(struct ck_markov_model *model);
 
 /*
- * Decode codepoints until the bits are used up: at most 8 * nbytes + 1.  Returns how many.
+ * Tables by which several differences are decoded, or two encoded, at a time.  They are made where there are
+ * enough of them, bytes of code or differences, for that to pay; coding works without.  False when there is no memory.
  */
-size_t ck_markov_decode(const struct ck_markov_model *model, const u8 *in, size_t nbytes, u8 *codepoints);
+int ck_markov_make_decoder(struct ck_markov_model *model, u64 nbytes);
+int ck_markov_make_encoder(struct ck_markov_model *model, u64 count);
+
+/* What ck_markov_decode() may write for 'nbytes' of code. */
+static inline u64 ck_markov_packed_nbytes(u64 nbytes)
+{
+    return 2 * nbytes + 16;
+}
+
+/*
+ * Decode differences until the bits are used up, four to a byte, and return how many; the last byte is filled
+ * up with anything.
+ */
+size_t ck_markov_decode(const struct ck_markov_model *model, const u8 *in, size_t nbytes, u8 *packed);
 
 /* The differences of a slice, four to a byte, as ck_write_crack_code() packs them. */
 struct ck_differences {
     const u8 *packed;
     u64 count;
 };
+
+/* The order, 1 to 'most', of which the model and what it makes of the slices are shortest; 'most' is at most 10. */
+crackle_status ck_markov_choose_order(const struct ck_differences *slices, size_t num_slices, unsigned int most,
+                                      unsigned int *order_ret);
 
 /*
  * Make the model that fits the given slices best: each history ranks the differences by

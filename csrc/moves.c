@@ -168,7 +168,8 @@ crackle_status ck_read_crack_code(const u8 *code, u64 nbytes, const struct ck_ma
     struct ck_reader r;
     crackle_status status;
     void *codepoints = chains->codepoints;
-    u64 last = 0;
+    const u8 *packed;
+    u64 capacity, last = 0;
     int ok;
 
     if (!index)
@@ -181,18 +182,26 @@ crackle_status ck_read_crack_code(const u8 *code, u64 nbytes, const struct ck_ma
     code += index;
     nbytes -= index;
 
-    /* Four codepoints a byte, or at most eight of one bit each. */
-    ok = ck_reserve(&codepoints, &chains->codepoints_capacity, nbytes * (model ? 8 : 4) + 8, 1);
+    /*
+     * Four codepoints a byte, or at most eight of one bit each.  What a model decodes to waits at the end of the
+     * buffer, where the codepoints do not come before it is read.
+     */
+    capacity = model ? nbytes * 8 + ck_markov_packed_nbytes(nbytes) + 8 : nbytes * 4 + 8;
+    ok = ck_reserve(&codepoints, &chains->codepoints_capacity, capacity, 1);
     chains->codepoints = codepoints;
     if (!ok)
         return CRACKLE_NO_MEMORY;
-    if (model) {
-        chains->num_codepoints = ck_markov_decode(model, code, (size_t)nbytes, chains->codepoints);
-        return CRACKLE_OK;
-    }
+    packed = code;
     chains->num_codepoints = (size_t)nbytes * 4;
+    if (model) {
+        u8 *decoded = chains->codepoints + capacity - ck_markov_packed_nbytes(nbytes);
+
+        chains->num_codepoints = ck_markov_decode(model, code, (size_t)nbytes, decoded);
+        packed = decoded;
+        nbytes = ((u64)chains->num_codepoints + 3) / 4;
+    }
     for (size_t i = 0; i < nbytes; i += 2) {
-        u16 bits = i + 1 < nbytes ? ck_load16(code + i) : code[i];
+        u16 bits = i + 1 < nbytes ? ck_load16(packed + i) : packed[i];
         u64 eight = running_sums(scatter(bits), last);
 
         ck_store64(chains->codepoints + 4 * i, eight);

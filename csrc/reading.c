@@ -41,6 +41,7 @@ static crackle_status find_codes(struct ck_reading *r, const struct crackle_part
                                  struct crackle_where *where)
 {
     u64 skip = 0, need = 0;
+    crackle_status status;
 
     if (parts->codes_z > z_start)
         return CRACKLE_BAD_ARGUMENT;
@@ -53,8 +54,10 @@ static crackle_status find_codes(struct ck_reading *r, const struct crackle_part
         return CRACKLE_OK;
     if (parts->head_nbytes < r->layout.crack_codes)
         return ck_fail(where, CRACKLE_TRUNCATED, CRACKLE_SECTION_MARKOV_MODEL, CRACKLE_NO_SLICE);
-    return ck_fail(where, ck_markov_read(&r->model, r->header.markov_order, parts->head + r->layout.markov_model),
-                   CRACKLE_SECTION_MARKOV_MODEL, CRACKLE_NO_SLICE);
+    status = ck_markov_read(&r->model, r->header.markov_order, parts->head + r->layout.markov_model);
+    if (status == CRACKLE_OK && !ck_markov_make_decoder(&r->model, need))
+        status = CRACKLE_NO_MEMORY;
+    return ck_fail(where, status, CRACKLE_SECTION_MARKOV_MODEL, CRACKLE_NO_SLICE);
 }
 
 /* What find_components() works in. */

@@ -4,10 +4,14 @@
  * A model has to have seen all slices before the first can be written, so the parts hold codes of
  * order 0, four codepoints a byte, and they are written once more here.
  *
+ * A model of few histories is made of some slices only, spread over the volume: what is likely shows in a million
+ * moves as well as in all.
+ *
  * What a model makes of a walk depends on how the walk is written down, where the format leaves
  * that free.  Each control symbol has two spellings; a first model decides between them and the
  * model in use is made of the result.  And a walk may go either way first.  For a volume of many moves
- * one habit is as good as another; for one of few, all are tried.
+ * one habit is as good as another; for one of few, all are tried.  All of that takes longer than
+ * writing the codes, and is left to the orders that are chosen for size.
  */
 #include "remodel.h"
 #include "encode.h"
@@ -15,8 +19,17 @@
 #include "markov.h"
 #include "moves.h"
 
+/* The orders from which on size is worth time. */
+#define PATIENT_ORDER 5
+
 /* How often control symbols are spelled anew for the model that the last spelling gave. */
 #define RESPELLINGS 2
+
+/* A model is made of so many differences per history, at least, or of all. */
+#define DIFFERENCES_PER_HISTORY 4096
+
+/* The highest order that is tried where the best is asked for; higher ones have models of megabytes. */
+#define MOST_TRIED_ORDER 9
 
 /* Up to so many codepoints all habits of tracing are tried for a Markov model: some milliseconds. */
 #define FEW_CODEPOINTS 100000
@@ -25,8 +38,10 @@
 /* What writing the crack codes once more, with a model, works on. */
 struct remodel {
     const u8 **codes;               /* per slice, of order 0 */
-    struct ck_differences *slices;  /* of the codes, or respelled */
-    u8 *respelled;                  /* all differences again, four to a byte */
+    struct ck_differences *slices;  /* of the codes */
+    struct ck_differences *sample;  /* those of them that the model is made of, or of them respelled */
+    size_t num_sampled;
+    u8 *respelled;                  /* the differences of the sample again, four to a byte; then those of a slice */
     u8 *unpacked;                   /* those of a slice, one to a byte */
 };
 
@@ -34,20 +49,42 @@ static void free_remodel(struct remodel *r)
 {
     free((void *)r->codes);
     free(r->slices);
+    free(r->sample);
     free(r->respelled);
     free(r->unpacked);
     memset(r, 0, sizeof(*r));
 }
 
-static crackle_status init_remodel(struct remodel *r, u32 sz, crackle_part *const *parts, size_t num_parts)
+/* What 'count' differences take, four to a byte. */
+static u64 packed_nbytes(u64 count)
 {
-    u64 total = 0, most = 0;
+    return count / 4 + 1;
+}
+
+/* Every n-th slice, so that a model of that order is well founded. */
+static void choose_sample(struct remodel *r, unsigned int order, u32 sz, u64 num_differences)
+{
+    const u64 enough = (u64)DIFFERENCES_PER_HISTORY << 2 * order;
+    const u64 every = num_differences / enough ? num_differences / enough : 1;
+
+    r->num_sampled = 0;
+    for (u64 z = every / 2; z < sz; z += every)
+        r->sample[r->num_sampled++] = r->slices[z];
+    if (r->num_sampled == 0)
+        r->sample[r->num_sampled++] = r->slices[sz / 2];
+}
+
+static crackle_status init_remodel(struct remodel *r, unsigned int order, u32 sz, crackle_part *const *parts,
+                                   size_t num_parts)
+{
+    u64 total = 0, most = 0, sampled = 0;
     u32 z = 0;
 
     memset(r, 0, sizeof(*r));
     r->codes = ck_malloc(sz, sizeof(*r->codes));
     r->slices = ck_malloc(sz, sizeof(*r->slices));
-    if (!r->codes || !r->slices)
+    r->sample = ck_malloc(sz, sizeof(*r->sample));
+    if (!r->codes || !r->slices || !r->sample)
         return CRACKLE_NO_MEMORY;
     for (size_t i = 0; i < num_parts; i++) {
         const u8 *code = parts[i]->codes.data;
@@ -59,31 +96,40 @@ static crackle_status init_remodel(struct remodel *r, u32 sz, crackle_part *cons
             r->slices[z].packed = code + ck_chain_index_nbytes(code, s->code_nbytes);
             r->slices[z].count = s->num_codepoints;
             code += s->code_nbytes;
-            total += s->num_codepoints / 4 + 1;
+            total += s->num_codepoints;
             most = s->num_codepoints > most ? s->num_codepoints : most;
         }
     }
-    r->respelled = ck_malloc(total, 1);
+    choose_sample(r, order, sz, total);
+    if (order < PATIENT_ORDER)
+        return CRACKLE_OK;
+    for (size_t i = 0; i < r->num_sampled; i++)
+        sampled += packed_nbytes(r->sample[i].count);
+    r->respelled = ck_malloc(sampled > packed_nbytes(most) ? sampled : packed_nbytes(most), 1);
     r->unpacked = ck_malloc(most, 1);
     return r->respelled && r->unpacked ? CRACKLE_OK : CRACKLE_NO_MEMORY;
 }
 
-/* Spell the control symbols of all slices anew, for the model. */
-static void respell(struct remodel *r, const struct ck_markov_model *model, u32 sz)
+/* Spell the control symbols of a slice anew, for the model, to 'to'. */
+static void respell(struct remodel *r, const struct ck_markov_model *model, struct ck_differences *slice, u8 *to)
+{
+    for (u64 i = 0; i < slice->count; i++)
+        r->unpacked[i] = slice->packed[i / 4] >> 2 * (i % 4) & 3;
+    ck_markov_respell(model, r->unpacked, slice->count);
+    slice->packed = to;
+    memset(to, 0, (size_t)packed_nbytes(slice->count));
+    for (u64 i = 0; i < slice->count; i++)
+        to[i / 4] |= (u8)(r->unpacked[i] << 2 * (i % 4));
+}
+
+/* The same for all slices that the model is made of. */
+static void respell_sample(struct remodel *r, const struct ck_markov_model *model)
 {
     u8 *to = r->respelled;
 
-    for (u32 z = 0; z < sz; z++) {
-        const u64 count = r->slices[z].count;
-
-        for (u64 i = 0; i < count; i++)
-            r->unpacked[i] = r->slices[z].packed[i / 4] >> 2 * (i % 4) & 3;
-        ck_markov_respell(model, r->unpacked, count);
-        r->slices[z].packed = to;
-        memset(to, 0, (size_t)(count / 4 + 1));
-        for (u64 i = 0; i < count; i++)
-            to[i / 4] |= (u8)(r->unpacked[i] << 2 * (i % 4));
-        to += count / 4 + 1;
+    for (size_t i = 0; i < r->num_sampled; i++) {
+        respell(r, model, &r->sample[i], to);
+        to += packed_nbytes(r->sample[i].count);
     }
 }
 
@@ -110,27 +156,34 @@ crackle_status ck_put_modelled_code(struct ck_bytes *out, const struct ck_markov
  * decides how control symbols are spelled, the model in use is made of the result.
  */
 static crackle_status put_codes(struct ck_bytes *out, unsigned int order, u32 sz, crackle_part *const *parts,
-                                       size_t num_parts, int respellings, u32 *lengths)
+                                size_t num_parts, int respellings, u32 *lengths)
 {
-    struct ck_markov_model model = {0, NULL};
+    struct ck_markov_model model = {0};
     struct remodel r;
-    crackle_status status = init_remodel(&r, sz, parts, num_parts);
+    crackle_status status = init_remodel(&r, order, sz, parts, num_parts);
+    u64 total = 0;
 
     if (status == CRACKLE_OK)
-        status = ck_markov_train(&model, order, r.slices, sz);
+        status = ck_markov_train(&model, order, r.sample, r.num_sampled);
     for (int round = 0; round < respellings && status == CRACKLE_OK; round++) {
-        respell(&r, &model, sz);
+        respell_sample(&r, &model);
         ck_markov_free(&model);
-        status = ck_markov_train(&model, order, r.slices, sz);
+        status = ck_markov_train(&model, order, r.sample, r.num_sampled);
     }
-    if (status == CRACKLE_OK && !ck_bytes_reserve(out, ck_model_nbytes(order)))
+    for (u32 z = 0; status == CRACKLE_OK && z < sz; z++)
+        total += r.slices[z].count;
+    if (status == CRACKLE_OK &&
+        !(ck_markov_make_encoder(&model, total) && ck_bytes_reserve(out, ck_model_nbytes(order))))
         status = CRACKLE_NO_MEMORY;
     if (status != CRACKLE_OK)
         goto out;
     ck_markov_write(&model, out->data + out->size);
     out->size += (size_t)ck_model_nbytes(order);
-    for (u32 z = 0; z < sz && status == CRACKLE_OK; z++)
+    for (u32 z = 0; z < sz && status == CRACKLE_OK; z++) {
+        if (respellings)
+            respell(&r, &model, &r.slices[z], r.respelled);
         status = ck_put_modelled_code(out, &model, r.codes[z], &r.slices[z], &lengths[z]);
+    }
 out:
     ck_markov_free(&model);
     free_remodel(&r);
@@ -214,16 +267,47 @@ static crackle_status try_habits(struct ck_bytes *out, unsigned int order, const
     return status;
 }
 
-crackle_status ck_put_markov_codes(struct ck_bytes *out, unsigned int order, const struct crackle_volume *v,
-                                   crackle_part *const *parts, size_t num_parts, u32 *lengths)
+/* The order of which the model and the codes are shortest, among those of which the model is not too long a part. */
+static crackle_status choose_order(u32 sz, crackle_part *const *parts, size_t num_parts, u64 plain_nbytes,
+                                   unsigned int *order_ret)
 {
-    crackle_status status = put_codes(out, order, v->sz, parts, num_parts, RESPELLINGS, lengths);
-    u64 num_codepoints = 0;
+    unsigned int most = 1;
+    struct remodel r;
+    crackle_status status;
 
-    for (size_t i = 0; i < num_parts; i++)
+    while (most < MOST_TRIED_ORDER && ck_model_nbytes(most + 1) <= plain_nbytes / 4)
+        most++;
+    status = init_remodel(&r, 1, sz, parts, num_parts);
+    if (status == CRACKLE_OK)
+        status = ck_markov_choose_order(r.slices, sz, most, order_ret);
+    free_remodel(&r);
+    return status;
+}
+
+crackle_status ck_put_markov_codes(struct ck_bytes *out, unsigned int order, const struct crackle_volume *v,
+                                   crackle_part *const *parts, size_t num_parts, u32 *lengths, u8 *order_ret)
+{
+    crackle_status status = CRACKLE_OK;
+    u64 num_codepoints = 0, plain_nbytes = 0;
+    int is_patient;
+
+    for (size_t i = 0; i < num_parts; i++) {
+        plain_nbytes += parts[i]->codes.size;
         for (u32 k = 0; k < parts[i]->z_end - parts[i]->z_start; k++)
             num_codepoints += parts[i]->slices[k].num_codepoints;
-    if (status == CRACKLE_OK && num_codepoints <= FEW_CODEPOINTS && order <= FEW_HISTORIES_ORDER)
+    }
+    if (order == CRACKLE_MARKOV_AUTO)
+        status = choose_order(v->sz, parts, num_parts, plain_nbytes, &order);
+    if (status != CRACKLE_OK)
+        return status;
+    is_patient = order >= PATIENT_ORDER;
+    status = put_codes(out, order, v->sz, parts, num_parts, is_patient ? RESPELLINGS : 0, lengths);
+    if (status == CRACKLE_OK && is_patient && num_codepoints <= FEW_CODEPOINTS && order <= FEW_HISTORIES_ORDER)
         status = try_habits(out, order, v, parts, num_parts, lengths);
+    *order_ret = (u8)order;
+    if (status == CRACKLE_OK && out->size >= plain_nbytes) {
+        out->size = 0;
+        *order_ret = 0;
+    }
     return status;
 }

@@ -199,7 +199,7 @@ crackle_status crackle_reassemble(const void *in, size_t in_nbytes, unsigned int
         status = ck_open_labels(&whole, 1, &h, &l, where);
     if (status != CRACKLE_OK)
         return status;
-    if (ck_is_empty(&h) || markov_order > CRACKLE_MAX_MARKOV_ORDER)
+    if (ck_is_empty(&h) || !ck_is_markov_order(markov_order))
         return CRACKLE_BAD_ARGUMENT;
     status = ck_label_table_open(&h, whole.head + l.labels, &old.table);
     if (status == CRACKLE_OK && !ck_sum_counts(&h, &old.table, 0, h.sz, &old.num_components))

@@ -119,20 +119,23 @@ static inline void put_control(struct ck_tracer *t, size_t *size, unsigned int f
 }
 
 /*
- * The two halves of a control symbol are opposite; so must not be the codepoint before it and
- * its first half, or a reader would pair those.  A chain may come to stand behind any
- * TERMINATE, whose second half is UP or LEFT.
+ * The two halves of a control symbol are opposite; so must not be the codepoint before it and its first half, or
+ * a reader would pair those.  A control that always turns never is, and is more to be expected: nothing but a
+ * crack goes straight on.
  */
+static inline int is_vertical(const struct ck_tracer *t, size_t size)
+{
+    return size && !(CK_DIRECTION_OF_HEADING(t->headings[size - 1]) & 1);
+}
+
 static inline void put_branch(struct ck_tracer *t, size_t *size)
 {
-    const int is_down = *size && CK_DIRECTION_OF_HEADING(t->headings[*size - 1]) == CK_DOWN;
-
-    put_control(t, size, is_down ? CK_LEFT : CK_UP);
+    put_control(t, size, is_vertical(t, *size) ? CK_LEFT : CK_UP);
 }
 
 static inline void put_terminate(struct ck_tracer *t, size_t *size)
 {
-    put_control(t, size, CK_DIRECTION_OF_HEADING(t->headings[*size - 1]) == CK_UP ? CK_RIGHT : CK_DOWN);
+    put_control(t, size, is_vertical(t, *size) ? CK_RIGHT : CK_DOWN);
 }
 
 /* Come back to 'vertex' later; its BRANCH stands behind the 'size' codepoints. */
