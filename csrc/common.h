@@ -33,6 +33,9 @@ typedef uint64_t u64;
 #  define CK_PREFETCH(address) ((void)(address))
 #endif
 
+/* Volumes of more bytes are not left in the cache: the last level of common machines has some times as many. */
+#define CK_MOST_IN_CACHE ((u64)8 << 20)
+
 /* A condition on constants, checked while compiling. */
 #define CK_STATIC_ASSERT(name, expr) typedef char ck_static_assert_##name[(expr) ? 1 : -1]
 

@@ -165,14 +165,22 @@ CK_TARGET_V3 size_t ck_find_row_v3(struct ck_components *c, const struct ck_bitm
     if (CK_UNLIKELY(p.has_dangling))
         unite_dangling(c, b, y);
     look_up(c, &p);
-    for (size_t i = 0; i < p.count; i++, patch++) {
+    for (size_t i = 0; i < p.count; i++) {
         /* One that is not new writes where the next that is will write. */
         c->first[p.number[i]] = row_first + p.begin[i];
-        patch->begin = p.begin[i];
-        patch->end = p.end[i];
-        patch->component = p.component[i];
-        ck_lay_u32(c->row, patch->begin, patch->end, patch->component);
+        patch[i].begin = p.begin[i];
+        patch[i].end = p.end[i];
+        patch[i].component = p.component[i];
     }
+    if (ck_is_dense(p.count, c->sx))
+        for (size_t i = 0; i < p.count; i++) {
+            u32 x = p.begin[i];
+
+            CK_LAY_EACH(c->row, x, p.end[i], p.component[i]);
+        }
+    else
+        for (size_t i = 0; i < p.count; i++)
+            ck_lay_u32(c->row, p.begin[i], p.end[i], p.component[i]);
     return num_patches + p.count;
 }
 

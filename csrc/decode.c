@@ -15,9 +15,6 @@
 #include "transpose.h"
 #include "volume.h"
 
-/* Voxels of more bytes than that are not left in the cache: the last level of common machines has some times as many. */
-#define MOST_IN_CACHE ((u64)8 << 20)
-
 struct decoder {
     struct ck_reading reading;
     const u64 *values;       /* per entry; NULL: the labels themselves */
@@ -93,8 +90,7 @@ static crackle_status decode_slice(struct decoder *d, u32 z, unsigned int width,
         for (size_t i = 0; i < r->components.count; i++)
             r->entries[i] = d->values[r->entries[i]];
     else
-        for (size_t i = 0; i < r->components.count; i++)
-            r->entries[i] = ck_label_of_entry(&r->header, &r->map.table, r->entries[i]);
+        ck_labels_of_entries(&r->header, &r->map.table, r->components.count, r->entries);
     ck_paint(&r->components, r->entries, slice, width, d->to, d->scratch);
     return CRACKLE_OK;
 }
@@ -105,29 +101,30 @@ static crackle_status decode(const struct crackle_parts *parts, u32 z_start, u32
 {
     struct decoder d;
     crackle_status status = open_decoder(&d, parts, z_start, z_end, flags, values, count, out, out_z, where);
-    size_t slice_nbytes;
+    size_t slice_nbytes, stride;
     u8 *batch = NULL;
     u32 most = 1;
 
     if (status != CRACKLE_OK || out->nbytes == 0)
         goto out;
     slice_nbytes = (size_t)out->sx * out->sy * out->width;
+    stride = out->fortran_order ? slice_nbytes : ck_batch_stride(out);
     if (!out->fortran_order) {
         most = ck_batch_slices(out);
         most = most < z_end - z_start ? most : z_end - z_start;
-        batch = ck_malloc(most, slice_nbytes);
+        batch = ck_malloc(most, stride);
         if (!batch) {
             status = CRACKLE_NO_MEMORY;
             goto out;
         }
     }
-    d.to = !batch && (u64)(z_end - z_start) * slice_nbytes > MOST_IN_CACHE ? CK_TO_MEMORY : CK_TO_CACHE;
+    d.to = !batch && (u64)(z_end - z_start) * slice_nbytes > CK_MOST_IN_CACHE ? CK_TO_MEMORY : CK_TO_CACHE;
     for (u32 z = z_start; z < z_end;) {
         u32 number = z_end - z < most ? z_end - z : most;
         u8 *slices = batch ? batch : (u8 *)out->voxels + (z - out_z) * slice_nbytes;
 
         for (u32 i = 0; i < number; i++) {
-            status = decode_slice(&d, z + i, out->width, slices + i * slice_nbytes, where);
+            status = decode_slice(&d, z + i, out->width, slices + i * stride, where);
             if (status != CRACKLE_OK)
                 goto out;
         }

@@ -30,7 +30,7 @@
 int ck_slices_init(struct ck_slices *s, const struct crackle_volume *volume, u32 most)
 {
     s->volume = volume;
-    s->slice_nbytes = (size_t)volume->sx * volume->sy * volume->width;
+    s->stride = (size_t)volume->sx * volume->sy * volume->width;
     s->batch = NULL;
     s->batch_z = s->batch_count = 0;
     s->batch_most = 0;
@@ -39,7 +39,8 @@ int ck_slices_init(struct ck_slices *s, const struct crackle_volume *volume, u32
     s->batch_most = ck_batch_slices(volume);
     if (s->batch_most > most)
         s->batch_most = most;
-    s->batch = ck_malloc(s->batch_most, s->slice_nbytes);
+    s->stride = ck_batch_stride(volume);
+    s->batch = ck_malloc(s->batch_most, s->stride);
     return s->batch != NULL;
 }
 
@@ -52,7 +53,7 @@ void ck_slices_free(struct ck_slices *s)
 const void *ck_slice_at(struct ck_slices *s, u32 z)
 {
     if (s->volume->fortran_order)
-        return (const u8 *)s->volume->voxels + z * s->slice_nbytes;
+        return (const u8 *)s->volume->voxels + z * s->stride;
     if (z < s->batch_z || z - s->batch_z >= s->batch_count) {
         u32 left;
 
@@ -62,7 +63,7 @@ const void *ck_slice_at(struct ck_slices *s, u32 z)
         s->batch_count = left < s->batch_most ? left : s->batch_most;
         ck_gather_slices(s->volume, s->batch_z, s->batch_count, s->batch);
     }
-    return s->batch + (z - s->batch_z) * s->slice_nbytes;
+    return s->batch + (z - s->batch_z) * s->stride;
 }
 
 /* ----------------------------------- Parts --------------------------------- */

@@ -13,7 +13,7 @@
 /* The slices of a volume with x fastest; C-order volumes are transposed in batches. */
 struct ck_slices {
     const struct crackle_volume *volume;
-    size_t slice_nbytes;
+    size_t stride;       /* bytes from one slice to the next, of the volume or of the batch */
     u8 *batch;
     u32 batch_z, batch_count, batch_most;
 };

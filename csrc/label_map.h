@@ -57,6 +57,10 @@ static inline u64 ck_label_of_entry(const struct crackle_header *h, const struct
     return ck_label_at(h, table, entry);
 }
 
+/* The same for many: each entry becomes its label. */
+void ck_labels_of_entries(const struct crackle_header *h, const struct ck_label_table *table, size_t count,
+                          u64 *entries);
+
 static inline u64 ck_component_count(const struct ck_label_table *table, u32 z)
 {
     return ck_load(table->counts + (u64)z * table->counts_width, table->counts_width);

@@ -111,6 +111,32 @@ void ck_label_map_skip(struct ck_label_map *map)
     map->next_z++;
 }
 
+/* The highest of the keys.  Each width has a loop of its own. */
+CK_FORCEINLINE u64 read_keys_of_width(const u8 *keys, unsigned int width, size_t count, u64 *entries)
+{
+    u64 most = 0;
+
+    for (size_t i = 0; i < count; i++) {
+        entries[i] = ck_load(keys + i * width, width);
+        most = entries[i] > most ? entries[i] : most;
+    }
+    return most;
+}
+
+static u64 read_keys(const u8 *keys, unsigned int width, size_t count, u64 *entries)
+{
+    switch (width) {
+    case 1:
+        return read_keys_of_width(keys, 1, count, entries);
+    case 2:
+        return read_keys_of_width(keys, 2, count, entries);
+    case 4:
+        return read_keys_of_width(keys, 4, count, entries);
+    default:
+        return read_keys_of_width(keys, 8, count, entries);
+    }
+}
+
 crackle_status ck_label_map_next(struct ck_label_map *map, const struct ck_components *c, u64 *entries)
 {
     if (c->count != ck_component_count(&map->table, map->next_z))
@@ -119,13 +145,47 @@ crackle_status ck_label_map_next(struct ck_label_map *map, const struct ck_compo
         map->next_z++;
         return ck_pins_next(map->pins, c, entries);
     }
-    for (size_t i = 0; i < c->count; i++) {
-        entries[i] = ck_load(map->keys + i * map->key_width, map->key_width);
-        if (entries[i] >= map->table.num_unique)
-            return CRACKLE_CORRUPT;
-    }
+    if (read_keys(map->keys, map->key_width, c->count, entries) >= map->table.num_unique)
+        return CRACKLE_CORRUPT;
     ck_label_map_skip(map);
     return CRACKLE_OK;
+}
+
+/* The labels of entries, which take their place. */
+CK_FORCEINLINE void label_entries(const struct ck_label_table *table, unsigned int width, int is_signed, size_t count,
+                                  u64 *entries)
+{
+    /* An entry 0 may be the background: the table then begins with entry 1. */
+    const u8 *labels = table->unique - (table->has_background ? width : 0);
+
+    for (size_t i = 0; i < count; i++) {
+        u64 label;
+
+        if (table->has_background && entries[i] == 0) {
+            entries[i] = table->background;
+            continue;
+        }
+        label = ck_load(labels + entries[i] * width, width);
+        entries[i] = is_signed ? ck_sign_extend(label, width) : label;
+    }
+}
+
+void ck_labels_of_entries(const struct crackle_header *h, const struct ck_label_table *table, size_t count, u64 *entries)
+{
+    switch (h->stored_width) {
+    case 1:
+        label_entries(table, 1, h->is_signed, count, entries);
+        break;
+    case 2:
+        label_entries(table, 2, h->is_signed, count, entries);
+        break;
+    case 4:
+        label_entries(table, 4, h->is_signed, count, entries);
+        break;
+    default:
+        label_entries(table, 8, h->is_signed, count, entries);
+        break;
+    }
 }
 
 int ck_flat_slice_has(const struct ck_label_map *map, const u8 *wanted)

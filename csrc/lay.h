@@ -4,6 +4,10 @@
  * Most patches are a few voxels long, and how many can not be predicted.  With SSE2 sixteen bytes of the
  * row are read, the voxels of the patch replaced, and all sixteen written back: so a row has
  * CK_ROW_SPARE voxels behind it.  Patches that are longer are written voxel by voxel.
+ *
+ * But a processor can not read sixteen bytes of which some have just been written until the cache has them.
+ * Where patches stand side by side that costs more than it saves: in dense rows, whose patches are nearly
+ * all of one voxel, each voxel is written as it is.
  */
 #ifndef CK_LAY_H
 #define CK_LAY_H
@@ -12,6 +16,12 @@
 
 /* How many voxels behind a row may be read and written back as they were. */
 #define CK_ROW_SPARE 16
+
+/* Whether a row of 'sx' voxels with so many patches is better written voxel by voxel, with CK_LAY_EACH. */
+static inline int ck_is_dense(size_t num_patches, u32 sx)
+{
+    return num_patches > sx / 4;
+}
 
 /* ck_lay_TYPE(row, begin, end, value): row[x] = value for begin <= x < end; there is one at least. */
 #define CK_LAY_EACH(row, begin, end, value) \

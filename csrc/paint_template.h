@@ -18,6 +18,12 @@ static void CK_NAME(paint)(const struct ck_components *c, const u64 *labels, CK_
     for (u64 y = 0; y < c->sy; y++, slice += c->sx) {
         const struct ck_patch *const end = c->patches + c->row_end[y];
 
+        if (ck_is_dense((size_t)(end - patch), c->sx))
+            for (; patch < end; patch++) {
+                u32 x = patch->begin;
+
+                CK_LAY_EACH(row, x, patch->end, narrow[patch->component]);
+            }
         for (; patch < end; patch++)
             CK_NAME(ck_lay)(row, patch->begin, patch->end, narrow[patch->component]);
         put_row((u8 *)slice, (const u8 *)row, c->sx * sizeof(*row), to);

@@ -407,7 +407,7 @@ crackle_status crackle_connectivity(const struct crackle_parts *parts, uint32_t 
     crackle_status status = ck_reading_open(&p.faces.reading, parts, flags, where);
     u32 most = 1;
     u8 *batch = NULL;
-    size_t slice_nbytes;
+    size_t slice_nbytes, stride;
 
     if (status != CRACKLE_OK)
         return status;
@@ -417,12 +417,13 @@ crackle_status crackle_connectivity(const struct crackle_parts *parts, uint32_t 
     if (ck_is_empty(h) || z_start == z_end)
         return CRACKLE_OK;
     slice_nbytes = (size_t)h->sx * h->sy;
+    stride = out->fortran_order ? slice_nbytes : ck_batch_stride(out);
     init_spreading(&spread);
     status = begin_pipeline(&p, parts, z_start, z_end, where);
     if (status == CRACKLE_OK && !out->fortran_order) {
         most = ck_batch_slices(out);
         most = most < z_end - z_start ? most : z_end - z_start;
-        batch = ck_malloc(most, slice_nbytes);
+        batch = ck_malloc(most, stride);
         if (!batch)
             status = CRACKLE_NO_MEMORY;
     }
@@ -433,7 +434,7 @@ crackle_status crackle_connectivity(const struct crackle_parts *parts, uint32_t 
         for (u32 i = 0; i < number && status == CRACKLE_OK; i++) {
             status = complete_slice(&p, z + i, where);
             if (status == CRACKLE_OK)
-                put_connectivity(&p, &spread, connectivity == 4 ? 0x0f : 0x3f, slices + i * slice_nbytes);
+                put_connectivity(&p, &spread, connectivity == 4 ? 0x0f : 0x3f, slices + i * stride);
         }
         if (status == CRACKLE_OK && batch)
             ck_scatter_slices(batch, out, z - out_z, number);

@@ -13,7 +13,10 @@
 /* Slices that a batch should have: about 16 MiB, and at least one slice. */
 u32 ck_batch_slices(const struct crackle_volume *v);
 
-/* The slices [z, z + count) of the C-order volume 'v' to 'slices', one behind the other. */
+/* How many bytes from one slice of a batch to the next: some more than it has, for the sake of the cache. */
+size_t ck_batch_stride(const struct crackle_volume *v);
+
+/* The slices [z, z + count) of the C-order volume 'v' to 'slices', ck_batch_stride() apart. */
 void ck_gather_slices(const struct crackle_volume *v, u32 z, u32 count, void *slices);
 
 /* The inverse. */

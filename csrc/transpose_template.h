@@ -1,0 +1,129 @@
+/*
+ * transpose_template.h - transpose.c for one width of labels; included once per width
+ *
+ *   CK_LABEL       the unsigned integer of that width
+ *   CK_NAME(name)  the name with a suffix for the width
+ *   CK_LOG2_LANES  the logarithm of how many of them are sixteen bytes
+ *   CK_LOW, CK_HIGH  interleave the lower, or upper, halves of two times sixteen bytes
+ */
+
+#define LANES (1 << CK_LOG2_LANES)
+
+#if CK_HAVE_SSE2
+
+/*
+ * LANES by LANES labels.  Interleaving the first half of the rows with the second is a perfect shuffle of the
+ * bits of a label's place; doing it as often as a place in a row has bits exchanges row and column.
+ */
+static inline void CK_NAME(move_tile)(const CK_LABEL *from, size_t from_stride, CK_LABEL *to, size_t to_stride,
+                                      int past_cache)
+{
+    __m128i rows[LANES], shuffled[LANES];
+
+    for (int i = 0; i < LANES; i++)
+        rows[i] = _mm_loadu_si128((const __m128i *)(from + i * from_stride));
+    for (int bit = 0; bit < CK_LOG2_LANES; bit++) {
+        for (int i = 0; i < LANES / 2; i++) {
+            shuffled[2 * i] = CK_LOW(rows[i], rows[i + LANES / 2]);
+            shuffled[2 * i + 1] = CK_HIGH(rows[i], rows[i + LANES / 2]);
+        }
+        memcpy(rows, shuffled, sizeof(rows));
+    }
+    for (int i = 0; i < LANES; i++) {
+        if (past_cache)
+            _mm_stream_si128((__m128i *)(to + i * to_stride), rows[i]);
+        else
+            _mm_storeu_si128((__m128i *)(to + i * to_stride), rows[i]);
+    }
+}
+
+#endif
+
+/*
+ * to[c * to_stride + r] = from[r * from_stride + c].  With 'by_columns' a column is moved as a whole before the next:
+ * that is for scattering, where it is a line of the volume; when gathering, a row is.
+ */
+CK_FORCEINLINE void CK_NAME(move)(const CK_LABEL *from, size_t from_stride, u32 num_rows, u32 num_columns, CK_LABEL *to,
+                                  size_t to_stride, int by_columns, int past_cache)
+{
+    u32 whole_rows = 0, whole_columns = 0;
+
+#if CK_HAVE_SSE2
+    whole_rows = num_rows & ~(u32)(LANES - 1);
+    whole_columns = num_columns & ~(u32)(LANES - 1);
+    if (by_columns) {
+        for (size_t c = 0; c < whole_columns; c += LANES)
+            for (size_t r = 0; r < whole_rows; r += LANES)
+                CK_NAME(move_tile)(from + r * from_stride + c, from_stride, to + c * to_stride + r, to_stride,
+                                   past_cache);
+    } else {
+        for (size_t r = 0; r < whole_rows; r += LANES)
+            for (size_t c = 0; c < whole_columns; c += LANES)
+                CK_NAME(move_tile)(from + r * from_stride + c, from_stride, to + c * to_stride + r, to_stride,
+                                   past_cache);
+    }
+#else
+    (void)by_columns;
+    (void)past_cache;
+#endif
+    for (size_t r = 0; r < num_rows; r++)
+        for (size_t c = r < whole_rows ? whole_columns : 0; c < num_columns; c++)
+            to[c * to_stride + r] = from[r * from_stride + c];
+}
+
+/* The lines that moving the block some rows further will read. */
+static inline void CK_NAME(fetch)(const CK_LABEL *from, size_t from_stride, u32 num_rows, u32 num_columns)
+{
+    for (size_t r = 0; r < num_rows; r++)
+        for (size_t i = 0; i < num_columns * sizeof(*from); i += LINE_NBYTES)
+            CK_PREFETCH((uintptr_t)from + r * from_stride * sizeof(*from) + i);
+}
+
+static void CK_NAME(gather)(const CK_LABEL *c_order, const struct crackle_volume *v, u32 count, CK_LABEL *slices,
+                            size_t slice_stride)
+{
+    const u32 line = LINE_NBYTES / sizeof(*slices);
+    const size_t column_stride = (size_t)v->sy * v->sz;
+
+    for (u32 x = 0; x < v->sx; x += line < v->sx - x ? line : v->sx - x) {
+        const u32 width = line < v->sx - x ? line : v->sx - x;
+        const CK_LABEL *from = c_order + x * column_stride;
+
+        for (u64 y = 0; y < v->sy; y++, from += v->sz) {
+            if (v->sy - y > ROWS_AHEAD)
+                CK_NAME(fetch)(from + (size_t)ROWS_AHEAD * v->sz, column_stride, width, count);
+            CK_NAME(move)(from, column_stride, width, count, slices + y * v->sx + x, slice_stride, 0, 0);
+        }
+    }
+}
+
+static void CK_NAME(scatter)(const CK_LABEL *slices, size_t slice_stride, CK_LABEL *c_order,
+                             const struct crackle_volume *v, u32 count)
+{
+    const u32 line = LINE_NBYTES / sizeof(*slices);
+    const size_t column_stride = (size_t)v->sy * v->sz;
+    const int past_cache = is_past_cache(v, c_order);
+
+    for (u32 x = 0; x < v->sx; x += line < v->sx - x ? line : v->sx - x) {
+        const u32 width = line < v->sx - x ? line : v->sx - x;
+        CK_LABEL *to = c_order + x * column_stride;
+
+        for (u64 y = 0; y < v->sy; y++, to += v->sz) {
+            const CK_LABEL *from = slices + y * v->sx + x;
+
+            if (v->sy - y > ROWS_AHEAD)
+                CK_NAME(fetch)(from + (size_t)ROWS_AHEAD * v->sx, slice_stride, count, width);
+            if (past_cache)
+                CK_NAME(move)(from, slice_stride, count, width, to, column_stride, 1, 1);
+            else
+                CK_NAME(move)(from, slice_stride, count, width, to, column_stride, 1, 0);
+        }
+    }
+}
+
+#undef LANES
+#undef CK_LABEL
+#undef CK_NAME
+#undef CK_LOG2_LANES
+#undef CK_LOW
+#undef CK_HIGH
