@@ -15,6 +15,20 @@
 /* So many bytes before a row is compared it is fetched: processors do so by themselves, but not as far ahead. */
 #define FETCH_AHEAD 8192
 
+/* Bit c of words[i] to bit i of words[c]: halves are exchanged, then halves of halves (Hacker's Delight, 7-3). */
+static void transpose_64(u64 words[64])
+{
+    u64 mask = 0x00000000ffffffffu;
+
+    for (unsigned int half = 32; half; half /= 2, mask ^= mask << half)
+        for (unsigned int i = 0; i < 64; i = ((i | half) + 1) & ~half) {
+            const u64 differ = (words[i] >> half ^ words[i | half]) & mask;
+
+            words[i] ^= differ << half;
+            words[i | half] ^= differ;
+        }
+}
+
 #if CK_HAVE_SSE2
 
 #include <emmintrin.h>
@@ -213,6 +227,25 @@ static void find_boundaries_v3(const void *slice, unsigned int width, struct ck_
     }
 }
 
+static void find_boundaries_of_columns_v3(const void *first, const struct crackle_volume *v, u32 count,
+                                          struct ck_bitmaps *slices, void *scratch)
+{
+    switch (v->width) {
+    case 1:
+        find_boundaries_of_columns_v3_u8(first, v, count, slices, scratch);
+        break;
+    case 2:
+        find_boundaries_of_columns_v3_u16(first, v, count, slices, scratch);
+        break;
+    case 4:
+        find_boundaries_of_columns_v3_u32(first, v, count, slices, scratch);
+        break;
+    default:
+        find_boundaries_of_columns_v3_u64(first, v, count, slices, scratch);
+        break;
+    }
+}
+
 #endif /* CK_MAYBE_V3 */
 
 #define CK_LABEL u8
@@ -259,6 +292,33 @@ void ck_find_boundaries(const void *slice, unsigned int width, struct ck_bitmaps
         break;
     default:
         find_boundaries_u64(slice, b);
+        break;
+    }
+}
+
+void ck_find_boundaries_of_columns(const struct crackle_volume *v, u32 z, u32 count, struct ck_bitmaps *slices,
+                                   void *scratch)
+{
+    const u8 *first = (const u8 *)v->voxels + (size_t)z * v->width;
+
+#if CK_MAYBE_V3
+    if (ck_cpu_has_v3()) {
+        find_boundaries_of_columns_v3(first, v, count, slices, scratch);
+        return;
+    }
+#endif
+    switch (v->width) {
+    case 1:
+        find_boundaries_of_columns_u8((const void *)first, v, count, slices, scratch);
+        break;
+    case 2:
+        find_boundaries_of_columns_u16((const void *)first, v, count, slices, scratch);
+        break;
+    case 4:
+        find_boundaries_of_columns_u32((const void *)first, v, count, slices, scratch);
+        break;
+    default:
+        find_boundaries_of_columns_u64((const void *)first, v, count, slices, scratch);
         break;
     }
 }

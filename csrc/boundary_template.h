@@ -73,6 +73,52 @@ CK_TARGET static void CK_NAME(find_boundaries)(const CK_LABEL *slice, struct ck_
     }
 }
 
+/*
+ * Columns of voxels, as many as the bits of a line of the bitmaps, and the one to their left.  They are copied, as a
+ * processor fetches many lines at once if nothing waits for them, and as they lie at a power of two from each other,
+ * more often than not, so that a cache keeps few of them.
+ */
+CK_TARGET static void CK_NAME(find_boundaries_of_columns)(const CK_LABEL *first, const struct crackle_volume *v,
+                                                          u32 count, struct ck_bitmaps *slices, void *scratch)
+{
+    CK_LABEL *rows[2];
+
+    rows[0] = scratch;
+    rows[1] = rows[0] + (CK_COLUMNS_AT_ONCE + 1) * CK_COLUMN_SLICES;
+    memset(rows[0], 0, 2 * (CK_COLUMNS_AT_ONCE + 1) * CK_COLUMN_SLICES * sizeof(CK_LABEL));
+    for (size_t block = 0; block < slices->words; block += CK_COLUMNS_AT_ONCE / 64) {
+        const u64 x = (u64)block * 64;
+        const u64 left_over = x < v->sx ? v->sx - x : 0;
+        const u64 width = left_over < CK_COLUMNS_AT_ONCE ? left_over : CK_COLUMNS_AT_ONCE;
+
+        for (u64 y = 0; y < v->sy; y++) {
+            CK_LABEL *row = rows[y % 2];
+            const CK_LABEL *above = rows[(y + 1) % 2];
+
+            for (u64 i = x == 0; i <= width; i++)
+                memcpy(row + i * CK_COLUMN_SLICES, first + ((x + i - 1) * v->sy + y) * v->sz, count * sizeof(*row));
+            for (size_t w = block; w < slices->words && w < block + CK_COLUMNS_AT_ONCE / 64; w++) {
+                const size_t from = ((w - block) * 64 + 1) * CK_COLUMN_SLICES;
+                u64 left[64], up[64];
+
+                for (size_t i = 0; i < 64; i++) {
+                    const CK_LABEL *column = row + from + i * CK_COLUMN_SLICES;
+
+                    left[i] = CK_UNEQUAL(column, column - CK_COLUMN_SLICES);
+                    up[i] = CK_UNEQUAL(column, above + from + i * CK_COLUMN_SLICES);
+                }
+                transpose_64(left);
+                transpose_64(up);
+                for (u32 z = 0; z < count; z++) {
+                    ck_vertical(&slices[z], y)[w] = left[z] & ck_interior_vertical(slices, w);
+                    if (y > 0)
+                        ck_horizontal(&slices[z], y)[w] = up[z] & ck_interior_horizontal(slices, w);
+                }
+            }
+        }
+    }
+}
+
 #undef CK_LABEL
 #undef CK_NAME
 #undef CK_UNEQUAL

@@ -99,8 +99,10 @@ static inline void add_patch(struct ck_components *c, struct ck_patch *patch, u6
     c->parent[fresh] = fresh;
     c->first[fresh] = row_first + begin;
     c->count += is_new;
-    if (CK_UNLIKELY(other != joined && other != CK_NO_COMPONENT))
+    if (CK_UNLIKELY(other != joined && other != CK_NO_COMPONENT)) {
+        c->are_united = 1;
         ck_unite(c->parent, joined, other);
+    }
     patch->begin = begin;
     patch->end = end;
     patch->component = component;
@@ -138,6 +140,7 @@ static size_t find_row(struct ck_components *c, const struct ck_bitmaps *b, u64 
         for (; CK_UNLIKELY(dangling); dangling &= dangling - 1) {
             size_t x = first + ck_ctz64(dangling);
 
+            c->are_united = 1;
             ck_unite(c->parent, row[x - 1], row[x]);
         }
         if (open && events) {
@@ -178,6 +181,7 @@ crackle_status ck_find_components(struct ck_components *c, const struct ck_bitma
         row = ck_find_row_v3;
 #endif
     c->count = 0;
+    c->are_united = 0;
     for (u64 y = 0; y < c->sy; y++) {
         if (!reserve_row(c, num_patches))
             return CRACKLE_NO_MEMORY;
@@ -187,6 +191,8 @@ crackle_status ck_find_components(struct ck_components *c, const struct ck_bitma
             return CRACKLE_TOO_LARGE;
     }
 
+    if (!c->are_united)
+        return CRACKLE_OK;
     /* A parent is lower than its children, so it has its final number before they ask. */
     for (size_t i = 0; i < c->count; i++) {
         if (c->parent[i] == i) {
@@ -196,11 +202,25 @@ crackle_status ck_find_components(struct ck_components *c, const struct ck_bitma
             c->parent[i] = c->parent[c->parent[i]];
         }
     }
-    if (count != c->count)
-        for (size_t i = 0; i < num_patches; i++)
-            c->patches[i].component = c->parent[c->patches[i].component];
+    for (size_t i = 0; i < num_patches; i++)
+        c->patches[i].component = c->parent[c->patches[i].component];
     c->count = count;
     return CRACKLE_OK;
+}
+
+int ck_components_whole(struct ck_components *c)
+{
+    c->count = 0;
+    if (!reserve_row(c, 0))
+        return 0;
+    c->count = 1;
+    c->first[0] = 0;
+    c->patches[0].begin = 0;
+    c->patches[0].end = c->sx;
+    c->patches[0].component = 0;
+    for (u64 y = 0; y < c->sy; y++)
+        c->row_end[y] = 1;
+    return 1;
 }
 
 void ck_components_at(const struct ck_components *c, const u64 *voxels, size_t num_voxels, u32 *components)

@@ -35,6 +35,7 @@ struct ck_components {
     u32 *row;                 /* sx numbers: the component of each voxel of the current row */
     u32 *row_buffer;          /* 'row' with a number before it and CK_ROW_SPARE behind it */
     u32 *parent;
+    int are_united;           /* whether any has another parent than itself */
     u32 *pieces;              /* of a row, while it is found, where CPUs do several at once */
     size_t parent_capacity, first_capacity, patches_capacity;
 };
@@ -48,6 +49,9 @@ void ck_components_free(struct ck_components *c);
 
 /* CRACKLE_NO_MEMORY, or CRACKLE_TOO_LARGE past 2^32 - 1 components. */
 crackle_status ck_find_components(struct ck_components *c, const struct ck_bitmaps *b);
+
+/* One component that is the whole slice.  False when there is no memory. */
+int ck_components_whole(struct ck_components *c);
 
 static inline size_t ck_row_begin(const struct ck_components *c, u64 y)
 {

@@ -12,8 +12,18 @@
 #include "header.h"
 #include "paint.h"
 #include "reading.h"
-#include "transpose.h"
 #include "volume.h"
+
+/* A C-order volume is painted in so many slices at once, or fewer if they have that much to be painted. */
+#define MOST_WAITING CK_MOST_COLUMNS
+#define MOST_WAITING_PATCHES ((size_t)1 << 20)
+
+/* A slice that waits to be painted with others. */
+struct waiting {
+    struct ck_components components;
+    u64 *labels;
+    size_t labels_capacity;
+};
 
 struct decoder {
     struct ck_reading reading;
@@ -22,6 +32,8 @@ struct decoder {
     u64 *scratch;            /* of painting */
     size_t scratch_capacity;
     enum ck_paint_to to;
+    struct waiting *waiting; /* NULL unless the volume is in C order */
+    u32 most_waiting;
 };
 
 static void free_decoder(struct decoder *d)
@@ -29,6 +41,11 @@ static void free_decoder(struct decoder *d)
     ck_reading_free(&d->reading);
     free(d->wanted);
     free(d->scratch);
+    for (u32 i = 0; d->waiting && i < d->most_waiting; i++) {
+        ck_components_free(&d->waiting[i].components);
+        free(d->waiting[i].labels);
+    }
+    free(d->waiting);
 }
 
 /* Free the decoder whatever comes back. */
@@ -64,34 +81,114 @@ static crackle_status open_decoder(struct decoder *d, const struct crackle_parts
     return CRACKLE_OK;
 }
 
-/* Make the voxels of slice 'z', which is next. */
-static crackle_status decode_slice(struct decoder *d, u32 z, unsigned int width, void *slice,
-                                   struct crackle_where *where)
+static crackle_status reserve_scratch(struct decoder *d, u64 count)
+{
+    void *scratch = d->scratch;
+    int ok = ck_reserve(&scratch, &d->scratch_capacity, count, sizeof(*d->scratch));
+
+    d->scratch = scratch;
+    return ok ? CRACKLE_OK : CRACKLE_NO_MEMORY;
+}
+
+/* Whether slice 'z', which is next, is known to be zeros from its keys: then it is left undecoded. */
+static int skip_zeros(struct decoder *d, u32 z)
+{
+    if (!d->wanted || ck_flat_slice_has(&d->reading.map, d->wanted))
+        return 0;
+    ck_reading_skip(&d->reading, z);
+    return 1;
+}
+
+/* The components of slice 'z', which is next; the entries are what they are to be painted with. */
+static crackle_status read_slice(struct decoder *d, u32 z, struct crackle_where *where)
 {
     struct ck_reading *r = &d->reading;
-    void *scratch = d->scratch;
-    crackle_status status;
-    int ok;
+    crackle_status status = ck_reading_next(r, z, where);
 
-    /* A slice of zeros is left undecoded where its keys say so. */
-    if (d->wanted && !ck_flat_slice_has(&r->map, d->wanted)) {
-        ck_reading_skip(r, z);
-        memset(slice, 0, (size_t)r->header.sx * r->header.sy * width);
-        return CRACKLE_OK;
-    }
-    status = ck_reading_next(r, z, where);
     if (status != CRACKLE_OK)
         return status;
-    ok = ck_reserve(&scratch, &d->scratch_capacity, ck_paint_scratch(&r->components), sizeof(*d->scratch));
-    d->scratch = scratch;
-    if (!ok)
-        return CRACKLE_NO_MEMORY;
     if (d->values)
         for (size_t i = 0; i < r->components.count; i++)
             r->entries[i] = d->values[r->entries[i]];
     else
         ck_labels_of_entries(&r->header, &r->map.table, r->components.count, r->entries);
-    ck_paint(&r->components, r->entries, slice, width, d->to, d->scratch);
+    return CRACKLE_OK;
+}
+
+static crackle_status decode_slice(struct decoder *d, u32 z, unsigned int width, void *slice,
+                                   struct crackle_where *where)
+{
+    const struct ck_reading *r = &d->reading;
+    crackle_status status;
+
+    if (skip_zeros(d, z)) {
+        memset(slice, 0, (size_t)r->header.sx * r->header.sy * width);
+        return CRACKLE_OK;
+    }
+    status = read_slice(d, z, where);
+    if (status == CRACKLE_OK)
+        status = reserve_scratch(d, ck_paint_scratch(&r->components));
+    if (status == CRACKLE_OK)
+        ck_paint(&r->components, r->entries, slice, width, d->to, d->scratch);
+    return status;
+}
+
+/* Read slice 'z', which is next, and let it wait. */
+static crackle_status take_slice(struct decoder *d, u32 z, struct waiting *w, struct crackle_where *where)
+{
+    struct ck_reading *r = &d->reading;
+    const int is_new = w->components.row_buffer == NULL;
+    struct waiting swap;
+    crackle_status status;
+
+    if (is_new && !ck_components_init(&w->components, r->header.sx, r->header.sy))
+        return CRACKLE_NO_MEMORY;
+    if (skip_zeros(d, z)) {
+        void *labels = w->labels;
+        int ok = ck_reserve(&labels, &w->labels_capacity, 1, sizeof(*w->labels));
+
+        w->labels = labels;
+        if (!ok || !ck_components_whole(&w->components))
+            return CRACKLE_NO_MEMORY;
+        w->labels[0] = 0;
+        return CRACKLE_OK;
+    }
+    status = read_slice(d, z, where);
+    swap = *w;
+    w->components = r->components;
+    w->labels = r->entries;
+    w->labels_capacity = r->entries_capacity;
+    r->components = swap.components;
+    r->entries = swap.labels;
+    r->entries_capacity = swap.labels_capacity;
+    return status;
+}
+
+/* Slices from 'z' on, several at once; '*count_ret' is how many. */
+static crackle_status decode_columns(struct decoder *d, u32 z, u32 z_end, const struct crackle_volume *out, u32 out_z,
+                                     u32 *count_ret, struct crackle_where *where)
+{
+    struct ck_slice_to_paint slices[MOST_WAITING];
+    size_t num_patches = 0;
+    crackle_status status;
+    u32 count = 0;
+
+    while (count < d->most_waiting && count < z_end - z && num_patches < MOST_WAITING_PATCHES) {
+        struct waiting *w = &d->waiting[count];
+
+        status = take_slice(d, z + count, w, where);
+        if (status != CRACKLE_OK)
+            return status;
+        num_patches += w->components.row_end[out->sy - 1];
+        slices[count].components = &w->components;
+        slices[count].labels = w->labels;
+        count++;
+    }
+    status = reserve_scratch(d, ck_paint_columns_scratch(out->sx, count));
+    if (status != CRACKLE_OK)
+        return status;
+    ck_paint_columns(slices, count, out, z - out_z, d->scratch);
+    *count_ret = count;
     return CRACKLE_OK;
 }
 
@@ -101,39 +198,25 @@ static crackle_status decode(const struct crackle_parts *parts, u32 z_start, u32
 {
     struct decoder d;
     crackle_status status = open_decoder(&d, parts, z_start, z_end, flags, values, count, out, out_z, where);
-    size_t slice_nbytes, stride;
-    u8 *batch = NULL;
-    u32 most = 1;
+    u32 number = 1;
 
-    if (status != CRACKLE_OK || out->nbytes == 0)
+    if (status != CRACKLE_OK || out->nbytes == 0 || z_start == z_end)
         goto out;
-    slice_nbytes = (size_t)out->sx * out->sy * out->width;
-    stride = out->fortran_order ? slice_nbytes : ck_batch_stride(out);
+    d.to = (u64)(z_end - z_start) * out->sx * out->sy * out->width > CK_MOST_IN_CACHE ? CK_TO_MEMORY : CK_TO_CACHE;
     if (!out->fortran_order) {
-        most = ck_batch_slices(out);
-        most = most < z_end - z_start ? most : z_end - z_start;
-        batch = ck_malloc(most, stride);
-        if (!batch) {
+        d.most_waiting = z_end - z_start < MOST_WAITING ? z_end - z_start : MOST_WAITING;
+        d.waiting = ck_calloc(d.most_waiting, sizeof(*d.waiting));
+        if (!d.waiting)
             status = CRACKLE_NO_MEMORY;
-            goto out;
-        }
     }
-    d.to = !batch && (u64)(z_end - z_start) * slice_nbytes > CK_MOST_IN_CACHE ? CK_TO_MEMORY : CK_TO_CACHE;
-    for (u32 z = z_start; z < z_end;) {
-        u32 number = z_end - z < most ? z_end - z : most;
-        u8 *slices = batch ? batch : (u8 *)out->voxels + (z - out_z) * slice_nbytes;
-
-        for (u32 i = 0; i < number; i++) {
-            status = decode_slice(&d, z + i, out->width, slices + i * stride, where);
-            if (status != CRACKLE_OK)
-                goto out;
-        }
-        if (batch)
-            ck_scatter_slices(batch, out, z - out_z, number);
-        z += number;
+    for (u32 z = z_start; status == CRACKLE_OK && z < z_end; z += number) {
+        if (d.waiting)
+            status = decode_columns(&d, z, z_end, out, out_z, &number, where);
+        else
+            status = decode_slice(&d, z, out->width,
+                                  (u8 *)out->voxels + (z - out_z) * ((size_t)out->sx * out->sy * out->width), where);
     }
 out:
-    free(batch);
     free_decoder(&d);
     return status;
 }

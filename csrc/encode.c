@@ -21,8 +21,11 @@
 #include "transpose.h"
 #include "volume.h"
 
-/* How many slices the crack format is guessed from. */
-#define GUESS_SLICES 4
+/* How many voxels the crack format is guessed from. */
+#define GUESS_VOXELS 2048
+
+/* What the bitmaps of several slices may take. */
+#define MOST_BATCH_NBYTES ((u64)16 << 20)
 
 /* ---------------------------- One slice at a time -------------------------- */
 
@@ -198,27 +201,75 @@ crackle_status ck_encode_part(const struct ck_slice_maker *maker, u32 sx, u32 sy
 
 /* Slices of a volume. */
 struct volume_maker {
-    struct ck_slices slices;
-    const void *slice; /* the one that was asked for last */
+    const struct crackle_volume *volume;
+    u32 z;                          /* the slice that was asked for last */
+    /* Of a C-order volume the boundaries of several slices are found at once. */
+    struct ck_bitmaps *batch;
+    u32 batch_z, batch_count, batch_most;
+    void *scratch;
 };
+
+static int init_volume_maker(struct volume_maker *m, const struct crackle_volume *v, u32 num_slices)
+{
+    const u64 bitmaps_nbytes = (u64)v->sx * v->sy / 4 + 1;
+
+    memset(m, 0, sizeof(*m));
+    m->volume = v;
+    if (v->fortran_order)
+        return 1;
+    m->batch_most = num_slices < CK_COLUMN_SLICES ? num_slices : CK_COLUMN_SLICES;
+    while (m->batch_most > 1 && m->batch_most * bitmaps_nbytes > MOST_BATCH_NBYTES)
+        m->batch_most--;
+    m->batch = ck_calloc(m->batch_most, sizeof(*m->batch));
+    m->scratch = ck_malloc(CK_COLUMNS_SCRATCH_NBYTES, 1);
+    for (u32 i = 0; m->batch && i < m->batch_most; i++)
+        if (!ck_bitmaps_init(&m->batch[i], v->sx, v->sy))
+            return 0;
+    return m->batch && m->scratch;
+}
+
+static void free_volume_maker(struct volume_maker *m)
+{
+    for (u32 i = 0; m->batch && i < m->batch_most; i++)
+        ck_bitmaps_free(&m->batch[i]);
+    free(m->batch);
+    free(m->scratch);
+}
 
 static crackle_status boundaries_of_volume(void *self, u32 z, struct ck_bitmaps *b, struct crackle_where *where)
 {
     struct volume_maker *m = self;
+    const struct crackle_volume *v = m->volume;
+    struct ck_bitmaps swap = *b;
 
     (void)where;
-    m->slice = ck_slice_at(&m->slices, z);
-    ck_find_boundaries(m->slice, m->slices.volume->width, b);
+    m->z = z;
+    if (v->fortran_order) {
+        ck_find_boundaries((const u8 *)v->voxels + z * ((size_t)v->sx * v->sy * v->width), v->width, b);
+        return CRACKLE_OK;
+    }
+    if (z < m->batch_z || z - m->batch_z >= m->batch_count) {
+        m->batch_z = z;
+        m->batch_count = v->sz - z < m->batch_most ? v->sz - z : m->batch_most;
+        ck_find_boundaries_of_columns(v, z, m->batch_count, m->batch, m->scratch);
+    }
+    *b = m->batch[z - m->batch_z];
+    m->batch[z - m->batch_z] = swap;
     return CRACKLE_OK;
 }
 
 static crackle_status labels_of_volume(void *self, const struct ck_components *c, u64 *labels)
 {
     const struct volume_maker *m = self;
-    const struct crackle_volume *v = m->slices.volume;
+    const struct crackle_volume *v = m->volume;
+    const u64 slice = m->z * (u64)v->sx * v->sy;
 
-    for (size_t i = 0; i < c->count; i++)
-        labels[i] = ck_native_label(m->slice, c->first[i], v->width, v->is_signed);
+    for (size_t i = 0; i < c->count; i++) {
+        const u64 first = c->first[i];
+        const u64 voxel = v->fortran_order ? slice + first : (first % v->sx * v->sy + first / v->sx) * v->sz + m->z;
+
+        labels[i] = ck_native_label(v->voxels, voxel, v->width, v->is_signed);
+    }
     return CRACKLE_OK;
 }
 
@@ -227,7 +278,7 @@ crackle_status crackle_encode_part(const struct crackle_volume *volume, uint32_t
 {
     struct volume_maker m;
     struct ck_slice_maker maker;
-    crackle_status status;
+    crackle_status status = CRACKLE_NO_MEMORY;
 
     if (!ck_is_volume(volume) || z_start > z_end || z_end > volume->sz)
         return CRACKLE_BAD_ARGUMENT;
@@ -239,13 +290,13 @@ crackle_status crackle_encode_part(const struct crackle_volume *volume, uint32_t
         *part_ret = part;
         return CRACKLE_OK;
     }
-    if (!ck_slices_init(&m.slices, volume, z_end - z_start))
-        return CRACKLE_NO_MEMORY;
-    maker.self = &m;
-    maker.boundaries = boundaries_of_volume;
-    maker.labels = labels_of_volume;
-    status = ck_encode_part(&maker, volume->sx, volume->sy, z_start, z_end, permissible, part_ret, NULL);
-    ck_slices_free(&m.slices);
+    if (init_volume_maker(&m, volume, z_end - z_start)) {
+        maker.self = &m;
+        maker.boundaries = boundaries_of_volume;
+        maker.labels = labels_of_volume;
+        status = ck_encode_part(&maker, volume->sx, volume->sy, z_start, z_end, permissible, part_ret, NULL);
+    }
+    free_volume_maker(&m);
     return status;
 }
 
@@ -261,27 +312,38 @@ void crackle_part_free(crackle_part *part)
     free(part);
 }
 
+/* Count the boundaries between some voxels and their neighbours in x and y, and all pairs that were looked at. */
+static void sample_voxels(const struct crackle_volume *v, u64 *boundaries, u64 *pairs)
+{
+    u64 random = 1;
+
+    for (u32 i = 0; i < GUESS_VOXELS; i++) {
+        const u64 step_x = v->fortran_order ? 1 : (u64)v->sy * v->sz;
+        const u64 step_y = v->fortran_order ? v->sx : v->sz;
+        const u64 step_z = v->fortran_order ? (u64)v->sx * v->sy : 1;
+        u64 x, y, voxel, label;
+
+        random = random * 6364136223846793005u + 1442695040888963407u; /* Knuth's; the high bits are good */
+        x = (random >> 32) % v->sx;
+        y = (random >> 20) % v->sy;
+        voxel = x * step_x + y * step_y + (random >> 40) % v->sz * step_z;
+        label = ck_native_label(v->voxels, voxel, v->width, 0);
+        if (x > 0)
+            *boundaries += label != ck_native_label(v->voxels, voxel - step_x, v->width, 0);
+        if (y > 0)
+            *boundaries += label != ck_native_label(v->voxels, voxel - step_y, v->width, 0);
+        *pairs += (u64)(x > 0) + (y > 0);
+    }
+}
+
 int crackle_guess_crack_format(const struct crackle_volume *v)
 {
-    struct ck_slices slices;
-    struct ck_bitmaps b;
-    u64 boundaries = 0, interior = 0;
+    u64 boundaries = 0, pairs = 0;
 
     if (!ck_is_volume(v) || v->nbytes == 0)
         return 0;
-    b.buffer = NULL;
-    if (ck_slices_init(&slices, v, 1) && ck_bitmaps_init(&b, v->sx, v->sy))
-        for (u32 i = 0; i < GUESS_SLICES; i++) {
-            u32 z = (u32)((u64)(v->sz - 1) * i / (GUESS_SLICES - 1));
-
-            ck_find_boundaries(ck_slice_at(&slices, z), v->width, &b);
-            boundaries += ck_count_horizontal(&b) + ck_count_vertical(&b);
-            interior += ck_interior_cracks(&b);
-        }
-    /* No memory: encoding will find that out, and any guess will do. */
-    ck_slices_free(&slices);
-    ck_bitmaps_free(&b);
-    return boundaries > interior / 2;
+    sample_voxels(v, &boundaries, &pairs);
+    return boundaries > pairs / 2;
 }
 
 int crackle_fewer_cracks(crackle_part *const *parts, size_t num_parts)

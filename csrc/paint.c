@@ -9,6 +9,7 @@
  * holds takes half the time.  One that is small is better left in the cache for who asked for it.
  */
 #include "paint.h"
+#include "transpose.h"
 
 #if CK_HAVE_SSE2
 
@@ -96,4 +97,24 @@ void ck_paint(const struct ck_components *c, const u64 *labels, void *slice, uns
         paint_u64(c, labels, slice, to, scratch);
         break;
     }
+}
+
+void ck_paint_columns(const struct ck_slice_to_paint *slices, u32 count, const struct crackle_volume *out, u32 z,
+                      u64 *scratch)
+{
+    switch (out->width) {
+    case 1:
+        paint_columns_u8(slices, count, out, z, (u8 *)scratch);
+        break;
+    case 2:
+        paint_columns_u16(slices, count, out, z, (u16 *)scratch);
+        break;
+    case 4:
+        paint_columns_u32(slices, count, out, z, (u32 *)scratch);
+        break;
+    default:
+        paint_columns_u64(slices, count, out, z, scratch);
+        break;
+    }
+    ck_scatter_ends();
 }

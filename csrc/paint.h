@@ -25,4 +25,24 @@ static inline u64 ck_paint_scratch(const struct ck_components *c)
 void ck_paint(const struct ck_components *c, const u64 *labels, void *slice, unsigned int width,
               enum ck_paint_to to, u64 *scratch);
 
+/* A slice that is to be painted: its components, and one label each. */
+struct ck_slice_to_paint {
+    const struct ck_components *components;
+    const u64 *labels;
+};
+
+/* How many numbers of 64 bits ck_paint_columns() works in. */
+static inline u64 ck_paint_columns_scratch(u32 sx, u32 count)
+{
+    return ((u64)sx + CK_ROW_SPARE) * count;
+}
+
+/*
+ * The same for the slices [z, z + count) of the C-order volume 'out', at most CK_MOST_COLUMNS: row by row, so that what
+ * belongs side by side there is written at once.
+ */
+#define CK_MOST_COLUMNS 64
+void ck_paint_columns(const struct ck_slice_to_paint *slices, u32 count, const struct crackle_volume *out, u32 z,
+                      u64 *scratch);
+
 #endif /* CK_PAINT_H */

@@ -1,5 +1,5 @@
 /*
- * trace.c - boundary bitmaps <-> chains of codepoints
+ * trace.c - boundary bitmaps -> chains of codepoints
  *
  * Tracing.  The cracks of a slice form a graph of vertices with up to four cracks each.
  * ck_trace() covers it with as few stretches as it can, because every stretch costs a
@@ -26,7 +26,7 @@
  * which a chain begins, so chains that share rows are cheaper.  choose_start() weighs both along
  * the way to the next junction, which is all of the group where it is a closed outline.
  *
- * Walking is the mirror: each codepoint marks one bit and moves the position.
+ * walk.c is the mirror.
  */
 #include "trace.h"
 #include "format.h"
@@ -426,82 +426,4 @@ crackle_status ck_trace(struct ck_tracer *t, const struct ck_bitmaps *b, u64 num
             return status;
     }
     return order_chains(t, chains);
-}
-
-/* --------------------------------- Walking --------------------------------- */
-
-struct stack {
-    size_t *vertices;
-    size_t size;
-    size_t capacity;
-};
-
-static int push(struct stack *s, size_t vertex)
-{
-    void *vertices = s->vertices;
-    int ok = ck_reserve(&vertices, &s->capacity, s->size + 1, sizeof(*s->vertices));
-
-    s->vertices = vertices;
-    if (ok)
-        s->vertices[s->size++] = vertex;
-    return ok;
-}
-
-crackle_status ck_walk(const struct ck_chains *chains, struct ck_bitmaps *b)
-{
-    const ptrdiff_t step[4] = {-(ptrdiff_t)b->stride, 1, (ptrdiff_t)b->stride, -1};
-    /* From a vertex to the bit of the crack in each direction, in 'buffer'. */
-    const size_t right = (size_t)(b->horizontal - b->buffer) * 64;
-    const size_t down = (size_t)(b->vertical - b->buffer) * 64;
-    const size_t offset[4] = {down - b->stride, right, down, right - 1};
-    const size_t num_vertices = ((size_t)b->sy + 1) * b->stride;
-    const u8 *next = chains->codepoints;
-    const u8 *const end = next + chains->num_codepoints;
-    struct stack stack = {NULL, 0, 0};
-    crackle_status status = CRACKLE_CORRUPT;
-
-    ck_bitmaps_clear(b);
-    for (size_t i = 0; i < chains->num_starts; i++) {
-        size_t vertex = chains->starts[i];
-        u64 open = 1;
-
-        stack.size = 0;
-        while (open) {
-            unsigned int codepoint;
-
-            /* Steps, up to the first half of a control symbol. */
-            for (;;) {
-                if (CK_UNLIKELY(end - next < 2))
-                    goto out; /* a chain ends with two codepoints */
-                codepoint = *next++;
-                if (codepoint == CK_OPPOSITE(*next))
-                    break;
-                {
-                    size_t bit = vertex + offset[codepoint];
-
-                    b->buffer[bit / 64] |= (u64)1 << bit % 64;
-                }
-                vertex += (size_t)step[codepoint];
-                if (CK_UNLIKELY(vertex >= num_vertices))
-                    goto out;
-            }
-            next++;
-            if (CK_IS_BRANCH(codepoint)) {
-                open++;
-                if (!push(&stack, vertex)) {
-                    status = CRACKLE_NO_MEMORY;
-                    goto out;
-                }
-            } else {
-                open--;
-                if (stack.size)
-                    vertex = stack.vertices[--stack.size];
-            }
-        }
-    }
-    if (ck_only_interior(b))
-        status = CRACKLE_OK;
-out:
-    free(stack.vertices);
-    return status;
 }

@@ -108,23 +108,34 @@ void ck_gather_slices(const struct crackle_volume *v, u32 z, u32 count, void *sl
     }
 }
 
-void ck_scatter_slices(const void *slices, const struct crackle_volume *v, u32 z, u32 count)
+void ck_scatter_rows(const void *rows, size_t stride, const struct crackle_volume *v, u64 y, u32 z, u32 count)
 {
-    const size_t stride = ck_batch_stride(v) / v->width;
+    const size_t first = (size_t)y * v->sz + z;
 
     switch (v->width) {
     case 1:
-        scatter_u8(slices, stride, (u8 *)v->voxels + z, v, count);
+        scatter_rows_u8(rows, stride, (u8 *)v->voxels + first, v, count);
         break;
     case 2:
-        scatter_u16(slices, stride, (u16 *)v->voxels + z, v, count);
+        scatter_rows_u16(rows, stride, (u16 *)v->voxels + first, v, count);
         break;
     case 4:
-        scatter_u32(slices, stride, (u32 *)v->voxels + z, v, count);
+        scatter_rows_u32(rows, stride, (u32 *)v->voxels + first, v, count);
         break;
     default:
-        scatter_u64(slices, stride, (u64 *)v->voxels + z, v, count);
+        scatter_rows_u64(rows, stride, (u64 *)v->voxels + first, v, count);
         break;
     }
+}
+
+void ck_scatter_ends(void)
+{
+    scatter_ends();
+}
+
+void ck_scatter_slices(const void *slices, const struct crackle_volume *v, u32 z, u32 count)
+{
+    for (u64 y = 0; y < v->sy; y++)
+        ck_scatter_rows((const u8 *)slices + y * v->sx * v->width, ck_batch_stride(v) / v->width, v, y, z, count);
     scatter_ends();
 }

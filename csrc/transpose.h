@@ -19,7 +19,14 @@ size_t ck_batch_stride(const struct crackle_volume *v);
 /* The slices [z, z + count) of the C-order volume 'v' to 'slices', ck_batch_stride() apart. */
 void ck_gather_slices(const struct crackle_volume *v, u32 z, u32 count, void *slices);
 
-/* The inverse. */
+/*
+ * Row 'y' of the slices [z, z + count), 'stride' labels apart, to the C-order volume 'v'.  The stores may wait until
+ * ck_scatter_ends().
+ */
+void ck_scatter_rows(const void *rows, size_t stride, const struct crackle_volume *v, u64 y, u32 z, u32 count);
+void ck_scatter_ends(void);
+
+/* The inverse of ck_gather_slices(). */
 void ck_scatter_slices(const void *slices, const struct crackle_volume *v, u32 z, u32 count);
 
 #endif /* CK_TRANSPOSE_H */

@@ -97,28 +97,16 @@ static void CK_NAME(gather)(const CK_LABEL *c_order, const struct crackle_volume
     }
 }
 
-static void CK_NAME(scatter)(const CK_LABEL *slices, size_t slice_stride, CK_LABEL *c_order,
-                             const struct crackle_volume *v, u32 count)
+/* A row of each slice, whose labels go to columns that begin at 'to'. */
+static void CK_NAME(scatter_rows)(const CK_LABEL *rows, size_t row_stride, CK_LABEL *to, const struct crackle_volume *v,
+                                  u32 count)
 {
-    const u32 line = LINE_NBYTES / sizeof(*slices);
     const size_t column_stride = (size_t)v->sy * v->sz;
-    const int past_cache = is_past_cache(v, c_order);
 
-    for (u32 x = 0; x < v->sx; x += line < v->sx - x ? line : v->sx - x) {
-        const u32 width = line < v->sx - x ? line : v->sx - x;
-        CK_LABEL *to = c_order + x * column_stride;
-
-        for (u64 y = 0; y < v->sy; y++, to += v->sz) {
-            const CK_LABEL *from = slices + y * v->sx + x;
-
-            if (v->sy - y > ROWS_AHEAD)
-                CK_NAME(fetch)(from + (size_t)ROWS_AHEAD * v->sx, slice_stride, count, width);
-            if (past_cache)
-                CK_NAME(move)(from, slice_stride, count, width, to, column_stride, 1, 1);
-            else
-                CK_NAME(move)(from, slice_stride, count, width, to, column_stride, 1, 0);
-        }
-    }
+    if (is_past_cache(v, to))
+        CK_NAME(move)(rows, row_stride, count, v->sx, to, column_stride, 1, 1);
+    else
+        CK_NAME(move)(rows, row_stride, count, v->sx, to, column_stride, 1, 0);
 }
 
 #undef LANES
