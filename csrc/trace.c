@@ -75,7 +75,7 @@ static inline unsigned int straight_on(unsigned int open, unsigned int heading)
     return open >> heading & 1 ? heading : first_direction[open];
 }
 
-/* Straight on leaves fewest stretches; for a Markov model of few moves another habit may be luckier. */
+/* See ck_habit. */
 static inline unsigned int choose(unsigned int open, unsigned int heading, enum ck_habit habit)
 {
     unsigned int turned = (heading + (habit == CK_TO_THE_LEFT ? 3 : 1)) & 3;
