@@ -17,7 +17,19 @@
 #include "paint.h"
 #include "trace.h"
 
-enum stage { BOUNDARY, COMPONENTS, CHECKSUM, TRACE, WRITE, READ, WALK, COMPONENTS_AGAIN, CHECKSUM_AGAIN, PAINT, NUM_STAGES };
+enum stage {
+    BOUNDARY,
+    COMPONENTS,
+    CHECKSUM,
+    TRACE,
+    WRITE,
+    READ,
+    WALK,
+    COMPONENTS_AGAIN,
+    CHECKSUM_AGAIN,
+    PAINT,
+    NUM_STAGES
+};
 
 static const char *const names[NUM_STAGES] = {
     "labels -> bitmaps", "bitmaps -> components", "components -> checksum", "bitmaps -> moves", "moves -> bytes",

@@ -21,6 +21,9 @@
  */
 #include "components.h"
 
+/* Rows with fewer horizontal cracks have too few pieces for eight at once. */
+#define CRACKS_FOR_EIGHT 16
+
 int ck_components_init(struct ck_components *c, u32 sx, u32 sy)
 {
     memset(c, 0, sizeof(*c));
@@ -177,7 +180,7 @@ crackle_status ck_find_components(struct ck_components *c, const struct ck_bitma
     u32 count = 0;
 
 #if CK_MAYBE_V3
-    if (c->sx <= INT32_MAX && ck_cpu_has_v3())
+    if (c->sx <= INT32_MAX && ck_count_horizontal(b) / CRACKS_FOR_EIGHT >= c->sy && ck_cpu_has_v3())
         row = ck_find_row_v3;
 #endif
     c->count = 0;

@@ -143,13 +143,13 @@ CK_TARGET_V3 static void look_up(struct ck_components *c, struct pieces *p)
         const unsigned int two = ~(unsigned int)_mm256_movemask_ps(_mm256_castsi256_ps(is_one)) & 0xff;
         const __m256i ones = _mm256_srli_epi32(is_new, 31);
         const __m256i first_number = _mm256_set1_epi32((int)c->count);
-        __m256i sums, number;
+        __m256i sums, lower, number;
 
         /* Running sums within the halves, then the sum of the lower half to the upper. */
         sums = _mm256_add_epi32(ones, _mm256_slli_si256(ones, 4));
         sums = _mm256_add_epi32(sums, _mm256_slli_si256(sums, 8));
-        sums = _mm256_add_epi32(sums, _mm256_blend_epi32(_mm256_setzero_si256(),
-                                                         _mm256_permutevar8x32_epi32(sums, _mm256_set1_epi32(3)), 0xf0));
+        lower = _mm256_permutevar8x32_epi32(sums, _mm256_set1_epi32(3));
+        sums = _mm256_add_epi32(sums, _mm256_blend_epi32(_mm256_setzero_si256(), lower, 0xf0));
         number = _mm256_add_epi32(first_number, _mm256_sub_epi32(sums, ones));
         _mm256_storeu_si256((__m256i *)(c->parent + c->count), _mm256_add_epi32(first_number, eight));
         _mm256_storeu_si256((__m256i *)(p->begin + i), begin_place);
@@ -183,6 +183,8 @@ CK_TARGET_V3 size_t ck_find_row_v3(struct ck_components *c, const struct ck_bitm
     find_pieces(b, y, &p);
     if (CK_UNLIKELY(p.has_dangling))
         unite_dangling(c, b, y);
+    if (p.count == 0)
+        return num_patches;
     look_up(c, &p);
     for (size_t i = 0; i < p.count; i++) {
         /* One that is not new writes where the next that is will write. */

@@ -170,7 +170,8 @@ CK_FORCEINLINE void label_entries(const struct ck_label_table *table, unsigned i
     }
 }
 
-void ck_labels_of_entries(const struct crackle_header *h, const struct ck_label_table *table, size_t count, u64 *entries)
+void ck_labels_of_entries(const struct crackle_header *h, const struct ck_label_table *table, size_t count,
+                          u64 *entries)
 {
     switch (h->stored_width) {
     case 1:

@@ -376,8 +376,10 @@ crackle_status ck_markov_choose_order(const struct ck_differences *slices, size_
         /* The oldest difference of a history is its lowest digit: without it, four rows are one. */
         for (size_t i = 0; i < rows / 4; i++)
             for (unsigned int d = 0; d < 4; d++) {
-                const u64 sum = (u64)counts[4 * i][d] + counts[4 * i + 1][d] + counts[4 * i + 2][d] + counts[4 * i + 3][d];
+                u64 sum = 0;
 
+                for (size_t oldest = 0; oldest < 4; oldest++)
+                    sum += counts[4 * i + oldest][d];
                 counts[i][d] = sum < UINT32_MAX ? (u32)sum : UINT32_MAX;
             }
     }

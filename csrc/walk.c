@@ -31,7 +31,7 @@ static int push(struct walk *w)
     return ok;
 }
 
-/* The steps up to a control symbol, of which the first half is given back.  False where there is none, or no grid below. */
+/* The steps up to a control symbol; its first half is given back.  False where there is none, or the grid ends. */
 static inline int walk_steps(struct walk *w, unsigned int *control_ret)
 {
     size_t vertex = w->vertex;

@@ -61,8 +61,8 @@ static void spread_ways(const struct ck_bitmaps *b, u8 *ways)
 /* 'value' in the bytes whose bits are set. */
 CK_TARGET_V3 static inline __m256i spread_bits(u32 bits, unsigned int value)
 {
-    const __m256i byte_of_bits = _mm256_setr_epi8(0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1, 2, 2, 2, 2, 2, 2, 2, 2,
-                                                  3, 3, 3, 3, 3, 3, 3, 3);
+    const __m256i byte_of_bits = _mm256_setr_epi8(0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1, /* the lower half */
+                                                  2, 2, 2, 2, 2, 2, 2, 2, 3, 3, 3, 3, 3, 3, 3, 3);
     const __m256i bit_of_byte = _mm256_set1_epi64x((long long)0x8040201008040201u);
     const __m256i bytes = _mm256_shuffle_epi8(_mm256_set1_epi32((int)bits), byte_of_bits);
 
