@@ -77,7 +77,7 @@ int ck_sum_counts(const struct crackle_header *h, const struct ck_label_table *t
 
 struct ck_pins;
 
-/* The map of the slices from some slice on, which are asked for in ascending order. */
+/* The map of some slices, which are asked for in ascending order. */
 struct ck_label_map {
     struct ck_label_table table;
     const struct crackle_header *header;
@@ -89,9 +89,9 @@ struct ck_label_map {
     struct ck_pins *pins;
 };
 
-/* 'h' must outlive the map. */
+/* The map of the slices [z_start, z_end); 'h' must outlive it. */
 crackle_status ck_label_map_open(struct ck_label_map *map, const struct crackle_header *h, const u8 *section,
-                                 u32 z_start);
+                                 u32 z_start, u32 z_end);
 void ck_label_map_free(struct ck_label_map *map);
 
 /*
@@ -110,7 +110,7 @@ crackle_status ck_flat_slice_entries(const struct ck_label_map *map, u8 *present
 void ck_label_map_skip(struct ck_label_map *map);
 
 crackle_status ck_pins_open(const struct crackle_header *h, const struct ck_label_table *table, u32 z_start,
-                            struct ck_pins **pins_ret);
+                            u32 z_end, struct ck_pins **pins_ret);
 void ck_pins_free(struct ck_pins *pins);
 crackle_status ck_pins_next(struct ck_pins *pins, const struct ck_components *c, u64 *entries);
 

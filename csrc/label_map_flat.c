@@ -75,7 +75,7 @@ int ck_sum_counts(const struct crackle_header *h, const struct ck_label_table *t
 }
 
 crackle_status ck_label_map_open(struct ck_label_map *map, const struct crackle_header *h, const u8 *section,
-                                 u32 z_start)
+                                 u32 z_start, u32 z_end)
 {
     crackle_status status;
     u64 total, before;
@@ -87,7 +87,7 @@ crackle_status ck_label_map_open(struct ck_label_map *map, const struct crackle_
     if (status != CRACKLE_OK)
         return status;
     if (map->table.has_background)
-        return ck_pins_open(h, &map->table, z_start, &map->pins);
+        return ck_pins_open(h, &map->table, z_start, z_end, &map->pins);
 
     map->key_width = ck_width(map->table.num_unique);
     if (!ck_sum_counts(h, &map->table, 0, h->sz, &total) ||

@@ -331,25 +331,41 @@ void ck_pins_free(struct ck_pins *p)
     free(p);
 }
 
-/* Copy the list to pairs that are sorted by where they begin; half of each array is scratch. */
-static crackle_status take_list(struct ck_pins *p, const struct ck_pin_list *list)
+/*
+ * Copy what the slices [z_start, z_end) have of the list to pairs that are sorted by where they begin; half of each array
+ * is scratch.  Pins that come from above begin in slice 'z_start'.
+ */
+static crackle_status take_list(struct ck_pins *p, const struct ck_pin_list *list, u32 z_start, u32 z_end,
+                                u64 end_component)
 {
-    p->num_pins = list->num_pins;
-    p->num_singles = list->num_singles;
-    p->pins = ck_malloc(p->num_pins, 2 * sizeof(*p->pins));
-    p->singles = ck_malloc(p->num_singles, 2 * sizeof(*p->singles));
+    size_t num_pins = 0, num_singles = 0;
+
+    p->pins = ck_malloc(list->num_pins, 2 * sizeof(*p->pins));
+    p->singles = ck_malloc(list->num_singles, 2 * sizeof(*p->singles));
     if (!p->pins || !p->singles)
         return CRACKLE_NO_MEMORY;
-    for (size_t i = 0; i < p->num_pins; i++) {
-        p->pins[i].key = list->pins[i].voxel;
-        p->pins[i].value = (u64)list->pins[i].depth << 32 | list->pins[i].label;
+    for (size_t i = 0; i < list->num_pins; i++) {
+        const struct ck_pin *pin = &list->pins[i];
+        const u64 first_z = pin->voxel / p->slice_voxels, last_z = first_z + pin->depth;
+        const u64 above = first_z < z_start ? z_start - first_z : 0;
+
+        if (first_z >= z_end || last_z < z_start)
+            continue;
+        p->pins[num_pins].key = pin->voxel + above * p->slice_voxels;
+        p->pins[num_pins++].value = (pin->depth - above) << 32 | pin->label;
     }
-    ck_sort_pairs(p->pins, p->pins + p->num_pins, p->num_pins);
-    for (size_t i = 0; i < p->num_singles; i++) {
-        p->singles[i].key = list->singles[i].component;
-        p->singles[i].value = list->singles[i].label;
+    for (size_t i = 0; i < list->num_singles; i++) {
+        const struct ck_single *single = &list->singles[i];
+
+        if (single->component < p->first_component || single->component >= end_component)
+            continue;
+        p->singles[num_singles].key = single->component;
+        p->singles[num_singles++].value = single->label;
     }
-    ck_sort_pairs(p->singles, p->singles + p->num_singles, p->num_singles);
+    p->num_pins = num_pins;
+    p->num_singles = num_singles;
+    ck_sort_pairs(p->pins, p->pins + num_pins, num_pins);
+    ck_sort_pairs(p->singles, p->singles + num_singles, num_singles);
     return CRACKLE_OK;
 }
 
@@ -397,12 +413,12 @@ static crackle_status activate(struct ck_pins *p)
 }
 
 crackle_status ck_pins_open(const struct crackle_header *h, const struct ck_label_table *table, u32 z_start,
-                            struct ck_pins **pins_ret)
+                            u32 z_end, struct ck_pins **pins_ret)
 {
     struct ck_pin_list list = {NULL, 0, 0, NULL, 0, 0};
     struct ck_pins *p = ck_calloc(1, sizeof(*p));
     crackle_status status = CRACKLE_CORRUPT;
-    u64 total;
+    u64 total, of_slices;
 
     if (!p)
         return CRACKLE_NO_MEMORY;
@@ -410,15 +426,13 @@ crackle_status ck_pins_open(const struct crackle_header *h, const struct ck_labe
     p->table = *table;
     p->slice_voxels = (u64)h->sx * h->sy;
     if (!ck_sum_counts(h, table, 0, h->sz, &total) ||
-        !ck_sum_counts(h, table, 0, z_start, &p->first_component))
+        !ck_sum_counts(h, table, 0, z_start, &p->first_component) ||
+        !ck_sum_counts(h, table, z_start, z_end, &of_slices))
         goto out;
     status = ck_read_pin_list(h, table, total, &list);
     if (status == CRACKLE_OK)
-        status = take_list(p, &list);
-    for (p->z = 0; status == CRACKLE_OK && p->z < z_start; p->z++)
-        status = activate(p);
-    while (p->next_single < p->num_singles && p->singles[p->next_single].key < p->first_component)
-        p->next_single++;
+        status = take_list(p, &list, z_start, z_end, p->first_component + of_slices);
+    p->z = z_start;
 out:
     ck_pin_list_free(&list);
     if (status == CRACKLE_OK)

@@ -30,9 +30,9 @@ static crackle_status open_table(const struct crackle_parts *parts, unsigned int
     return ck_fail(where, status, CRACKLE_SECTION_LABELS, CRACKLE_NO_SLICE);
 }
 
-/* The whole labels section, from its table on to slice 'z_start'. */
-static crackle_status open_map(const struct crackle_parts *parts, unsigned int flags, u32 z_start,
-                               struct crackle_header *h, struct ck_label_map *map, struct crackle_where *where)
+/* The whole labels section, with the map of all slices. */
+static crackle_status open_map(const struct crackle_parts *parts, unsigned int flags, struct crackle_header *h,
+                               struct ck_label_map *map, struct crackle_where *where)
 {
     struct crackle_layout l;
     crackle_status status = ck_open_labels(parts, !(flags & CRACKLE_NO_VERIFY), h, &l, where);
@@ -42,7 +42,7 @@ static crackle_status open_map(const struct crackle_parts *parts, unsigned int f
         return status;
     if (ck_is_empty(h))
         return CRACKLE_BAD_ARGUMENT;
-    return ck_fail(where, ck_label_map_open(map, h, parts->head + l.labels, z_start), CRACKLE_SECTION_LABELS,
+    return ck_fail(where, ck_label_map_open(map, h, parts->head + l.labels, 0, h->sz), CRACKLE_SECTION_LABELS,
                    CRACKLE_NO_SLICE);
 }
 
@@ -213,7 +213,7 @@ crackle_status crackle_slices_with(const struct crackle_parts *parts, unsigned i
 {
     struct crackle_header h;
     struct ck_label_map map;
-    crackle_status status = open_map(parts, flags, 0, &h, &map, where);
+    crackle_status status = open_map(parts, flags, &h, &map, where);
 
     if (status == CRACKLE_OK && count != ck_num_entries(&map.table))
         status = CRACKLE_BAD_ARGUMENT;
@@ -237,7 +237,7 @@ crackle_status crackle_entries_in(const struct crackle_parts *parts, unsigned in
 {
     struct crackle_header h;
     struct ck_label_map map;
-    crackle_status status = open_map(parts, flags, 0, &h, &map, where);
+    crackle_status status = open_map(parts, flags, &h, &map, where);
 
     if (status == CRACKLE_OK && (z_start > z_end || z_end > h.sz || count != ck_num_entries(&map.table)))
         status = CRACKLE_BAD_ARGUMENT;

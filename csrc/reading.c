@@ -80,7 +80,7 @@ crackle_status ck_reading_begin(struct ck_reading *r, const struct crackle_parts
     status = find_codes(r, parts, z_start, z_end, where);
     if (status != CRACKLE_OK)
         return status;
-    status = ck_label_map_open(&r->map, &r->header, parts->head + r->layout.labels, z_start);
+    status = ck_label_map_open(&r->map, &r->header, parts->head + r->layout.labels, z_start, z_end);
     if (status != CRACKLE_OK)
         return ck_fail(where, status, CRACKLE_SECTION_LABELS, CRACKLE_NO_SLICE);
     return init_slices(r);
