@@ -332,8 +332,8 @@ void ck_pins_free(struct ck_pins *p)
 }
 
 /*
- * Copy what the slices [z_start, z_end) have of the list to pairs that are sorted by where they begin; half of each array
- * is scratch.  Pins that come from above begin in slice 'z_start'.
+ * Copy what the slices [z_start, z_end) have of the list to pairs that are sorted by where they begin; half of each
+ * array is scratch.  Pins that come from above begin in slice 'z_start'.
  */
 static crackle_status take_list(struct ck_pins *p, const struct ck_pin_list *list, u32 z_start, u32 z_end,
                                 u64 end_component)

@@ -9,8 +9,8 @@
  *
  * What a model makes of a walk depends on how the walk is written down, where the format leaves
  * that free.  Each control symbol has two spellings; a first model decides between them and the
- * model in use is made of the result.  And a walk may go either way first.  For a volume of many moves
- * one habit is as good as another; for one of few, all are tried.  All of that takes longer than
+ * model in use is made of the result.  And a walk may go either way first.  For a volume of few moves
+ * all habits are tried, for one of many the two that are best.  All of that takes longer than
  * writing the codes, and is left to the orders that are chosen for size.
  */
 #include "remodel.h"
@@ -19,8 +19,9 @@
 #include "markov.h"
 #include "moves.h"
 
-/* The orders from which on size is worth time. */
+/* The orders from which on size is worth time, and those from which on it is worth tracing anew. */
 #define PATIENT_ORDER 5
+#define RETRACING_ORDER 6
 
 /* How often control symbols are spelled anew for the model that the last spelling gave. */
 #define RESPELLINGS 2
@@ -33,6 +34,7 @@
 
 /* Up to so many codepoints all habits of tracing are tried for a Markov model: some milliseconds. */
 #define FEW_CODEPOINTS 100000
+#define ALL_HABITS ((1u << CK_NUM_HABITS) - 1)
 #define FEW_HISTORIES_ORDER 8 /* not for models that are larger than the codes */
 
 /* What writing the crack codes once more, with a model, works on. */
@@ -228,23 +230,28 @@ out:
 }
 
 /*
- * Volumes of few moves: a model of them depends so much on chance that it pays to try all habits,
- * and to try controls as they are; it takes no time.  'out' and 'lengths' are replaced where another habit is shorter.
+ * Trace anew with the habits of a set, bit h for habit h; spell controls anew and, if 'also_as_is', leave them as they are
+ * too: a model of few moves depends so much on chance that everything is worth trying.  'out' and 'lengths' are
+ * replaced where the codes are shorter.
  */
 static crackle_status try_habits(struct ck_bytes *out, unsigned int order, const struct crackle_volume *v,
-                                 crackle_part *const *parts, size_t num_parts, u32 *lengths)
+                                 crackle_part *const *parts, size_t num_parts, unsigned int habits, int also_as_is,
+                                 u32 *lengths)
 {
     crackle_part **retraced = ck_calloc(num_parts, sizeof(*retraced));
     u32 *new_lengths = ck_malloc(v->sz, sizeof(*new_lengths));
     crackle_status status = retraced && new_lengths ? CRACKLE_OK : CRACKLE_NO_MEMORY;
 
     for (int habit = 0; habit < CK_NUM_HABITS && status == CRACKLE_OK; habit++) {
+        if (!(habits >> habit & 1))
+            continue;
         for (size_t i = 0; i < num_parts && status == CRACKLE_OK; i++) {
             retraced[i] = ck_calloc(1, sizeof(**retraced));
             status = retraced[i] ? retrace(parts[i], v->sx, v->sy, (enum ck_habit)habit, retraced[i])
                                  : CRACKLE_NO_MEMORY;
         }
-        for (int respellings = 0; respellings <= RESPELLINGS && status == CRACKLE_OK; respellings += RESPELLINGS) {
+        for (int respellings = also_as_is ? 0 : RESPELLINGS; respellings <= RESPELLINGS && status == CRACKLE_OK;
+             respellings += RESPELLINGS) {
             struct ck_bytes codes = {NULL, 0, 0};
 
             status = put_codes(&codes, order, v->sz, retraced, num_parts, respellings, new_lengths);
@@ -303,7 +310,9 @@ crackle_status ck_put_markov_codes(struct ck_bytes *out, unsigned int order, con
     is_patient = order >= PATIENT_ORDER;
     status = put_codes(out, order, v->sz, parts, num_parts, is_patient ? RESPELLINGS : 0, lengths);
     if (status == CRACKLE_OK && is_patient && num_codepoints <= FEW_CODEPOINTS && order <= FEW_HISTORIES_ORDER)
-        status = try_habits(out, order, v, parts, num_parts, lengths);
+        status = try_habits(out, order, v, parts, num_parts, ALL_HABITS, 1, lengths);
+    else if (status == CRACKLE_OK && order >= RETRACING_ORDER)
+        status = try_habits(out, order, v, parts, num_parts, 1u << CK_TO_THE_LEFT, 0, lengths);
     *order_ret = (u8)order;
     if (status == CRACKLE_OK && out->size >= plain_nbytes) {
         out->size = 0;

@@ -29,8 +29,8 @@ void ck_chains_free(struct ck_chains *chains);
  * what a Markov model makes of them.
  */
 enum ck_habit {
-    CK_TO_THE_LEFT,  /* goes around things one way: what is done where nothing else is tried */
-    CK_STRAIGHT_ON,  /* leaves the fewest stretches, by a thousandth, and is a hundredth longer with a model */
+    CK_STRAIGHT_ON,  /* leaves the fewest stretches: what is done where nothing else is tried */
+    CK_TO_THE_LEFT,  /* goes around things one way: a hundredth less of many moves with a model */
     CK_TO_THE_RIGHT,
     CK_FROM_THE_TOP, /* straight on, from the first vertex of each group */
     CK_NUM_HABITS
