@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import codec
 from ._header import CrackleHeader
+from ._options import PRESETS
 from .arithmetic import (
     add_scalar,
     apply_binary_mask,
@@ -89,6 +90,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "PRESETS",
     "Crackle",
     "CrackleArray",
     "CrackleCodec",

@@ -19,6 +19,7 @@ import numpy.typing as npt
 
 from ._crackle import ffi, lib
 from ._header import CrackleHeader
+from ._options import MarkovOrder
 from .errors import FormatError
 
 # Anything with the buffer protocol: bytes, bytearray, memoryview, mmap, a NumPy array of bytes.
@@ -537,12 +538,17 @@ class _Volume:
 # Writing
 
 
+def _markov_order(order: MarkovOrder) -> int:
+    """A Markov order as the C library takes it."""
+    return int(lib.CRACKLE_MARKOV_AUTO) if order == "auto" else order
+
+
 def encode(
     volume: npt.NDArray[Any],
     *,
     fortran_order: bool,
     pins: int = 0,
-    markov_order: int = 0,
+    markov_order: MarkovOrder = 0,
     background: int | None = None,
     format_version: int = 1,
     parallel: int = 1,
@@ -553,7 +559,7 @@ def encode(
         volume: the labels.
         fortran_order: the memory order that the stream is to render.
         pins: 0 flat labels, 1 pins, 2 pins chosen with more effort.
-        markov_order: 0 to 12.
+        markov_order: 0 to 12, or "auto" for the one that makes the stream smallest.
         background: label to treat as the pins' background; None leaves the choice to C.
         format_version: 0 or 1.
         parallel: threads; 0 is one per core.
@@ -562,7 +568,7 @@ def encode(
         "struct crackle_options *",
         {
             "format_version": format_version,
-            "markov_order": markov_order,
+            "markov_order": _markov_order(markov_order),
             "pins": pins,
             "has_background": background is not None,
             "background": label_bits(background or 0),
@@ -689,8 +695,8 @@ def constant(
     return _take(out, nbytes)
 
 
-def recompress(binary: Buffer, markov_order: int, parallel: int = 1) -> bytes:
-    """The same volume without cracks between equal labels, with a model of another order."""
+def recompress(binary: Buffer, markov_order: MarkovOrder, parallel: int = 1) -> bytes:
+    """The same volume without cracks between equal labels, with a model of another order, or of the best."""
     reader = Reader(binary)
     head = reader.header
 
@@ -703,9 +709,9 @@ def recompress(binary: Buffer, markov_order: int, parallel: int = 1) -> bytes:
         make, head.sz, head.crack_format, parallel, 1 if head.label_format else _RANGES_PER_THREAD
     )
     out, nbytes = ffi.new("uint8_t **"), ffi.new("size_t *")
-    where = ffi.new("struct crackle_where *")
+    where, order = ffi.new("struct crackle_where *"), _markov_order(markov_order)
     with _input(binary) as data:
-        status = lib.crackle_reassemble(data, len(data), markov_order, parts, len(parts), out, nbytes, where)
+        status = lib.crackle_reassemble(data, len(data), order, parts, len(parts), out, nbytes, where)
         _check(status, where)
     return _take(out, nbytes)
 

@@ -13,7 +13,7 @@ from typing import Any, NoReturn, TextIO, TypeVar
 import click
 from tqdm import tqdm  # type: ignore[import-untyped]
 
-from ._options import MAX_MARKOV_MODEL_ORDER
+from ._options import MAX_MARKOV_MODEL_ORDER, PRESETS, MarkovOrder
 from .errors import CrackleError, CrackleWarning, FormatError, VerificationError
 
 P = TypeVar("P", Path, str)
@@ -99,17 +99,38 @@ def parallel(command: Callable[..., Any]) -> Callable[..., Any]:
     )(command)
 
 
+def preset(command: Callable[..., Any]) -> Callable[..., Any]:
+    """What to take of the options that follow where they are not given."""
+    return click.option(
+        "--preset",
+        type=click.Choice(list(PRESETS)),
+        help="fast: -m 0 -p 0, the fastest. balanced, the default: -m 3 -p 0, smaller and about as fast. "
+        "small: -m auto -p 2, the smallest, and slow to make. --markov and --pins override it.",
+    )(command)
+
+
 def markov(command: Callable[..., Any]) -> Callable[..., Any]:
     """The order of the Markov model."""
     return click.option(
         "-m",
         "--markov",
         metavar="ORDER",
-        type=click.IntRange(0, MAX_MARKOV_MODEL_ORDER),
-        default=0,
-        help="Model the boundaries by this many of their last moves, 0 to 12. Smaller and slower; 5 is "
-        "a good choice. The default is 0, no model.",
+        callback=_order,
+        help="Model the boundaries by this many of their last moves, 0 (no model) to 12; auto is the "
+        "order that makes the output smallest. Higher is smaller, until the model itself is large, and "
+        "slower. The default is the preset's, 3.",
     )(command)
+
+
+def _order(ctx: click.Context, param: click.Parameter, value: str | None) -> MarkovOrder | None:
+    if value is None:
+        return None
+    if value == "auto":
+        return "auto"
+    order = int(value) if value.isascii() and value.isdigit() else -1
+    if not 0 <= order <= MAX_MARKOV_MODEL_ORDER:
+        raise click.BadParameter(f"{value!r} is not an order: 0 to 12, or auto.", ctx, param)
+    return order
 
 
 def pins(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -119,9 +140,8 @@ def pins(command: Callable[..., Any]) -> Callable[..., Any]:
         "--pins",
         metavar="0|1|2",
         type=click.IntRange(0, 2),
-        default=0,
-        help="Store labels as pins through the slices: 0 (default) no, 1 yes, 2 with more effort. Smaller "
-        "where objects go through many slices.",
+        help="Store labels as pins through the slices: 0 no, 1 yes, 2 with more effort. Smaller where "
+        "objects go through many slices. The default is the preset's, 0.",
     )(command)
 
 

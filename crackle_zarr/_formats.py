@@ -27,6 +27,7 @@ import numpy as np
 import numpy.typing as npt
 
 from . import _volumes, files
+from ._options import MarkovOrder, Preset
 from ._volumes import UnusableError
 from .errors import VerificationError
 
@@ -529,12 +530,21 @@ def check(path: Path, shape: Sequence[int]) -> None:
         raise UnusableError(f"{path}: {_called(format)} holds no volume without voxels, {_by(shape)}")
 
 
-def write(path: Path, volume: Volume, *, markov: int = 0, pins: int = 0, parallel: int = 0) -> None:
+def write(
+    path: Path,
+    volume: Volume,
+    *,
+    preset: Preset | None = None,
+    markov: MarkovOrder | None = None,
+    pins: int | None = None,
+    parallel: int = 0,
+) -> None:
     """Write a volume in the format that the name stands for, in one step for readers.
 
     Args:
         path: the file, which is replaced if it exists.
         volume: the labels. What the format can hold of the rest is kept; a header, in its own format only.
+        preset: what to take of a stream's options where these two are None; see ``crackle_zarr.PRESETS``.
         markov: the order of the Markov model of a stream.
         pins: how a stream stores labels: 0, 1 or 2.
         parallel: threads; 0 is one per core.
@@ -553,7 +563,9 @@ def write(path: Path, volume: Volume, *, markov: int = 0, pins: int = 0, paralle
         return
     volume = replace(volume, array=array.reshape(_without_ones(array.shape), order="A"))
     if format == "ckl":
-        files.save(volume.array, path, markov_model_order=markov, allow_pins=pins, parallel=parallel)
+        files.save(
+            volume.array, path, preset=preset, markov_model_order=markov, allow_pins=pins, parallel=parallel
+        )
         return
     library, outer = require(format), files.OUTER_SUFFIX.get(path.suffix.lower())
 

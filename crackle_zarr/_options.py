@@ -1,4 +1,4 @@
-"""Checks of the encoding options that every adapter takes; imports nothing of the C library.
+"""The encoding options that every adapter takes: presets and checks; imports nothing of the C library.
 
 A codec is made from metadata that somebody else wrote, long before a voxel is encoded: a wrong
 option has to be refused there and then, in the same words everywhere.
@@ -7,26 +7,82 @@ option has to be refused there and then, in the same words everywhere.
 from __future__ import annotations
 
 import operator
-from typing import Any
+from typing import Any, Literal, TypeAlias, TypedDict
 
 # The C library's CRACKLE_MAX_MARKOV_ORDER; the tests hold the two together.
 MAX_MARKOV_MODEL_ORDER = 12
 MAX_PINS = 2
 
+MarkovOrder: TypeAlias = int | Literal["auto"]
+Preset: TypeAlias = Literal["fast", "balanced", "small"]
 
-def check_markov_model_order(value: Any) -> int:
+
+class Encoding(TypedDict):
+    """How to encode, in plain options."""
+
+    allow_pins: int
+    markov_model_order: MarkovOrder
+
+
+PRESETS: dict[Preset, Encoding] = {
+    "fast": {"allow_pins": 0, "markov_model_order": 0},
+    "balanced": {"allow_pins": 0, "markov_model_order": 3},
+    "small": {"allow_pins": 2, "markov_model_order": "auto"},
+}
+"""What each preset stands for, as the options that :func:`crackle_zarr.compress` and the codecs take.
+
+"fast" encodes and decodes fastest, "balanced" is the default, and "small" spends time for bytes.
+"""
+
+DEFAULT_PRESET: Preset = "balanced"
+
+# What metadata mean in which an option is missing: as docs/zarr-extension says, whatever is the default here.
+MISSING: Encoding = {"allow_pins": 0, "markov_model_order": 0}
+
+
+def encoding(preset: Any, markov_model_order: Any, allow_pins: Any) -> Encoding:
+    """The plain options that a preset and the options beside it stand for.
+
+    Args:
+        preset: "fast", "balanced" or "small"; None is "balanced".
+        markov_model_order: as in :func:`check_markov_model_order`; None: as in the preset.
+        allow_pins: as in :func:`check_allow_pins`; None: as in the preset.
+
+    Raises:
+        TypeError: an option is of a wrong type.
+        ValueError: there is no such preset, or an option is outside its range.
+    """
+    if preset is None:
+        preset = DEFAULT_PRESET
+    if not isinstance(preset, str) or preset not in PRESETS:
+        raise ValueError(f"preset is 'fast', 'balanced' or 'small', not {preset!r}")
+    options = PRESETS[preset]
+    if markov_model_order is None:
+        markov_model_order = options["markov_model_order"]
+    if allow_pins is None:
+        allow_pins = options["allow_pins"]
+    return {
+        "allow_pins": check_allow_pins(allow_pins),
+        "markov_model_order": check_markov_model_order(markov_model_order),
+    }
+
+
+def check_markov_model_order(value: Any) -> MarkovOrder:
     """Return ``value`` as a Markov order.
 
     Args:
-        value: an integer from 0 (no model) to 12.
+        value: an integer from 0 (no model) to 12, or "auto": the order that makes the stream smallest.
 
     Raises:
-        TypeError: ``value`` is not an integer; a bool is not one.
+        TypeError: ``value`` is neither an integer nor "auto"; a bool is not one.
         ValueError: it is outside its range.
     """
-    order = _integer("markov_model_order", value, "an integer from 0 (off) to 12", bools=False)
+    if isinstance(value, str) and value == "auto":
+        return "auto"
+    meaning = "an integer from 0 (off) to 12, or 'auto'"
+    order = _integer("markov_model_order", value, meaning, bools=False)
     if not 0 <= order <= MAX_MARKOV_MODEL_ORDER:
-        raise ValueError(f"markov_model_order is an integer from 0 (off) to 12, not {order}")
+        raise ValueError(f"markov_model_order is {meaning}, not {order}")
     return order
 
 

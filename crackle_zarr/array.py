@@ -14,6 +14,7 @@ import numpy.typing as npt
 from . import _binding, arithmetic, objects, rewriting, slices, stream
 from ._header import CrackleHeader
 from ._integers import holds, integer, integer_array, range_text
+from ._options import MarkovOrder, Preset
 from .stream import Casting, Labels, Order, Source
 
 if TYPE_CHECKING:
@@ -442,7 +443,7 @@ class CrackleArray:
         """The same volume without boundaries between equal labels; see :func:`crackle_zarr.recompress`."""
         return self._like(rewriting.recompress(self.binary, self.parallel))
 
-    def reencode(self, markov_model_order: int) -> CrackleArray:
+    def reencode(self, markov_model_order: MarkovOrder) -> CrackleArray:
         """The same volume with a Markov model of another order."""
         return self._like(rewriting.reencode(self.binary, markov_model_order, self.parallel))
 
@@ -531,7 +532,8 @@ class CrackleArray:
             pair = (other, self) if reverse else (self, other)
             return self._like(arithmetic.with_array(pair[0], symbol, pair[1], self.parallel))
         if isinstance(other, np.ndarray) and other.ndim:
-            return self._computed(symbol, stream.compress(other, parallel=self.parallel), reverse)
+            held = stream.compress(other, parallel=self.parallel, preset="fast")  # read once, and forgotten
+            return self._computed(symbol, held, reverse)
         try:
             number = integer("the other operand", other.item() if isinstance(other, np.ndarray) else other)
         except TypeError:
@@ -664,16 +666,23 @@ class CrackleArray:
 
 def compressa(
     labels: npt.ArrayLike,
-    allow_pins: int = 0,
-    markov_model_order: int = 0,
+    allow_pins: int | None = None,
+    markov_model_order: MarkovOrder | None = None,
     bgcolor: int | None = None,
     parallel: int = 0,
     *,
+    preset: Preset | None = None,
     format_version: int = 1,
 ) -> CrackleArray:
     """Encode a label volume; as :func:`crackle_zarr.stream.compress`, but returns a :class:`CrackleArray`."""
     binary = stream.compress(
-        labels, allow_pins, markov_model_order, bgcolor, parallel, format_version=format_version
+        labels,
+        allow_pins,
+        markov_model_order,
+        bgcolor,
+        parallel,
+        preset=preset,
+        format_version=format_version,
     )
     return CrackleArray(binary, parallel)
 

@@ -26,6 +26,7 @@ import numpy as np
 from . import __version__, _binding, _cli, _volumes, cli_convert, cli_stored, codec, files, stream
 from ._cli import DAMAGED, EXIT_CODES, EXPECTED, UNUSABLE, AbsentError
 from ._header import LABEL_FORMATS
+from ._options import MarkovOrder, Preset
 from ._volumes import UnusableError
 from .cli_stored import Asked
 from .errors import FormatError
@@ -114,6 +115,7 @@ def _described(source: Path, target: Path, raw: int) -> str:
 @cli.command(epilog=EXIT_CODES)
 @_cli.inputs
 @_cli.output
+@_cli.preset
 @_cli.markov
 @_cli.pins
 @click.option("-z", "--gzip", is_flag=True, help="Compress the stream once more: the name ends in .ckl.gz.")
@@ -122,8 +124,9 @@ def _described(source: Path, target: Path, raw: int) -> str:
 def compress(
     inputs: tuple[Path, ...],
     output: Path | None,
-    markov: int,
-    pins: int,
+    preset: Preset | None,
+    markov: MarkovOrder | None,
+    pins: int | None,
     gzip: bool,
     parallel: int,
     force: bool,
@@ -137,7 +140,8 @@ def compress(
     \b
     Examples:
       crackle-zarr compress seg.npy
-      crackle-zarr compress -m 5 -p 1 seg.npy          smaller, slower
+      crackle-zarr compress --preset small seg.npy     smaller, slower
+      crackle-zarr compress --preset small -p 0 seg.npy
       crackle-zarr compress -o streams/ a.npy b.npy.gz
       crackle-zarr compress -o small.ckl.xz seg.npy
       crackle-zarr compress -m 5 -o small.ckl seg.ckl
@@ -155,7 +159,9 @@ def compress(
         target = destinations[path]
         _check_target(path, target, force)
         volume = _volumes.read_volume(path, parallel)
-        files.save(volume, target, markov_model_order=markov, allow_pins=pins, parallel=parallel)
+        files.save(
+            volume, target, preset=preset, markov_model_order=markov, allow_pins=pins, parallel=parallel
+        )
         return _described(path, target, volume.nbytes)
 
     _cli.Batch().over(inputs, work)
@@ -496,6 +502,7 @@ def verify(
     type=click.Path(file_okay=False, path_type=Path),
     help="Leave the two Zarr arrays there, as crackle.zarr and default.zarr.",
 )
+@_cli.preset
 @_cli.markov
 @_cli.pins
 @click.option(
@@ -512,8 +519,9 @@ def demo(
     chunks: tuple[int, ...] | None,
     zarr_format: Literal["2", "3"],
     keep: Path | None,
-    markov: int,
-    pins: int,
+    preset: Preset | None,
+    markov: MarkovOrder | None,
+    pins: int | None,
     size: int,
 ) -> None:
     """Store a volume as Zarr with Crackle, and compare.
@@ -528,7 +536,7 @@ def demo(
     Examples:
       crackle-zarr demo
       crackle-zarr demo --png slice.png
-      crackle-zarr demo seg.npy --chunks 32,512,512 --markov 5
+      crackle-zarr demo seg.npy --chunks 32,512,512 --preset small
       crackle-zarr demo labels.zarr --keep compared/
     """
     from . import demo as demonstration
@@ -542,6 +550,7 @@ def demo(
         source,
         chunks=chunks,
         zarr_format=3 if zarr_format == "3" else 2,
+        preset=preset,
         markov_model_order=markov,
         allow_pins=pins,
         keep=keep,

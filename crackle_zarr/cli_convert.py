@@ -16,6 +16,7 @@ from click.core import ParameterSource
 
 from . import _cli, _formats, verbs
 from ._cli import EXIT_CODES
+from ._options import MarkovOrder, Preset
 from ._volumes import UnusableError
 from .cli_stored import (
     Asked,
@@ -70,6 +71,7 @@ if TYPE_CHECKING:
     type=click.Choice(["xyz", "zyx"]),
     help="The order of the axes of a .npy file, read or written. The default is xyz, as for compress.",
 )
+@_cli.preset
 @_cli.markov
 @_cli.pins
 @click.option("--overwrite", is_flag=True, help="Replace what is at DESTINATION.")
@@ -87,8 +89,9 @@ def convert(
     shards: tuple[int, ...] | None,
     zarr_format: str | None,
     npy_axes: str | None,
-    markov: int,
-    pins: int,
+    preset: Preset | None,
+    markov: MarkovOrder | None,
+    pins: int | None,
     overwrite: bool,
     no_verify: bool,
     parallel: int,
@@ -123,7 +126,7 @@ def convert(
     \b
     Examples:
       crackle-zarr convert old.zarr seg.zarr
-      crackle-zarr convert old.zarr seg.zarr -m 5 --chunks 64,256,256
+      crackle-zarr convert old.zarr seg.zarr --preset small --chunks 64,256,256
       crackle-zarr convert seg.zarr plain.zarr --to zstd
       crackle-zarr convert s3://bucket/old.zarr seg.zarr --storage-option anon=true
       crackle-zarr convert seg.nii.gz seg.ckl -m 5 -p 1
@@ -132,15 +135,18 @@ def convert(
       crackle-zarr convert seg.npy seg.zarr --npy-axes zyx
     """
     format = None if is_stored(destination) else _formats.of_name(Path(destination))
-    if to != "crackle" and (markov or pins):
-        raise click.UsageError(f"--markov and --pins are for Crackle, not for --to {to}.")
+    encoded = any(option is not None for option in (preset, markov, pins))
+    if to != "crackle" and encoded:
+        raise click.UsageError(f"--preset, --markov and --pins are for Crackle, not for --to {to}.")
     if format is not None:
         for name in ("to", "chunks", "shards", "zarr_format"):
             if ctx.get_parameter_source(name) is not ParameterSource.DEFAULT:
                 option = "--" + name.replace("_", "-")
                 raise click.UsageError(f"{option} is for Zarr arrays, and {destination} is to be a file.")
-        if format != "ckl" and (markov or pins):
-            raise click.UsageError(f"--markov and --pins are for Crackle, and {destination} is none.")
+        if format != "ckl" and encoded:
+            raise click.UsageError(
+                f"--preset, --markov and --pins are for Crackle, and {destination} is none."
+            )
     asked = Asked(None, parallel, True, storage_option, not no_progress)
     zyx = npy_axes == "zyx"
 
@@ -158,7 +164,7 @@ def convert(
             raise UnusableError(f"{source}: --npy-axes is for .npy files, and none is read or written")
         if format == "npy" and zyx:
             volume = dataclasses.replace(volume, array=volume.array.T)
-        _formats.write(target, volume, markov=markov, pins=pins, parallel=parallel)
+        _formats.write(target, volume, preset=preset, markov=markov, pins=pins, parallel=parallel)
         if not no_verify:
             _formats.verify(target, volume, parallel)
         lost = volume.lost_in(format)
@@ -203,6 +209,7 @@ def convert(
                     chunks=chunks,
                     shards=shards,
                     zarr_format=None if zarr_format is None else 3 if zarr_format == "3" else 2,
+                    preset=preset,
                     markov_model_order=markov,
                     allow_pins=pins,
                     verify=not no_verify,

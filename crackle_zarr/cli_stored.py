@@ -406,7 +406,7 @@ def _codecs(metadata: Any) -> list[str]:
 
 
 def _in_words(told: dict[str, Any]) -> str:
-    """A codec and its options; of Crackle, those that are not as usual."""
+    """A codec and its options; of Crackle, those that are not off."""
     name = str(told.get("name") or told.get("id"))
     options = {**told, **(told.get("configuration") or {})}
     for key in ("name", "id", "configuration"):

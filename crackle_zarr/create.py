@@ -8,6 +8,7 @@ import numpy as np
 import zarr
 
 from ._chunk import label_dtype, volume_shape
+from ._options import MarkovOrder, Preset, encoding
 from .numcodecs_codec import Crackle
 from .zarr_codec import CrackleCodec, _numpy_dtype
 
@@ -30,8 +31,9 @@ def create_array(
     chunks: tuple[int, ...] | Literal["auto"] | None = None,
     shards: Any = None,
     dimension_names: Any = "auto",
-    markov_model_order: int = 0,
-    allow_pins: int = 0,
+    markov_model_order: MarkovOrder | None = None,
+    allow_pins: int | None = None,
+    preset: Preset | None = None,
     zarr_format: Literal[2, 3] = 3,
     fill_value: Any = 0,
     filters: Any = None,
@@ -54,8 +56,11 @@ def create_array(
         shards: the shape of a shard, if chunks are to be kept in shards.
         dimension_names: one per axis, or None for none. "auto" takes the last of t, c, z, y, x for up to
             five axes. Zarr format 2 has none.
-        markov_model_order: 0 to 12; higher is smaller and slower.
-        allow_pins: 0, 1 or 2; see :class:`crackle_zarr.CrackleCodec`.
+        markov_model_order: 0 to 12, higher is smaller and slower; "auto", the smallest; None: as in the
+            preset.
+        allow_pins: 0, 1 or 2; see :class:`crackle_zarr.CrackleCodec`. None: as in the preset.
+        preset: "fast", "balanced" or "small": which of these two to take where none is given, see
+            :data:`crackle_zarr.PRESETS`. None is "balanced".
         zarr_format: 3, or 2.
         fill_value: the label where nothing was written.
         filters: array-to-array codecs before Crackle, such as ``transpose``; Zarr format 3 only.
@@ -69,8 +74,9 @@ def create_array(
     Raises:
         TypeError: the labels are not integers or bool, or an option is of a wrong type. Nothing is
             then created or overwritten in the store.
-        ValueError: what Zarr would refuse; a chunk that is too large; an option outside its range; filters
-            in Zarr format 2. Nothing is created by then either, as far as Crackle is concerned.
+        ValueError: what Zarr would refuse; a chunk that is too large; an option outside its range; no such
+            preset; filters in Zarr format 2. Nothing is created by then either, as far as Crackle is
+            concerned.
 
     Example:
         >>> import numpy as np
@@ -84,6 +90,7 @@ def create_array(
             raise TypeError(f"create_array sets {name} itself; use zarr.create_array to choose another")
     if zarr_format not in (2, 3):
         raise ValueError(f"zarr_format is 2 or 3, not {zarr_format!r}")
+    options = encoding(preset, markov_model_order, allow_pins)
     if data is not None and not hasattr(data, "dtype"):
         data = np.asarray(data)
     array_shape, array_dtype = _shape_and_dtype(shape, dtype, data)
@@ -105,7 +112,7 @@ def create_array(
             dimension_names = _NAMES[-len(array_shape) :] if named else None
         chain = {
             "filters": filters,
-            "serializer": CrackleCodec(markov_model_order=markov_model_order, allow_pins=allow_pins),
+            "serializer": CrackleCodec(**options),
             "compressors": compressors,
             "dimension_names": dimension_names,
         }
@@ -117,7 +124,7 @@ def create_array(
         if dimension_names is not None and not isinstance(dimension_names, str):
             raise ValueError("Zarr format 2 has no dimension_names: leave them away, or use zarr_format=3")
         big_endian = native.itemsize > 1 and array_dtype.str[0] == ">"
-        crackle = Crackle(markov_model_order, allow_pins, byteorder=">" if big_endian else None)
+        crackle = Crackle(**options, byteorder=">" if big_endian else None)
         if compressors is None or compressors in ((), []):
             chain = {"filters": None, "compressors": crackle}
         else:

@@ -28,6 +28,7 @@ from zarr.core.buffer import Buffer, BufferPrototype
 from zarr.storage import LocalStore, WrapperStore
 
 from . import synthetic, verbs
+from ._options import MarkovOrder, Preset
 from ._volumes import read_volume
 from .create import create_array
 from .errors import VerificationError
@@ -199,8 +200,9 @@ def run(
     *,
     chunks: tuple[int, ...] | None = None,
     zarr_format: Literal[2, 3] = 3,
-    markov_model_order: int = 0,
-    allow_pins: int = 0,
+    markov_model_order: MarkovOrder | None = None,
+    allow_pins: int | None = None,
+    preset: Preset | None = None,
     keep: Path | None = None,
     progress: bool | None = False,
 ) -> Result:
@@ -212,6 +214,7 @@ def run(
         zarr_format: 2 or 3.
         markov_model_order: see :func:`crackle_zarr.compress`.
         allow_pins: see :func:`crackle_zarr.compress`.
+        preset: see :func:`crackle_zarr.compress`.
         keep: where to leave the two arrays, ``crackle.zarr`` and ``default.zarr``; None: nowhere.
         progress: show bars on stderr; None: when it is a terminal.
 
@@ -240,6 +243,7 @@ def run(
             chunks=chunks,
             markov_model_order=markov_model_order,
             allow_pins=allow_pins,
+            preset=preset,
             **options,
         )
         row = Measured("Crackle")

@@ -59,7 +59,8 @@ def save(labels: Any, filelike: FileLike, **compress_options: Any) -> None:
         filelike: a path, or a file object opened for writing bytes. A path that ends in ``.gz``,
             ``.xz``, ``.lzma``, ``.bz2`` or ``.zst`` is compressed once more in that format; a file
             object gets the bare stream.
-        compress_options: options of :func:`~crackle_zarr.stream.compress`, for a volume.
+        compress_options: options of :func:`~crackle_zarr.stream.compress`, such as ``preset="small"``, for a
+            volume.
 
     Raises:
         FormatError: ``labels`` are bytes that are not a sound stream.

@@ -32,7 +32,14 @@ from numcodecs.registry import register_codec  # type: ignore[import-untyped]
 
 from . import _binding
 from ._chunk import as_volume, label_dtype, plain
-from ._options import check_allow_pins, check_markov_model_order
+from ._options import (
+    MISSING,
+    MarkovOrder,
+    Preset,
+    check_allow_pins,
+    check_markov_model_order,
+    encoding,
+)
 
 _OPTIONS = ("markov_model_order", "allow_pins", "byteorder")
 
@@ -42,14 +49,19 @@ class Crackle(Codec):  # type: ignore[misc]  # numcodecs has no types
 
     Args:
         markov_model_order: 0 to 12; how many moves back the model of the boundaries looks. Higher
-            is smaller and slower. 0 is off.
+            is smaller and slower. 0 is off, and "auto" the order that makes a chunk smallest. None: as
+            in the preset.
         allow_pins: 0 lists a label per connected component of a slice; 1 joins them through the slices
-            by pins, where that is smaller; 2 the same, chosen with more effort.
+            by pins, where that is smaller; 2 the same, chosen with more effort. None: as in the preset.
+        preset: "fast", "balanced" or "small": which options to take where none are given, see
+            :data:`crackle_zarr.PRESETS`. None is "balanced". The codec keeps the options, and not the
+            name; so do metadata.
         byteorder: ">" for arrays of big-endian dtype, so that the stream holds their labels and
             not those with their bytes swapped. All else round-trips as well without it.
 
     Raises:
-        TypeError, ValueError: an option is of a wrong type or outside its range.
+        TypeError, ValueError: an option is of a wrong type or outside its range, or there is no such
+            preset.
 
     Example:
         >>> import numpy as np
@@ -63,13 +75,15 @@ class Crackle(Codec):  # type: ignore[misc]  # numcodecs has no types
 
     def __init__(  # the class says it
         self,
-        markov_model_order: int = 0,
-        allow_pins: int = 0,
+        markov_model_order: MarkovOrder | None = None,
+        allow_pins: int | None = None,
         *,
+        preset: Preset | None = None,
         byteorder: Literal["<", ">"] | None = None,
     ) -> None:
-        self.markov_model_order = check_markov_model_order(markov_model_order)
-        self.allow_pins = check_allow_pins(allow_pins)
+        options = encoding(preset, markov_model_order, allow_pins)
+        self.markov_model_order = options["markov_model_order"]
+        self.allow_pins = options["allow_pins"]
         if byteorder not in (None, "<", ">"):
             raise ValueError(f"byteorder is '<', '>' or None, not {byteorder!r}")
         # '<' and None are one thing; one spelling of it keeps configurations comparable.
@@ -160,11 +174,22 @@ class Crackle(Codec):  # type: ignore[misc]  # numcodecs has no types
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Crackle:
-        """The codec of a configuration without its "id"; ValueError for an option that there is not."""
+        """The codec of a configuration without its "id".
+
+        An order or pins that are missing are 0, as they were for whoever wrote that: no preset fills them
+        in. Chunks that are there are read alike; only those to be written depend on it.
+
+        Raises:
+            TypeError, ValueError: an option is of a wrong type or outside its range, or there is no option
+                of that name.
+        """
         unknown = sorted(set(config) - set(_OPTIONS))
         if unknown:
             raise ValueError(f"Crackle has the options {', '.join(_OPTIONS)}, not {', '.join(unknown)}")
-        return cls(**config)
+        options = {**MISSING, **config}
+        check_markov_model_order(options["markov_model_order"])  # None, too, is wrong in metadata
+        check_allow_pins(options["allow_pins"])
+        return cls(**options)
 
     def _options(self) -> dict[str, Any]:
         options = {name: getattr(self, name) for name in _OPTIONS}

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from . import _binding, stream
 from ._integers import integer
-from ._options import check_markov_model_order
+from ._options import MarkovOrder, check_markov_model_order
 from .stream import Source, bytes_of
 
 
@@ -28,20 +28,24 @@ def recompress(binary: Source, parallel: int = 0) -> bytes:
     return _recompressed(binary, None, parallel)
 
 
-def reencode(binary: Source, markov_model_order: int, parallel: int = 0) -> bytes:
+def reencode(binary: Source, markov_model_order: MarkovOrder, parallel: int = 0) -> bytes:
     """The same volume, its boundaries coded with a Markov model of another order.
 
     Boundaries between equal labels are taken out on the way, as by :func:`recompress`.
 
     Args:
         binary: the stream.
-        markov_model_order: 0 (no model) to 12.
+        markov_model_order: 0 (no model) to 12, or "auto" for the order that makes the stream smallest. A
+            model that would make it larger is left out: the stream then has order 0.
         parallel: threads; 0 is one per core.
+
+    Raises:
+        TypeError, ValueError: ``markov_model_order`` is none of these.
     """
     return _recompressed(binary, check_markov_model_order(markov_model_order), parallel)
 
 
-def _recompressed(binary: Source, order: int | None, parallel: int) -> bytes:
+def _recompressed(binary: Source, order: MarkovOrder | None, parallel: int) -> bytes:
     threads = _binding.threads(parallel)
     held = bytes_of(binary)
     head = stream.header(held)

@@ -22,7 +22,7 @@ from . import _binding
 from ._header import CrackleHeader
 from ._integers import holds, integer, range_text, smallest_dtype
 from ._mapping import LabelMapping
-from ._options import check_allow_pins, check_markov_model_order
+from ._options import MarkovOrder, Preset, encoding
 
 Order: TypeAlias = Literal["C", "F", "K", "A"]
 Casting: TypeAlias = Literal["no", "equiv", "safe", "same_kind", "unsafe"]
@@ -63,11 +63,12 @@ def _reader(source: Source) -> _binding.Reader:
 
 def compress(
     labels: npt.ArrayLike,
-    allow_pins: int = 0,
-    markov_model_order: int = 0,
+    allow_pins: int | None = None,
+    markov_model_order: MarkovOrder | None = None,
     bgcolor: int | None = None,
     parallel: int = 0,
     *,
+    preset: Preset | None = None,
     format_version: int = 1,
 ) -> bytes:
     """Encode a label volume.
@@ -79,11 +80,14 @@ def compress(
             F-contiguous array, and C order of all others. It keeps no byte order and no bool:
             a bool array comes back as uint8.
         allow_pins: 0 stores labels per component; 1 as pins through the slices, where that is
-            smaller; 2 the same, chosen with more effort.
-        markov_model_order: 0 to 12; how many moves back the model of the cracks looks. Smaller
-            streams that take longer.
+            smaller; 2 the same, chosen with more effort. None: as in the preset.
+        markov_model_order: 0 to 12; how many moves back the model of the cracks looks, 0 being no
+            model. "auto" is the order that makes the stream smallest. None: as in the preset. A
+            model that would make the stream larger is left out.
         bgcolor: the label to treat as the background of pins.
         parallel: threads; 0 is one per core.
+        preset: "fast", "balanced" or "small": which options to take where none are given, see
+            :data:`crackle_zarr.PRESETS`. None is "balanced".
         format_version: 1, or 0 for readers that do not know version 1. Version 0 has no checksums.
 
     Returns:
@@ -91,10 +95,10 @@ def compress(
 
     Raises:
         TypeError: ``labels`` are not integers, or an option is of a wrong type.
-        ValueError: there are more than three axes, an axis is longer than 2**32 - 1, or an option
-            is outside its range.
+        ValueError: there are more than three axes, an axis is longer than 2**32 - 1, there is no
+            such preset, or an option is outside its range.
     """
-    pins, markov_order = check_allow_pins(allow_pins), check_markov_model_order(markov_model_order)
+    options = encoding(preset, markov_model_order, allow_pins)
     version = integer("format_version", format_version)
     if version not in (0, 1):
         raise ValueError(f"format_version is 0 or 1, not {version}")
@@ -106,8 +110,8 @@ def compress(
     return _binding.encode(
         volume,
         fortran_order=volume.flags.f_contiguous,
-        pins=pins,
-        markov_order=markov_order,
+        pins=options["allow_pins"],
+        markov_order=options["markov_model_order"],
         background=background,
         format_version=version,
         parallel=threads,

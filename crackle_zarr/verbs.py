@@ -40,6 +40,7 @@ import numpy.typing as npt
 from . import _binding, stream
 from ._integers import holds, integer, some
 from ._mapping import LabelMapping
+from ._options import MarkovOrder, Preset, encoding
 from .errors import MissingLabelError
 
 if TYPE_CHECKING:
@@ -681,8 +682,9 @@ def convert(
     chunks: tuple[int, ...] | None = None,
     shards: tuple[int, ...] | None = None,
     zarr_format: Literal[2, 3] | None = None,
-    markov_model_order: int = 0,
-    allow_pins: int = 0,
+    markov_model_order: MarkovOrder | None = None,
+    allow_pins: int | None = None,
+    preset: Preset | None = None,
     verify: bool = True,
     overwrite: bool = False,
     executor: Executor | None = None,
@@ -702,8 +704,10 @@ def convert(
         chunks: the shape of a chunk; None: as in the source.
         shards: the shape of a shard; None: as in the source, if ``chunks`` are.
         zarr_format: 2 or 3; None: as in the source.
-        markov_model_order: 0 to 12, for Crackle.
-        allow_pins: 0, 1 or 2, for Crackle.
+        markov_model_order: 0 to 12 or "auto", for Crackle; None: as in the preset.
+        allow_pins: 0, 1 or 2, for Crackle; None: as in the preset.
+        preset: "fast", "balanced" or "small", for Crackle: which of these two to take where none is given,
+            see :data:`crackle_zarr.PRESETS`. None is "balanced", whatever the source has.
         verify: read every chunk back and compare it with its source.
         overwrite: replace what is at ``dst``.
         executor: see the module.
@@ -732,8 +736,7 @@ def convert(
         chunks=chunks,
         shards=shards,
         zarr_format=zarr_format,
-        markov_model_order=markov_model_order,
-        allow_pins=allow_pins,
+        **encoding(preset, markov_model_order, allow_pins),
     )
     options = Options(executor=executor, parallel=parallel, progress=progress)
     store, path = conversion.store_of(dst)

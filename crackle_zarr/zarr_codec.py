@@ -29,7 +29,14 @@ from zarr.registry import register_codec
 
 from . import _binding
 from ._chunk import as_volume, check_header, label_dtype, plain, volume_shape
-from ._options import check_allow_pins, check_markov_model_order
+from ._options import (
+    MISSING,
+    MarkovOrder,
+    Preset,
+    check_allow_pins,
+    check_markov_model_order,
+    encoding,
+)
 from ._ranges import FIRST_REQUEST, Ranges, consecutive, cut, join, requests_for, truncated
 from .errors import FormatError
 
@@ -46,18 +53,23 @@ if TYPE_CHECKING:
 _WORTH_A_CALL = 4
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, init=False)
 class CrackleCodec(ArrayBytesCodec, ArrayBytesCodecPartialDecodeMixin):
     """Chunks of labels as Crackle streams.
 
-    Attributes:
+    Args:
         markov_model_order: 0 to 12; how many moves back the model of the boundaries looks. Higher
-            is smaller and slower. 0 is off.
+            is smaller and slower. 0 is off, and "auto" the order that makes a chunk smallest. None: as
+            in the preset.
         allow_pins: 0 lists a label per connected component of a slice; 1 joins them through the slices
-            by pins, where that is smaller; 2 the same, chosen with more effort.
+            by pins, where that is smaller; 2 the same, chosen with more effort. None: as in the preset.
+        preset: "fast", "balanced" or "small": which options to take where none are given, see
+            :data:`crackle_zarr.PRESETS`. None is "balanced". The codec keeps the options, and not the
+            name; so do metadata.
 
     Raises:
-        TypeError, ValueError: an option is of a wrong type or outside its range.
+        TypeError, ValueError: an option is of a wrong type or outside its range, or there is no such
+            preset.
 
     Example:
         >>> import zarr
@@ -68,13 +80,18 @@ class CrackleCodec(ArrayBytesCodec, ArrayBytesCodecPartialDecodeMixin):
 
     is_fixed_size = False
 
-    markov_model_order: int = 0
-    allow_pins: int = 0
+    markov_model_order: MarkovOrder
+    allow_pins: int
 
-    def __post_init__(self) -> None:
-        """Check the options and bring them to plain integers."""
-        object.__setattr__(self, "markov_model_order", check_markov_model_order(self.markov_model_order))
-        object.__setattr__(self, "allow_pins", check_allow_pins(self.allow_pins))
+    def __init__(  # the class says it
+        self,
+        *,
+        markov_model_order: MarkovOrder | None = None,
+        allow_pins: int | None = None,
+        preset: Preset | None = None,
+    ) -> None:
+        for name, value in encoding(preset, markov_model_order, allow_pins).items():
+            object.__setattr__(self, name, value)
 
     # -----------------------------------------------------------------------------------
     # Metadata
@@ -82,6 +99,9 @@ class CrackleCodec(ArrayBytesCodec, ArrayBytesCodecPartialDecodeMixin):
     @classmethod
     def from_dict(cls, data: dict[str, JSON]) -> Self:
         """The codec of its JSON form; "configuration" and each option in it may be missing.
+
+        An option that is missing is 0, as they were for whoever wrote that: no preset fills them in.
+        Chunks that are there are read alike; only those to be written depend on it.
 
         Raises:
             TypeError: ``data`` is no object, or an option is of a wrong type.
@@ -99,7 +119,10 @@ class CrackleCodec(ArrayBytesCodec, ArrayBytesCodecPartialDecodeMixin):
         unknown = sorted(set(options) - set(known))
         if unknown:
             raise ValueError(f"Crackle has the options {', '.join(known)}, not {', '.join(unknown)}")
-        return cls(**options)
+        meant: dict[str, Any] = {**MISSING, **options}
+        check_markov_model_order(meant["markov_model_order"])  # None, too, is wrong in metadata
+        check_allow_pins(meant["allow_pins"])
+        return cls(**meant)
 
     def to_dict(self) -> dict[str, JSON]:
         """The JSON form, with all options."""

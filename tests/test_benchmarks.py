@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import subprocess
@@ -12,29 +13,50 @@ import numpy as np
 import pytest
 
 BENCHMARKS = Path(__file__).resolve().parents[1] / "benchmarks"
+SCRIPTS = [
+    *("chunks", "codec", "density", "hard", "memory", "operations", "presets", "shapes", "sizes", "slice"),
+    *("stored", "threads"),
+]
+
+pytestmark = pytest.mark.skipif(not BENCHMARKS.is_dir(), reason="the benchmarks are not part of this tree")
 
 
-@pytest.mark.skipif(not BENCHMARKS.is_dir(), reason="the benchmarks are not part of this tree")
-@pytest.mark.parametrize("script", ["codec", "threads", "chunks", "memory", "stored", "operations"])
-def test_script(script: str, tmp_path: Path) -> None:
-    """Each script measures a small volume, prints tables, and writes its figures as JSON."""
-    if script in ("memory", "stored", "operations") and not Path("/proc/self/clear_refs").exists():
-        pytest.skip("peak memory is read from Linux's /proc")
-    volume = np.arange(70 * 66 * 64, dtype=np.uint32).reshape(70, 66, 64) // 999
-    np.save(tmp_path / "volume.npy", np.asfortranarray(volume))
-    # As a person starts it: with the script's own folder on the path, where its helpers are.
+def run(script: str, *arguments: str | Path) -> str:
+    """What a script prints, started as a person does: its folder, where its helpers are, is on the path."""
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONSAFEPATH"}
     done = subprocess.run(
-        [
-            *(sys.executable, BENCHMARKS / f"{script}.py", "--volume", tmp_path / "volume.npy"),
-            *("--repeats", "1", "--json", tmp_path / "out" / "figures.json"),
-        ],
+        [sys.executable, BENCHMARKS / f"{script}.py", *arguments],
         capture_output=True,
         text=True,
         env=environment,
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    figures = json.loads((tmp_path / "out" / "figures.json").read_text())
+    return done.stdout
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_script(script: str, tmp_path: Path) -> None:
+    """Each script measures a small volume, prints tables, and writes its figures as JSON."""
+    if script in ("memory", "stored", "operations") and not Path("/proc/self/clear_refs").exists():
+        pytest.skip("peak memory is read from Linux's /proc")
+    volume = np.arange(70 * 66 * 64, dtype=np.uint32).reshape(70, 66, 64) // 999
+    np.save(tmp_path / "volume.npy", np.asfortranarray(volume))
+    figures_file, plot = tmp_path / "out" / "figures.json", tmp_path / "drawn" / "curves.png"
+    arguments = ["--volume", tmp_path / "volume.npy", "--repeats", "1", "--json", figures_file]
+    draws = script == "density" and importlib.util.find_spec("matplotlib") is not None
+    assert "┃" in run(script, *arguments, *(["--plot", plot] if draws else []))
+    figures = json.loads(figures_file.read_text())
     assert figures["machine"]["packages"]["numpy"] == np.__version__
     assert figures["results"]
+    assert plot.exists() == draws
+
+
+def test_aims(tmp_path: Path) -> None:
+    """What was measured is compared with what was wanted; what was not is no figure."""
+    seconds = {"crackle_zarr": 1.0, "crackle-codec": 5.0, "zstd 3": 1.0}
+    (tmp_path / "codec.json").write_text(json.dumps({"results": {"encode_s": seconds}}))
+    rows = run("aims", "--results", tmp_path).splitlines()
+    assert "| compress, times as fast as crackle-codec | at least 5 | 5.00 | met |" in rows
+    assert "| compress, times as fast as zstd 3 | more than 1 | 1.00 | missed |" in rows
+    assert sum("not measured" in row for row in rows) == len(rows) - 4

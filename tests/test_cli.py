@@ -140,13 +140,13 @@ def test_gzip_option(run, seg):
 def test_options_reach_the_stream(run, seg):
     """Markov order and pins given on the command line are those of the stream."""
     np.save("seg.npy", seg)
-    assert run("compress", "-m", 4, "--pins", 1, "-j", 2, "seg.npy").code == 0
+    assert run("compress", "-m", 2, "--pins", 1, "-j", 2, "seg.npy").code == 0
     header = crackle_zarr.header(Path("seg.npy.ckl").read_bytes())
-    assert header.markov_model_order == 4
+    assert header.markov_model_order == 2
     assert header.label_format == 2
     assert run("compress", "seg.npy.ckl", "-o", "again.ckl").code == 0
     header = crackle_zarr.header(Path("again.ckl").read_bytes())
-    assert header.markov_model_order == 0
+    assert header.markov_model_order == 3
     assert header.label_format == 0
 
 
@@ -490,8 +490,10 @@ def test_arrays_that_are_no_volume(run, array, said):
         (["compres", "a.npy"], "Did you mean 'compress'?"),
         (["compress", "--marko", "3", "a.npy"], "--markov"),
         (["compress", "--forse", "a.npy"], "--force"),
-        (["compress", "-m", "13", "a.npy"], "13 is not in the range 0<=x<=12"),
-        (["compress", "-m", "x", "a.npy"], "'x' is not a valid integer"),
+        (["compress", "-m", "13", "a.npy"], "'13' is not an order: 0 to 12, or auto."),
+        (["compress", "-m", "x", "a.npy"], "'x' is not an order: 0 to 12, or auto."),
+        (["compress", "-m", "-1", "a.npy"], "'-1' is not an order: 0 to 12, or auto."),
+        (["compress", "--preset", "tiny", "a.npy"], "'tiny' is not one of 'fast', 'balanced', 'small'"),
         (["compress", "-p", "3", "a.npy"], "3 is not in the range 0<=x<=2"),
         (["compress", "-j", "-1", "a.npy"], "-1 is not in the range x>=0"),
         (["compress"], "Missing argument 'FILE...'"),

@@ -705,7 +705,7 @@ def test_info_json(run, seg, source, plain):
         "chunks": [12, 16, 16],
         "num_chunks": 12,
         "shards": None,
-        "codecs": ["Crackle"],
+        "codecs": ["Crackle, Markov order 3"],
         "fill_value": "0",
     }
     assert second["zarr_format"] == 2

@@ -134,7 +134,8 @@ def encoded(case: Case) -> bytes:
     return binary
 
 
-ENCODINGS = list(itertools.product((0, 1), (0, 3), (1, 0), "FC"))
+# Order 2, whose model of 10 bytes is worth it in most of these volumes: one that is not is left out.
+ENCODINGS = list(itertools.product((0, 1), (0, 2), (1, 0), "FC"))
 
 
 def all_cases() -> Iterator[Case]:
@@ -251,7 +252,7 @@ class TestVolume:
         assert head.signed == (volume.dtype.kind == "i")
         assert head.fortran_order == (case.rendered == "F")
         assert head.format_version == case.version
-        assert head.markov_model_order in (case.markov, 0)  # 0 where there are no boundaries
+        assert head.markov_model_order in (case.markov, 0)  # 0 where a model does not pay
         assert (head.nbytes, head.voxels()) == (volume.nbytes, volume.size)
         assert 1 <= head.stored_data_width <= head.data_width
         assert 0 < head.num_label_bytes <= crackle.component_lengths(case.stream)["labels"]
@@ -770,7 +771,7 @@ class TestSlices:
 # ---- boundaries ----
 
 
-def as_compressed(case: Case, markov: int, pins: int) -> bytes:
+def as_compressed(case: Case, markov: Any, pins: int) -> bytes:
     volume = case.volume if case.order == "F" else np.ascontiguousarray(case.volume)
     options = {"markov_model_order": markov, "format_version": case.version, "allow_pins": pins}
     return crackle.compress(volume, **options)
@@ -794,10 +795,10 @@ class TestBoundaries:
 
     @every_case
     def test_reencode(self, case: Case) -> None:
-        for markov in (0, 1, 5):
+        for markov in (0, 1, 2, 5, "auto"):
             self.check_reencode(case, markov)
 
-    def check_reencode(self, case: Case, markov: int) -> None:
+    def check_reencode(self, case: Case, markov: Any) -> None:
         binary = crackle.reencode(case.stream, markov)
         assert binary == crackle.codec.reencode(case.stream, markov)
         holds(binary, case.volume, case.order)
@@ -2182,13 +2183,18 @@ class TestCrackleCodec:
     @pytest.mark.parametrize(
         ("options", "question"),
         [
-            *(({}, question) for question in COMPARED),
+            # crackle-codec's default, and not that of this package, which is order 3.
+            *(({"markov_model_order": 0}, question) for question in COMPARED),
             *(
                 ({"markov_model_order": 3}, question)
                 for question in COMPARED
                 if question not in WRONG_OF_MODELS
             ),
-            *(({"allow_pins": 1}, question) for question in COMPARED if question not in WRONG_OF_PINS),
+            *(
+                ({"allow_pins": 1, "markov_model_order": 0}, question)
+                for question in COMPARED
+                if question not in WRONG_OF_PINS
+            ),
         ],
         ids=str,
     )

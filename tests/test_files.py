@@ -113,7 +113,7 @@ class TestSave:
 
     def test_options_of_compress(self, tmp_path: Path) -> None:
         """A volume is compressed with the options given; for a stream there are none."""
-        crackle_zarr.save(VOLUME, tmp_path / "a.ckl", markov_model_order=4, format_version=0)
+        crackle_zarr.save(volumes.cells(), tmp_path / "a.ckl", markov_model_order=4, format_version=0)
         head = crackle_zarr.header(crackle_zarr.bload(tmp_path / "a.ckl"))
         assert (head.markov_model_order, head.format_version) == (4, 0)
         for stream in (BINARY, crackle_zarr.CrackleArray(BINARY)):

@@ -94,13 +94,15 @@ def test_round_trip(dtype: str, order: Any) -> None:
 
 
 @pytest.mark.parametrize("allow_pins", [0, 1, 2])
-@pytest.mark.parametrize("markov_model_order", [0, 1, 5, 12])
-def test_round_trip_with_options(markov_model_order: int, allow_pins: int) -> None:
+@pytest.mark.parametrize("markov_model_order", [0, 1, 5, 12, "auto"])
+def test_round_trip_with_options(markov_model_order: Any, allow_pins: int) -> None:
     """Every option round-trips, and the Markov order reaches the stream."""
-    chunk = blocks((9, 33, 30), block=5)
+    chunk = blocks((24, 96, 96), block=5)
     codec = Crackle(markov_model_order, allow_pins)
     stream = codec.encode(chunk)
-    assert crackle_zarr.header(stream).markov_model_order == markov_model_order
+    # Blocks of 5 are best modelled by 5 moves; a model of order 12 is longer than all of the chunk.
+    expected = {"auto": 5, 12: 0}.get(markov_model_order, markov_model_order)
+    assert crackle_zarr.header(stream).markov_model_order == expected
     # What is in the stream suffices: the decoding codec needs no options.
     np.testing.assert_array_equal(decoded(Crackle(), stream, chunk), chunk)
 
@@ -325,25 +327,31 @@ def test_configuration(codec: Crackle) -> None:
 
 def test_default_configuration() -> None:
     """The configuration names what changes bytes, and a byte order only where there is one."""
-    assert Crackle().get_config() == {"id": "crackle", "markov_model_order": 0, "allow_pins": 0}
-    assert repr(Crackle()) == "Crackle(markov_model_order=0, allow_pins=0)"
+    assert Crackle().get_config() == {"id": "crackle", "markov_model_order": 3, "allow_pins": 0}
+    assert repr(Crackle()) == "Crackle(markov_model_order=3, allow_pins=0)"
     assert Crackle(byteorder=">").get_config()["byteorder"] == ">"
     assert Crackle(byteorder="<") == Crackle()
     assert Crackle(allow_pins=True) == Crackle(allow_pins=1)
-    assert numcodecs.get_codec({"id": "crackle"}) == Crackle()
+    # Options that are missing from metadata are 0, and not the default of this release.
+    assert numcodecs.get_codec({"id": "crackle"}) == Crackle(0, 0)
+    assert numcodecs.get_codec({"id": "crackle", "allow_pins": 1}) == Crackle(0, 1)
 
 
 @pytest.mark.parametrize(
     ("options", "error", "match"),
     [
-        ({"markov_model_order": 13}, ValueError, "0 .* to 12, not 13"),
-        ({"markov_model_order": -1}, ValueError, "0 .* to 12, not -1"),
+        ({"markov_model_order": 13}, ValueError, "0 .* to 12, or 'auto', not 13"),
+        ({"markov_model_order": -1}, ValueError, "0 .* to 12, or 'auto', not -1"),
         ({"markov_model_order": 2.0}, TypeError, "float"),
         ({"markov_model_order": True}, TypeError, "bool"),
+        ({"markov_model_order": "best"}, TypeError, "'auto', not 'best' of type str"),
+        ({"markov_model_order": None}, TypeError, "NoneType"),
+        ({"allow_pins": None}, TypeError, "NoneType"),
         ({"allow_pins": 3}, ValueError, "not 3"),
         ({"allow_pins": "yes"}, TypeError, "str"),
         ({"byteorder": "="}, ValueError, "'<', '>' or None, not '='"),
         ({"level": 3}, ValueError, "markov_model_order, allow_pins, byteorder, not level"),
+        ({"preset": "small"}, ValueError, "markov_model_order, allow_pins, byteorder, not preset"),
     ],
     ids=str,
 )

@@ -58,6 +58,24 @@ def distinct(count: int, shape: tuple[int, int, int], dtype: str) -> Array:
     return flat.reshape(shape, order="F")
 
 
+def stairs(shape: tuple[int, int, int] = (60, 60, 4)) -> Array:
+    """Oblique stripes in all slices: their steps are so regular that any model halves the codes."""
+    x, y = np.indices(shape[:2])
+    plane = ((x + y) // 2 % 3).astype(np.uint8)
+    return np.asfortranarray(np.repeat(plane[:, :, None], shape[2], axis=2))
+
+
+# Stairs for which a model of the order, of 5 * 4**order / 8 bytes, saves more than it takes: an encoder
+# leaves out one that does not.
+STAIRS_FOR_ORDER: dict[int, tuple[int, int, int]] = {
+    **dict.fromkeys(range(6), (60, 60, 4)),
+    **dict.fromkeys((6, 7, 8), (512, 512, 4)),
+    9: (1024, 512, 4),
+    10: (2048, 1024, 4),
+    11: (2048, 2048, 8),
+}
+
+
 def rings() -> Array:
     """Concentric rings, one label inside the other, none touching the rim."""
     x, y, z = np.indices((21, 21, 3))

@@ -22,6 +22,7 @@ from zarr.core.sync import sync
 from zarr.storage import LocalStore, MemoryStore
 
 from .._chunk import label_dtype
+from .._options import MarkovOrder
 from ..create import create_array
 from ..errors import CrackleError, FormatError, StoreError, VerificationError
 from .edits import check_processes
@@ -71,7 +72,7 @@ class Target:
     chunks: tuple[int, ...] | None = None
     shards: tuple[int, ...] | None = None
     zarr_format: Literal[2, 3] | None = None
-    markov_model_order: int = 0
+    markov_model_order: MarkovOrder = 0
     allow_pins: int = 0
 
 

@@ -40,7 +40,7 @@ def write(folder: Path) -> None:
         chunks=(2, 16, 16),
         dtype="uint32",
         fill_value=7,
-        serializer=CrackleCodec(),
+        serializer=CrackleCodec(markov_model_order=0, allow_pins=0),
         compressors=None,
         dimension_names=("z", "y", "x"),
         overwrite=True,
