@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from rich.console import Console
@@ -20,6 +20,8 @@ from rich.table import Table
 
 import crackle_zarr
 from crackle_zarr.synthetic import neurons
+
+Name = TypeVar("Name")
 
 CONNECTOMICS = Path(__file__).resolve().parents[2] / "shared" / "data" / "connectomics.npy.ckl.gz"
 
@@ -52,9 +54,9 @@ def load(arguments: argparse.Namespace) -> np.ndarray:
     return np.asfortranarray(volume)
 
 
-def interleaved(cases: dict[str, Callable[[], object]], repeats: int) -> dict[str, float]:
+def interleaved(cases: dict[Name, Callable[[], object]], repeats: int) -> dict[Name, float]:
     """Median seconds of each case; the cases take turns, so that a slow minute hits all of them."""
-    seconds: dict[str, list[float]] = {name: [] for name in cases}
+    seconds: dict[Name, list[float]] = {name: [] for name in cases}
     for _ in range(repeats):
         for name, case in cases.items():
             start = time.perf_counter()
@@ -94,6 +96,15 @@ def machine() -> dict[str, Any]:
         "packages": versions,
         "date": time.strftime("%Y-%m-%d"),
     }
+
+
+def told(volume: np.ndarray, repeats: int) -> str:
+    """The line above the tables."""
+    return f"{volume.shape} {volume.dtype}, {machine()['cpu']}, one thread, medians of {repeats}"
+
+
+def milliseconds(seconds: float) -> str:
+    return f"{seconds * 1e3:,.0f}" if seconds >= 0.1 else f"{seconds * 1e3:.2f}"
 
 
 def show(title: str, columns: list[str], rows: list[list[str]]) -> None:

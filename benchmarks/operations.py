@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
-from _common import interleaved, load, machine, parser, save, show
+from _common import interleaved, load, parser, save, show, told
 
 import crackle_zarr
 
@@ -181,7 +181,7 @@ def main() -> None:
                 "" if aim is None else str(aim) if ratio >= aim else f"{aim}: missed",
             ]
         )
-    print(f"{volume.shape} {volume.dtype}, {machine()['cpu']}, one thread, medians of {arguments.repeats}")
+    print(told(volume, arguments.repeats))
     show("x: how many times as fast as the peer in this run", ["", "ms", "peer", "ms", "x", "aim"], table)
     peaks = memory(volume)
     show(

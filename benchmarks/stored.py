@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 import zarr
-from _common import interleaved, load, machine, parser, save, show
+from _common import interleaved, load, parser, save, show, told
 from zarr.storage import LocalStore
 
 import crackle_zarr
@@ -419,7 +419,7 @@ def tell(volume: np.ndarray, results: dict[str, Any], repeats: int) -> None:
                 verdict = "met" if found["per_cent_read"] <= most else "missed"
                 aims.append([f"{name}: at most {most:g} % of the stored bytes", read, verdict])
     nbytes = results["stored_nbytes"]
-    print(f"{volume.shape} {volume.dtype}, {machine()['cpu']}, one thread, medians of {repeats}")
+    print(told(volume, repeats))
     print(f"{nbytes['crackle']:,} bytes with Crackle, {nbytes['default']:,} with Zarr's default")
     label = results["label"]
     print(f"find and crop: a label of {label['voxels']:,} voxels in {label['chunks']} chunks")

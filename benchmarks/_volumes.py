@@ -1,0 +1,119 @@
+"""Volumes made from seeds with NumPy alone: the same voxels on every machine. Axes (x, y, z), F order."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator
+
+import numpy as np
+
+Shape = tuple[int, ...]
+
+# What a script makes of itself is of this shape, or smaller where the volume that it is given is.
+SMALL = (256, 256, 64)
+NOISE_LABELS = 2000
+# Distance of the points of supervoxels: with the boundaries of connectomics itself some 700 voxels each.
+SUPERVOXEL = 16.5
+# Density of the boundaries of Voronoi cells, times the distance of their points.
+CELL_DENSITY = 1.4
+# Less dense than this, cells would have to be larger than the volume: then a few of smaller ones are kept.
+SPARSE = 0.02
+SPARSE_SPACING = 16
+# Denser than this, boundaries are those of noise.
+DENSE = 0.25
+
+
+def noise(shape: Shape, seed: int = 0) -> np.ndarray:
+    """Every voxel one of 2,000 labels at random: nothing to compress but the labels' range."""
+    numbers = np.random.default_rng(seed).integers(NOISE_LABELS, size=shape[::-1], dtype=np.uint32)
+    return numbers.T
+
+
+def cells(shape: Shape, spacing: float, seed: int = 0) -> Iterator[np.ndarray]:
+    """The slices of a Voronoi partition, as numbers of cells.
+
+    There is one point in each block of ``spacing``^3, at random; a voxel belongs to the nearest point of the
+    27 blocks around it.
+    """
+    blocks = [math.ceil(n / spacing) + 2 for n in shape]  # one more at either end
+    points = np.random.default_rng(seed).random((3, *blocks))
+    points = ((points + np.indices(blocks) - 1) * spacing).astype(np.float32)
+    x, y, _ = places = [np.arange(n, dtype=np.float32) for n in shape]
+    first_x, first_y, first_z = [(place // spacing).astype(np.intp) for place in places]
+    around = list(itertools.product(range(3), repeat=3))
+    steps = np.ravel_multi_index(np.transpose(around), blocks).astype(np.uint32)
+    for z in range(shape[2]):
+        nearest = np.full(shape[:2], np.inf, dtype=np.float32)
+        which = np.zeros(shape[:2], dtype=np.uint8)
+        for number, (dx, dy, dz) in enumerate(around):
+            block_x, block_y = first_x + dx, first_y + dy
+            px, py, pz = points[:, :, :, first_z[z] + dz]
+            along_x = (x[:, np.newaxis] - px[block_x]) ** 2 + (z - pz[block_x]) ** 2  # (x, block)
+            along_y = (y - py[:, block_y]) ** 2  # (block, y)
+            distance = along_x.take(block_y, axis=1)
+            distance += along_y.take(block_x, axis=0)
+            np.copyto(which, number, where=distance < nearest)
+            np.minimum(nearest, distance, out=nearest)
+        first = np.ravel_multi_index((first_x[:, np.newaxis], first_y, first_z[z]), blocks)
+        yield first.astype(np.uint32) + steps[which]
+
+
+def voronoi(shape: Shape, spacing: float, seed: int = 0) -> np.ndarray:
+    volume = np.empty(shape, dtype=np.uint32, order="F")
+    for z, numbers in enumerate(cells(shape, spacing, seed)):
+        volume[:, :, z] = numbers
+    return volume
+
+
+def scattered(numbers: np.ndarray) -> np.ndarray:
+    """SplitMix64's finish: other numbers for other numbers, all over the range of 64 bits."""
+    numbers = numbers.astype(np.uint64)
+    numbers = (numbers ^ (numbers >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    numbers = (numbers ^ (numbers >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return numbers ^ (numbers >> np.uint64(31))
+
+
+def oversegmented(volume: np.ndarray, seed: int = 0) -> np.ndarray:
+    """The supervoxels that a volume could have been agglomerated from: uint64, ids all over the range.
+
+    A supervoxel is where one label and one Voronoi cell meet.
+    """
+    made = np.empty(volume.shape, dtype=np.uint64, order="F")
+    for z, numbers in enumerate(cells(volume.shape, SUPERVOXEL, seed)):
+        made[:, :, z] = scattered(scattered(volume[:, :, z]) + numbers)
+    return made
+
+
+def with_density(shape: Shape, density: float, seed: int = 0) -> np.ndarray:
+    """A uint32 volume in which about this share of neighbours within slices differ.
+
+    0 is one label alone, and 1 is noise. Between them are Voronoi cells: the denser the smaller. The least
+    dense have some cells in a background, and the densest have noise in some of their voxels.
+    """
+    if density == 0:
+        return np.ones(shape, dtype=np.uint32, order="F")
+    spacing = SPARSE_SPACING if density < SPARSE else CELL_DENSITY / min(density, DENSE)
+    volume = voronoi(shape, spacing, seed)
+    random = np.random.default_rng(seed + 1)
+    if density < SPARSE:
+        numbers = np.arange(1 + int(volume.max()), dtype=np.uint32)
+        kept = random.random(len(numbers)) < 1 - math.sqrt(1 - density * spacing / CELL_DENSITY)
+        volume = np.where(kept, numbers, 0)[volume]
+    elif density > DENSE:
+        noisy = random.random(shape) < 1 - math.sqrt((1 - density) / (1 - DENSE))
+        volume = np.where(noisy, noise(shape, seed + 2), volume)
+    return np.asfortranarray(volume)
+
+
+def corner(volume: np.ndarray, shape: Shape) -> np.ndarray:
+    """The far corner of a volume, or all that there is of it: in connectomics as dense as the rest."""
+    places = tuple(slice(max(0, have - want), have) for have, want in zip(volume.shape, shape, strict=True))
+    return np.asfortranarray(volume[places])
+
+
+def boundary_density(volume: np.ndarray) -> float:
+    """The share of neighbours along x and y that differ."""
+    differing = [int((np.diff(volume, axis=axis) != 0).sum()) for axis in (0, 1)]
+    pairs = [volume.size // volume.shape[axis] * (volume.shape[axis] - 1) for axis in (0, 1)]
+    return sum(differing) / max(1, sum(pairs))

@@ -1,0 +1,169 @@
+"""Which aims are met? By the figures that the other scripts have left as JSON; nothing is measured here."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import operator
+from functools import reduce
+from pathlib import Path
+from typing import Any, NamedTuple
+
+COMPARED = {
+    "at least": operator.ge,
+    "more than": operator.gt,
+    "at most": operator.le,
+    "less than": operator.lt,
+}
+MILLISECOND = 1e-3
+
+
+class Aim(NamedTuple):
+    """A quotient of two figures, each a path: the script, then the keys of its results."""
+
+    what: str
+    wanted: str
+    figure: str
+    by: str | float
+
+
+def faster(what: str, wanted: str, table: str, ours: str, peer: str) -> Aim:
+    return Aim(f"{what}, times as fast as {peer}", wanted, f"{table}/{peer}", f"{table}/{ours}")
+
+
+def both_ways(what: str, wanted: str, script: str, ours: str, peer: str) -> list[Aim]:
+    return [
+        faster(f"compress{what}", wanted, f"{script}/encode_s", ours, peer),
+        faster(f"decompress{what}", wanted, f"{script}/decode_s", ours, peer),
+    ]
+
+
+def through_zarr(store: str) -> list[Aim]:
+    return [
+        Aim(
+            f"chunks of 64^3, {store}: {way}, times as fast as Zarr's default",
+            "more than 1",
+            f"chunks/zarr_s/{store}/Zarr's default, {way}",
+            f"chunks/zarr_s/{store}/Crackle, {way}",
+        )
+        for way in ("read", "write")
+    ]
+
+
+def c_order(way: str, seconds: str) -> Aim:
+    table = f"shapes/cases/512 x 512 x 512 uint32/{seconds}"
+    what = f"{way} C order, times as long as F order"
+    return Aim(what, "at most 1.25", f"{table}/crackle_zarr, C", f"{table}/crackle_zarr, F")
+
+
+def one_slice(stored: str) -> Aim:
+    figure = f"slice/seconds/{stored}/crackle_zarr, CrackleArray/median_s"
+    return Aim(f"one z-slice, {stored}, ms", "less than 1.5", figure, MILLISECOND)
+
+
+def two_threads(what: str) -> Aim:
+    return Aim(
+        f"{what}, two threads, times as fast as one",
+        "at least 1.7",
+        f"threads/{what}, 1",
+        f"threads/{what}, 2",
+    )
+
+
+AIMS = [
+    faster("compress", "at least 5", "codec/encode_s", "crackle_zarr", "crackle-codec"),
+    faster("compress", "more than 1", "codec/encode_s", "crackle_zarr", "zstd 3"),
+    faster("decompress", "at least 4", "codec/decode_s", "crackle_zarr", "crackle-codec"),
+    faster("decompress", "at least 2.5", "codec/decode_s", "crackle_zarr", "zstd 3"),
+    faster("decompress", "more than 1", "codec/decode_s", "crackle_zarr", "compressed_segmentation"),
+    Aim(
+        "decompress, fills of a fresh array",
+        "at most 2",
+        "codec/decode_s/crackle_zarr",
+        "codec/references_s/filling a fresh array",
+    ),
+    Aim(
+        "decompress(out=), times as fast as crackle-codec",
+        "at least 5",
+        "codec/decode_s/crackle-codec",
+        "codec/references_s/decompress(out=) into a warm array",
+    ),
+    *both_ways(" with Markov 5", "at least 3", "codec", "crackle_zarr, Markov 5", "crackle-codec, Markov 5"),
+    faster(
+        "compress with pins 1",
+        "at least 20",
+        "codec/encode_s",
+        "crackle_zarr, pins 1",
+        "crackle-codec, pins 1",
+    ),
+    Aim(
+        "bytes with pins 1, of crackle-codec's",
+        "at most 1",
+        "codec/bytes/crackle_zarr, pins 1",
+        "codec/bytes/crackle-codec, pins 1",
+    ),
+    *both_ways(" noise", "at least 3", "hard/noise", "crackle_zarr", "crackle-codec"),
+    *both_ways(" supervoxels", "at least 3", "hard/oversegmented", "crackle_zarr", "crackle-codec"),
+    *map(one_slice, ("flat", "Markov 5", "pins 1")),
+    *through_zarr("memory"),
+    *through_zarr("directory"),
+    Aim(
+        "smallest bytes, of crackle-codec's",
+        "at most 0.9",
+        "sizes/smallest/crackle_zarr/bytes",
+        "sizes/smallest/crackle-codec/bytes",
+    ),
+    Aim(
+        "default bytes, of crackle-codec's",
+        "at most 0.9",
+        "sizes/bytes/crackle_zarr/default",
+        "sizes/bytes/crackle-codec/default",
+    ),
+    c_order("compress", "encode_s"),
+    c_order("decompress", "decode_s"),
+    two_threads("compress"),
+    two_threads("decompress(out=)"),
+]
+
+
+def results(folder: Path) -> dict[str, Any]:
+    return {path.stem: json.loads(path.read_text())["results"] for path in folder.glob("*.json")}
+
+
+def measured(found: dict[str, Any], aim: Aim) -> float | None:
+    """What an aim has come to; None where a figure of it is missing."""
+    try:
+        figure, by = (
+            reduce(operator.getitem, path.split("/"), found) if isinstance(path, str) else path
+            for path in (aim.figure, aim.by)
+        )
+    except KeyError:
+        return None
+    return figure / by
+
+
+def row(aim: Aim, value: float | None) -> str:
+    if value is None:
+        return f"| {aim.what} | {aim.wanted} | not measured | |"
+    comparison, _, number = aim.wanted.rpartition(" ")
+    verdict = "met" if COMPARED[comparison](value, float(number)) else "missed"
+    return f"| {aim.what} | {aim.wanted} | {value:.2f} | {verdict} |"
+
+
+def main() -> None:
+    made = argparse.ArgumentParser(description=__doc__)
+    made.add_argument(
+        "--results",
+        type=Path,
+        default=Path(__file__).parent / "results",
+        metavar="DIR",
+        help="where the JSON files are, each with its script's name (default: results, beside this script)",
+    )
+    found = results(made.parse_args().results)
+    print("| aim | wanted | measured | |\n|---|---|---|---|")
+    for aim in AIMS:
+        print(row(aim, measured(found, aim)))
+
+
+if __name__ == "__main__":
+    main()
