@@ -5,7 +5,8 @@
  * its left and its upper neighbour, and 64 comparisons become one word.  With SSE2 a
  * comparison yields lanes of ones and zeros, which are packed to bytes and
  * gathered by movemask, 16 labels at a time; the cost is about that of reading the
- * memory.  AVX2 takes twice as many at once.  Without either the same words are made one label at a time.
+ * memory.  AVX2 takes twice as many at once.  NEON has no movemask: there each lane keeps a bit of its own, and
+ * sums of neighbours bring them together.  Without any of these the same words are made one label at a time.
  *
  * "unequal_64(a, b)" gives the word whose bit i says a[i] != b[i].  There is one for
  * every width; boundary_template.h builds the rows from it.
@@ -93,7 +94,87 @@ CK_UNEQUAL_64(u16, equal_16x16)
 CK_UNEQUAL_64(u32, equal_32x16)
 CK_UNEQUAL_64(u64, equal_64x16)
 
-#else /* !CK_HAVE_SSE2 */
+#elif CK_HAVE_NEON
+
+#include <arm_neon.h>
+
+/* The lower halves of lanes that are all ones or zeros say what the lanes say. */
+static inline uint8x16_t pack_16(uint16x8_t a, uint16x8_t b)
+{
+    return vuzp1q_u8(vreinterpretq_u8_u16(a), vreinterpretq_u8_u16(b));
+}
+
+static inline uint16x8_t pack_32(uint32x4_t a, uint32x4_t b)
+{
+    return vuzp1q_u16(vreinterpretq_u16_u32(a), vreinterpretq_u16_u32(b));
+}
+
+static inline uint8x16_t equal_8x16(const u8 *a, const u8 *b)
+{
+    return vceqq_u8(vld1q_u8(a), vld1q_u8(b));
+}
+
+static inline uint16x8_t equal_16x8(const u16 *a, const u16 *b)
+{
+    return vceqq_u16(vld1q_u16(a), vld1q_u16(b));
+}
+
+static inline uint8x16_t equal_16x16(const u16 *a, const u16 *b)
+{
+    return pack_16(equal_16x8(a, b), equal_16x8(a + 8, b + 8));
+}
+
+static inline uint32x4_t equal_32x4(const u32 *a, const u32 *b)
+{
+    return vceqq_u32(vld1q_u32(a), vld1q_u32(b));
+}
+
+static inline uint8x16_t equal_32x16(const u32 *a, const u32 *b)
+{
+    return pack_16(pack_32(equal_32x4(a, b), equal_32x4(a + 4, b + 4)),
+                   pack_32(equal_32x4(a + 8, b + 8), equal_32x4(a + 12, b + 12)));
+}
+
+static inline uint32x4_t equal_64x2_as_32(const u64 *a, const u64 *b)
+{
+    return vreinterpretq_u32_u64(vceqq_u64(vld1q_u64(a), vld1q_u64(b)));
+}
+
+static inline uint32x4_t equal_64x4(const u64 *a, const u64 *b)
+{
+    return vuzp1q_u32(equal_64x2_as_32(a, b), equal_64x2_as_32(a + 2, b + 2));
+}
+
+static inline uint8x16_t equal_64x16(const u64 *a, const u64 *b)
+{
+    return pack_16(pack_32(equal_64x4(a, b), equal_64x4(a + 4, b + 4)),
+                   pack_32(equal_64x4(a + 8, b + 8), equal_64x4(a + 12, b + 12)));
+}
+
+/* Bit i: lane i of the 64 is not equal.  Each keeps the bit of its place in eight; three sums make a byte of them. */
+static inline u64 unequal_mask(uint8x16_t a, uint8x16_t b, uint8x16_t c, uint8x16_t d)
+{
+    const uint8x16_t bit_of_lane = vreinterpretq_u8_u64(vdupq_n_u64(0x8040201008040201u));
+    const uint8x16_t ab = vpaddq_u8(vbicq_u8(bit_of_lane, a), vbicq_u8(bit_of_lane, b));
+    const uint8x16_t cd = vpaddq_u8(vbicq_u8(bit_of_lane, c), vbicq_u8(bit_of_lane, d));
+    const uint8x16_t abcd = vpaddq_u8(ab, cd);
+
+    return vgetq_lane_u64(vreinterpretq_u64_u8(vpaddq_u8(abcd, abcd)), 0);
+}
+
+#define CK_UNEQUAL_64(type, equal_16)                                                             \
+    static inline u64 unequal_64_##type(const type *a, const type *b)                             \
+    {                                                                                             \
+        return unequal_mask(equal_16(a, b), equal_16(a + 16, b + 16), equal_16(a + 32, b + 32),   \
+                            equal_16(a + 48, b + 48));                                            \
+    }
+
+CK_UNEQUAL_64(u8, equal_8x16)
+CK_UNEQUAL_64(u16, equal_16x16)
+CK_UNEQUAL_64(u32, equal_32x16)
+CK_UNEQUAL_64(u64, equal_64x16)
+
+#else /* neither */
 
 #define CK_UNEQUAL_64(type)                                                                       \
     static inline u64 unequal_64_##type(const type *a, const type *b)                             \
@@ -110,7 +191,7 @@ CK_UNEQUAL_64(u16)
 CK_UNEQUAL_64(u32)
 CK_UNEQUAL_64(u64)
 
-#endif /* !CK_HAVE_SSE2 */
+#endif /* neither */
 
 #if CK_MAYBE_V3
 

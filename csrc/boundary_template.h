@@ -6,23 +6,28 @@
  *   CK_UNEQUAL     unequal_64() for the width
  *   CK_TARGET      the attribute of functions that call it
  *
- * No label outside the row is ever read: rows of more than 64 labels end with a word that
- * overlaps the one before, shorter rows are copied to a buffer of 65.
+ * No label outside the slice is ever read.  Rows of more than 64 labels end with a word that overlaps the one
+ * before.  Shorter ones, which a chunk has by the thousand, read on into the next row, but for the last of a slice,
+ * which are copied to a buffer of 65.
  */
 
 /*
  * The comparisons of a row with itself shifted by one: bit x of the row says
- * row[x] != row[x - 1].
+ * row[x] != row[x - 1].  'before' and 'behind' are how many labels of the slice lie before the row, and from it on.
  */
-CK_TARGET static void CK_NAME(compare_to_left)(const CK_LABEL *row, u32 sx, u64 *out)
+CK_TARGET static void CK_NAME(compare_to_left)(const CK_LABEL *row, u32 sx, u64 before, u64 behind, u64 *out)
 {
     size_t w = 0;
 
     if (sx <= 64) {
-        CK_LABEL padded[65] = {0};
+        if (CK_LIKELY(before > 0 && behind >= 64)) {
+            out[0] = CK_UNEQUAL(row, row - 1) & ck_low_bits(sx) & ~(u64)1;
+        } else {
+            CK_LABEL padded[65] = {0};
 
-        memcpy(padded, row, sx * sizeof(*row));
-        out[0] = (CK_UNEQUAL(padded + 1, padded) << 1) & ck_low_bits(sx);
+            memcpy(padded, row, sx * sizeof(*row));
+            out[0] = (CK_UNEQUAL(padded + 1, padded) << 1) & ck_low_bits(sx);
+        }
         if (sx == 64)
             out[1] = 0;
         return;
@@ -37,7 +42,8 @@ CK_TARGET static void CK_NAME(compare_to_left)(const CK_LABEL *row, u32 sx, u64 
 }
 
 /* Bit x says row[x] != above[x]. */
-CK_TARGET static void CK_NAME(compare_to_above)(const CK_LABEL *row, const CK_LABEL *above, u32 sx, u64 *out)
+CK_TARGET static void CK_NAME(compare_to_above)(const CK_LABEL *row, const CK_LABEL *above, u32 sx, u64 behind,
+                                                u64 *out)
 {
     size_t w;
 
@@ -45,6 +51,10 @@ CK_TARGET static void CK_NAME(compare_to_above)(const CK_LABEL *row, const CK_LA
         CK_LABEL a[64] = {0};
         CK_LABEL b[64] = {0};
 
+        if (CK_LIKELY(behind >= 64)) {
+            out[0] = CK_UNEQUAL(row, above) & ck_low_bits(sx);
+            return;
+        }
         memcpy(a, row, sx * sizeof(*row));
         memcpy(b, above, sx * sizeof(*row));
         out[0] = CK_UNEQUAL(a, b);
@@ -67,9 +77,9 @@ CK_TARGET static void CK_NAME(find_boundaries)(const CK_LABEL *slice, struct ck_
 
         for (size_t i = 0; i < b->sx * sizeof(*row); i += 64)
             CK_PREFETCH(ahead + i);
-        CK_NAME(compare_to_left)(row, b->sx, ck_vertical(b, y));
+        CK_NAME(compare_to_left)(row, b->sx, y * b->sx, (b->sy - y) * b->sx, ck_vertical(b, y));
         if (y > 0)
-            CK_NAME(compare_to_above)(row, row - b->sx, b->sx, ck_horizontal(b, y));
+            CK_NAME(compare_to_above)(row, row - b->sx, b->sx, (b->sy - y) * b->sx, ck_horizontal(b, y));
     }
 }
 

@@ -65,6 +65,73 @@ static inline int ck_cpu_has_v3(void)
 #  define CK_MAYBE_V3 0
 #endif
 
+/* Its vectors are read as little-endian ones, as nearly every AArch64 has them. */
+#if (defined(__aarch64__) || defined(_M_ARM64)) && !defined(__AARCH64EB__) && !defined(CK_PORTABLE)
+#  define CK_HAVE_NEON 1 /* part of every AArch64 */
+#else
+#  define CK_HAVE_NEON 0
+#endif
+
+/*
+ * What most AArch64 processors have beyond it: CRC32C, and carry-less multiplication, which counts as cryptography.
+ * Used as v3 is.  Older compilers declare these instructions only where all code may use them.
+ */
+#if defined(__ARM_FEATURE_CRC32) && (defined(__ARM_FEATURE_AES) || defined(__ARM_FEATURE_CRYPTO))
+#  define CK_ALWAYS_ARM_CRYPTO 1 /* such as Apple's */
+#else
+#  define CK_ALWAYS_ARM_CRYPTO 0
+#endif
+
+#if CK_HAVE_NEON && !defined(CK_BASELINE) && defined(__clang__)
+#  define CK_MAYBE_ARM_CRYPTO (CK_ALWAYS_ARM_CRYPTO || __clang_major__ >= 16)
+#  define CK_TARGET_ARM_CRYPTO __attribute__((target("crc,aes")))
+#elif CK_HAVE_NEON && !defined(CK_BASELINE) && defined(__GNUC__)
+#  define CK_MAYBE_ARM_CRYPTO (CK_ALWAYS_ARM_CRYPTO || __GNUC__ >= 10)
+#  define CK_TARGET_ARM_CRYPTO __attribute__((target("+crc+crypto")))
+#else
+#  define CK_MAYBE_ARM_CRYPTO 0
+#endif
+
+#if CK_MAYBE_ARM_CRYPTO
+#  if defined(__linux__) && !CK_ALWAYS_ARM_CRYPTO
+#    include <sys/auxv.h>
+#  endif
+static inline int ck_cpu_has_arm_crypto(void)
+{
+#  if CK_ALWAYS_ARM_CRYPTO
+    return 1;
+#  elif defined(AT_HWCAP) && defined(HWCAP_CRC32) && defined(HWCAP_PMULL)
+    const unsigned long both = HWCAP_CRC32 | HWCAP_PMULL;
+
+    return (getauxval(AT_HWCAP) & both) == both;
+#  else
+    return 0;
+#  endif
+}
+#endif
+
+/*
+ * Instructions for CRC32C and carry-less products, of whichever kind of processor: CK_MAYBE_CRC, and so on.  crc.h
+ * gives them names.
+ */
+#if CK_MAYBE_V3
+#  define CK_MAYBE_CRC 1
+#  define CK_TARGET_CRC CK_TARGET_V3
+static inline int ck_cpu_has_crc(void)
+{
+    return ck_cpu_has_v3();
+}
+#elif CK_MAYBE_ARM_CRYPTO
+#  define CK_MAYBE_CRC 1
+#  define CK_TARGET_CRC CK_TARGET_ARM_CRYPTO
+static inline int ck_cpu_has_crc(void)
+{
+    return ck_cpu_has_arm_crypto();
+}
+#else
+#  define CK_MAYBE_CRC 0
+#endif
+
 /* ---------------- Unaligned little-endian loads and stores ---------------- */
 
 /*

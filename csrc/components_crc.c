@@ -82,45 +82,118 @@ static u32 components_crc(const struct ck_image_crc *crc, const struct ck_compon
     return ~state;
 }
 
+#if CK_MAYBE_CRC
+
+/*
+ * What differs between kinds of processors: a sum of carry-less products of 95 bits, its halves, and change_four().
+ *
+ * change_four() lays the component over the first 'count' of four voxels and adds to the sum what that changes.  Two
+ * voxels side by side are one number of 64 bits, weighted as the second of them is, and multiplied in one go: that is
+ * two products, without asking how many of the four it is.
+ */
 #if CK_MAYBE_V3
 
-#include <immintrin.h>
+typedef __m128i sum_95;
+typedef __m128i four_voxels;
+
+CK_TARGET_CRC static inline sum_95 no_sum(void)
+{
+    return _mm_setzero_si128();
+}
+
+CK_TARGET_CRC static inline u64 low_half(sum_95 sum)
+{
+    return (u64)_mm_cvtsi128_si64(sum);
+}
+
+CK_TARGET_CRC static inline u64 high_half(sum_95 sum)
+{
+    return (u64)_mm_cvtsi128_si64(_mm_unpackhi_epi64(sum, sum));
+}
+
+CK_TARGET_CRC static inline four_voxels four_of(u32 component)
+{
+    return _mm_set1_epi32((int)component);
+}
+
+CK_TARGET_CRC static inline sum_95 change_four(sum_95 sum, const u32 *weight, u32 *row, u32 count,
+                                               four_voxels component)
+{
+    __m128i *four = (__m128i *)row;
+    const __m128i old = _mm_loadu_si128(four);
+    const __m128i change = _mm_and_si128(_mm_xor_si128(old, component), ck_first_lanes_32(count));
+    const __m128i weights = _mm_srli_epi64(_mm_loadu_si128((const __m128i *)weight), 32);
+
+    _mm_storeu_si128(four, _mm_xor_si128(old, change));
+    sum = _mm_xor_si128(sum, _mm_clmulepi64_si128(change, weights, 0x00));
+    return _mm_xor_si128(sum, _mm_clmulepi64_si128(change, weights, 0x11));
+}
+
+#else
+
+typedef uint64x2_t sum_95;
+typedef uint32x4_t four_voxels;
+
+CK_TARGET_CRC static inline sum_95 no_sum(void)
+{
+    return vdupq_n_u64(0);
+}
+
+CK_TARGET_CRC static inline u64 low_half(sum_95 sum)
+{
+    return vgetq_lane_u64(sum, 0);
+}
+
+CK_TARGET_CRC static inline u64 high_half(sum_95 sum)
+{
+    return vgetq_lane_u64(sum, 1);
+}
+
+CK_TARGET_CRC static inline four_voxels four_of(u32 component)
+{
+    return vdupq_n_u32(component);
+}
+
+CK_TARGET_CRC static inline sum_95 change_four(sum_95 sum, const u32 *weight, u32 *row, u32 count,
+                                               four_voxels component)
+{
+    const uint32x4_t old = vld1q_u32(row);
+    const uint32x4_t change = vandq_u32(veorq_u32(old, component), ck_first_lanes_32(count));
+    const poly64x2_t changes = vreinterpretq_p64_u32(change);
+    const poly64x2_t weights = vreinterpretq_p64_u64(vshrq_n_u64(vreinterpretq_u64_u32(vld1q_u32(weight)), 32));
+
+    vst1q_u32(row, veorq_u32(old, change));
+    sum = veorq_u64(sum, vreinterpretq_u64_p128(vmull_p64(vgetq_lane_p64(changes, 0), vgetq_lane_p64(weights, 0))));
+    return veorq_u64(sum, vreinterpretq_u64_p128(vmull_high_p64(changes, weights)));
+}
+
+#endif
 
 /* The part of a row, from its words alone. */
-CK_TARGET_V3 static inline u32 part_of_row(const u32 *row, u32 sx)
+CK_TARGET_CRC static inline u32 part_of_row(const u32 *row, u32 sx)
 {
     u64 part = 0;
     u32 x = 0;
 
     for (; sx - x >= 2; x += 2)
-        part = _mm_crc32_u64(part, row[x] | (u64)row[x + 1] << 32);
-    return x < sx ? _mm_crc32_u32((u32)part, row[x]) : (u32)part;
+        part = ck_crc_take_64(part, row[x] | (u64)row[x + 1] << 32);
+    return x < sx ? ck_crc_take_32((u32)part, row[x]) : (u32)part;
 }
 
-/*
- * The sum of what the patches of a row change, not reduced.  Two voxels side by side are one number of
- * 64 bits, weighted as the second of them is, and multiplied in one go; a patch of up to four takes two
- * products, without asking how long it is.
- */
-CK_TARGET_V3 static inline __m128i sum_of_changes(const u32 *weight, u32 *row, const struct ck_patch *patch,
+/* The sum of what the patches of a row change, not reduced. */
+CK_TARGET_CRC static inline sum_95 sum_of_changes(const u32 *weight, u32 *row, const struct ck_patch *patch,
                                                   const struct ck_patch *end)
 {
-    __m128i sum = _mm_setzero_si128();
+    sum_95 sum = no_sum();
 
     for (; patch < end; patch++) {
-        const __m128i component = _mm_set1_epi32((int)patch->component);
+        const four_voxels component = four_of(patch->component);
         u32 x = patch->begin;
 
         do {
             const u32 stop = CK_LIKELY(patch->end - x <= 4) ? patch->end : x + 4;
-            __m128i *four = (__m128i *)(row + x);
-            const __m128i old = _mm_loadu_si128(four);
-            const __m128i change = _mm_and_si128(_mm_xor_si128(old, component), ck_first_lanes_32(stop - x));
-            const __m128i weights = _mm_srli_epi64(_mm_loadu_si128((const __m128i *)(weight + x)), 32);
 
-            _mm_storeu_si128(four, _mm_xor_si128(old, change));
-            sum = _mm_xor_si128(sum, _mm_clmulepi64_si128(change, weights, 0x00));
-            sum = _mm_xor_si128(sum, _mm_clmulepi64_si128(change, weights, 0x11));
+            sum = change_four(sum, weight + x, row + x, stop - x, component);
             x = stop;
         } while (CK_UNLIKELY(x < patch->end));
     }
@@ -128,25 +201,24 @@ CK_TARGET_V3 static inline __m128i sum_of_changes(const u32 *weight, u32 *row, c
 }
 
 /* ck_crc_reduce() of a sum of products of 95 bits. */
-CK_TARGET_V3 static inline u32 reduce_95(__m128i sum)
+CK_TARGET_CRC static inline u32 reduce_95(sum_95 sum)
 {
-    const u64 low = (u64)_mm_cvtsi128_si64(sum);
-    const u64 high = (u64)_mm_cvtsi128_si64(_mm_unpackhi_epi64(sum, sum)) << 1 | low >> 63;
+    const u64 low = low_half(sum);
+    const u64 high = high_half(sum) << 1 | low >> 63;
 
-    return _mm_crc32_u32(0, _mm_crc32_u32(0, (u32)(low << 1)) ^ (u32)(low >> 31)) ^ (u32)high;
+    return ck_crc_take_32(0, ck_crc_take_32(0, (u32)(low << 1)) ^ (u32)(low >> 31)) ^ (u32)high;
 }
 
 /* a * b modulo the polynomial. */
-CK_TARGET_V3 static inline u32 multiply(u32 a, u32 b)
+CK_TARGET_CRC static inline u32 multiply(u32 a, u32 b)
 {
-    const __m128i product = _mm_clmulepi64_si128(_mm_cvtsi32_si128((int)a), _mm_cvtsi32_si128((int)b), 0);
-    const u64 aligned = (u64)_mm_cvtsi128_si64(product) << 1;
+    const u64 aligned = ck_clmul_32(a, b) << 1;
 
-    return _mm_crc32_u32(0, (u32)aligned) ^ (u32)(aligned >> 32);
+    return ck_crc_take_32(0, (u32)aligned) ^ (u32)(aligned >> 32);
 }
 
 /* With the instructions for carry-less products and for this very CRC. */
-CK_TARGET_V3 static u32 components_crc_v3(const struct ck_image_crc *crc, const struct ck_components *c)
+CK_TARGET_CRC static u32 components_crc_by_instructions(const struct ck_image_crc *crc, const struct ck_components *c)
 {
     const struct ck_patch *patch = c->patches;
     u32 state = CK_CRC_START;
@@ -168,13 +240,13 @@ CK_TARGET_V3 static u32 components_crc_v3(const struct ck_image_crc *crc, const 
     return ~state;
 }
 
-#endif /* CK_MAYBE_V3 */
+#endif /* CK_MAYBE_CRC */
 
 u32 ck_components_crc(const struct ck_image_crc *crc, const struct ck_components *c)
 {
-#if CK_MAYBE_V3
-    if (ck_cpu_has_v3())
-        return components_crc_v3(crc, c);
+#if CK_MAYBE_CRC
+    if (ck_cpu_has_crc())
+        return components_crc_by_instructions(crc, c);
 #endif
     return components_crc(crc, c);
 }

@@ -44,18 +44,16 @@ static u32 crc32c_by_tables(u32 crc, const u8 *data, size_t nbytes)
     return crc;
 }
 
-#if CK_MAYBE_V3
+#if CK_MAYBE_CRC
 
-#include <immintrin.h>
-
-CK_TARGET_V3 static u32 crc32c_v3(u32 crc, const u8 *data, size_t nbytes)
+CK_TARGET_CRC static u32 crc32c_by_instructions(u32 crc, const u8 *data, size_t nbytes)
 {
     u64 state = crc;
 
     for (; nbytes >= 8; data += 8, nbytes -= 8)
-        state = _mm_crc32_u64(state, ck_load64(data));
+        state = ck_crc_take_64(state, ck_load64(data));
     for (; nbytes; data++, nbytes--)
-        state = _mm_crc32_u8((u32)state, *data);
+        state = ck_crc_take_8((u32)state, *data);
     return (u32)state;
 }
 
@@ -63,9 +61,9 @@ CK_TARGET_V3 static u32 crc32c_v3(u32 crc, const u8 *data, size_t nbytes)
 
 u32 ck_crc32c(const u8 *data, size_t nbytes)
 {
-#if CK_MAYBE_V3
-    if (ck_cpu_has_v3())
-        return ~crc32c_v3(CK_CRC_START, data, nbytes);
+#if CK_MAYBE_CRC
+    if (ck_cpu_has_crc())
+        return ~crc32c_by_instructions(CK_CRC_START, data, nbytes);
 #endif
     return ~crc32c_by_tables(CK_CRC_START, data, nbytes);
 }

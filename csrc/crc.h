@@ -53,4 +53,60 @@ static inline u64 ck_clmul_portable(u32 a, u32 b)
     return product;
 }
 
+/*
+ * The same by instructions, where CK_MAYBE_CRC says that they may be there, and ck_cpu_has_crc() that they are.  A
+ * state takes in a byte, or a little-endian word; it is what stands before the xor at the end.
+ */
+#if CK_MAYBE_V3
+
+#include <immintrin.h>
+
+CK_TARGET_CRC static inline u32 ck_crc_take_8(u32 state, u8 byte)
+{
+    return _mm_crc32_u8(state, byte);
+}
+
+CK_TARGET_CRC static inline u32 ck_crc_take_32(u32 state, u32 word)
+{
+    return _mm_crc32_u32(state, word);
+}
+
+/* The upper half of a state is clear. */
+CK_TARGET_CRC static inline u64 ck_crc_take_64(u64 state, u64 word)
+{
+    return _mm_crc32_u64(state, word);
+}
+
+CK_TARGET_CRC static inline u64 ck_clmul_32(u32 a, u32 b)
+{
+    return (u64)_mm_cvtsi128_si64(_mm_clmulepi64_si128(_mm_cvtsi32_si128((int)a), _mm_cvtsi32_si128((int)b), 0));
+}
+
+#elif CK_MAYBE_ARM_CRYPTO
+
+#include <arm_acle.h>
+#include <arm_neon.h>
+
+CK_TARGET_CRC static inline u32 ck_crc_take_8(u32 state, u8 byte)
+{
+    return __crc32cb(state, byte);
+}
+
+CK_TARGET_CRC static inline u32 ck_crc_take_32(u32 state, u32 word)
+{
+    return __crc32cw(state, word);
+}
+
+CK_TARGET_CRC static inline u64 ck_crc_take_64(u64 state, u64 word)
+{
+    return __crc32cd((u32)state, word);
+}
+
+CK_TARGET_CRC static inline u64 ck_clmul_32(u32 a, u32 b)
+{
+    return vgetq_lane_u64(vreinterpretq_u64_p128(vmull_p64(a, b)), 0);
+}
+
+#endif
+
 #endif /* CK_CRC_H */

@@ -1,8 +1,8 @@
 /*
  * lay.h - writing a patch into a row
  *
- * Most patches are a few voxels long, and how many can not be predicted.  With SSE2 sixteen bytes of the
- * row are read, the voxels of the patch replaced, and all sixteen written back: so a row has
+ * Most patches are a few voxels long, and how many can not be predicted.  With SSE2 or NEON sixteen bytes
+ * of the row are read, the voxels of the patch replaced, and all sixteen written back: so a row has
  * CK_ROW_SPARE voxels behind it.  Patches that are longer are written voxel by voxel.
  *
  * But a processor can not read sixteen bytes of which some have just been written until the cache has them.
@@ -91,7 +91,79 @@ static inline void ck_lay_u64(u64 *row, u32 begin, u32 end, u64 value)
     }
 }
 
-#else /* !CK_HAVE_SSE2 */
+#elif CK_HAVE_NEON
+
+#include <arm_neon.h>
+
+/* The numbers of lanes, from 0. */
+static inline uint8x16_t ck_lanes_8(void)
+{
+    return vcombine_u8(vcreate_u8(0x0706050403020100u), vcreate_u8(0x0f0e0d0c0b0a0908u));
+}
+
+static inline uint16x8_t ck_lanes_16(void)
+{
+    return vcombine_u16(vcreate_u16(0x0003000200010000u), vcreate_u16(0x0007000600050004u));
+}
+
+static inline uint32x4_t ck_lanes_32(void)
+{
+    return vcombine_u32(vcreate_u32(0x0000000100000000u), vcreate_u32(0x0000000300000002u));
+}
+
+static inline uint64x2_t ck_lanes_64(void)
+{
+    return vcombine_u64(vcreate_u64(0), vcreate_u64(1));
+}
+
+/* The first 'count' of four lanes, at most all. */
+static inline uint32x4_t ck_first_lanes_32(u32 count)
+{
+    return vcltq_u32(ck_lanes_32(), vdupq_n_u32(count));
+}
+
+static inline void ck_lay_u8(u8 *row, u32 begin, u32 end, u8 value)
+{
+    if (CK_LIKELY(end - begin <= 16))
+        vst1q_u8(row + begin, vbslq_u8(vcltq_u8(ck_lanes_8(), vdupq_n_u8((u8)(end - begin))), vdupq_n_u8(value),
+                                       vld1q_u8(row + begin)));
+    else
+        CK_LAY_EACH(row, begin, end, value);
+}
+
+static inline void ck_lay_u16(u16 *row, u32 begin, u32 end, u16 value)
+{
+    if (CK_LIKELY(end - begin <= 8))
+        vst1q_u16(row + begin, vbslq_u16(vcltq_u16(ck_lanes_16(), vdupq_n_u16((u16)(end - begin))),
+                                         vdupq_n_u16(value), vld1q_u16(row + begin)));
+    else
+        CK_LAY_EACH(row, begin, end, value);
+}
+
+static inline void ck_lay_u32(u32 *row, u32 begin, u32 end, u32 value)
+{
+    if (CK_LIKELY(end - begin <= 4))
+        vst1q_u32(row + begin, vbslq_u32(ck_first_lanes_32(end - begin), vdupq_n_u32(value), vld1q_u32(row + begin)));
+    else
+        CK_LAY_EACH(row, begin, end, value);
+}
+
+static inline void ck_lay_u64(u64 *row, u32 begin, u32 end, u64 value)
+{
+    if (CK_LIKELY(end - begin <= 4)) {
+        const uint64x2_t count = vdupq_n_u64(end - begin);
+        const uint64x2_t lanes = ck_lanes_64();
+        const uint64x2_t later_lanes = vaddq_u64(lanes, vdupq_n_u64(2));
+        const uint64x2_t values = vdupq_n_u64(value);
+
+        vst1q_u64(row + begin, vbslq_u64(vcltq_u64(lanes, count), values, vld1q_u64(row + begin)));
+        vst1q_u64(row + begin + 2, vbslq_u64(vcltq_u64(later_lanes, count), values, vld1q_u64(row + begin + 2)));
+    } else {
+        CK_LAY_EACH(row, begin, end, value);
+    }
+}
+
+#else /* neither */
 
 #define CK_LAY(type)                                                               \
     static inline void ck_lay_##type(type *row, u32 begin, u32 end, type value)    \
@@ -104,6 +176,6 @@ CK_LAY(u16)
 CK_LAY(u32)
 CK_LAY(u64)
 
-#endif /* !CK_HAVE_SSE2 */
+#endif /* neither */
 
 #endif /* CK_LAY_H */

@@ -2,8 +2,8 @@
  * transpose.c - volumes with z fastest <-> slices with x fastest
  *
  * For each y, a matrix with a row per x, or per z, is transposed: in tiles of sixteen bytes by sixteen bytes, which
- * take as many registers.  Tiles are taken so that on both sides whole cache lines are read and written, for one y after
- * the other.  The lines of a tile lie a power of two apart, more often than not, where a cache can keep few
+ * take as many registers.  Tiles are taken so that on both sides whole cache lines are read and written, for one y
+ * after the other.  The lines of a tile lie a power of two apart, more often than not, where a cache can keep few
  * of them: so those of the C-order side are used up at once, and slices are kept a little further apart than they
  * are long.
  */
@@ -29,9 +29,40 @@ size_t ck_batch_stride(const struct crackle_volume *v)
     return ((size_t)v->sx * v->sy * v->width / LINE_NBYTES | 1) * LINE_NBYTES + 2 * LINE_NBYTES;
 }
 
+/*
+ * For each width: sixteen bytes of labels in a register, how they are loaded and stored, and how the lower, or upper,
+ * halves of two are interleaved.
+ */
 #if CK_HAVE_SSE2
 
 #include <emmintrin.h>
+
+#define CK_TILES(type, bits)                                                                      \
+    typedef __m128i lanes_##type;                                                                 \
+    CK_FORCEINLINE lanes_##type load_##type(const type *from)                                     \
+    {                                                                                             \
+        return _mm_loadu_si128((const __m128i *)from);                                            \
+    }                                                                                             \
+    CK_FORCEINLINE void store_##type(type *to, lanes_##type lanes, int past_cache)                \
+    {                                                                                             \
+        if (past_cache)                                                                           \
+            _mm_stream_si128((__m128i *)to, lanes);                                               \
+        else                                                                                      \
+            _mm_storeu_si128((__m128i *)to, lanes);                                               \
+    }                                                                                             \
+    CK_FORCEINLINE lanes_##type low_##type(lanes_##type a, lanes_##type b)                        \
+    {                                                                                             \
+        return _mm_unpacklo_epi##bits(a, b);                                                      \
+    }                                                                                             \
+    CK_FORCEINLINE lanes_##type high_##type(lanes_##type a, lanes_##type b)                       \
+    {                                                                                             \
+        return _mm_unpackhi_epi##bits(a, b);                                                      \
+    }
+
+CK_TILES(u8, 8)
+CK_TILES(u16, 16)
+CK_TILES(u32, 32)
+CK_TILES(u64, 64)
 
 /* Whether what is scattered is more than a cache holds, and sixteen bytes of it always lie on a multiple of sixteen. */
 static int is_past_cache(const struct crackle_volume *v, const void *first)
@@ -60,32 +91,55 @@ static void scatter_ends(void)
 
 #endif
 
+#if CK_HAVE_NEON
+
+#include <arm_neon.h>
+
+#define CK_TILES(type, vector)                                                                    \
+    typedef vector lanes_##type;                                                                  \
+    CK_FORCEINLINE lanes_##type load_##type(const type *from)                                     \
+    {                                                                                             \
+        return vld1q_##type(from);                                                                \
+    }                                                                                             \
+    CK_FORCEINLINE void store_##type(type *to, lanes_##type lanes, int past_cache)                \
+    {                                                                                             \
+        (void)past_cache;                                                                         \
+        vst1q_##type(to, lanes);                                                                  \
+    }                                                                                             \
+    CK_FORCEINLINE lanes_##type low_##type(lanes_##type a, lanes_##type b)                        \
+    {                                                                                             \
+        return vzip1q_##type(a, b);                                                               \
+    }                                                                                             \
+    CK_FORCEINLINE lanes_##type high_##type(lanes_##type a, lanes_##type b)                       \
+    {                                                                                             \
+        return vzip2q_##type(a, b);                                                               \
+    }
+
+CK_TILES(u8, uint8x16_t)
+CK_TILES(u16, uint16x8_t)
+CK_TILES(u32, uint32x4_t)
+CK_TILES(u64, uint64x2_t)
+
+#endif
+
 #define CK_LABEL u8
 #define CK_NAME(name) name##_u8
 #define CK_LOG2_LANES 4
-#define CK_LOW _mm_unpacklo_epi8
-#define CK_HIGH _mm_unpackhi_epi8
 #include "transpose_template.h"
 
 #define CK_LABEL u16
 #define CK_NAME(name) name##_u16
 #define CK_LOG2_LANES 3
-#define CK_LOW _mm_unpacklo_epi16
-#define CK_HIGH _mm_unpackhi_epi16
 #include "transpose_template.h"
 
 #define CK_LABEL u32
 #define CK_NAME(name) name##_u32
 #define CK_LOG2_LANES 2
-#define CK_LOW _mm_unpacklo_epi32
-#define CK_HIGH _mm_unpackhi_epi32
 #include "transpose_template.h"
 
 #define CK_LABEL u64
 #define CK_NAME(name) name##_u64
 #define CK_LOG2_LANES 1
-#define CK_LOW _mm_unpacklo_epi64
-#define CK_HIGH _mm_unpackhi_epi64
 #include "transpose_template.h"
 
 void ck_gather_slices(const struct crackle_volume *v, u32 z, u32 count, void *slices)

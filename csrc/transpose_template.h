@@ -4,12 +4,11 @@
  *   CK_LABEL       the unsigned integer of that width
  *   CK_NAME(name)  the name with a suffix for the width
  *   CK_LOG2_LANES  the logarithm of how many of them are sixteen bytes
- *   CK_LOW, CK_HIGH  interleave the lower, or upper, halves of two times sixteen bytes
  */
 
 #define LANES (1 << CK_LOG2_LANES)
 
-#if CK_HAVE_SSE2
+#if CK_HAVE_SSE2 || CK_HAVE_NEON
 
 /*
  * LANES by LANES labels.  Interleaving the first half of the rows with the second is a perfect shuffle of the
@@ -18,23 +17,19 @@
 static inline void CK_NAME(move_tile)(const CK_LABEL *from, size_t from_stride, CK_LABEL *to, size_t to_stride,
                                       int past_cache)
 {
-    __m128i rows[LANES], shuffled[LANES];
+    CK_NAME(lanes) rows[LANES], shuffled[LANES];
 
     for (int i = 0; i < LANES; i++)
-        rows[i] = _mm_loadu_si128((const __m128i *)(from + i * from_stride));
+        rows[i] = CK_NAME(load)(from + i * from_stride);
     for (int bit = 0; bit < CK_LOG2_LANES; bit++) {
         for (int i = 0; i < LANES / 2; i++) {
-            shuffled[2 * i] = CK_LOW(rows[i], rows[i + LANES / 2]);
-            shuffled[2 * i + 1] = CK_HIGH(rows[i], rows[i + LANES / 2]);
+            shuffled[2 * i] = CK_NAME(low)(rows[i], rows[i + LANES / 2]);
+            shuffled[2 * i + 1] = CK_NAME(high)(rows[i], rows[i + LANES / 2]);
         }
         memcpy(rows, shuffled, sizeof(rows));
     }
-    for (int i = 0; i < LANES; i++) {
-        if (past_cache)
-            _mm_stream_si128((__m128i *)(to + i * to_stride), rows[i]);
-        else
-            _mm_storeu_si128((__m128i *)(to + i * to_stride), rows[i]);
-    }
+    for (int i = 0; i < LANES; i++)
+        CK_NAME(store)(to + i * to_stride, rows[i], past_cache);
 }
 
 #endif
@@ -48,7 +43,7 @@ CK_FORCEINLINE void CK_NAME(move)(const CK_LABEL *from, size_t from_stride, u32 
 {
     u32 whole_rows = 0, whole_columns = 0;
 
-#if CK_HAVE_SSE2
+#if CK_HAVE_SSE2 || CK_HAVE_NEON
     whole_rows = num_rows & ~(u32)(LANES - 1);
     whole_columns = num_columns & ~(u32)(LANES - 1);
     if (by_columns) {
@@ -113,5 +108,3 @@ static void CK_NAME(scatter_rows)(const CK_LABEL *rows, size_t row_stride, CK_LA
 #undef CK_LABEL
 #undef CK_NAME
 #undef CK_LOG2_LANES
-#undef CK_LOW
-#undef CK_HIGH
