@@ -55,12 +55,18 @@ def load(arguments: argparse.Namespace) -> np.ndarray:
 
 
 def interleaved(cases: dict[Name, Callable[[], object]], repeats: int) -> dict[Name, float]:
-    """Median seconds of each case; the cases take turns, so that a slow minute hits all of them."""
+    """Median seconds of each case.
+
+    The cases take turns, so that a slow minute hits all of them, and another is first each time: after a
+    pause, a virtual machine may have to ask for its memory again, and who comes first waits for it.
+    """
     seconds: dict[Name, list[float]] = {name: [] for name in cases}
-    for _ in range(repeats):
-        for name, case in cases.items():
+    names = list(cases)
+    for turn in range(repeats):
+        first = turn % len(names)
+        for name in names[first:] + names[:first]:
             start = time.perf_counter()
-            result = case()
+            result = cases[name]()
             seconds[name].append(time.perf_counter() - start)
             del result
     return {name: statistics.median(times) for name, times in seconds.items()}

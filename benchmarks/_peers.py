@@ -44,7 +44,7 @@ def crackle_codec() -> ModuleType | None:
     return optional("crackle", THEIRS)
 
 
-def crackle_like(package: ModuleType, volume: np.ndarray, slow: bool = False, **options: int) -> Codec:
+def crackle_like(package: ModuleType, volume: np.ndarray, slow: bool = False, **options: Any) -> Codec:
     """Either package of Crackle, with options or its own defaults."""
     return Codec(
         lambda: package.compress(volume, **options, parallel=1),

@@ -17,35 +17,46 @@ from tqdm import tqdm
 import crackle_zarr
 
 DEFAULT = "default"
-PINS = (0, 1, 2)
+OTHERS = "others"
 ORDERS = (0, 3, 5, 7, 9)
 
 
-SETTINGS = {f"pins {pins}, Markov {order}": (pins, order) for pins, order in itertools.product(PINS, ORDERS)}
+COMPRESSORS = {"then zstd 19": Zstd(level=19), "then xz": LZMA(preset=9 | lzma.PRESET_EXTREME)}
+
+
+def settings(most_pins: int) -> dict[str, tuple[int, int]]:
+    """Names and options of all that is tried."""
+    pairs = itertools.product(range(most_pins + 1), ORDERS)
+    return {f"pins {pins}, Markov {order}": (pins, order) for pins, order in pairs}
 
 
 def ours(volume: np.ndarray) -> dict[str, Codec]:
-    return {DEFAULT: crackle_like(crackle_zarr, volume)} | {
-        name: crackle_like(crackle_zarr, volume, allow_pins=pins, markov_model_order=order)
-        for name, (pins, order) in SETTINGS.items()
-    }
+    presets = {name: crackle_like(crackle_zarr, volume, preset=name) for name in crackle_zarr.PRESETS}
+    return (
+        {DEFAULT: crackle_like(crackle_zarr, volume)}
+        | presets
+        | {
+            name: crackle_like(crackle_zarr, volume, allow_pins=pins, markov_model_order=order)
+            for name, (pins, order) in settings(2).items()
+        }
+    )
 
 
-def theirs(crackle: ModuleType, volume: np.ndarray) -> dict[str, Codec]:
-    """Pins take minutes, so they are chosen once for all orders: the bytes are those of compress."""
+def theirs(crackle: ModuleType, volume: np.ndarray, most_pins: int) -> dict[str, Codec]:
+    """Pins take long, so they are chosen once for all orders: the bytes are those of compress."""
     chosen = cache(lambda pins: crackle.compress(volume, allow_pins=pins, parallel=1))
     found = {DEFAULT: crackle_like(crackle, volume)}
-    for name, (pins, order) in SETTINGS.items():
+    for name, (pins, order) in settings(most_pins).items():
         encode = partial(lambda pins, order: crackle.reencode(chosen(pins), order, parallel=1), pins, order)
         found[name] = Codec(encode, found[DEFAULT].decode)
     return found
 
 
-def codecs(volume: np.ndarray) -> dict[str, dict[str, Codec]]:
+def codecs(volume: np.ndarray, slow: bool) -> dict[str, dict[str, Codec]]:
     found = {OURS: ours(volume)}
     if (crackle := crackle_codec()) is not None:
-        found[THEIRS] = theirs(crackle, volume)
-    found["others"] = {
+        found[THEIRS] = theirs(crackle, volume, 2 if slow else 1)
+    found[OTHERS] = {
         "zstd 19": of_bytes(Zstd(level=19), volume),
         "xz 9, extreme": of_bytes(LZMA(preset=9 | lzma.PRESET_EXTREME), volume),
     }
@@ -53,9 +64,11 @@ def codecs(volume: np.ndarray) -> dict[str, dict[str, Codec]]:
 
 
 def main() -> None:
-    arguments = parser(__doc__).parse_args()
+    made = parser(__doc__)
+    made.add_argument("--slow", action="store_true", help="also crackle-codec's pins 2, which take long")
+    arguments = made.parse_args()
     volume = load(arguments)
-    everyone = codecs(volume)
+    everyone = codecs(volume, arguments.slow)
     cases = [(package, name) for package, found in everyone.items() for name in found]
     sizes: dict[str, dict[str, int]] = {package: {} for package in everyone}
     with tqdm(cases) as progress:
@@ -63,16 +76,20 @@ def main() -> None:
             progress.set_description(f"{package}, {name}")
             stream = verified({name: everyone[package][name]}, volume)[name]
             sizes[package][name] = len(stream)
+            if package != OTHERS:
+                for then, compressor in COMPRESSORS.items():
+                    sizes[package][f"{name}, {then}"] = len(compressor.encode(stream))
 
     smallest = {package: min(found, key=found.__getitem__) for package, found in sizes.items()}
     best = {package: {"by": name, "bytes": sizes[package][name]} for package, name in smallest.items()}
+    peers = sizes.get(THEIRS, {})
     rows = [
         [
             package if name == next(iter(found)) else "",
             name + (", the smallest" if name == smallest[package] else ""),
             f"{nbytes:,}",
             f"{volume.nbytes / nbytes:.1f}",
-            f"{nbytes / sizes[THEIRS][name]:.3f}" if package == OURS and THEIRS in sizes else "",
+            f"{nbytes / peers[name]:.3f}" if package == OURS and name in peers else "",
         ]
         for package, found in sizes.items()
         for name, nbytes in found.items()

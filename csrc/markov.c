@@ -128,7 +128,7 @@ void ck_markov_write(const struct ck_markov_model *model, u8 *bytes)
 #define ENTRY_HISTORY(entry) ((size_t)((entry) >> 18))
 
 /* What an entry costs to make, in bytes of code that take as long to decode without. */
-#define ENTRY_NBYTES 2
+#define ENTRY_NBYTES 8
 
 static u32 make_entry(const struct ck_markov_model *model, size_t history, unsigned int bits, unsigned int window)
 {

@@ -417,7 +417,7 @@ static void test_model(void)
             free(again_coded.data);
             if (by_table == 0) {
                 /* As for a stream of megabytes, or for one that is long enough for the least of tables. */
-                const u64 nbytes = round % 2 ? UINT32_MAX : (u64)16 << 2 * order;
+                const u64 nbytes = round % 2 ? UINT32_MAX : (u64)64 << 2 * order;
 
                 CHECK(ck_markov_make_decoder(&again, nbytes) && ck_markov_make_encoder(&again, nbytes));
                 CHECK(again.decoder != NULL && (again.encoder != NULL) == (order <= 6));
