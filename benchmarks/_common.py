@@ -63,7 +63,7 @@ def interleaved(cases: dict[Name, Callable[[], object]], repeats: int) -> dict[N
     seconds: dict[Name, list[float]] = {name: [] for name in cases}
     names = list(cases)
     for turn in range(repeats):
-        first = turn % len(names)
+        first = turn % max(1, len(names))
         for name in names[first:] + names[:first]:
             start = time.perf_counter()
             result = cases[name]()
