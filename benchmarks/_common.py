@@ -7,6 +7,7 @@ import gzip
 import json
 import os
 import platform
+import random
 import statistics
 import time
 from collections.abc import Callable
@@ -57,14 +58,13 @@ def load(arguments: argparse.Namespace) -> np.ndarray:
 def interleaved(cases: dict[Name, Callable[[], object]], repeats: int) -> dict[Name, float]:
     """Median seconds of each case.
 
-    The cases take turns, so that a slow minute hits all of them, and another is first each time: after a
-    pause, a virtual machine may have to ask for its memory again, and who comes first waits for it.
+    The cases take turns, so that a slow minute hits all of them, in another order each time: what one leaves
+    behind, such as memory in small pages, may cost the next.
     """
     seconds: dict[Name, list[float]] = {name: [] for name in cases}
-    names = list(cases)
-    for turn in range(repeats):
-        first = turn % max(1, len(names))
-        for name in names[first:] + names[:first]:
+    order = random.Random(1)
+    for _ in range(repeats):
+        for name in order.sample(list(cases), len(cases)):
             start = time.perf_counter()
             result = cases[name]()
             seconds[name].append(time.perf_counter() - start)
