@@ -24,6 +24,9 @@
 /* Rows with fewer horizontal cracks have too few pieces for eight at once. */
 #define CRACKS_FOR_EIGHT 16
 
+/* Places are numbers of 31 bits there, and there is room for sixteen bytes per voxel of a row. */
+#define MOST_FOR_EIGHT ((u32)1 << 24)
+
 int ck_components_init(struct ck_components *c, u32 sx, u32 sy)
 {
     memset(c, 0, sizeof(*c));
@@ -33,11 +36,6 @@ int ck_components_init(struct ck_components *c, u32 sx, u32 sy)
     c->row_end = ck_malloc(sy, sizeof(*c->row_end));
     if (!c->row_buffer || !c->row_end)
         return 0;
-#if CK_MAYBE_V3
-    c->pieces = ck_malloc(4 * ((u64)sx + CK_PIECES_SPARE), sizeof(*c->pieces));
-    if (!c->pieces)
-        return 0;
-#endif
     /* What lies before and behind a row joins nothing. */
     c->row = c->row_buffer + 1;
     c->row_buffer[0] = CK_NO_COMPONENT;
@@ -180,8 +178,13 @@ crackle_status ck_find_components(struct ck_components *c, const struct ck_bitma
     u32 count = 0;
 
 #if CK_MAYBE_V3
-    if (c->sx <= INT32_MAX && ck_count_horizontal(b) / CRACKS_FOR_EIGHT >= c->sy && ck_cpu_has_v3())
+    if (c->sx <= MOST_FOR_EIGHT && ck_count_horizontal(b) / CRACKS_FOR_EIGHT >= c->sy && ck_cpu_has_v3()) {
+        if (!c->pieces)
+            c->pieces = ck_malloc(4 * ((u64)c->sx + CK_PIECES_SPARE), sizeof(*c->pieces));
+        if (!c->pieces)
+            return CRACKLE_NO_MEMORY;
         row = ck_find_row_v3;
+    }
 #endif
     c->count = 0;
     c->are_united = 0;

@@ -89,7 +89,7 @@ static inline void ck_unite(u32 *parent, u32 a, u32 b)
 /* More than one piece of a row is handled at once, also behind the last. */
 #define CK_PIECES_SPARE 32
 
-/* The patches of row 'y', behind the 'num_patches' that there are; sx < 2^31.  Returns how many there are now. */
+/* The patches of row 'y', behind the 'num_patches' that there are.  Returns how many there are now. */
 size_t ck_find_row_v3(struct ck_components *c, const struct ck_bitmaps *b, u64 y, size_t num_patches);
 #endif
 
