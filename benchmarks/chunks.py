@@ -24,7 +24,8 @@ def of_c(chunk: np.ndarray, stream: bytes, repeats: int) -> dict[str, float]:
     """Seconds of the C calls alone, and of the codec's calls, on the same chunk."""
     codec = crackle_zarr.Crackle()
     out = np.empty_like(chunk)
-    options = ffi.new("struct crackle_options *", {"format_version": 1})
+    order = crackle_zarr.Crackle().markov_model_order
+    options = ffi.new("struct crackle_options *", {"format_version": 1, "markov_order": order})
     where = ffi.new("struct crackle_where *")
     parts = ffi.new("struct crackle_parts *")
     data = ffi.from_buffer("uint8_t[]", stream)
