@@ -100,9 +100,12 @@ def test_round_trip_with_options(markov_model_order: Any, allow_pins: int) -> No
     chunk = blocks((24, 96, 96), block=5)
     codec = Crackle(markov_model_order, allow_pins)
     stream = codec.encode(chunk)
-    # Blocks of 5 are best modelled by 5 moves; a model of order 12 is longer than all of the chunk.
-    expected = {"auto": 5, 12: 0}.get(markov_model_order, markov_model_order)
-    assert crackle_zarr.header(stream).markov_model_order == expected
+    order = crackle_zarr.header(stream).markov_model_order
+    if markov_model_order == "auto":
+        assert order > 0
+        assert len(stream) < len(Crackle(0, allow_pins).encode(chunk))
+    else:  # a model of order 12 is longer than all of the chunk
+        assert order == (0 if markov_model_order == 12 else markov_model_order)
     # What is in the stream suffices: the decoding codec needs no options.
     np.testing.assert_array_equal(decoded(Crackle(), stream, chunk), chunk)
 
