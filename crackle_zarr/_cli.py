@@ -13,7 +13,7 @@ from typing import Any, NoReturn, TextIO, TypeVar
 import click
 from tqdm import tqdm  # type: ignore[import-untyped]
 
-from ._options import MAX_MARKOV_MODEL_ORDER, PRESETS, MarkovOrder
+from ._options import PRESETS, MarkovOrder, check_markov_model_order
 from .errors import CrackleError, CrackleWarning, FormatError, VerificationError
 
 P = TypeVar("P", Path, str)
@@ -125,12 +125,10 @@ def markov(command: Callable[..., Any]) -> Callable[..., Any]:
 def _order(ctx: click.Context, param: click.Parameter, value: str | None) -> MarkovOrder | None:
     if value is None:
         return None
-    if value == "auto":
-        return "auto"
-    order = int(value) if value.isascii() and value.isdigit() else -1
-    if not 0 <= order <= MAX_MARKOV_MODEL_ORDER:
-        raise click.BadParameter(f"{value!r} is not an order: 0 to 12, or auto.", ctx, param)
-    return order
+    try:
+        return check_markov_model_order(int(value) if value.isascii() and value.isdigit() else value)
+    except (TypeError, ValueError):
+        raise click.BadParameter(f"{value!r} is not an order: 0 to 12, or auto.", ctx, param) from None
 
 
 def pins(command: Callable[..., Any]) -> Callable[..., Any]:

@@ -67,6 +67,19 @@ def encoding(preset: Any, markov_model_order: Any, allow_pins: Any) -> Encoding:
     }
 
 
+def with_missing(config: dict[str, Any]) -> dict[str, Any]:
+    """The options of metadata, with what those that are missing mean there; no preset fills them in.
+
+    Raises:
+        TypeError, ValueError: an order or pins are of a wrong type or outside their range. None, too, is
+            wrong in metadata.
+    """
+    options = {**MISSING, **config}
+    check_markov_model_order(options["markov_model_order"])
+    check_allow_pins(options["allow_pins"])
+    return options
+
+
 def check_markov_model_order(value: Any) -> MarkovOrder:
     """Return ``value`` as a Markov order.
 

@@ -32,14 +32,7 @@ from numcodecs.registry import register_codec  # type: ignore[import-untyped]
 
 from . import _binding
 from ._chunk import as_volume, label_dtype, plain
-from ._options import (
-    MISSING,
-    MarkovOrder,
-    Preset,
-    check_allow_pins,
-    check_markov_model_order,
-    encoding,
-)
+from ._options import MarkovOrder, Preset, encoding, with_missing
 
 _OPTIONS = ("markov_model_order", "allow_pins", "byteorder")
 
@@ -186,10 +179,7 @@ class Crackle(Codec):  # type: ignore[misc]  # numcodecs has no types
         unknown = sorted(set(config) - set(_OPTIONS))
         if unknown:
             raise ValueError(f"Crackle has the options {', '.join(_OPTIONS)}, not {', '.join(unknown)}")
-        options = {**MISSING, **config}
-        check_markov_model_order(options["markov_model_order"])  # None, too, is wrong in metadata
-        check_allow_pins(options["allow_pins"])
-        return cls(**options)
+        return cls(**with_missing(config))
 
     def _options(self) -> dict[str, Any]:
         options = {name: getattr(self, name) for name in _OPTIONS}

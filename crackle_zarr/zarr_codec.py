@@ -29,14 +29,7 @@ from zarr.registry import register_codec
 
 from . import _binding
 from ._chunk import as_volume, check_header, label_dtype, plain, volume_shape
-from ._options import (
-    MISSING,
-    MarkovOrder,
-    Preset,
-    check_allow_pins,
-    check_markov_model_order,
-    encoding,
-)
+from ._options import MarkovOrder, Preset, encoding, with_missing
 from ._ranges import FIRST_REQUEST, Ranges, consecutive, cut, join, requests_for, truncated
 from .errors import FormatError
 
@@ -119,10 +112,7 @@ class CrackleCodec(ArrayBytesCodec, ArrayBytesCodecPartialDecodeMixin):
         unknown = sorted(set(options) - set(known))
         if unknown:
             raise ValueError(f"Crackle has the options {', '.join(known)}, not {', '.join(unknown)}")
-        meant: dict[str, Any] = {**MISSING, **options}
-        check_markov_model_order(meant["markov_model_order"])  # None, too, is wrong in metadata
-        check_allow_pins(meant["allow_pins"])
-        return cls(**meant)
+        return cls(**with_missing(options))
 
     def to_dict(self) -> dict[str, JSON]:
         """The JSON form, with all options."""
