@@ -124,7 +124,7 @@ int main(int argc, char **argv)
     voxels = malloc(nbytes);
     painted = calloc(nbytes, 1);
     r.labels = malloc((size_t)sx * sy * sizeof(u64));
-    r.scratch = malloc(((size_t)sx * sy + sx + CK_ROW_SPARE) * sizeof(u64));
+    r.scratch = malloc((size_t)ck_paint_scratch(sx, 1) * sizeof(u64));
     file = fopen(argv[1], "rb");
     if (!file || !voxels || !painted || !r.labels || !r.scratch || fread(voxels, 1, nbytes, file) != nbytes ||
         !ck_bitmaps_init(&r.bitmaps, sx, sy) || !ck_components_init(&r.components, sx, sy) ||

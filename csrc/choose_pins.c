@@ -200,7 +200,6 @@ static void find_deepest(struct chooser *c, struct deepest *deepest)
 {
     const struct ck_components *components = &c->components;
     const u32 sx = c->volume->sx;
-    const struct ck_patch *patch = components->patches;
     u32 *row = components->row;
 
     for (size_t i = 0; i < components->count; i++)
@@ -210,9 +209,8 @@ static void find_deepest(struct chooser *c, struct deepest *deepest)
         const u64 *v = ck_vertical(&c->bitmaps, y);
         u32 begin = 0;
 
-        for (; patch < components->patches + components->row_end[y]; patch++)
-            for (u32 x = patch->begin; x < patch->end; x++)
-                row[x] = patch->component;
+        ck_lay_row(row, components->patches + ck_row_begin(components, y), components->patches + components->row_end[y],
+                   sx);
         for (size_t w = 0; w < c->bitmaps.words; w++) {
             u64 ends = v[w];
 

@@ -110,6 +110,25 @@ static inline void add_patch(struct ck_components *c, struct ck_patch *patch, u6
     ck_lay_u32(c->row, begin, end, component);
 }
 
+void ck_unite_dangling(struct ck_components *c, const struct ck_bitmaps *b, u64 y)
+{
+    const u64 *v = ck_vertical(b, y);
+    const u64 *h = ck_horizontal(b, y);
+    u64 carry = 0;
+
+    c->are_united = 1;
+    for (size_t w = 0; w < b->words; w++) {
+        u64 dangling = (v - b->words)[w] & ~(v[w] | h[w] | h[w] << 1 | carry);
+
+        carry = h[w] >> 63;
+        for (; dangling; dangling &= dangling - 1) {
+            const size_t x = w * 64 + ck_ctz64(dangling);
+
+            ck_unite(c->parent, c->row[x - 1], c->row[x]);
+        }
+    }
+}
+
 /*
  * The patches of row 'y', whose horizontal cracks are 'h' except in row 0, where every
  * voxel has one.  Returns how many patches there are now.
@@ -118,12 +137,15 @@ static size_t find_row(struct ck_components *c, const struct ck_bitmaps *b, u64 
 {
     const u64 *v = ck_vertical(b, y);
     const u64 *h = ck_horizontal(b, y);
+    /* The clear row between the planes serves as the row above row 0. */
+    const u64 *v_above = v - b->words;
     const u64 row_first = y * c->sx;
     const u32 *row = c->row;
+    u64 dangling = 0;            /* vertical cracks of the row above that end at this row */
     u64 carry = 0;               /* the horizontal crack at the last voxel of the word before */
     int open = 0;                /* whether a piece has begun in an earlier word and not ended */
     u32 begin = 0;               /* of that piece, ... */
-    u32 left = CK_NO_COMPONENT;     /* ... and what it joins there */
+    u32 left = CK_NO_COMPONENT;  /* ... and what it joins there */
 
     for (size_t w = 0; w < b->words; w++) {
         const u32 first = (u32)(w * 64);
@@ -134,16 +156,9 @@ static size_t find_row(struct ck_components *c, const struct ck_bitmaps *b, u64 
         const u64 events = begins | ends;
         const u64 joins_left = ~before & ~v[w];
         const u64 joins_right = ends & ~v[w];
-        /* Vertical cracks of the row above that end here, and so separate nothing any more. */
-        u64 dangling = y == 0 ? 0 : *(v - b->words + w) & ~v[w] & ~cracks & ~before;
 
         carry = cracks >> 63;
-        for (; CK_UNLIKELY(dangling); dangling &= dangling - 1) {
-            size_t x = first + ck_ctz64(dangling);
-
-            c->are_united = 1;
-            ck_unite(c->parent, row[x - 1], row[x]);
-        }
+        dangling |= v_above[w] & ~(v[w] | cracks | before);
         if (open && events) {
             const unsigned int end = ck_ctz64(events);
             const u32 right = neighbour(row + first + end, joins_right >> end);
@@ -168,6 +183,8 @@ static size_t find_row(struct ck_components *c, const struct ck_bitmaps *b, u64 
             add_patch(c, &c->patches[num_patches++], row_first, begin, first + end, left, right);
         }
     }
+    if (CK_UNLIKELY(dangling))
+        ck_unite_dangling(c, b, y);
     return num_patches;
 }
 
@@ -178,7 +195,7 @@ crackle_status ck_find_components(struct ck_components *c, const struct ck_bitma
     u32 count = 0;
 
 #if CK_MAYBE_V3
-    if (c->sx <= MOST_FOR_EIGHT && ck_count_horizontal(b) / CRACKS_FOR_EIGHT >= c->sy && ck_cpu_has_v3()) {
+    if (c->sx <= MOST_FOR_EIGHT && ck_cpu_has_v3() && ck_count_horizontal(b) / CRACKS_FOR_EIGHT >= c->sy) {
         if (!c->pieces)
             c->pieces = ck_malloc(4 * ((u64)c->sx + CK_PIECES_SPARE), sizeof(*c->pieces));
         if (!c->pieces)
@@ -231,12 +248,10 @@ int ck_components_whole(struct ck_components *c)
 
 void ck_components_at(const struct ck_components *c, const u64 *voxels, size_t num_voxels, u32 *components)
 {
-    size_t i = 0, patch = 0;
+    size_t i = 0;
 
     for (u64 y = 0; i < num_voxels; y++) {
-        for (; patch < c->row_end[y]; patch++)
-            for (u32 x = c->patches[patch].begin; x < c->patches[patch].end; x++)
-                c->row[x] = c->patches[patch].component;
+        ck_lay_row(c->row, c->patches + ck_row_begin(c, y), c->patches + c->row_end[y], c->sx);
         for (; i < num_voxels && voxels[i] < (y + 1) * c->sx; i++)
             components[i] = c->row[voxels[i] - y * c->sx];
     }

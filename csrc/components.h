@@ -63,6 +63,16 @@ static inline size_t ck_row_begin(const struct ck_components *c, u64 y)
  */
 void ck_components_at(const struct ck_components *c, const u64 *voxels, size_t num_voxels, u32 *components);
 
+/* Lay the patches of a row, of sx voxels and CK_ROW_SPARE behind them, over the row above. */
+static inline void ck_lay_row(u32 *row, const struct ck_patch *patch, const struct ck_patch *end, u32 sx)
+{
+    if (ck_is_dense((size_t)(end - patch), sx))
+        for (; patch < end; patch++)
+            ck_lay_each_u32(row, patch->begin, patch->end, patch->component);
+    for (; patch < end; patch++)
+        ck_lay_u32(row, patch->begin, patch->end, patch->component);
+}
+
 /* ------------------------- Between the ways of finding --------------------- */
 
 static inline u32 ck_find_root(u32 *parent, u32 i)
@@ -84,6 +94,12 @@ static inline void ck_unite(u32 *parent, u32 a, u32 b)
     else
         parent[a] = b;
 }
+
+/*
+ * Unite what vertical cracks of the row above parted that end at row 'y', and so separate nothing.  Patches of the row
+ * may be laid or not: none is where such a crack ends.
+ */
+void ck_unite_dangling(struct ck_components *c, const struct ck_bitmaps *b, u64 y);
 
 #if CK_MAYBE_V3
 /* More than one piece of a row is handled at once, also behind the last. */

@@ -37,16 +37,6 @@ void ck_image_crc_free(struct ck_image_crc *crc)
     crc->weight = NULL;
 }
 
-/* Lay the patches of a dense row over the row above. */
-static inline void lay_dense(u32 *row, const struct ck_patch *patch, const struct ck_patch *end)
-{
-    for (; patch < end; patch++) {
-        u32 x = patch->begin;
-
-        CK_LAY_EACH(row, x, patch->end, patch->component);
-    }
-}
-
 static u32 components_crc(const struct ck_image_crc *crc, const struct ck_components *c)
 {
     const struct ck_patch *patch = c->patches;
@@ -61,7 +51,7 @@ static u32 components_crc(const struct ck_image_crc *crc, const struct ck_compon
         u64 change = 0;
 
         if (ck_is_dense((size_t)(end - patch), c->sx)) {
-            lay_dense(row, patch, end);
+            ck_lay_row(row, patch, end, c->sx);
             patch = end;
             row_part = 0;
             for (u32 x = 0; x < c->sx; x++)
@@ -229,7 +219,7 @@ CK_TARGET_CRC static u32 components_crc_by_instructions(const struct ck_image_cr
         const struct ck_patch *const end = c->patches + c->row_end[y];
 
         if (ck_is_dense((size_t)(end - patch), c->sx)) {
-            lay_dense(c->row, patch, end);
+            ck_lay_row(c->row, patch, end, c->sx);
             row_part = part_of_row(c->row, c->sx);
         } else {
             row_part ^= reduce_95(sum_of_changes(crc->weight, c->row, patch, end));

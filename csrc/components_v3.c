@@ -94,25 +94,6 @@ CK_TARGET_V3 static void find_pieces(const struct ck_bitmaps *b, u64 y, struct p
     p->has_dangling = dangling != 0;
 }
 
-static void unite_dangling(struct ck_components *c, const struct ck_bitmaps *b, u64 y)
-{
-    const u64 *v = ck_vertical(b, y);
-    const u64 *h = ck_horizontal(b, y);
-    u64 carry = 0;
-
-    c->are_united = 1;
-    for (size_t w = 0; w < b->words; w++) {
-        u64 dangling = (v - b->words)[w] & ~(v[w] | h[w] | h[w] << 1 | carry);
-
-        carry = h[w] >> 63;
-        for (; dangling; dangling &= dangling - 1) {
-            const size_t x = w * 64 + ck_ctz64(dangling);
-
-            ck_unite(c->parent, c->row[x - 1], c->row[x]);
-        }
-    }
-}
-
 /* The components of the pieces from the row above; those that are new are counted and get a parent. */
 CK_TARGET_V3 static void look_up(struct ck_components *c, struct pieces *p)
 {
@@ -182,7 +163,7 @@ CK_TARGET_V3 size_t ck_find_row_v3(struct ck_components *c, const struct ck_bitm
     p.number = p.component + c->sx + CK_PIECES_SPARE;
     find_pieces(b, y, &p);
     if (CK_UNLIKELY(p.has_dangling))
-        unite_dangling(c, b, y);
+        ck_unite_dangling(c, b, y);
     if (p.count == 0)
         return num_patches;
     look_up(c, &p);
@@ -193,15 +174,7 @@ CK_TARGET_V3 size_t ck_find_row_v3(struct ck_components *c, const struct ck_bitm
         patch[i].end = p.end[i];
         patch[i].component = p.component[i];
     }
-    if (ck_is_dense(p.count, c->sx))
-        for (size_t i = 0; i < p.count; i++) {
-            u32 x = p.begin[i];
-
-            CK_LAY_EACH(c->row, x, p.end[i], p.component[i]);
-        }
-    else
-        for (size_t i = 0; i < p.count; i++)
-            ck_lay_u32(c->row, p.begin[i], p.end[i], p.component[i]);
+    ck_lay_row(c->row, patch, patch + p.count, c->sx);
     return num_patches + p.count;
 }
 

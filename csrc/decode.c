@@ -14,8 +14,7 @@
 #include "reading.h"
 #include "volume.h"
 
-/* A C-order volume is painted in so many slices at once, or fewer if they have that much to be painted. */
-#define MOST_WAITING CK_MOST_COLUMNS
+/* Slices of a C-order volume are painted together, but for more patches than that. */
 #define MOST_WAITING_PATCHES ((size_t)1 << 20)
 
 /* A slice that waits to be painted with others. */
@@ -127,7 +126,7 @@ static crackle_status decode_slice(struct decoder *d, u32 z, unsigned int width,
     }
     status = read_slice(d, z, where);
     if (status == CRACKLE_OK)
-        status = reserve_scratch(d, ck_paint_scratch(&r->components));
+        status = reserve_scratch(d, ck_paint_scratch(r->header.sx, 1));
     if (status == CRACKLE_OK)
         ck_paint(&r->components, r->entries, slice, width, d->to, d->scratch);
     return status;
@@ -137,11 +136,10 @@ static crackle_status decode_slice(struct decoder *d, u32 z, unsigned int width,
 static crackle_status take_slice(struct decoder *d, u32 z, struct waiting *w, struct crackle_where *where)
 {
     struct ck_reading *r = &d->reading;
-    const int is_new = w->components.row_buffer == NULL;
     struct waiting swap;
     crackle_status status;
 
-    if (is_new && !ck_components_init(&w->components, r->header.sx, r->header.sy))
+    if (!w->components.row_buffer && !ck_components_init(&w->components, r->header.sx, r->header.sy))
         return CRACKLE_NO_MEMORY;
     if (skip_zeros(d, z)) {
         void *labels = w->labels;
@@ -168,7 +166,7 @@ static crackle_status take_slice(struct decoder *d, u32 z, struct waiting *w, st
 static crackle_status decode_columns(struct decoder *d, u32 z, u32 z_end, const struct crackle_volume *out, u32 out_z,
                                      u32 *count_ret, struct crackle_where *where)
 {
-    struct ck_slice_to_paint slices[MOST_WAITING];
+    struct ck_slice_to_paint slices[CK_MOST_COLUMNS];
     size_t num_patches = 0;
     crackle_status status;
     u32 count = 0;
@@ -184,7 +182,7 @@ static crackle_status decode_columns(struct decoder *d, u32 z, u32 z_end, const 
         slices[count].labels = w->labels;
         count++;
     }
-    status = reserve_scratch(d, ck_paint_columns_scratch(out->sx, count));
+    status = reserve_scratch(d, ck_paint_scratch(out->sx, count));
     if (status != CRACKLE_OK)
         return status;
     ck_paint_columns(slices, count, out, z - out_z, d->scratch);
@@ -204,7 +202,7 @@ static crackle_status decode(const struct crackle_parts *parts, u32 z_start, u32
         goto out;
     d.to = (u64)(z_end - z_start) * out->sx * out->sy * out->width > CK_MOST_IN_CACHE ? CK_TO_MEMORY : CK_TO_CACHE;
     if (!out->fortran_order) {
-        d.most_waiting = z_end - z_start < MOST_WAITING ? z_end - z_start : MOST_WAITING;
+        d.most_waiting = z_end - z_start < CK_MOST_COLUMNS ? z_end - z_start : CK_MOST_COLUMNS;
         d.waiting = ck_calloc(d.most_waiting, sizeof(*d.waiting));
         if (!d.waiting)
             status = CRACKLE_NO_MEMORY;

@@ -17,19 +17,25 @@
 /* How many voxels behind a row may be read and written back as they were. */
 #define CK_ROW_SPARE 16
 
-/* Whether a row of 'sx' voxels with so many patches is better written voxel by voxel, with CK_LAY_EACH. */
+/* Whether a row of 'sx' voxels with so many patches is better written voxel by voxel, by ck_lay_each_TYPE(). */
 static inline int ck_is_dense(size_t num_patches, u32 sx)
 {
     return num_patches > sx / 4;
 }
 
-/* ck_lay_TYPE(row, begin, end, value): row[x] = value for begin <= x < end; there is one at least. */
-#define CK_LAY_EACH(row, begin, end, value) \
-    do {                                    \
-        do                                  \
-            (row)[begin] = (value);         \
-        while (++(begin) < (end));          \
-    } while (0)
+/* ck_lay_TYPE() and ck_lay_each_TYPE(): row[x] = value for begin <= x < end; there is one at least. */
+#define CK_LAY_EACH(type)                                                            \
+    static inline void ck_lay_each_##type(type *row, u32 begin, u32 end, type value) \
+    {                                                                                \
+        do                                                                           \
+            row[begin] = value;                                                      \
+        while (++begin < end);                                                       \
+    }
+
+CK_LAY_EACH(u8)
+CK_LAY_EACH(u16)
+CK_LAY_EACH(u32)
+CK_LAY_EACH(u64)
 
 #if CK_HAVE_SSE2
 
@@ -57,7 +63,7 @@ static inline void ck_lay_u8(u8 *row, u32 begin, u32 end, u8 value)
                                     _mm_setr_epi8(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15)),
                      _mm_set1_epi8((char)value));
     else
-        CK_LAY_EACH(row, begin, end, value);
+        ck_lay_each_u8(row, begin, end, value);
 }
 
 static inline void ck_lay_u16(u16 *row, u32 begin, u32 end, u16 value)
@@ -67,7 +73,7 @@ static inline void ck_lay_u16(u16 *row, u32 begin, u32 end, u16 value)
                      _mm_cmpgt_epi16(_mm_set1_epi16((short)(end - begin)), _mm_setr_epi16(0, 1, 2, 3, 4, 5, 6, 7)),
                      _mm_set1_epi16((short)value));
     else
-        CK_LAY_EACH(row, begin, end, value);
+        ck_lay_each_u16(row, begin, end, value);
 }
 
 static inline void ck_lay_u32(u32 *row, u32 begin, u32 end, u32 value)
@@ -75,7 +81,7 @@ static inline void ck_lay_u32(u32 *row, u32 begin, u32 end, u32 value)
     if (CK_LIKELY(end - begin <= 4))
         ck_lay_lanes(row + begin, ck_first_lanes_32(end - begin), _mm_set1_epi32((int)value));
     else
-        CK_LAY_EACH(row, begin, end, value);
+        ck_lay_each_u32(row, begin, end, value);
 }
 
 static inline void ck_lay_u64(u64 *row, u32 begin, u32 end, u64 value)
@@ -87,7 +93,7 @@ static inline void ck_lay_u64(u64 *row, u32 begin, u32 end, u64 value)
         ck_lay_lanes(row + begin, _mm_unpacklo_epi32(lanes, lanes), values);
         ck_lay_lanes(row + begin + 2, _mm_unpackhi_epi32(lanes, lanes), values);
     } else {
-        CK_LAY_EACH(row, begin, end, value);
+        ck_lay_each_u64(row, begin, end, value);
     }
 }
 
@@ -128,7 +134,7 @@ static inline void ck_lay_u8(u8 *row, u32 begin, u32 end, u8 value)
         vst1q_u8(row + begin, vbslq_u8(vcltq_u8(ck_lanes_8(), vdupq_n_u8((u8)(end - begin))), vdupq_n_u8(value),
                                        vld1q_u8(row + begin)));
     else
-        CK_LAY_EACH(row, begin, end, value);
+        ck_lay_each_u8(row, begin, end, value);
 }
 
 static inline void ck_lay_u16(u16 *row, u32 begin, u32 end, u16 value)
@@ -137,7 +143,7 @@ static inline void ck_lay_u16(u16 *row, u32 begin, u32 end, u16 value)
         vst1q_u16(row + begin, vbslq_u16(vcltq_u16(ck_lanes_16(), vdupq_n_u16((u16)(end - begin))),
                                          vdupq_n_u16(value), vld1q_u16(row + begin)));
     else
-        CK_LAY_EACH(row, begin, end, value);
+        ck_lay_each_u16(row, begin, end, value);
 }
 
 static inline void ck_lay_u32(u32 *row, u32 begin, u32 end, u32 value)
@@ -145,7 +151,7 @@ static inline void ck_lay_u32(u32 *row, u32 begin, u32 end, u32 value)
     if (CK_LIKELY(end - begin <= 4))
         vst1q_u32(row + begin, vbslq_u32(ck_first_lanes_32(end - begin), vdupq_n_u32(value), vld1q_u32(row + begin)));
     else
-        CK_LAY_EACH(row, begin, end, value);
+        ck_lay_each_u32(row, begin, end, value);
 }
 
 static inline void ck_lay_u64(u64 *row, u32 begin, u32 end, u64 value)
@@ -159,16 +165,16 @@ static inline void ck_lay_u64(u64 *row, u32 begin, u32 end, u64 value)
         vst1q_u64(row + begin, vbslq_u64(vcltq_u64(lanes, count), values, vld1q_u64(row + begin)));
         vst1q_u64(row + begin + 2, vbslq_u64(vcltq_u64(later_lanes, count), values, vld1q_u64(row + begin + 2)));
     } else {
-        CK_LAY_EACH(row, begin, end, value);
+        ck_lay_each_u64(row, begin, end, value);
     }
 }
 
 #else /* neither */
 
-#define CK_LAY(type)                                                               \
-    static inline void ck_lay_##type(type *row, u32 begin, u32 end, type value)    \
-    {                                                                              \
-        CK_LAY_EACH(row, begin, end, value);                                       \
+#define CK_LAY(type)                                                            \
+    static inline void ck_lay_##type(type *row, u32 begin, u32 end, type value) \
+    {                                                                           \
+        ck_lay_each_##type(row, begin, end, value);                             \
     }
 
 CK_LAY(u8)

@@ -12,10 +12,10 @@ enum ck_paint_to {
     CK_TO_MEMORY /* there are more of them than a cache holds */
 };
 
-/* How many numbers of 64 bits ck_paint() works in. */
-static inline u64 ck_paint_scratch(const struct ck_components *c)
+/* How many numbers of 64 bits are worked in for 'count' slices at once: ck_paint() takes one. */
+static inline u64 ck_paint_scratch(u32 sx, u32 count)
 {
-    return (u64)c->count + c->sx + CK_ROW_SPARE;
+    return ((u64)sx + CK_ROW_SPARE) * count;
 }
 
 /*
@@ -30,12 +30,6 @@ struct ck_slice_to_paint {
     const struct ck_components *components;
     const u64 *labels;
 };
-
-/* How many numbers of 64 bits ck_paint_columns() works in. */
-static inline u64 ck_paint_columns_scratch(u32 sx, u32 count)
-{
-    return ((u64)sx + CK_ROW_SPARE) * count;
-}
 
 /*
  * The same for the slices [z, z + count) of the C-order volume 'out', at most CK_MOST_COLUMNS: row by row, so that what

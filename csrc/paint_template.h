@@ -5,35 +5,25 @@
  *   CK_NAME(name)  the name with a suffix for the width
  */
 
-/* Lay the patches of a row over the row above. */
-static inline void CK_NAME(lay_row)(CK_LABEL *row, const struct ck_patch *patch, const struct ck_patch *end, u32 sx,
-                                    const CK_LABEL *labels)
+/* Lay the patches of row 'y', as labels, over the row above. */
+static inline void CK_NAME(lay_row)(CK_LABEL *row, const struct ck_components *c, u64 y, const u64 *labels)
 {
-    if (ck_is_dense((size_t)(end - patch), sx))
-        for (; patch < end; patch++) {
-            u32 x = patch->begin;
+    const struct ck_patch *patch = c->patches + ck_row_begin(c, y);
+    const struct ck_patch *const end = c->patches + c->row_end[y];
 
-            CK_LAY_EACH(row, x, patch->end, labels[patch->component]);
-        }
+    if (ck_is_dense((size_t)(end - patch), c->sx))
+        for (; patch < end; patch++)
+            CK_NAME(ck_lay_each)(row, patch->begin, patch->end, (CK_LABEL)labels[patch->component]);
     for (; patch < end; patch++)
-        CK_NAME(ck_lay)(row, patch->begin, patch->end, labels[patch->component]);
+        CK_NAME(ck_lay)(row, patch->begin, patch->end, (CK_LABEL)labels[patch->component]);
 }
 
 static void CK_NAME(paint)(const struct ck_components *c, const u64 *labels, CK_LABEL *slice, enum ck_paint_to to,
-                           CK_LABEL *scratch)
+                           CK_LABEL *row)
 {
-    const struct ck_patch *patch = c->patches;
-    CK_LABEL *row = scratch;
-    CK_LABEL *narrow = scratch + (u64)c->sx + CK_ROW_SPARE;
-
-    for (size_t i = 0; i < c->count; i++)
-        narrow[i] = (CK_LABEL)labels[i];
     memset(row, 0, ((size_t)c->sx + CK_ROW_SPARE) * sizeof(*row));
     for (u64 y = 0; y < c->sy; y++, slice += c->sx) {
-        const struct ck_patch *const end = c->patches + c->row_end[y];
-
-        CK_NAME(lay_row)(row, patch, end, c->sx, narrow);
-        patch = end;
+        CK_NAME(lay_row)(row, c, y, labels);
         put_row((u8 *)slice, (const u8 *)row, c->sx * sizeof(*row), to);
     }
     put_end(to);
@@ -46,14 +36,8 @@ static void CK_NAME(paint_columns)(const struct ck_slice_to_paint *slices, u32 c
 
     memset(rows, 0, stride * count * sizeof(*rows));
     for (u64 y = 0; y < out->sy; y++) {
-        for (u32 i = 0; i < count; i++) {
-            const struct ck_components *c = slices[i].components;
-            const struct ck_patch *const end = c->patches + c->row_end[y];
-            CK_LABEL *row = rows + i * stride;
-
-            for (const struct ck_patch *patch = c->patches + ck_row_begin(c, y); patch < end; patch++)
-                CK_NAME(ck_lay)(row, patch->begin, patch->end, (CK_LABEL)slices[i].labels[patch->component]);
-        }
+        for (u32 i = 0; i < count; i++)
+            CK_NAME(lay_row)(rows + i * stride, slices[i].components, y, slices[i].labels);
         ck_scatter_rows(rows, stride, out, y, z, count);
     }
 }
