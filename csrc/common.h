@@ -13,6 +13,9 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#if defined(_MSC_VER) && !defined(__clang__)
+#  include <intrin.h>
+#endif
 
 typedef uint8_t u8;
 typedef uint16_t u16;
@@ -240,6 +243,11 @@ static inline unsigned int ck_ctz64(u64 v)
 {
 #if defined(__GNUC__) || defined(__clang__)
     return (unsigned int)__builtin_ctzll(v);
+#elif defined(_MSC_VER) && defined(_WIN64)
+    unsigned long n;
+
+    _BitScanForward64(&n, v);
+    return (unsigned int)n;
 #else
     unsigned int n = 0;
 
@@ -264,6 +272,20 @@ static inline unsigned int ck_popcount64(u64 v)
 static inline u64 ck_low_bits(unsigned int n)
 {
     return n >= 64 ? ~(u64)0 : ((u64)1 << n) - 1;
+}
+
+/*
+ * An odd number that nobody knows beforehand, for multiply-shift hashing (Dietzfelbinger et al., 1997): with a fixed
+ * one, numbers can be chosen that all have one slot, and to look for them takes quadratic time.  Where the system puts
+ * memory at random, the address of what was just allocated is random enough.
+ */
+static inline u64 ck_multiplier(const void *allocated)
+{
+    u64 x = (u64)(uintptr_t)allocated;
+
+    x = (x ^ x >> 30) * 0xbf58476d1ce4e5b9u;
+    x = (x ^ x >> 27) * 0x94d049bb133111ebu;
+    return (x ^ x >> 31) | 1;
 }
 
 /* ---------------------------- Checked sizes ------------------------------- */

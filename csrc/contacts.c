@@ -27,19 +27,15 @@ struct pair_counts {
     } recent[NUM_RECENT];
     struct pair *slots;
     size_t num_slots; /* a power of two */
+    u64 multiplier;   /* of the hash, whose high bits, ... */
+    unsigned int shift; /* ... behind so many, are the slot */
     size_t used;
     u32 skipped;      /* contacts of this number are not counted; UINT32_MAX: all are */
 };
 
-/* Fibonacci hashing: the high bits of the product depend on all bits of the key. */
-static inline size_t hash_of(u64 key)
-{
-    return (size_t)((key * 0x9e3779b97f4a7c15u) >> 20);
-}
-
 static struct pair *find_pair(const struct pair_counts *p, u64 key)
 {
-    size_t slot = hash_of(key) & (p->num_slots - 1);
+    size_t slot = (size_t)(key * p->multiplier >> p->shift);
 
     while (p->slots[slot].key && p->slots[slot].key != key)
         slot = (slot + 1) & (p->num_slots - 1);
@@ -58,6 +54,8 @@ static int grow_pairs(struct pair_counts *p)
         p->num_slots = old_num;
         return 0;
     }
+    p->multiplier = ck_multiplier(p->slots);
+    p->shift = 64 - ck_ctz64(p->num_slots);
     for (size_t i = 0; i < old_num; i++)
         if (old[i].key)
             *find_pair(p, old[i].key) = old[i];
@@ -84,7 +82,7 @@ static int store_pair(struct pair_counts *p, const struct pair *counted)
 static inline struct pair *pair_of(struct pair_counts *p, u32 a, u32 b)
 {
     const u64 key = 1 + ((u64)a << 32 | b);
-    struct pair *pair = &p->recent[(hash_of(key) >> 12) % NUM_RECENT];
+    struct pair *pair = &p->recent[(key * 0x9e3779b97f4a7c15u >> 32) % NUM_RECENT]; /* Fibonacci hashing */
 
     if (CK_UNLIKELY(pair->key != key)) {
         if (pair->key && !store_pair(p, pair))

@@ -148,7 +148,7 @@ static crackle_status put_old_pins(void *self, u64 *unique, size_t num_unique, u
     struct old_pins *old = self;
     const struct crackle_header *h = old->header;
     struct ck_pin_list list = {NULL, 0, 0, NULL, 0, 0};
-    struct ck_label_set places = {NULL, 0, 0, NULL, 0};
+    struct ck_label_set places = {NULL, 0, 0, NULL, 0, 0, 0};
     crackle_status status = ck_read_pin_list(h, &old->table, old->num_components, &list);
     u32 place = 0;
 

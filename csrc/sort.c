@@ -47,12 +47,9 @@ void ck_label_set_free(struct ck_label_set *set)
     memset(set, 0, sizeof(*set));
 }
 
-/* Fibonacci hashing: the high bits of the product depend on all bits of the label. */
 static inline size_t slot_of(const struct ck_label_set *set, u64 label)
 {
-    u64 hash = (label ^ label >> 32) * 0x9e3779b97f4a7c15u;
-
-    return (size_t)(hash >> 32) & (set->num_slots - 1);
+    return (size_t)((label ^ label >> 32) * set->multiplier >> set->shift);
 }
 
 static int grow_slots(struct ck_label_set *set)
@@ -65,6 +62,8 @@ static int grow_slots(struct ck_label_set *set)
     free(set->slots);
     set->slots = slots;
     set->num_slots = num_slots;
+    set->multiplier = ck_multiplier(slots);
+    set->shift = 64 - ck_ctz64(num_slots);
     for (size_t i = 0; i < set->count; i++) {
         size_t slot = slot_of(set, set->labels[i]);
 

@@ -24,6 +24,8 @@ struct ck_label_set {
     size_t capacity;
     u32 *slots;      /* open addressing: 1 + the number of a label, or 0 */
     size_t num_slots;
+    u64 multiplier;  /* of the hash, whose high bits, ... */
+    unsigned int shift; /* ... behind so many, are the slot */
 };
 
 void ck_label_set_free(struct ck_label_set *set);
