@@ -369,10 +369,20 @@ static crackle_status take_list(struct ck_pins *p, const struct ck_pin_list *lis
     return CRACKLE_OK;
 }
 
-/* Take up the pins that begin in slice p->z, drop those that ended, and keep them sorted by place. */
+/* Whether entries are of one label, which a table may list more than once. */
+static int is_same_label(const struct ck_pins *p, u64 a, u64 b)
+{
+    return a == b || ck_label_of_entry(p->header, &p->table, a) == ck_label_of_entry(p->header, &p->table, b);
+}
+
+/*
+ * Take up the pins that begin in slice p->z, drop those that ended, and keep them sorted by place.  Of pins that overlap,
+ * one is kept: there are never more than a slice has voxels, whatever a stream lists.
+ */
 static crackle_status activate(struct ck_pins *p)
 {
     void *merged = p->merged;
+    struct active *last;
     size_t from = 0, to = 0;
     size_t begin = p->next_pin, end = begin;
     int ok;
@@ -395,8 +405,17 @@ static crackle_status activate(struct ck_pins *p)
         } else {
             next = p->active[from++];
         }
-        if (next.last_z >= p->z)
+        last = to > 0 ? &p->merged[to - 1] : NULL;
+        if (next.last_z < p->z)
+            continue;
+        if (!last || last->place != next.place) {
             p->merged[to++] = next;
+            continue;
+        }
+        if (!is_same_label(p, 1 + (u64)last->label, 1 + (u64)next.label))
+            return CRACKLE_CORRUPT;
+        if (next.last_z > last->last_z)
+            *last = next;
     }
     p->next_pin = end;
     {
@@ -445,8 +464,7 @@ out:
 /* Give a component an entry; false where it has one of another label. */
 static int name_component(const struct ck_pins *p, u64 *entry, u64 named)
 {
-    if (*entry != 0 && *entry != named &&
-        ck_label_of_entry(p->header, &p->table, *entry) != ck_label_of_entry(p->header, &p->table, named))
+    if (*entry != 0 && !is_same_label(p, *entry, named))
         return 0;
     *entry = named;
     return 1;
