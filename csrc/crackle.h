@@ -531,7 +531,8 @@ crackle_status crackle_read_table(const struct crackle_parts *parts, unsigned in
 /*
  * crackle_contains() - whether the label table lists a label
  *
- * By bisection where the table is sorted.
+ * By bisection where the table says that it is sorted; unless CRACKLE_NO_VERIFY is given, a label that is not found
+ * so is looked for in all of it.
  */
 crackle_status crackle_contains(const struct crackle_parts *parts, unsigned int flags, uint64_t label,
                                 int *found_ret, struct crackle_where *where);

@@ -134,7 +134,8 @@ crackle_status crackle_contains(const struct crackle_parts *parts, unsigned int 
     found = table.has_background && table.background == label;
     if (!found && h.is_sorted)
         found = bisect(&h, &table, label);
-    else
+    /* That a table ascends is a claim like any other; where all of it has been verified, looking too costs no more. */
+    if (!found && !(h.is_sorted && flags & CRACKLE_NO_VERIFY))
         for (u64 i = 0; !found && i < table.num_unique; i++)
             found = ck_label_at(&h, &table, i) == label;
     *found_ret = found;
@@ -169,11 +170,13 @@ static crackle_status slices_of_pins(const struct crackle_header *h, const struc
 {
     const u64 slice_voxels = (u64)h->sx * h->sy;
     struct ck_pin_list list = {NULL, 0, 0, NULL, 0, 0};
-    u64 total = 0, *ends = ck_malloc(h->sz, sizeof(*ends));
+    u64 total = 0, reached = 0;
+    u64 *ends = ck_malloc(h->sz, sizeof(*ends));
+    u64 *reach = ck_calloc(h->sz, sizeof(*reach)); /* the slice behind the last of the pins that begin in a slice */
     crackle_status status = CRACKLE_NO_MEMORY;
 
-    if (!ends)
-        return status;
+    if (!ends || !reach)
+        goto out;
     status = ck_sum_counts(h, table, 0, h->sz, &total) ? ck_read_pin_list(h, table, total, &list) : CRACKLE_CORRUPT;
     if (status != CRACKLE_OK)
         goto out;
@@ -182,10 +185,14 @@ static crackle_status slices_of_pins(const struct crackle_header *h, const struc
     if (wanted[0]) /* the background is wherever no pin is: in any slice */
         memset(slices, 1, h->sz);
     for (size_t i = 0; i < list.num_pins; i++) {
-        const u64 z = list.pins[i].voxel / slice_voxels;
+        const u64 z = list.pins[i].voxel / slice_voxels, end = z + list.pins[i].depth + 1;
 
-        if (wanted[1 + (size_t)list.pins[i].label])
-            memset(slices + z, 1, (size_t)list.pins[i].depth + 1);
+        if (wanted[1 + (size_t)list.pins[i].label] && end > reach[z])
+            reach[z] = end;
+    }
+    for (u32 z = 0; z < h->sz; z++) {
+        reached = reach[z] > reached ? reach[z] : reached;
+        slices[z] |= z < reached;
     }
     for (size_t i = 0; i < list.num_singles; i++) {
         u32 low = 0, high = h->sz - 1;
@@ -205,6 +212,7 @@ static crackle_status slices_of_pins(const struct crackle_header *h, const struc
 out:
     ck_pin_list_free(&list);
     free(ends);
+    free(reach);
     return status;
 }
 
