@@ -230,8 +230,8 @@ out:
 }
 
 /*
- * Trace anew with the habits of a set, bit h for habit h; spell controls anew and, if 'also_as_is', leave them as they are
- * too: a model of few moves depends so much on chance that everything is worth trying.  'out' and 'lengths' are
+ * Trace anew with the habits of a set, bit h for habit h; spell controls anew and, if 'also_as_is', leave them as they
+ * are too: a model of few moves depends so much on chance that everything is worth trying.  'out' and 'lengths' are
  * replaced where the codes are shorter.
  */
 static crackle_status try_habits(struct ck_bytes *out, unsigned int order, const struct crackle_volume *v,
@@ -307,16 +307,18 @@ crackle_status ck_put_markov_codes(struct ck_bytes *out, unsigned int order, con
         status = choose_order(v->sz, parts, num_parts, plain_nbytes, &order);
     if (status != CRACKLE_OK)
         return status;
+    *order_ret = 0;
+    if (ck_model_nbytes(order) >= plain_nbytes) /* nor is it made */
+        return CRACKLE_OK;
     is_patient = order >= PATIENT_ORDER;
     status = put_codes(out, order, v->sz, parts, num_parts, is_patient ? RESPELLINGS : 0, lengths);
     if (status == CRACKLE_OK && is_patient && num_codepoints <= FEW_CODEPOINTS && order <= FEW_HISTORIES_ORDER)
         status = try_habits(out, order, v, parts, num_parts, ALL_HABITS, 1, lengths);
     else if (status == CRACKLE_OK && order >= RETRACING_ORDER)
         status = try_habits(out, order, v, parts, num_parts, 1u << CK_TO_THE_LEFT, 0, lengths);
-    *order_ret = (u8)order;
-    if (status == CRACKLE_OK && out->size >= plain_nbytes) {
+    if (status == CRACKLE_OK && out->size < plain_nbytes)
+        *order_ret = (u8)order;
+    else
         out->size = 0;
-        *order_ret = 0;
-    }
     return status;
 }
