@@ -153,8 +153,6 @@ crackle_status crackle_relabel(const void *in, size_t in_nbytes, const uint64_t 
         return status;
     if (data_width != 1 && data_width != 2 && data_width != 4 && data_width != 8)
         return CRACKLE_BAD_ARGUMENT;
-    if (!all_fit(table, count, data_width, is_signed))
-        return CRACKLE_DOES_NOT_FIT;
     h = old_h;
     h.data_width = (u8)data_width;
     h.is_signed = is_signed != 0;
@@ -168,6 +166,8 @@ crackle_status crackle_relabel(const void *in, size_t in_nbytes, const uint64_t 
         status = ck_label_table_open(&old_h, bytes + l.labels, &old);
         if (status == CRACKLE_OK && count != old.num_unique + (u64)old.has_background)
             return CRACKLE_BAD_ARGUMENT;
+        if (status == CRACKLE_OK && !all_fit(table, count, data_width, is_signed))
+            return CRACKLE_DOES_NOT_FIT;
         if (status == CRACKLE_OK && count > UINT32_MAX)
             status = CRACKLE_UNSUPPORTED;
         if (status == CRACKLE_OK) {

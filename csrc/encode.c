@@ -554,8 +554,9 @@ crackle_status ck_assemble(const struct crackle_volume *volume, const struct cra
     }
 
     status = CRACKLE_NO_MEMORY;
-    if (!ck_bytes_reserve(&out, crackle_prefix_nbytes(&h) + (u64)labels.size + codes.size + CK_CRC_NBYTES +
-                                    4 * (u64)h.sz))
+    /* Of slices without voxels there may be any number: they take no byte. */
+    if (!ck_bytes_reserve(&out, crackle_prefix_nbytes(&h) + (u64)labels.size + codes.size +
+                                    (ck_is_empty(&h) ? 0 : CK_CRC_NBYTES + 4 * (u64)h.sz)))
         goto out;
     ck_write_header(&h, out.data);
     out.size = ck_header_nbytes(h.format_version);
