@@ -499,11 +499,11 @@ int main(void)
     }
     for (int round = 0; round < 30; round++)
         test_patterns((u32)random_number(40) + 1, (u32)random_number(40) + 1);
-    for (int round = 0; round < 60; round++) {
+    for (int round = 0; round < 60 / FEWER; round++) {
         test_patterns((u32)random_number(8) + 1, (u32)random_number(8) + 1);
         test_islands((u32)random_number(12) + 1, (u32)random_number(12) + 1);
     }
-    for (int round = 0; round < 400; round++)
+    for (int round = 0; round < 400 / FEWER; round++)
         test_stream((u32)random_number(40) + 1, (u32)random_number(40) + 1, (u32)random_number(5) + 1,
                     (enum content)random_number(NUM_CONTENTS));
     test_model();
