@@ -5,7 +5,7 @@ The declarations given to cffi are cut out of ``csrc/crackle.h`` itself, between
 """
 
 import os
-import sys
+import sysconfig
 from pathlib import Path
 
 from cffi import FFI
@@ -21,15 +21,17 @@ def declarations() -> str:
 
 def compile_arguments() -> list[str]:
     """Options beyond those that Python itself was built with; CRACKLE_CFLAGS adds to them."""
-    if sys.platform == "win32":
-        return []
+    own = os.environ.get("CRACKLE_CFLAGS", "").split()
+    if sysconfig.get_platform().startswith("win"):  # MSVC; Python of MSYS2 says mingw
+        return ["/std:c11", "/O2", *own]
     return [
         "-std=c99",
         "-O3",  # the row loops of boundary, components and paint gain a fifth over -O2
+        "-g0",  # Python's own options may ask for debug information, which names the folder of the build
         "-fvisibility=hidden",
         "-Werror=incompatible-pointer-types",
         "-Werror=implicit-function-declaration",
-        *os.environ.get("CRACKLE_CFLAGS", "").split(),
+        *own,
     ]
 
 
