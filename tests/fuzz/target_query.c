@@ -1,0 +1,269 @@
+/*
+ * target_query.c - measures, surfaces, contacts, overlaps, equality, connectivity
+ *
+ * Where the whole decodes, every answer is held against what a plain loop over the voxels says.
+ */
+#include "fuzz.h"
+
+static struct crackle_volume whole;
+
+static u64 voxel_at(u32 x, u32 y, u32 z)
+{
+    return fuzz_voxel(&whole, x + whole.sx * ((size_t)y + (size_t)whole.sy * z));
+}
+
+/* -------------------------------- Measures -------------------------------- */
+
+static void check_measures(const struct crackle_extent *extents, const u64 *table, u64 count, const u32 window[6],
+                           int only_counts)
+{
+    for (u64 i = 0; i < count; i++) {
+        struct crackle_extent is = {0, {0, 0, 0}, {0, 0, 0}, {0, 0, 0}};
+        u64 said = 0;
+        int is_first = 1;
+
+        /* Of a label that is listed more than once, each entry has a part. */
+        for (u64 j = 0; j < count; j++)
+            if (table[j] == table[i]) {
+                said += extents[j].voxels;
+                is_first &= j >= i;
+            }
+        if (!is_first)
+            continue;
+        for (u32 z = window[4]; z < window[5]; z++)
+            for (u32 y = window[2]; y < window[3]; y++)
+                for (u32 x = window[0]; x < window[1]; x++) {
+                    const u32 at[3] = {x, y, z};
+
+                    if (voxel_at(x, y, z) != table[i])
+                        continue;
+                    for (int axis = 0; axis < 3; axis++) {
+                        if (is.voxels == 0 || at[axis] < is.start[axis])
+                            is.start[axis] = at[axis];
+                        if (at[axis] + 1 > is.stop[axis])
+                            is.stop[axis] = at[axis] + 1;
+                        is.sum[axis] += at[axis];
+                    }
+                    is.voxels++;
+                }
+        FUZZ_CHECK(said == is.voxels);
+        if (extents[i].voxels != is.voxels)
+            continue;
+        for (int axis = 0; axis < 3; axis++) {
+            FUZZ_CHECK(extents[i].sum[axis] == (only_counts ? 0 : is.sum[axis]));
+            FUZZ_CHECK(extents[i].start[axis] == (only_counts ? 0 : is.start[axis]));
+            FUZZ_CHECK(extents[i].stop[axis] == (only_counts ? 0 : is.stop[axis]));
+        }
+    }
+}
+
+static void ask_measures(const struct fuzz_stream *s, int is_sound, const u64 *table, u64 count)
+{
+    struct crackle_where where = {CRACKLE_SECTION_NONE, CRACKLE_NO_SLICE};
+    struct crackle_extent *extents =
+        (struct crackle_extent *)(void *)guard_room(GUARD_EXTENTS, (size_t)count * sizeof(*extents));
+    const int only_counts = s->control[3] & 1;
+    u32 window[6];
+    crackle_status status;
+
+    fuzz_range(s, &window[4], &window[5]);
+    window[0] = s->control[1] / 16 % s->header.sx;
+    window[1] = s->control[3] & 2 ? s->header.sx : window[0] + 1;
+    window[2] = s->control[2] / 16 % s->header.sy;
+    window[3] = s->control[3] & 4 ? s->header.sy : window[2] + 1;
+    status = crackle_measure(&s->parts, window[4], window[5], s->flags | (only_counts ? CRACKLE_ONLY_COUNTS : 0),
+                             window[0], window[1], window[2], window[3], extents, count, &where);
+    fuzz_status(status, &where);
+    if (is_sound) {
+        FUZZ_CHECK(status == CRACKLE_OK);
+        if (count <= 64)
+            check_measures(extents, table, count, window, only_counts);
+    }
+}
+
+/* -------------------------------- Neighbours ------------------------------ */
+
+static const int steps[6][3] = {{1, 0, 0}, {-1, 0, 0}, {0, 1, 0}, {0, -1, 0}, {0, 0, 1}, {0, 0, -1}};
+
+/* Whether the neighbour has another label; 'outside' where there is none. */
+static int differs(u32 x, u32 y, u32 z, const int step[3], int outside)
+{
+    const long nx = (long)x + step[0], ny = (long)y + step[1], nz = (long)z + step[2];
+
+    if (nx < 0 || ny < 0 || nz < 0 || nx >= (long)whole.sx || ny >= (long)whole.sy || nz >= (long)whole.sz)
+        return outside;
+    return voxel_at((u32)nx, (u32)ny, (u32)nz) != voxel_at(x, y, z);
+}
+
+static void ask_connectivity(const struct fuzz_stream *s, int is_sound)
+{
+    struct crackle_where where = {CRACKLE_SECTION_NONE, CRACKLE_NO_SLICE};
+    const unsigned int connectivity = s->control[3] & 8 ? 4 : 6;
+    struct crackle_volume graph;
+    crackle_status status;
+    u32 z_start, z_end;
+    size_t i = 0;
+
+    fuzz_range(s, &z_start, &z_end);
+    graph = fuzz_volume(s, GUARD_OTHER_VOXELS, 1, s->control[3] >> 4 & 1, z_end - z_start);
+    graph.is_signed = 0;
+    status = crackle_connectivity(&s->parts, z_start, z_end, s->flags, connectivity, &graph, z_start, &where);
+    fuzz_status(status, &where);
+    if (!is_sound)
+        return;
+    FUZZ_CHECK(status == CRACKLE_OK);
+    for (u32 z = z_start; z < z_end; z++)
+        for (u32 y = 0; y < s->header.sy; y++)
+            for (u32 x = 0; x < s->header.sx; x++, i++) {
+                u64 ways = 0;
+
+                for (unsigned int k = 0; k < connectivity; k++)
+                    ways |= (u64)!differs(x, y, z, steps[k], 0) << k;
+                FUZZ_CHECK(fuzz_voxel(&graph, i) == ways);
+            }
+}
+
+static void ask_surface(const struct fuzz_stream *s, int is_sound, const u64 *table, u64 count)
+{
+    struct crackle_where where = {CRACKLE_SECTION_NONE, CRACKLE_NO_SLICE};
+    u8 *wanted = guard_room(GUARD_BYTES, (size_t)count);
+    u64 *per_entry = (u64 *)(void *)guard_room(GUARD_VALUES, (size_t)count * 8);
+    const unsigned int width = s->control[3] & 32 ? 2 : 4;
+    u32 z_start, z_end;
+    void *points = NULL;
+    u64 said = 0, is = 0;
+    crackle_status status;
+
+    fuzz_range(s, &z_start, &z_end);
+    for (u64 i = 0; i < count; i++)
+        wanted[i] = (u8)(table[i] % 3 != s->control[3] % 3);
+    status = crackle_surface(&s->parts, z_start, z_end, s->flags, wanted, count, width, &points, per_entry, &where);
+    fuzz_status(status, &where);
+    if (status != CRACKLE_OK)
+        return;
+    for (u64 i = 0; i < count; i++)
+        said += per_entry[i];
+    if (is_sound) {
+        for (u64 i = 0; i < said; i++) {
+            u32 at[3];
+
+            for (int axis = 0; axis < 3; axis++)
+                at[axis] = width == 2 ? ((u16 *)points)[3 * i + (u64)axis] : ((u32 *)points)[3 * i + (u64)axis];
+            FUZZ_CHECK(at[0] < whole.sx && at[1] < whole.sy && at[2] >= z_start && at[2] < z_end);
+            FUZZ_CHECK(voxel_at(at[0], at[1], at[2]) % 3 != s->control[3] % 3);
+        }
+        for (u32 z = z_start; z < z_end; z++)
+            for (u32 y = 0; y < whole.sy; y++)
+                for (u32 x = 0; x < whole.sx; x++) {
+                    int at_surface = 0;
+
+                    for (int k = 0; k < 6; k++)
+                        at_surface |= differs(x, y, z, steps[k], 1);
+                    is += (u64)(at_surface && voxel_at(x, y, z) % 3 != s->control[3] % 3);
+                }
+        FUZZ_CHECK(said == is);
+    }
+    crackle_free(points);
+}
+
+static void ask_contacts(const struct fuzz_stream *s, int is_sound)
+{
+    struct crackle_where where = {CRACKLE_SECTION_NONE, CRACKLE_NO_SLICE};
+    struct crackle_contact *contacts = NULL;
+    const int no_background = s->control[3] >> 6 & 1;
+    u64 count, said[3] = {0, 0, 0}, is[3] = {0, 0, 0};
+    u32 z_start, z_end;
+    crackle_status status;
+
+    fuzz_range(s, &z_start, &z_end);
+    status = crackle_contacts(&s->parts, z_start, z_end, s->flags | (no_background ? CRACKLE_NO_BACKGROUND : 0),
+                              &contacts, &count, &where);
+    fuzz_status(status, &where);
+    if (status != CRACKLE_OK)
+        return;
+    for (u64 i = 0; i < count; i++) {
+        FUZZ_CHECK(contacts[i].a != contacts[i].b);
+        for (int axis = 0; axis < 3; axis++)
+            said[axis] += contacts[i].faces[axis];
+    }
+    for (u64 i = 0; i < count && count <= 64; i++)
+        for (u64 j = 0; j < i; j++) {
+            FUZZ_CHECK(contacts[i].a != contacts[j].a || contacts[i].b != contacts[j].b);
+            FUZZ_CHECK(contacts[i].a != contacts[j].b || contacts[i].b != contacts[j].a);
+        }
+    crackle_free(contacts);
+    if (!is_sound)
+        return;
+    for (u32 z = z_start; z < z_end; z++)
+        for (u32 y = 0; y < whole.sy; y++)
+            for (u32 x = 0; x < whole.sx; x++)
+                for (int axis = 0; axis < 3; axis++) {
+                    const int *step = steps[2 * axis + 1];
+
+                    if (differs(x, y, z, step, 0) &&
+                        !(no_background && (voxel_at(x, y, z) == 0 ||
+                                            voxel_at(x + (u32)step[0], y + (u32)step[1], z + (u32)step[2]) == 0)))
+                        is[axis]++;
+                }
+    for (int axis = 0; axis < 3; axis++)
+        FUZZ_CHECK(said[axis] == is[axis]);
+}
+
+/* ------------------------------- Two streams ------------------------------ */
+
+static void ask_two(const struct fuzz_stream *s, int is_sound)
+{
+    struct crackle_where where = {CRACKLE_SECTION_NONE, CRACKLE_NO_SLICE};
+    struct crackle_options options = {1, 0, (u8)(s->control[3] & 1), 0, 0};
+    struct crackle_overlap *overlaps = NULL;
+    struct crackle_parts other = s->parts;
+    struct crackle_volume moved = whole;
+    u8 *stream = NULL;
+    size_t stream_nbytes;
+    u64 count, voxels = 0, first;
+    u32 z_start, z_end;
+    int equal = 0, is_equal = 1;
+    crackle_status status;
+
+    fuzz_range(s, &z_start, &z_end);
+    if (is_sound) { /* the other is the volume with one voxel changed */
+        moved.voxels = guard_copy(GUARD_OTHER_VOXELS, whole.voxels, whole.nbytes);
+        first = ck_load16(s->control + 2) % s->num_voxels * moved.width;
+        ((u8 *)moved.voxels)[first] ^= s->control[1] & 1;
+        is_equal = !(s->control[1] & 1) ||
+                   first / moved.width / ((size_t)whole.sx * whole.sy) - z_start >= (u64)(z_end - z_start);
+        FUZZ_CHECK(crackle_encode(&moved, &options, &stream, &stream_nbytes) == CRACKLE_OK);
+        FUZZ_CHECK(crackle_split(stream, stream_nbytes, &other, NULL) == CRACKLE_OK);
+    }
+    status = crackle_equal(&s->parts, &other, z_start, z_end, s->flags, &equal, &where);
+    fuzz_status(status, &where);
+    if (is_sound)
+        FUZZ_CHECK(status == CRACKLE_OK && equal == is_equal);
+    status = crackle_overlaps(&s->parts, &other, z_start, z_end, s->flags, &overlaps, &count, &where);
+    fuzz_status(status, &where);
+    if (status == CRACKLE_OK) {
+        for (u64 i = 0; i < count; i++)
+            voxels += overlaps[i].voxels;
+        FUZZ_CHECK(!is_sound || voxels == (u64)whole.sx * whole.sy * (z_end - z_start));
+        crackle_free(overlaps);
+    }
+    crackle_free(stream);
+}
+
+void fuzz_one(const u8 *data, size_t nbytes)
+{
+    struct crackle_where where = {CRACKLE_SECTION_NONE, CRACKLE_NO_SLICE};
+    struct fuzz_stream s;
+    u64 *table, count;
+    int is_sound;
+
+    if (!fuzz_open(&s, data, nbytes) || s.num_voxels == 0 || !fuzz_table(&s, &table, &count))
+        return;
+    whole = fuzz_volume(&s, GUARD_VOXELS, s.header.data_width, 1, s.header.sz);
+    is_sound = crackle_decode(&s.parts, 0, s.header.sz, s.flags, &whole, 0, &where) == CRACKLE_OK;
+    ask_measures(&s, is_sound, table, count);
+    ask_connectivity(&s, is_sound);
+    ask_surface(&s, is_sound, table, count);
+    ask_contacts(&s, is_sound);
+    ask_two(&s, is_sound);
+}
