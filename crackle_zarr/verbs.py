@@ -628,10 +628,12 @@ def resume(source: Source, **options: Unpack[ArrayOptions]) -> RemapReport:
     It can itself be interrupted and called again.
 
     Returns:
-        A report like that of :func:`remap`.
+        A report like that of :func:`remap`. Where no more was left to do than to remove the journal, there
+        are no chunks in it.
 
     Raises:
         JournalError: there is no unfinished remap, or an :func:`undo` of it has begun.
+        StoreError: the store failed, or says of the journal that it is there and that it is not.
     """
     from .stored import edits
 
@@ -644,10 +646,12 @@ def undo(source: Source, **options: Unpack[ArrayOptions]) -> RemapReport:
     It can itself be interrupted and called again.
 
     Returns:
-        A report of the chunks that were put back.
+        A report of the chunks that were put back. Where the remap was complete, and no more was left to do
+        than to remove the journal, there are none in it, and the new names stay.
 
     Raises:
         JournalError: there is no unfinished remap.
+        StoreError: the store failed, or says of the journal that it is there and that it is not.
     """
     from .stored import edits
 
@@ -708,7 +712,8 @@ def convert(
         allow_pins: 0, 1 or 2, for Crackle; None: as in the preset.
         preset: "fast", "balanced" or "small", for Crackle: which of these two to take where none is given,
             see :data:`crackle_zarr.PRESETS`. None is "balanced", whatever the source has.
-        verify: read every chunk back and compare it with its source.
+        verify: read every chunk back and compare it with its source. What of the source is all fill value is
+            read twice, as that is also what a chunk looks like that a store fails to find.
         overwrite: replace what is at ``dst``.
         executor: see the module.
         parallel: see the module.

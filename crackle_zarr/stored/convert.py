@@ -25,10 +25,12 @@ from .._chunk import label_dtype
 from .._options import MarkovOrder
 from ..create import create_array
 from ..errors import CrackleError, FormatError, StoreError, VerificationError
+from . import lazy
 from .edits import check_processes
 from .engine import Options, run
-from .journal import called, get, put
-from .layout import Box, box_text, common, slices_of
+from .journal import called, get, naming, put
+from .layout import Box, box_text, common, layout_of, slices_of
+from .named import named, named_array, named_group
 
 MARKER = ".crackle-convert"
 
@@ -36,6 +38,8 @@ To = Literal["crackle", "zstd", "blosc", "gzip", "none"]
 
 # The voxels that one task holds, unless one chunk, or shard, is more.
 _TASK_NBYTES = 128 * 2**20
+# So many keys are named where any of them may be the one that is damaged.
+_KEYS = 8
 
 
 @dataclass(frozen=True)
@@ -45,8 +49,8 @@ class ConvertReport:
     Attributes:
         arrays: how many arrays were converted.
         chunks: how many chunks the new arrays have, those that are all fill value and not stored included.
-        bytes_before: bytes of the source in its store.
-        bytes_after: bytes of the destination in its store.
+        bytes_before: bytes of the source in its store; 0 where the store does not tell.
+        bytes_after: bytes of the destination in its store; 0 where the store does not tell.
     """
 
     arrays: int
@@ -80,10 +84,12 @@ def convert(
     src: Any, store: Any, path: str, target: Target, *, verify: bool, overwrite: bool, options: Options
 ) -> ConvertReport:
     """Convert an array, or all arrays of a group: see ``crackle_zarr.convert``."""
+    store = named(store)
     if isinstance(src, zarr.Array):
-        return _convert_array(src, store, path, target, verify, overwrite, options)
+        return _convert_array(named_array(src), store, path, target, verify, overwrite, options)
+    src = named_group(src)
     _refuse_overlap(src, store, path, _place(store, path))
-    members = dict(src.members(max_depth=None))
+    members = _members(src)
     for name, member in members.items():
         if isinstance(member, zarr.Array):
             try:
@@ -97,12 +103,35 @@ def convert(
     for name, member in [("", src), *members.items()]:
         where = "/".join(part for part in (path, name) if part)
         if isinstance(member, zarr.Group):
-            group = zarr.open_group(store, path=where, mode="a", zarr_format=zarr_format)
-            group.attrs.update(member.attrs.asdict())
+            _copy_group(member, store, where, zarr_format)
         else:
             report += _convert_array(member, store, where, target, verify, False, options, continues)
+    if verify and {name: one.metadata for name, one in _members(src).items()} != {
+        name: one.metadata for name, one in members.items()
+    }:
+        raise VerificationError(
+            f"{src.store_path}: what is in the group is not what was listed at first. Convert it again"
+        )
     put(store, {_marker(path): None})
     return report
+
+
+def _members(group: zarr.Group) -> dict[str, Any]:
+    """All arrays and groups below a group."""
+    with naming(group.store_path.store, group.path or "the group", "listed in"):
+        return dict(group.members(max_depth=None))
+    raise AssertionError("errors leave the block above")
+
+
+def _copy_group(src: zarr.Group, store: Any, path: str, zarr_format: Literal[2, 3]) -> None:
+    """A group without its members."""
+    for _ in range(2):
+        try:
+            group = zarr.open_group(store, path=path, mode="a", zarr_format=zarr_format)
+            break
+        except FormatError:  # its metadata were written by half
+            _clear_metadata(store, path)
+    group.attrs.update(src.attrs.asdict())
 
 
 def _convert_array(
@@ -152,14 +181,23 @@ def _opened(
     # What Zarr refuses, it refuses before anything is replaced.
     _created(src, MemoryStore(), "", target, wanted)
     if in_unfinished_group and _exists(store, path) and get(store, [_marker(path)]) == [None]:
-        return zarr.open_array(store, path=path, mode="r+"), True  # it was finished before the group was
+        # It was finished before the group was.
+        return _with_attributes(zarr.open_array(store, path=path, mode="r+"), wanted), True
     if _begin(store, path, about, overwrite):
         try:
-            return zarr.open_array(store, path=path, mode="r+"), True
-        except ValueError:  # its metadata were written by half
-            _clear(store, path)
-            _mark(store, path, about)
+            dst = zarr.open_array(store, path=path, mode="r+")
+        except (FormatError, FileNotFoundError):  # its metadata were written by half
+            _clear_metadata(store, path)
+            dst = _created(src, store, path, target, wanted)
+        return _with_attributes(dst, wanted), True
     return _created(src, store, path, target, wanted), False
+
+
+def _with_attributes(array: zarr.Array[Any], wanted: dict[str, Any]) -> zarr.Array[Any]:
+    """An array that was there, with its attributes: format 2 has them in a file of their own."""
+    if array.attrs.asdict() != wanted["attributes"]:
+        array.attrs.put(wanted["attributes"])
+    return array
 
 
 def _begin(store: Any, path: str, about: dict[str, Any], overwrite: bool) -> bool:
@@ -171,15 +209,19 @@ def _begin(store: Any, path: str, about: dict[str, Any], overwrite: bool) -> boo
     place = _place(store, path)
     (raw,) = get(store, [_marker(path)])
     exists = _exists(store, path)
+    if raw is not None and _json(raw) == about and not overwrite:
+        return True
     if exists and not overwrite:
         if raw is None:
             raise FileExistsError(f"{place} exists already: overwrite=True replaces it")
-        if _json(raw) != about:
-            raise FileExistsError(
-                f"{place} is an unfinished conversion of another source, or with other options: "
-                f"overwrite=True starts anew"
+        if _json(raw) is None:
+            raise FormatError(
+                f"{_marker(path)} in {place} is damaged: try again, or overwrite=True starts anew"
             )
-        return True
+        raise FileExistsError(
+            f"{place} is an unfinished conversion of another source, or with other options: "
+            f"overwrite=True starts anew"
+        )
     if exists:
         _clear(store, path)
     elif _holds_other_things(store, path, _marker(path)):
@@ -198,6 +240,12 @@ def _mark(store: Any, path: str, about: dict[str, Any]) -> None:
 
 def _clear(store: Any, path: str) -> None:
     called(store, path, store.delete_dir(path) if path else store.clear())
+
+
+def _clear_metadata(store: Any, path: str) -> None:
+    """Remove the metadata of an array or a group, and leave its chunks and members."""
+    prefix = f"{path}/" if path else ""
+    put(store, {prefix + name: None for name in ("zarr.json", ".zarray", ".zgroup", ".zattrs")})
 
 
 def _json(raw: bytes) -> Any:
@@ -344,42 +392,85 @@ class Convert:
     def __call__(self) -> int:
         """Do it."""
         where = slices_of(self.box)
-        voxels = self._read(self.src)
-        if self.resumed and self._is_there(voxels):
-            return 1
+        voxels = self._source(self.box)
+        if self.verify:
+            self._refuse_hidden(voxels)
+        if self.resumed:
+            if self._is_there(voxels):
+                return 1
+            # To write a part of an object Zarr reads what is there, which may have been written by half.
+            put(self.dst.store_path.store, dict.fromkeys(_keys(self.dst, self.box)))
         try:
             self.dst[where] = voxels
         except (CrackleError, MemoryError):
             raise
         except Exception as error:
             raise StoreError(
-                f"{self._name(self.dst)} cannot be written: {type(error).__name__}: {error}"
+                f"{_name(self.dst, self.box)} cannot be written: {type(error).__name__}: {error}"
             ) from error
-        if self.verify and not np.array_equal(self._read(self.dst), voxels):
-            raise VerificationError(f"{self._name(self.dst)}: what was read back is not what was written")
+        if self.verify and not np.array_equal(_read(self.dst, self.box), voxels):
+            raise VerificationError(
+                f"{_name(self.dst, self.box)}: what was read back is not what was written"
+            )
         return 1
 
-    def _name(self, array: zarr.Array[Any]) -> str:
-        return f"{array.store_path} {box_text(self.box)}"
+    def _source(self, box: Box) -> Any:
+        # Zarr takes a chunk of a shard for fill value where nothing comes of it. What is Crackle we read.
+        layout = layout_of(self.src)
+        if layout.chain is None:
+            return _read(self.src, box)
+        return lazy.read(layout, box, Options(parallel=1))
 
-    def _read(self, array: zarr.Array[Any]) -> Any:
-        try:
-            return np.asarray(array[slices_of(self.box)])
-        except FormatError as error:
-            notes = " ".join(["", *getattr(error, "__notes__", ())])  # Zarr's codec notes which chunk it was
-            raise FormatError(f"{self._name(array)}: {error}.{notes}", error.section, error.slice) from error
-        except (CrackleError, MemoryError):
-            raise
-        except Exception as error:
-            raise StoreError(
-                f"{self._name(array)} cannot be read: {type(error).__name__}: {error}"
-            ) from error
+    def _refuse_hidden(self, voxels: Any) -> None:
+        """Raise StoreError where chunks that seemed to be absent are not.
+
+        To the store, a chunk that it does not find is one that is not there. All that is fill value is read
+        again, which costs next to nothing where it is really absent.
+        """
+        layout = layout_of(self.src)
+        for coords in layout.coords_in(self.box):
+            cell = common(layout.chunk_box(coords), self.box)
+            here = tuple(
+                (low - base, high - base) for (low, high), (base, _) in zip(cell, self.box, strict=True)
+            )
+            part = voxels[slices_of(here)]
+            if (part == layout.fill).all() and not np.array_equal(self._source(cell), part):
+                raise StoreError(
+                    f"{_name(self.src, cell)} was all fill value, and a moment later it was not: "
+                    f"the store did not find it at first"
+                )
 
     def _is_there(self, voxels: Any) -> bool:
         try:
             return bool(np.array_equal(np.asarray(self.dst[slices_of(self.box)]), voxels))
         except Exception:  # what was written by half is written again
             return False
+
+
+def _read(array: zarr.Array[Any], box: Box) -> Any:
+    """Voxels, as Zarr reads them."""
+    try:
+        return np.asarray(array[slices_of(box)])
+    except FormatError as error:
+        notes = " ".join(["", *getattr(error, "__notes__", ())])  # Zarr's codec notes which chunk it was
+        raise FormatError(f"{_name(array, box)}: {error}.{notes}", error.section, error.slice) from error
+    except (CrackleError, MemoryError):
+        raise
+    except Exception as error:
+        raise StoreError(f"{_name(array, box)} cannot be read: {type(error).__name__}: {error}") from error
+
+
+def _name(array: zarr.Array[Any], box: Box) -> str:
+    """Voxels of an array, and in which objects they are."""
+    keys = _keys(array, box)
+    more = f" and {len(keys) - _KEYS:,} more" if len(keys) > _KEYS else ""
+    return f"{array.store_path} {box_text(box)} ({', '.join(keys[:_KEYS])}{more})"
+
+
+def _keys(array: zarr.Array[Any], box: Box) -> list[str]:
+    """The objects in which voxels are."""
+    layout = layout_of(array)
+    return list(dict.fromkeys(layout.path(layout.key(coords)) for coords in layout.coords_in(box)))
 
 
 def store_of(place: Any) -> tuple[Any, str]:

@@ -15,14 +15,13 @@ from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
-import zarr
 from zarr.core.buffer import default_buffer_prototype
 from zarr.storage import MemoryStore
 
 from .. import _binding
 from .._integers import fits
 from .._mapping import LabelMapping
-from ..errors import FormatError, JournalError
+from ..errors import FormatError, JournalError, StoreError
 from .engine import Options, groups, run
 from .fetch import (
     NOWHERE,
@@ -32,11 +31,13 @@ from .fetch import (
     Wanted,
     chunks_of,
     decode_index,
-    decoded,
+    decoded_object,
     drive,
     encode_index,
     index_nbytes,
     redo,
+    scratch_array,
+    shard_index,
     undo,
 )
 from .journal import Entry, Journal
@@ -115,12 +116,17 @@ class Prepare:
     def __call__(self) -> Prepared:
         """Do it."""
         layout = self.layout
+        if layout.chain is None:
+            return self._decoded()
         chunks = chunks_of(layout, self.coords, layout.everything)
         verdicts = drive(layout.store, [self._named(chunk, self._examined(chunk)) for chunk in chunks])
+        if layout.shards is not None and all(chunk.absent for chunk in chunks):
+            self._refuse_hidden(chunks)
         nbytes_read = sum(chunk.nbytes_read for chunk in chunks)
         changing = [chunk for chunk, verdict in zip(chunks, verdicts, strict=True) if verdict == "changes"]
         absent = [chunk for chunk, verdict in zip(chunks, verdicts, strict=True) if verdict == "absent"]
         missing = len(absent)
+        absent_coords = {chunk.coords for chunk in absent}
         if self.create_chunks:
             changing += absent
         by_object: dict[str, list[Chunk]] = {}
@@ -131,12 +137,63 @@ class Prepare:
         olds = drive(layout.store, [_whole_object(layout.path(key)) for key in by_object])
         for (key, some_chunks), old in zip(by_object.items(), olds, strict=True):
             nbytes_read += 0 if old is None else len(old)
+            if old is None and not all(chunk.coords in absent_coords for chunk in some_chunks):
+                raise FormatError(f"chunk {layout.path(key)}: it was deleted while it was read")
             new = self._edited(key, old, some_chunks)
             written += len(new)
-            kept = b"" if old is None else old.tobytes()
-            entries.append(Entry(key, kept, new, tuple(sorted(chunk.coords for chunk in some_chunks))))
-        names = [Journal(layout).write(entries)] if entries and not self.dry_run else []
-        return Prepared([chunk.coords for chunk in changing], names, nbytes_read, written, missing)
+            entries.append(_entry(key, old, new, [chunk.coords for chunk in some_chunks]))
+        return Prepared(
+            [chunk.coords for chunk in changing], self._kept(entries), nbytes_read, written, missing
+        )
+
+    def _kept(self, entries: Sequence[Entry]) -> list[str]:
+        """The names under which objects are in the journal now."""
+        return [Journal(self.layout).write(entries)] if entries and not self.dry_run else []
+
+    def _decoded(self) -> Prepared:
+        """The same where something else than Crackle encoded the chunks."""
+        layout = self.layout
+        by_object: dict[str, list[Coords]] = {}
+        for coords in self.coords:
+            by_object.setdefault(layout.key(coords), []).append(coords)
+        olds = drive(layout.store, [_whole_object(layout.path(key)) for key in by_object])
+        nbytes_read = sum(len(old) for old in olds if old is not None)
+        written = 0
+        changing: list[Coords] = []
+        entries = []
+        for (key, some_coords), old in zip(by_object.items(), olds, strict=True):
+            box = object_box(layout, some_coords[0])
+            if num_voxels(box) == 0:
+                continue
+            voxels = decoded_object(layout, key, old, box)
+            changed = [one for one in some_coords if self._changes(voxels, box, one)]
+            if changed:
+                new = encoded_by_zarr(layout, box, self._mapped(voxels))
+                written += len(new)
+                entries.append(_entry(key, old, new, changed))
+                changing += changed
+        return Prepared(changing, self._kept(entries), nbytes_read, written, 0)
+
+    def _changes(self, voxels: npt.NDArray[Any], box: Box, coords: Coords) -> bool:
+        """Whether a chunk of a decoded object gets new labels."""
+        layout = self.layout
+        part = common(layout.chunk_box(coords), layout.everything)
+        here = tuple((low - base, high - base) for (low, high), (base, _) in zip(part, box, strict=True))
+        labels = np.unique(voxels[slices_of(here)])
+        return bool((self._new(labels, layout.path(layout.key(coords))) != labels).any())
+
+    def _mapped(self, voxels: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        labels, number = np.unique(voxels, return_inverse=True)
+        return self.mapping.renamed(labels)[number.reshape(voxels.shape)]
+
+    def _refuse_hidden(self, chunks: Sequence[Chunk]) -> None:
+        """Raise StoreError where a shard that was not there is there after all."""
+        (index,) = drive(
+            self.layout.store, [shard_index(self.layout, self.layout.object_coords(self.coords[0]))]
+        )
+        places = [self.layout.place_in_shard(chunk.coords) for chunk in chunks]
+        if index is not None and any((index[place] != NOWHERE).any() for place in places):
+            raise _hidden(chunks[0].key)
 
     def _named(self, chunk: Chunk, steps: Steps[str]) -> Steps[str]:
         try:
@@ -150,8 +207,12 @@ class Prepare:
             return "stays"
         reader = yield from chunk.labels()
         if reader is None:
+            if not chunk.absent:
+                (again,) = yield [Wanted(chunk.key, 0, 1)]
+                if again is not None:
+                    raise _hidden(chunk.key)
             fill = np.array([chunk.layout.fill], dtype=chunk.layout.native)
-            return "absent" if (self._new(fill, chunk) != fill).any() else "stays"
+            return "absent" if (self._new(fill, chunk.key) != fill).any() else "stays"
         table = chunk.table(reader)
         known, _ = self.mapping.known(table)
         if chunk.is_whole or (self.mapping.preserve and not known.any()):
@@ -159,21 +220,23 @@ class Prepare:
         else:
             there = yield from entries_there(chunk, reader, True)
         inside = table if there is None else table[there]
-        return "changes" if (self._new(inside, chunk) != inside).any() else "stays"
+        return "changes" if (self._new(inside, chunk.key) != inside).any() else "stays"
 
-    def _new(self, table: npt.NDArray[Any], chunk: Chunk) -> npt.NDArray[Any]:
+    def _new(self, table: npt.NDArray[Any], key: str) -> npt.NDArray[Any]:
         try:
             return self.mapping.renamed(table)
         except KeyError as error:
-            raise KeyError(f"chunk {chunk.key}: {error.args[0]}") from None
+            raise KeyError(f"chunk {key}: {error.args[0]}") from None
 
     # -----------------------------------------------------------------------------------
 
     def _edited(self, key: str, old: Bytes | None, chunks: Sequence[Chunk]) -> bytes:
         """The new bytes of an object; none: it is to be deleted."""
         layout = self.layout
-        if layout.chain is None or any(self._has_to_go_through_zarr(chunk, old) for chunk in chunks):
-            return self._through_zarr(chunks[0].coords)
+        if any(self._has_to_go_through_zarr(chunk, old) for chunk in chunks):
+            # Of the bytes that are kept as the old ones, and not of what a second read would give.
+            box = object_box(layout, chunks[0].coords)
+            return encoded_by_zarr(layout, box, self._mapped(decoded_object(layout, key, old, box)))
         assert old is not None
         if layout.shards is None:
             try:
@@ -212,9 +275,10 @@ class Prepare:
         assert layout.shards is not None
         nbytes = index_nbytes(layout)
         at_start = layout.shards.codec.index_location.value == "start"
+        path = layout.path(key)
         if len(old) < nbytes:
-            raise FormatError(f"shard {key}: it has {len(old)} bytes, and its index alone needs {nbytes}")
-        index = decode_index(layout, old[:nbytes] if at_start else old[-nbytes:], key)
+            raise FormatError(f"shard {path}: it has {len(old)} bytes, and its index alone needs {nbytes}")
+        index = decode_index(layout, old[:nbytes] if at_start else old[-nbytes:], path)
         changed = {layout.place_in_shard(chunk.coords): chunk for chunk in chunks}
         pieces: list[bytes] = []
         offset = nbytes if at_start else 0
@@ -228,7 +292,7 @@ class Prepare:
                 continue
             raw = old[start : start + length]
             if len(raw) != length:
-                raise FormatError(f"shard {key}: its index names bytes that are not there")
+                raise FormatError(f"shard {path}: its index names bytes that are not there")
             chunk = changed.get(places[number])
             if chunk is None:
                 piece = raw.tobytes()
@@ -246,19 +310,25 @@ class Prepare:
         raw_index = encode_index(layout, new_index)
         return b"".join([raw_index, *pieces] if at_start else [*pieces, raw_index])
 
-    def _through_zarr(self, coords: Coords) -> bytes:
-        """The new bytes of the object of a chunk, decoded, mapped and encoded by Zarr."""
-        layout = self.layout
-        box = object_box(layout, coords)
-        voxels = decoded(layout, box)
-        labels, number = np.unique(voxels, return_inverse=True)
-        new = self.mapping.renamed(labels)[number.reshape(voxels.shape)]
-        return encoded_by_zarr(layout, box, new)
-
 
 def _whole_object(path: str) -> Steps[Bytes | None]:
+    """All of an object, to be kept; None where there is none, as the store has to say twice."""
     (came,) = yield [Wanted(path)]
+    if came is None:
+        (again,) = yield [Wanted(path, 0, 1)]
+        if again is not None:
+            raise _hidden(path)
+    elif not len(came):
+        raise FormatError(f"chunk {path}: it is empty")
     return came
+
+
+def _hidden(path: str) -> StoreError:
+    return StoreError(f"{path} was not in the store, and a moment later it was. Nothing was done: try again")
+
+
+def _entry(key: str, old: Bytes | None, new: bytes, chunks: Sequence[Coords]) -> Entry:
+    return Entry(key, b"" if old is None else old.tobytes(), new, tuple(sorted(chunks)))
 
 
 def object_box(layout: Layout, coords: Coords) -> Box:
@@ -276,12 +346,7 @@ def encoded_by_zarr(layout: Layout, box: Box, voxels: npt.NDArray[Any]) -> bytes
     array = layout.array
     metadata = array.metadata.to_buffer_dict(default_buffer_prototype())
     objects = dict(metadata)
-    scratch: Any = zarr.open_array(
-        MemoryStore(objects),
-        mode="r+",
-        zarr_format=array.metadata.zarr_format,
-        config={"write_empty_chunks": layout.writes_empty_chunks},
-    )
+    scratch = scratch_array(layout, objects)
     scratch[slices_of(box)] = voxels.view(np.bool_) if array.dtype.kind == "b" else voxels
     names = [key for key in objects if key not in metadata]
     if not names:
@@ -353,11 +418,14 @@ def _prepare_and_apply(
     layout = journal.layout
     try:
         prepared = _prepare(layout, mapping, False, create_chunks, options)
-    except BaseException:
-        journal.remove()  # nothing of the array was touched
+    except BaseException as error:
+        try:
+            journal.remove()  # nothing of the array was touched
+        except StoreError as left:
+            error.add_note(f"The journal is still there, and undo() removes it: {left}")
         raise
     if prepared.names:
-        journal.mark("applying")
+        journal.apply(prepared.names)
         _place(journal, sorted(prepared.names), "new", options)
     journal.remove()
     return RemapReport(sorted(prepared.chunks), prepared.bytes_read, prepared.bytes_written)
@@ -385,7 +453,7 @@ def resume(layout: Layout, options: Options) -> RemapReport:
     """Finish an interrupted remap: see ``crackle_zarr.resume``."""
     check_writable(layout, options)
     journal = Journal(layout)
-    state = journal.state
+    state = journal.certain_state()
     if state is None:
         raise JournalError(f"{layout.name} has no unfinished remap")
     if state == "finished":
@@ -409,7 +477,7 @@ def undo_remap(layout: Layout, options: Options) -> RemapReport:
     """Take an interrupted remap back: see ``crackle_zarr.undo``."""
     check_writable(layout, options)
     journal = Journal(layout)
-    state = journal.state
+    state = journal.certain_state()
     if state is None:
         raise JournalError(f"{layout.name} has no unfinished remap")
     chunks: list[Coords] = []

@@ -102,6 +102,7 @@ class Task(Generic[P]):
         return answer
 
     def _ask(self, chunk: Chunk) -> Steps[P | None]:
+        _binding.go_on()
         if num_voxels(chunk.box) == 0:
             return None
         try:
@@ -213,12 +214,15 @@ def run(
             return merged.result()
         with ExitStack() as stack:
             executor = options.executor or stack.enter_context(ThreadPoolExecutor(_workers(options)))
-            _run_on(executor, iter(tasks), 2 * _workers(options), merged, advance, enough)
+            # Threads of this process are told of Ctrl-C; other processes are not reached by a flag.
+            stop = _binding.Stop() if options.in_this_process else None
+            _run_on(executor, stop, iter(tasks), 2 * _workers(options), merged, advance, enough)
     return merged.result()
 
 
 def _run_on(
     executor: Executor,
+    stop: _binding.Stop | None,
     tasks: Iterator[Work[R]],
     most: int,
     merged: _Tree[R],
@@ -230,12 +234,17 @@ def _run_on(
     try:
         while True:
             for task in itertools.islice(tasks, most - len(pending)):
-                pending[executor.submit(call, task, once)] = task.weight
+                submitted = (call, task, once) if stop is None else (stop.over, call, task, once)
+                pending[executor.submit(*submitted)] = task.weight
             if not pending:
                 return
             for future in wait(pending, return_when=FIRST_COMPLETED).done:
                 if _take(future.result(), pending.pop(future), merged, advance, enough):
                     return
+    except KeyboardInterrupt:
+        if stop is not None:
+            stop.ask()
+        raise
     finally:
         # What has begun is waited for: nothing goes on behind the back of a caller who is told of a failure.
         wait([future for future in pending if not future.cancel()])

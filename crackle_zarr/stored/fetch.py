@@ -17,6 +17,7 @@ from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 import numpy as np
 import numpy.typing as npt
+import zarr
 from numcodecs.compat import ensure_bytes  # type: ignore[import-untyped]
 from zarr.abc.store import ByteRequest, RangeByteRequest, Store, SuffixByteRequest
 from zarr.core.array_spec import ArrayConfig, ArraySpec
@@ -287,6 +288,8 @@ class Chunk:
                 stop = nbytes if stop is None else min(stop, nbytes)
             wanted.append(Wanted(self.key, first + start, None if stop is None else first + stop))
         came = yield wanted
+        if self.span is not None and any(one is None for one in came):
+            raise FormatError("its shard was deleted while it was read")  # the index of the shard was there
         self.nbytes_read += sum(len(one) for one in came if one is not None)
         return came
 
@@ -294,7 +297,7 @@ class Chunk:
         """All of the stream; None where there is no such chunk."""
         if self._whole is None:
             if self.layout.chain is None:
-                self._whole = _binding.Reader(encode(decoded(self.layout, self.box)))
+                self._whole = _binding.Reader(encode(decoded(self.layout, self.box, self.key)))
             else:
                 raw = yield from self.raw()
                 if raw is None:
@@ -548,21 +551,59 @@ def redo(layout: Layout, stream: bytes) -> bytes:
     return bytes(value.to_bytes())
 
 
-def decoded(layout: Layout, box: Box) -> npt.NDArray[Any]:
-    """Voxels as Zarr decodes them, as native integers in C order."""
-    if num_voxels(box) == 0:
-        return np.empty([stop - start for start, stop in box], dtype=layout.native)
+def decoded(layout: Layout, box: Box, key: str) -> npt.NDArray[Any]:
+    """Voxels of an object as Zarr reads and decodes them, as native integers in C order."""
     try:
-        voxels = np.asarray(layout.array[slices_of(box)])
+        return _voxels(layout.array, box, layout.native)
     except (CrackleError, MemoryError):
         raise
     except Exception as error:
         reason = " ".join(str(error).split())
         raise StoreError(
-            f"the voxels {box_text(box)} of {layout.name} cannot be read: {type(error).__name__}: {reason}"
+            f"{key} of {layout.name}: the voxels {box_text(box)} cannot be read: "
+            f"{type(error).__name__}: {reason}"
         ) from error
-    native = plain(voxels).astype(label_dtype(voxels.dtype), copy=False)
-    return np.ascontiguousarray(native).reshape(voxels.shape)
+
+
+def decoded_object(layout: Layout, key: str, raw: Bytes | None, box: Box) -> npt.NDArray[Any]:
+    """Voxels of an object as Zarr decodes them from its bytes, as native integers in C order.
+
+    Args:
+        layout: of the array.
+        key: of the object within the array.
+        raw: the object; None: there is none.
+        box: the voxels, all of them of this object.
+    """
+    objects = dict(layout.array.metadata.to_buffer_dict(default_buffer_prototype()))
+    if raw is not None:
+        objects[key] = default_buffer_prototype().buffer.from_array_like(raw)
+    try:
+        return _voxels(scratch_array(layout, objects), box, layout.native)
+    except MemoryError:
+        raise
+    except Exception as error:
+        reason = " ".join(str(error).split())
+        raise FormatError(
+            f"chunk {layout.path(key)}: it cannot be decoded: {type(error).__name__}: {reason}"
+        ) from error
+
+
+def scratch_array(layout: Layout, objects: dict[str, Buffer]) -> zarr.Array[Any]:
+    """An array in memory, encoded as a stored one is, of its metadata and some of its chunks."""
+    return zarr.open_array(
+        MemoryStore(objects),
+        mode="r+",
+        zarr_format=layout.array.metadata.zarr_format,
+        config={"write_empty_chunks": layout.writes_empty_chunks},
+    )
+
+
+def _voxels(array: zarr.Array[Any], box: Box, native: np.dtype[Any]) -> npt.NDArray[Any]:
+    if num_voxels(box) == 0:
+        return np.empty([stop - start for start, stop in box], dtype=native)
+    voxels = np.asarray(array[slices_of(box)])
+    chunk = plain(voxels).astype(label_dtype(voxels.dtype), copy=False)
+    return np.ascontiguousarray(chunk).reshape(voxels.shape)
 
 
 def encode(chunk: npt.NDArray[Any], **options: Any) -> bytes:

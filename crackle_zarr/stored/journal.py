@@ -11,11 +11,15 @@ nothing:
 
     plan            the mapping and the options; there is a journal as long as this or 'finished' exists
     entries/KEY     some objects, of which KEY is the first: what each was and what it is to become
-    applying        marker: all entries are there, and count
+    index           the names of all entries: a listing that leaves one out would leave its objects behind
+    applying        marker: the index and all entries are there, and count
     undoing         marker: what was is being put back
     finished        marker: all is in place; what else is left of the journal is to be removed
 
-Every file but the markers ends in a checksum of itself, so none that was written by half is ever believed.
+Every file but the markers ends in a checksum of itself, so none that was written by half is ever believed. Of
+a marker it matters whether it is there, and a store may be wrong about that, too: a connection that was lost
+is a file that was not found, to some. So before anything is done, the store is asked in two ways, and both
+answers have to agree.
 """
 
 from __future__ import annotations
@@ -25,7 +29,7 @@ import contextlib
 import json
 import struct
 import zlib
-from collections.abc import AsyncIterator, Coroutine, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Coroutine, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 
@@ -43,6 +47,9 @@ NAME = ".crackle-remap"
 
 State = Literal["preparing", "applying", "undoing", "finished"]
 
+# The files that make the state.
+_FILES = ("plan", "applying", "undoing", "finished")
+
 
 # ---------------------------------------------------------------------------------------
 # Writing to a store
@@ -56,7 +63,7 @@ def put(store: Store, values: Mapping[str, bytes | None]) -> None:
     """
     if is_quick(store, "set") and is_quick(store, "delete"):
         for key, value in values.items():
-            with _naming(store, key, value is None):
+            with _changing(store, key, value):
                 if value is None:
                     store.delete_sync(key)  # type: ignore[attr-defined]
                 else:
@@ -70,18 +77,22 @@ async def _put_all(store: Store, values: Mapping[str, bytes | None]) -> None:
 
     async def one(key: str, value: bytes | None) -> None:
         async with at_once:
-            with _naming(store, key, value is None):
+            with _changing(store, key, value):
                 if value is None:
                     await store.delete(key)
                 else:
                     await store.set(key, _buffer(value))
 
-    await asyncio.gather(*(one(key, value) for key, value in values.items()))
+    # All are waited for, also where one has failed: a write that came late would undo what is done about it.
+    done = await asyncio.gather(*(one(key, value) for key, value in values.items()), return_exceptions=True)
+    for failed in done:
+        if failed is not None:
+            raise failed
 
 
-def called(store: Store, key: str, coroutine: Coroutine[Any, Any, T]) -> T:
-    """What a call of a store's returns; its errors name the key."""
-    with _naming(store, key, False):
+def called(store: Store, key: str, coroutine: Coroutine[Any, Any, T], what: str = "read from") -> T:
+    """What a call of a store's returns; its errors name the key, and say ``what`` was to be done with it."""
+    with naming(store, key, what):
         return sync(coroutine)
     raise AssertionError("errors leave the block above")
 
@@ -91,17 +102,26 @@ def _buffer(value: bytes) -> Buffer:
 
 
 @contextlib.contextmanager
-def _naming(store: Store, key: str, deleting: bool) -> Iterator[None]:
+def _changing(store: Store, key: str, value: bytes | None) -> Iterator[None]:
+    """Let the errors of a write, or of a deletion, say what they are about."""
+    with naming(store, key, "deleted from" if value is None else "written to"):
+        try:
+            yield
+        except (FileNotFoundError, KeyError):
+            if value is not None:
+                raise
+
+
+@contextlib.contextmanager
+def naming(store: object, key: str, what: str) -> Iterator[None]:
     """Let errors say what they are about."""
     try:
         yield
     except (CrackleError, MemoryError):
         raise
     except Exception as error:
-        if deleting and isinstance(error, FileNotFoundError | KeyError):
-            return
         reason = " ".join(str(error).split()) or type(error).__name__
-        raise StoreError(f"{key} cannot be written to {store}: {type(error).__name__}: {reason}") from error
+        raise StoreError(f"{key} cannot be {what} {store}: {type(error).__name__}: {reason}") from error
 
 
 def get(store: Store, keys: Iterable[str]) -> list[bytes | None]:
@@ -125,11 +145,11 @@ def packed(meta: Any, payload: bytes) -> bytes:
     return body + struct.pack("<I", zlib.crc32(body))
 
 
-def unpacked(raw: bytes, name: str) -> tuple[Any, bytes]:
+def unpacked(raw: bytes, key: str) -> tuple[Any, bytes]:
     """The JSON and the bytes of a file of the journal."""
     body = raw[:-4]
     if len(raw) < 8 or struct.pack("<I", zlib.crc32(body)) != raw[-4:]:
-        raise FormatError(f"the journal's file {name} is damaged")
+        raise FormatError(f"the journal's file {key} is damaged")
     (length,) = struct.unpack_from("<I", body)
     return json.loads(body[4 : 4 + length]), body[4 + length :]
 
@@ -156,19 +176,46 @@ class Journal:
     def _key(self, name: str) -> str:
         return f"{self.root}/{name}"
 
-    def _there(self, name: str) -> bool:
-        return called(self.store, self._key(name), self.store.exists(self._key(name)))
-
     @property
     def state(self) -> State | None:
-        """How far the remap has come; None: there is no journal."""
-        if self._there("finished"):
+        """How far the remap has come, as the store says when it is asked once; None: there is no journal."""
+        return self._state_of(self._files())
+
+    def certain_state(self) -> State | None:
+        """How far the remap has come; None: there is no journal.
+
+        Raises:
+            StoreError: the store says of a file that it is there, and that it is not.
+        """
+        files = self._files()
+
+        async def collect() -> set[str]:
+            # Some stores give the names of folders with a slash behind, or those of files from the root on.
+            return {name.rstrip("/").rpartition("/")[2] async for name in self.store.list_dir(self.root)}
+
+        listed = called(self.store, self.root, collect(), "listed in")
+        for name in _FILES:
+            if (name in files) != (name in listed):
+                said = "is there, and is not listed" if name in files else "is not there, and is listed"
+                raise StoreError(
+                    f"{self.store} says of {self._key(name)} that it {said}. Nothing was done: try again"
+                )
+        return self._state_of(files)
+
+    def _files(self) -> set[str]:
+        # They are read, not asked for: to some stores, what they failed to ask for does not exist.
+        found = get(self.store, [self._key(name) for name in _FILES])
+        return {name for name, raw in zip(_FILES, found, strict=True) if raw is not None}
+
+    @staticmethod
+    def _state_of(files: set[str]) -> State | None:
+        if "finished" in files:
             return "finished"
-        if not self._there("plan"):
+        if "plan" not in files:
             return None
-        if self._there("undoing"):
+        if "undoing" in files:
             return "undoing"
-        return "applying" if self._there("applying") else "preparing"
+        return "applying" if "applying" in files else "preparing"
 
     def begin(self, plan: dict[str, Any]) -> None:
         """Take the journal for a remap.
@@ -176,13 +223,15 @@ class Journal:
         Raises:
             JournalError: there is one already.
         """
-        if self.state is not None:
+        if self.certain_state() is not None:
             self.refuse()
-        self.forget_entries()  # of a journal whose end was interrupted there may be some
-        value = _buffer(packed(plan, b""))
-        called(self.store, self._key("plan"), self.store.set_if_not_exists(self._key("plan"), value))
+        key, value = self._key("plan"), _buffer(packed(plan, b""))
+        called(self.store, key, self.store.set_if_not_exists(key, value), "written to")
         if self.plan() != plan:  # another process was faster
             self.refuse()
+        # Of a journal whose end was interrupted there may be something left. It is removed no sooner: until
+        # here this could be the journal of that other process.
+        self.forget_entries()
 
     def refuse(self) -> None:
         """Raise JournalError: another remap has to be finished first."""
@@ -194,13 +243,13 @@ class Journal:
         """What is to be done."""
         (raw,) = get(self.store, [self._key("plan")])
         if raw is None:
-            raise JournalError(f"{self.layout.name} has no unfinished remap")
+            raise JournalError(f"the journal of {self.layout.name} lacks {self._key('plan')}")
         try:
-            meta: dict[str, Any] = unpacked(raw, "plan")[0]
+            meta: dict[str, Any] = unpacked(raw, self._key("plan"))[0]
         except FormatError:
             raise JournalError(
-                f"the remap of {self.layout.name} ended while it wrote down what it was to do. Nothing of "
-                f"the array has been changed: undo() removes what is left"
+                f"the remap of {self.layout.name} ended while it wrote down what it was to do, in "
+                f"{self._key('plan')}. Nothing of the array has been changed: undo() removes what is left"
             ) from None
         return meta
 
@@ -215,23 +264,23 @@ class Journal:
         put(self.store, {self._key(name): packed(meta, payload)})
         return name
 
+    def apply(self, names: Sequence[str]) -> None:
+        """Let entries count, of which these are all."""
+        put(self.store, {self._key("index"): packed(sorted(names), b"")})
+        self.mark("applying")
+
     def mark(self, state: Literal["applying", "undoing", "finished"]) -> None:
         """Enter a state."""
         put(self.store, {self._key(state): state.encode("ascii")})
 
     def names(self) -> list[str]:
-        """The names of all entries."""
-
-        async def collect(names: AsyncIterator[str]) -> list[str]:
-            return [name async for name in names]
-
-        prefix = self._key("entries/")
-        found = called(self.store, prefix, collect(self.store.list_prefix(prefix)))
-        # Some stores leave the prefix away that they were asked for; and a killed process leaves its
-        # unfinished files on a disk.
-        return sorted(
-            f"entries/{name.removeprefix(prefix)}" for name in found if not name.endswith(".partial")
-        )
+        """The names of all entries, where they count."""
+        key = self._key("index")
+        (raw,) = get(self.store, [key])
+        if raw is None:
+            raise JournalError(f"the journal of {self.layout.name} lacks {key}")
+        names: list[str] = unpacked(raw, key)[0]
+        return names
 
     def place(self, names: Iterable[str], which: Literal["old", "new"]) -> tuple[list[Coords], int]:
         """Put the old or the new form of some objects into the array.
@@ -244,10 +293,11 @@ class Journal:
         for name in names:
             (raw,) = get(self.store, [self._key(name)])
             if raw is None:
-                raise JournalError(f"the journal of {self.layout.name} lacks {name}")
-            meta, payload = unpacked(raw, name)
+                raise JournalError(f"the journal of {self.layout.name} lacks {self._key(name)}")
+            meta, payload = unpacked(raw, self._key(name))
             values: dict[str, bytes | None] = {}
             for key, old_nbytes, new_nbytes, coords in meta:
+                self._check_place(key, coords, self._key(name))
                 old, new = payload[:old_nbytes], payload[old_nbytes : old_nbytes + new_nbytes]
                 payload = payload[old_nbytes + new_nbytes :]
                 values[self.layout.path(key)] = (old if which == "old" else new) or None
@@ -256,9 +306,21 @@ class Journal:
             nbytes += sum(len(value) for value in values.values() if value)
         return chunks, nbytes
 
+    def _check_place(self, key: str, coords: Sequence[Sequence[int]], name: str) -> None:
+        """Raise JournalError where an entry is not about chunks of this array.
+
+        Whoever can write a journal can write the array, but '../' in a key would lead out of it.
+        """
+        dims = len(self.layout.everything)
+        places = [tuple(one) for one in coords if all(type(index) is int and index >= 0 for index in one)]
+        are_chunks = all(len(place) == dims and self.layout.key(place) == key for place in places)
+        if not are_chunks or not places or len(places) != len(coords):
+            raise JournalError(f"{name} is about {key!r}, which is no chunk of {self.layout.name}")
+
     def forget_entries(self) -> None:
         """Remove what was prepared."""
-        called(self.store, self._key("entries"), self.store.delete_dir(self._key("entries")))
+        put(self.store, {self._key(name): None for name in ("index", "applying", "undoing")})
+        self._delete_all(self._key("entries"))
 
     def remove(self) -> None:
         """Remove the journal, so that it is never taken for one that has still to be applied.
@@ -267,6 +329,9 @@ class Journal:
         """
         self.mark("finished")
         self.forget_entries()
-        for name in ("plan", "applying", "undoing", "finished"):
+        for name in ("plan", "finished"):
             put(self.store, {self._key(name): None})
-        called(self.store, self.root, self.store.delete_dir(self.root))  # a disk keeps empty directories
+        self._delete_all(self.root)  # a disk keeps empty directories
+
+    def _delete_all(self, prefix: str) -> None:
+        called(self.store, prefix, self.store.delete_dir(prefix), "deleted from")

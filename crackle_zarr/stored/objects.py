@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .._ranges import consecutive
+from ..errors import StoreError
 from .engine import Options, ask
 from .fetch import Chunk, Steps
 from .layout import Box, Coords, Layout, common, num_voxels, slices_of
@@ -240,6 +241,12 @@ def each(
         coords = [order[number] for number in numbers]
         parts = ask(layout, Objects(np.sort(names), options.verify), box, quiet, coords) or {}
         for name in names.tolist():
+            if name not in parts:
+                where = ", ".join(map(str, coords[:3]))
+                raise StoreError(
+                    f"{layout.name}: the label {name} was in the chunks {where}... and is there no more: the "
+                    f"array was changed while it was read, or its store did not find a chunk"
+                )
             crop = assembled(parts.pop(name))  # packed to bits until then
             yield name, crop.mask, crop.offset
 

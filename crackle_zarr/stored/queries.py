@@ -18,6 +18,7 @@ import numpy.typing as npt
 from .._binding import Reader
 from .._integers import holds
 from .._ranges import consecutive
+from ..errors import StoreError
 from .engine import Options, ask
 from .fetch import Chunk, Steps
 from .layout import Box, Coords, Layout, Run, slices_of
@@ -267,7 +268,12 @@ class Found:
         coords = [one for one, far in zip(self.chunks, outermost.tolist(), strict=True) if far]
         options = replace(self._options, progress=False)
         box = ask(self._layout, BoundsOf(self.label, options.verify), self._box, options, coords)
-        return None if box is None else slices_of(box)
+        if box is None:
+            raise StoreError(
+                f"{self._layout.name}: the label {self.label} was in the chunks {self.chunks[:3]}... and is "
+                f"there no more: the array was changed since then, or its store did not find a chunk"
+            )
+        return slices_of(box)
 
 
 def find(layout: Layout, label: int, box: Box, options: Options) -> Found:

@@ -9,7 +9,8 @@ from typing import Any
 
 import zarr
 
-from ..errors import CrackleWarning
+from ..errors import CrackleWarning, StoreError
+from .journal import naming
 from .layout import Layout, layout_of
 from .lazy import RemappedArray
 
@@ -62,7 +63,9 @@ def array_of(group: zarr.Group) -> zarr.Array[Any]:
 def refuse_pyramid(group: zarr.Group) -> None:
     """Raise ValueError for a group whose levels an edit of level 0 would leave behind."""
     first = array_of(group).store_path
-    image = zarr.open_group(first.store, path=first.path.rpartition("/")[0], mode="r")
+    path = first.path.rpartition("/")[0]
+    with naming(first.store, path, "read from"):
+        image = zarr.open_group(first.store, path=path, mode="r")
     attributes: Any = image.attrs.asdict()
     levels = attributes.get("ome", attributes)["multiscales"][0]["datasets"]
     if len(levels) > 1:
@@ -78,6 +81,13 @@ def _member(group: zarr.Group, path: str, kind: type) -> Any:
         member = group[path]
     except KeyError:
         raise ValueError(f"{group.store_path} names {path!r}, and there is no such thing in it") from None
+    except MemoryError:
+        raise
+    except Exception as error:
+        reason = " ".join(str(error).split())
+        raise StoreError(
+            f"the metadata of {group.store_path}/{path} cannot be read: {type(error).__name__}: {reason}"
+        ) from error
     if not isinstance(member, kind):
         raise ValueError(f"{path!r} in {group.store_path} is no {kind.__name__.lower()}")
     return member

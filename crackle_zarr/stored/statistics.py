@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .. import _wide
-from .._binding import Reader, over_slices
+from .._binding import Reader, over_slices, slices_at_once
 from .engine import Options, ask
 from .fetch import Chunk, Steps
 from .layout import Box, Layout, Run
@@ -229,4 +229,6 @@ def statistics_of_stream(reader: Reader, parallel: int = 1) -> StatisticsTable:
             made[name] = extents[name]
         return made
 
-    return _table(merged(np.concatenate(over_slices(rows, 0, head.sz, parallel))), head.dtype, 3)
+    depth = slices_at_once(head, shared=True, rows=len(table))
+    found = over_slices(rows, 0, head.sz, parallel, depth)
+    return _table(merged(np.concatenate(found)), head.dtype, 3)

@@ -10,7 +10,7 @@ from .. import codec
 from .._binding import read_header
 from ..errors import CrackleError, FormatError
 from .engine import Options, groups, run
-from .fetch import Chunk, Steps, Wanted, check_chunk_header, chunks_of, decoded, drive, undo
+from .fetch import Chunk, Steps, Wanted, check_chunk_header, chunks_of, decoded, decoded_object, drive, undo
 from .layout import Box, Coords, Layout
 
 
@@ -55,8 +55,7 @@ class Verify:
     def _verified(self, chunk: Chunk) -> Steps[Damage | None]:
         try:
             if self.layout.chain is None:
-                (some,) = yield [Wanted(chunk.key, 0, 1)]  # a store that fails is no damage
-                message = None if some is None else self._decodes(chunk)
+                message = yield from self._decodes(chunk)
             else:
                 raw = yield from chunk.raw()
                 message = None if raw is None else self._is_sound(undo(self.layout, raw))
@@ -71,13 +70,17 @@ class Verify:
         parts = codec.damaged_parts(report)
         return "damaged: " + "; ".join(parts) if parts else None
 
-    def _decodes(self, chunk: Chunk) -> str | None:
+    def _decodes(self, chunk: Chunk) -> Steps[str | None]:
         try:
-            decoded(self.layout, chunk.box)
-        except MemoryError:
-            raise
+            decoded(self.layout, chunk.box, chunk.key)
         except CrackleError as error:
-            return str(error)
+            # A store that fails is no damage, and Zarr does not tell one from the other.
+            (raw,) = yield [Wanted(chunk.key)]
+            try:
+                decoded_object(self.layout, self.layout.key(chunk.coords), raw, chunk.box)
+            except FormatError as damage:
+                return str(damage)
+            raise error from None
         return None
 
 

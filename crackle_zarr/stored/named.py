@@ -1,0 +1,109 @@
+"""A store whose errors say what they are about.
+
+Zarr hands on what a store raises as it is, and a connection that was reset does not say which chunk it was to
+bring. So where Zarr itself is to read or write, it gets its store wrapped in this one.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+import zarr
+from zarr.abc.store import ByteRequest, Store
+from zarr.core.buffer import Buffer, BufferPrototype
+from zarr.storage import StorePath, WrapperStore
+
+from ..errors import FormatError
+from .journal import naming
+
+_METADATA = ("zarr.json", ".zarray", ".zgroup", ".zattrs", ".zmetadata")
+
+
+class Named(WrapperStore[Store]):
+    """A store around another one; it raises StoreError with the key, and FormatError for metadata cut off."""
+
+    def __str__(self) -> str:
+        """The store within: the wrapper is nobody's business."""
+        return str(self._store)
+
+    async def get(
+        self, key: str, prototype: BufferPrototype, byte_range: ByteRequest | None = None
+    ) -> Buffer | None:
+        """Get an object, or a range of one."""
+        with naming(self, key, "read from"):
+            value = await self._store.get(key, prototype, byte_range)
+        if value is not None and key.rpartition("/")[2] in _METADATA:
+            try:
+                json.loads(value.to_bytes())
+            except ValueError as error:
+                raise FormatError(f"the metadata {key} in {self} are damaged: {error}") from error
+        return value
+
+    async def exists(self, key: str) -> bool:
+        """Whether there is an object."""
+        with naming(self, key, "read from"):
+            return await self._store.exists(key)
+        raise AssertionError("errors leave the block above")
+
+    async def set(self, key: str, value: Buffer) -> None:
+        """Set an object."""
+        with naming(self, key, "written to"):
+            await self._store.set(key, value)
+
+    async def set_if_not_exists(self, key: str, value: Buffer) -> None:
+        """Set an object where there is none."""
+        with naming(self, key, "written to"):
+            await self._store.set_if_not_exists(key, value)
+
+    async def delete(self, key: str) -> None:
+        """Delete an object."""
+        with naming(self, key, "deleted from"):
+            await self._store.delete(key)
+
+    async def delete_dir(self, prefix: str) -> None:
+        """Delete all objects below a prefix."""
+        with naming(self, prefix, "deleted from"):
+            await self._store.delete_dir(prefix)
+
+    async def list_prefix(self, prefix: str) -> AsyncIterator[str]:
+        """The objects below a prefix."""
+        with naming(self, prefix, "listed in"):
+            async for key in self._store.list_prefix(prefix):
+                yield key
+
+    async def list_dir(self, prefix: str) -> AsyncIterator[str]:
+        """What lies right below a prefix."""
+        with naming(self, prefix, "listed in"):
+            async for key in self._store.list_dir(prefix):
+                yield key
+
+    async def getsize(self, key: str) -> int:
+        """How many bytes an object has."""
+        return await self._store.getsize(key)
+
+    async def getsize_prefix(self, prefix: str) -> int:
+        """How many bytes all objects below a prefix have."""
+        return await self._store.getsize_prefix(prefix)
+
+
+def named(store: Store) -> Store:
+    """A store whose errors say what they are about."""
+    return store if isinstance(store, Named) else Named(store)
+
+
+def named_array(array: zarr.Array[Any]) -> zarr.Array[Any]:
+    """The same array in a store whose errors say what they are about."""
+    inner = array._async_array
+    place = StorePath(named(inner.store_path.store), inner.store_path.path)
+    config: Any = getattr(array, "config", None) or inner._config  # zarr 3.1 has it
+    return zarr.Array(type(inner)(metadata=inner.metadata, store_path=place, config=config))
+
+
+def named_group(group: zarr.Group) -> zarr.Group:
+    """The same group in a store whose errors say what they are about."""
+    inner = group._async_group
+    place = StorePath(named(inner.store_path.store), inner.store_path.path)
+    return zarr.Group(dataclasses.replace(inner, store_path=place))

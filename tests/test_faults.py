@@ -1,0 +1,683 @@
+"""Stores that fail: at every call of every function on stored arrays, in every way.
+
+An answer is right, or an exception says where the store failed; asked again, it is right. After a
+remap or a conversion the array is the old one or the new one, byte for byte, or it becomes so.
+
+``CRACKLE_TRUST=full`` tries every call of the store, one after the other; otherwise they are some of the
+calls where an operation has many, the first and the last among them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import zarr
+from faults import READING, WRITING, Faults, Faulty, FaultyMemory
+from zarr.codecs import ZstdCodec
+from zarr.storage import MemoryStore
+
+import crackle_zarr as cz
+from crackle_zarr.errors import CrackleError, FormatError, JournalError, StoreError, VerificationError
+from crackle_zarr.stored.journal import Journal
+
+FULL = os.environ.get("CRACKLE_TRUST") == "full"
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::crackle_zarr.CrackleWarning"),
+    # Zarr leaves behind what it has not begun yet when something fails.
+    pytest.mark.filterwarnings("ignore:coroutine .* was never awaited:RuntimeWarning"),
+]
+
+Objects = dict[str, Any]  # what is in a store
+
+
+# ---------------------------------------------------------------------------------------
+# Arrays
+
+
+def blobs(shape: tuple[int, ...], seed: int = 1) -> np.ndarray:
+    """Cubes of two voxels with some labels."""
+    cubes = np.random.default_rng(seed).integers(0, 12, tuple(-(-length // 2) for length in shape))
+    for axis in range(3):
+        cubes = np.repeat(cubes, 2, axis)
+    return np.ascontiguousarray(cubes[tuple(map(slice, shape))]).astype(np.uint32)
+
+
+# Chunks whose streams do not come with the first request, some of them cut by the edge; one is not there, and
+# one holds a label that no other does.
+VOXELS = blobs((16, 24, 40))
+VOXELS[8:, :, 24:] = 0
+VOXELS[:8, 4:9, 5:12] = 700
+LABEL, ONCE, ABSENT = 7, 700, 999
+SHAPE: dict[str, Any] = {"shape": VOXELS.shape, "dtype": VOXELS.dtype, "chunks": (8, 24, 24)}
+LAYOUTS: dict[str, dict[str, Any]] = {
+    "plain": {"compressors": None},
+    "shards": {"compressors": None, "shards": (16, 24, 24)},
+    "format 2": {"zarr_format": 2, "compressors": cz.Crackle()},
+    "zstd behind": {"compressors": [ZstdCodec()]},
+    "without Crackle": {"serializer": "auto", "compressors": [ZstdCodec()]},
+    "shards without Crackle": {
+        "serializer": "auto",
+        "compressors": [ZstdCodec()],
+        "shards": (16, 24, 24),
+    },
+}
+WITH_CRACKLE = ("plain", "shards", "format 2", "zstd behind")
+
+
+@cache
+def objects_of(layout: str) -> Objects:
+    """A store with an array in it."""
+    keywords = {**SHAPE, **LAYOUTS[layout]}
+    if keywords.get("zarr_format") != 2:
+        keywords = {"serializer": cz.CrackleCodec(), **keywords}
+    made: Objects = {}
+    array = zarr.create_array(MemoryStore(made), attributes={"who": "me"}, name="a", **keywords)
+    array[...] = VOXELS
+    return made
+
+
+def faulty(objects: Objects, kind: type = Faulty) -> tuple[Any, Faults]:
+    """A store that fails, with copies of some objects."""
+    store = Faulty(MemoryStore(dict(objects))) if kind is Faulty else FaultyMemory(dict(objects))
+    return store, store.faults
+
+
+def stored(store: Any) -> dict[str, bytes]:
+    """What is in a store, byte for byte."""
+    inner = getattr(store, "_store", store)
+    return {key: value.to_bytes() for key, value in inner._store_dict.items()}
+
+
+def of_array(store: Any) -> dict[str, bytes]:
+    """The array in a store, without a journal."""
+    return {key: value for key, value in stored(store).items() if "/.crackle-" not in f"/{key}"}
+
+
+# ---------------------------------------------------------------------------------------
+# Answers
+
+
+def plain(answer: Any) -> Any:
+    """An answer as something that can be compared."""
+    if isinstance(answer, np.ndarray):
+        return str(answer.dtype), answer.shape, answer.tobytes()
+    if isinstance(answer, dict):
+        return {name: plain(value) for name, value in answer.items()}
+    if isinstance(answer, list | tuple):
+        return [plain(one) for one in answer]
+    if isinstance(answer, slice):
+        return [answer.start, answer.stop]
+    return answer
+
+
+def found(array: Any, label: int, parallel: int) -> Any:
+    where = cz.find(array, label, parallel=parallel)
+    return where.chunks, where.slices
+
+
+REGION = np.s_[3:12, 5:20, 10:]
+
+QUESTIONS: dict[str, Callable[[Any, int], Any]] = {
+    "labels": lambda a, p: cz.labels(a, parallel=p),
+    "labels, unverified": lambda a, p: cz.labels(a, parallel=p, verify=False),
+    "labels of a region": lambda a, p: cz.labels(a, parallel=p, region=REGION),
+    "num_labels": lambda a, p: cz.num_labels(a, parallel=p),
+    "min": lambda a, p: cz.min(a, parallel=p),
+    "max": lambda a, p: cz.max(a, parallel=p),
+    "contains": lambda a, p: cz.contains(a, ONCE, parallel=p),
+    "contains not": lambda a, p: cz.contains(a, ABSENT, parallel=p),
+    "contains_range": lambda a, p: cz.contains_range(a, 3, 9, parallel=p),
+    "find": lambda a, p: found(a, LABEL, p),
+    "find once": lambda a, p: found(a, ONCE, p),
+    "statistics": lambda a, p: cz.statistics(a, parallel=p),
+    "statistics of a region": lambda a, p: cz.statistics(a, parallel=p, region=REGION),
+    "voxel_counts": lambda a, p: cz.voxel_counts(a, parallel=p),
+    "voxel_counts of one": lambda a, p: cz.voxel_counts(a, LABEL, parallel=p),
+    "bounding_boxes": lambda a, p: cz.bounding_boxes(a, LABEL, parallel=p),
+    "centroids": lambda a, p: cz.centroids(a, LABEL, parallel=p),
+    "crop": lambda a, p: cz.crop(a, LABEL, parallel=p),
+    "select": lambda a, p: cz.select(a, [LABEL, ONCE, 0], parallel=p),
+    "each": lambda a, p: {name: rest for name, *rest in cz.each(a, parallel=p)},
+    "each of some": lambda a, p: {name: rest for name, *rest in cz.each(a, p, labels=[LABEL, ONCE])},
+    "point_cloud": lambda a, p: cz.point_cloud(a, LABEL, parallel=p),
+    "point_cloud of all": lambda a, p: cz.point_cloud(a, parallel=p),
+    "lazy_remap": lambda a, p: np.asarray(cz.lazy_remap(a, {LABEL: 5000})),
+    "lazy_remap, labels": lambda a, p: cz.labels(cz.lazy_remap(a, {LABEL: 5000}), parallel=p),
+    "verify": lambda a, p: [damage.key for damage in cz.verify(a, parallel=p)],
+    "remap, dry": lambda a, p: cz.remap(a, {LABEL: 5000}, dry_run=True, parallel=p).chunks,
+}
+
+
+def calls(faults: Faults, kind: str, work: Callable[[], Any]) -> int:
+    """How many calls of a store can fail in some way while something is done."""
+    faults.start(kind, at=10**9)
+    work()
+    count = faults.calls
+    faults.stop()
+    return count
+
+
+def some(count: int, most: int) -> list[int]:
+    """The calls that are to fail: all, or some if they are many, the first and the last among them."""
+    if FULL or count <= most:
+        return list(range(count))
+    return sorted({round(place * (count - 1) / (most - 1)) for place in range(most)})
+
+
+def says_where(error: BaseException | None, faults: Faults) -> bool:
+    """Whether an exception names what the store failed at; of a journal, a folder that holds it will do."""
+    named = []
+    for _, key in faults.struck:
+        named.append(key)
+        while ".crackle-" in key.rpartition("/")[0]:
+            key = key.rpartition("/")[0]
+            named.append(key)
+    return any(key in str(error) for key in named)
+
+
+def pairs(names: Any, kinds: tuple[str, ...], few: tuple[str, ...]) -> list[tuple[str, str]]:
+    """Every kind of fault for the first of some arrays, and for the others a few."""
+    first = next(iter(names))
+    return [(name, kind) for name in names for kind in kinds if FULL or name == first or kind in few]
+
+
+def lastings(kind: str) -> tuple[bool, ...]:
+    """Whether the faults are to go on: once, and from then on."""
+    if kind in ("missing", "slow"):  # of a store that never says what is there, nothing is promised
+        return (False,)
+    return (False, True) if FULL or kind in ("error", "torn") else (False,)
+
+
+TOLD = (StoreError, FormatError, JournalError, VerificationError)
+
+
+def tried(
+    work: Callable[..., Any], *arguments: Any, also: tuple[type[Exception], ...] = (), **keywords: Any
+) -> tuple[Any, Exception | None]:
+    """What something returns, or the exception that it raises, if it is one that says where."""
+    try:
+        return work(*arguments, **keywords), None
+    except (*TOLD, *also) as error:
+        return None, error
+
+
+INJECTED: dict[str, int] = {}
+
+
+@pytest.fixture(autouse=True, scope="module")
+def tell() -> Any:
+    """Say how many faults there were, to who runs pytest with -s."""
+    yield
+    print(f"\nfaults: {sum(INJECTED.values()):,}, of which {INJECTED}")
+
+
+def count(kind: str, faults: Faults) -> None:
+    INJECTED[kind] = INJECTED.get(kind, 0) + len(faults.struck)
+
+
+# ---------------------------------------------------------------------------------------
+# Questions
+
+
+def try_question(
+    layout: str, ask: Callable[[Any, int], Any], kind: str, store: type = Faulty, parallel: int = 1
+) -> None:
+    """The answer is right, or the exception names the chunk; and asked again, the answer is right."""
+    opened, faults = faulty(objects_of(layout), store)
+    array = zarr.open_array(opened, path="a", mode="r+")
+    right = plain(ask(array, parallel))
+    number = calls(faults, kind, lambda: ask(array, parallel))
+    assert number
+    for lasting in (False, True) if FULL or kind == "error" else (False,):
+        every = layout == "plain" and parallel == 1 and kind == "error" and not lasting
+        for n in some(number, 60 if every else 3):
+            faults.start(kind, n, lasting)
+            answer, error = tried(lambda: plain(ask(array, parallel)))
+            if error is not None:
+                assert kind != "slow", error
+                assert says_where(error, faults), (error, faults.struck)
+            elif answer != right:  # what a store cuts off is damage, to who verifies
+                assert ask is QUESTIONS["verify"], (n, faults.struck)
+                assert set(answer) <= {key for _, key in faults.struck}
+            count(kind, faults)
+            faults.stop()
+            assert plain(ask(array, parallel)) == right
+
+
+@pytest.mark.parametrize("verb", QUESTIONS)
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_questions(layout: str, verb: str) -> None:
+    """Every question to every kind of array, of which any call of the store fails."""
+    kinds = READING if FULL or layout == "plain" else ("error", "half")
+    for kind in kinds:
+        if layout == "shards without Crackle" and kind == "empty":
+            continue  # Zarr takes an inner chunk of which nothing comes for one that is not there
+        try_question(layout, QUESTIONS[verb], kind)
+
+
+@pytest.mark.parametrize(
+    "verb", ["labels", "find", "statistics", "each", "point_cloud", "lazy_remap", "verify"]
+)
+@pytest.mark.parametrize("kind", READING)
+def test_memory_and_disks(verb: str, kind: str) -> None:
+    """The same where stores are asked without an event loop."""
+    try_question("plain", QUESTIONS[verb], kind, FaultyMemory)
+
+
+@pytest.mark.parametrize("verb", ["labels", "contains", "statistics", "select", "lazy_remap, labels"])
+@pytest.mark.parametrize("kind", ["error", "half", "slow"])
+def test_threads(verb: str, kind: str) -> None:
+    """The same where several threads ask, and which call fails is left to chance."""
+    try_question("plain", QUESTIONS[verb], kind, parallel=3)
+    try_question("plain", QUESTIONS[verb], kind, FaultyMemory, parallel=3)
+
+
+@pytest.mark.parametrize("verb", QUESTIONS)
+@pytest.mark.parametrize("layout", ["plain", "shards"])
+def test_a_chunk_that_is_said_to_be_missing(layout: str, verb: str) -> None:
+    """It is fill value, by Zarr's rule: the answer is that about the array without it, or an exception.
+
+    Where a question looks twice at a chunk and finds it once, a part of the answer may be right.
+    """
+    ask = QUESTIONS[verb]
+    store, faults = faulty(objects_of(layout))
+    array = zarr.open_array(store, path="a", mode="r+")
+    right = plain(ask(array, 1))
+    for n in some(calls(faults, "missing", lambda: ask(array, 1)), 5):
+        faults.start("missing", n)
+        answer, error = tried(lambda: plain(ask(array, 1)), also=(CrackleError,))
+        (key,) = {key for _, key in faults.struck}
+        count("missing", faults)
+        faults.stop()
+        assert plain(ask(array, 1)) == right
+        if error is not None:
+            continue
+        without = {name: value for name, value in objects_of(layout).items() if name != key}
+        bare = zarr.open_array(MemoryStore(without), path="a", mode="r+")
+        other, _ = tried(ask, bare, 1, also=(CrackleError,))
+        other = plain(other)
+        if isinstance(answer, dict) and isinstance(other, dict):
+            assert answer.keys() <= right.keys() | other.keys()
+            assert all(value in (right.get(name), other.get(name)) for name, value in answer.items())
+        elif ask is QUESTIONS["verify"]:
+            assert answer in ([], [key])  # the index of the shard is there, and says that the rest is, too
+        else:
+            assert answer in (right, other)
+
+
+def test_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A disk that fails, or gives less than it was asked for, at any read of a chunk."""
+    array = cz.create_array(tmp_path / "a.zarr", **SHAPE)
+    array[...] = VOXELS
+    right = plain(cz.statistics(array, parallel=1))
+    read = os.pread
+    for short in (False, True):
+        for n in range(1000):
+            left = n
+
+            def fails(file: int, nbytes: int, start: int, short: bool = short) -> bytes:
+                nonlocal left
+                left -= 1
+                if left >= 0:
+                    return read(file, nbytes, start)
+                INJECTED["disk"] = INJECTED.get("disk", 0) + 1
+                if short:
+                    return read(file, max(1, nbytes // 2), start)  # as a read may do that a signal meets
+                raise OSError(5, "Input/output error")
+
+            monkeypatch.setattr(os, "pread", fails)
+            answer, error = tried(lambda: plain(cz.statistics(array, parallel=1)))
+            assert answer == right or (not short and "c/" in str(error)), error
+            monkeypatch.undo()
+            if left >= 0:
+                break
+        assert n >= 3
+
+
+# ---------------------------------------------------------------------------------------
+# Remaps
+
+MAPPING = {LABEL: 5000, 1: 2, 2: 1, ONCE: 0}
+
+
+def remapped(layout: str) -> dict[str, bytes]:
+    """The array as it is to become, byte for byte."""
+    store = MemoryStore(dict(objects_of(layout)))
+    array = zarr.open_array(store, path="a", mode="r+")
+    before = array[...]
+    cz.remap(array, MAPPING, parallel=1)
+    after = before.copy()
+    for old, new in MAPPING.items():
+        after[before == old] = new
+    assert np.array_equal(array[...], after)
+    return of_array(store)
+
+
+def finished(store: Any, action: str) -> str:
+    """Bring a remap to its end, without faults; what was done: "resume", "undo" or "nothing"."""
+    array = zarr.open_array(store, path="a", mode="r+")
+    report, error = tried(getattr(cz, action), array, parallel=1)
+    if error is not None and "undo() removes" in str(error):
+        report = cz.undo(array, parallel=1)
+    elif error is not None:
+        assert "no unfinished remap" in str(error)
+    # A listing that leaves out a name leaves an entry behind, and the next remap removes it.
+    assert not [key for key in stored(store) if "/.crackle-" in key and "/entries/" not in key]
+    # Of a remap that was finished, or never began, there is nothing to resume and nothing to undo.
+    return action if report is not None and report.chunks else "nothing"
+
+
+CHANGES = (*WRITING, "missing")
+FEW = ("error", "torn", "missing")
+
+
+@pytest.mark.parametrize(("layout", "kind"), pairs(LAYOUTS, CHANGES, FEW))
+def test_remap(layout: str, kind: str) -> None:
+    """After any failure the array is the old one or the new one, or resume() and undo() make it so."""
+    objects = objects_of(layout)
+    old, new = of_array(MemoryStore(dict(objects))), remapped(layout)
+    assert old != new
+    store, faults = faulty(objects)
+
+    def remap() -> None:
+        cz.remap(zarr.open_array(store, path="a", mode="r+"), MAPPING, parallel=1)
+
+    opening = calls(faults, kind, lambda: zarr.open_array(store, path="a", mode="r+"))
+    number = calls(faults, kind, remap)
+    done: set[str] = set()
+    for lasting in lastings(kind):
+        for n in some(number - opening, 10 if layout == "plain" else 4):
+            store, faults = faulty(objects)
+            faults.start(kind, opening + n, lasting)
+            _, error = tried(remap)
+            if error is None:
+                assert of_array(store) == new, (n, faults.struck)
+            else:
+                assert kind != "slow", error
+                assert says_where(error, faults), (n, error, faults.struck)
+            count(kind, faults)
+            faults.stop()
+            left = dict(store._store._store_dict)
+            for action in ("resume", "undo"):
+                store, faults = faulty(left)
+                there = of_array(store)
+                did = finished(store, action)
+                done.add(did)
+                expected = {"resume": (new,), "undo": (old,), "nothing": (old, new)}[did]
+                assert of_array(store) in expected, (n, action, did)
+                if did == "nothing":
+                    assert of_array(store) == there
+                if of_array(store) == old:
+                    remap()
+                    assert of_array(store) == new
+    if layout == "plain" and kind in ("error", "torn"):
+        assert done == {"resume", "undo", "nothing"}
+
+
+def half_remapped(store: Faulty, array: zarr.Array) -> None:
+    """Remap an array until one of its chunks is torn."""
+    for n in range(1000):
+        store.faults.start("torn", n, lasting=True)
+        with pytest.raises(StoreError):
+            cz.remap(array, MAPPING, parallel=1)
+        if store.faults.struck[0][1].startswith("a/c/"):
+            return
+        store.faults.stop()
+        cz.undo(array)
+
+
+@pytest.mark.parametrize(("layout", "kind"), pairs(("plain", "shards"), CHANGES, FEW))
+@pytest.mark.parametrize("action", ["resume", "undo"])
+def test_resume_and_undo(layout: str, action: str, kind: str) -> None:
+    """They fail themselves, in the middle of an array of which a chunk is torn, and are called again."""
+    objects = objects_of(layout)
+    old, new = of_array(MemoryStore(dict(objects))), remapped(layout)
+    store, faults = faulty(objects)
+    half_remapped(store, zarr.open_array(store, path="a", mode="r+"))
+    half_done = dict(store._store._store_dict)
+    assert of_array(store) not in (old, new)
+
+    store, faults = faulty(half_done)
+    number = calls(faults, kind, lambda: getattr(cz, action)(zarr.open_array(store, path="a", mode="r+")))
+    opening = calls(faults, kind, lambda: zarr.open_array(store, path="a", mode="r+"))
+    for lasting in lastings(kind):
+        for n in some(number - opening, 6):
+            store, faults = faulty(half_done)
+            array = zarr.open_array(store, path="a", mode="r+")
+            faults.start(kind, n, lasting)
+            _, error = tried(getattr(cz, action), array, parallel=1)
+            if error is not None:
+                assert kind != "slow", error
+                assert says_where(error, faults), (n, error, faults.struck)
+            count(kind, faults)
+            faults.stop()
+            finished(store, action)
+            assert of_array(store) == (new if action == "resume" else old), (n, lasting)
+
+
+def test_a_write_that_comes_late(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A write that is still under way when another one fails does not outlive the undo of both."""
+    objects = objects_of("plain")
+    store, _ = faulty(objects)
+    array = zarr.open_array(store, path="a", mode="r+")
+    monkeypatch.setattr("crackle_zarr.stored.engine._TASKS_PER_WORKER", 1)  # all chunks in one batch
+    written: list[str] = []
+    under_way = threading.Semaphore(0)
+
+    async def set_slowly(self: Faulty, key: str, value: Any) -> None:
+        if key.startswith("a/c/"):
+            written.append(key)
+            if len(written) == 1:
+                raise ConnectionResetError(104, "Connection reset by peer")
+            await asyncio.sleep(0.05)
+        await self._store.set(key, value)
+        if key.startswith("a/c/"):
+            under_way.release()
+
+    monkeypatch.setattr(Faulty, "set", set_slowly)
+    with pytest.raises(StoreError, match="a/c/"):
+        cz.remap(array, MAPPING, parallel=1)
+    monkeypatch.undo()
+    cz.undo(array)
+    assert len(written) > 1
+    INJECTED["late"] = len(written)
+    for _ in written[1:]:
+        assert under_way.acquire(timeout=10)
+    assert of_array(store) == of_array(MemoryStore(dict(objects)))
+
+
+def test_two_remaps_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who begins a remap, and has seen no journal where by now there is one, takes nothing from it."""
+    store, faults = faulty(objects_of("plain"))
+    array = zarr.open_array(store, path="a", mode="r+")
+    half_remapped(store, array)
+    count("torn", faults)
+    faults.stop()
+    monkeypatch.setattr(Journal, "certain_state", lambda self: None)
+    with pytest.raises(JournalError, match="unfinished remap"):
+        cz.remap(array, {3: 4}, parallel=1)
+    monkeypatch.undo()
+    cz.resume(array)
+    assert of_array(store) == remapped("plain")
+
+
+# ---------------------------------------------------------------------------------------
+# Conversions
+
+CONVERSIONS: dict[str, tuple[str, dict[str, Any]]] = {
+    "plain": ("plain", {"to": "zstd"}),
+    "shards": ("shards", {"shards": (8, 24, 48)}),
+    "to format 2": ("plain", {"zarr_format": 2}),
+    "format 2": ("format 2", {"to": "none"}),
+    "zstd behind": ("zstd behind", {"to": "none", "zarr_format": 3}),
+    "without Crackle": ("without Crackle", {}),
+    "shards without Crackle": ("shards without Crackle", {"chunks": (8, 24, 24)}),
+}
+
+
+def converted(name: str) -> dict[str, bytes]:
+    """The new array, byte for byte."""
+    store = MemoryStore()
+    source = zarr.open_array(MemoryStore(dict(objects_of(CONVERSIONS[name][0]))), path="a", mode="r")
+    cz.convert(source, store, parallel=1, **CONVERSIONS[name][1])
+    new = zarr.open_array(store, mode="r")
+    assert np.array_equal(new[...], VOXELS)
+    assert new.attrs.asdict() == {"who": "me"}
+    return stored(store)
+
+
+# Zarr takes an inner chunk of which nothing comes for one that is not there.
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        pair
+        for pair in pairs(CONVERSIONS, (*READING, "missing"), ("empty", "missing"))
+        if pair != ("shards without Crackle", "empty")
+    ],
+)
+def test_convert_from(name: str, kind: str) -> None:
+    """A source that fails makes no other voxels: what is there at the end is the source."""
+    layout, options = CONVERSIONS[name]
+    expected = converted(name)
+    store, faults = faulty(objects_of(layout))
+    source = zarr.open_array(store, path="a", mode="r")
+    number = calls(faults, kind, lambda: cz.convert(source, MemoryStore(), parallel=1, **options))
+    for lasting in lastings(kind):
+        for n in some(number, 8 if name == "plain" else 4):
+            place = MemoryStore()
+            faults.start(kind, n, lasting)
+            _, error = tried(cz.convert, source, place, parallel=1, **options)
+            if error is not None:
+                assert kind != "slow", error
+                assert says_where(error, faults), (n, error, faults.struck)
+            count(kind, faults)
+            faults.stop()
+            if error is not None:
+                cz.convert(source, place, parallel=1, **options)
+            assert stored(place) == expected, (n, error)
+
+
+@pytest.mark.parametrize(("name", "kind"), pairs(CONVERSIONS, CHANGES, FEW))
+def test_convert_to(name: str, kind: str) -> None:
+    """A destination that fails is finished by the same call again, which itself may fail, too."""
+    layout, options = CONVERSIONS[name]
+    expected = converted(name)
+    source = zarr.open_array(MemoryStore(dict(objects_of(layout))), path="a", mode="r")
+    place, faults = faulty({})
+    number = calls(faults, kind, lambda: cz.convert(source, place, parallel=1, **options))
+    for lasting in lastings(kind):
+        for n in some(number, 10 if name in ("plain", "to format 2") else 4):
+            place, faults = faulty({})
+            for m in (n, n // 2):
+                faults.start(kind, m, lasting)
+                _, error = tried(cz.convert, source, place, parallel=1, **options, also=(FileExistsError,))
+                if error is not None and not over(error, place):
+                    assert kind != "slow", error
+                    wrong = isinstance(error, FileExistsError) and kind == "missing"
+                    assert says_where(error, faults) or wrong, (n, m, error, faults.struck)
+                count(kind, faults)
+                faults.stop()
+            _, error = tried(cz.convert, source, place, parallel=1, **options, also=(FileExistsError,))
+            assert error is None or over(error, place), (n, error)
+            assert stored(place) == expected, (n, lasting)
+
+
+def over(error: Exception, store: Any) -> bool:
+    """Whether a conversion was over already: all that was lost is the answer to its last call."""
+    return isinstance(error, FileExistsError) and "exists already" in str(error) and not has_marker(store)
+
+
+def has_marker(store: Any) -> bool:
+    return any(".crackle-convert" in key for key in stored(store))
+
+
+@cache
+def pyramid(zarr_format: int) -> Objects:
+    """A label image in a group, with attributes everywhere."""
+    made: Objects = {}
+    group = zarr.open_group(MemoryStore(made), mode="w", zarr_format=zarr_format)
+    told = {"multiscales": [{"datasets": [{"path": "0"}, {"path": "1"}]}]}
+    image = group.create_group("cells", attributes=told if zarr_format == 2 else {"ome": told})
+    group.attrs["labels"] = ["cells"]
+    for level in range(2):
+        voxels = VOXELS[:8, :: level + 1, :: level + 1]
+        array = cz.create_array(
+            image.store_path.store,
+            name=f"cells/{level}",
+            shape=voxels.shape,
+            dtype=voxels.dtype,
+            chunks=(8, 24, 24),
+            zarr_format=zarr_format,
+            attributes={"level": level},
+        )
+        array[...] = voxels
+    return made
+
+
+@pytest.mark.filterwarnings("ignore:Object at:UserWarning")
+@pytest.mark.parametrize("kind", ["error", "half", "empty", "missing", "cut listing"])
+@pytest.mark.parametrize("zarr_format", [2, 3])
+def test_convert_a_group_from(zarr_format: int, kind: str) -> None:
+    """No array of a group is left out because a store did not list or find it, and no attribute."""
+    expected = MemoryStore()
+    cz.convert(zarr.open_group(MemoryStore(dict(pyramid(zarr_format))), mode="r"), expected, parallel=1)
+    store, faults = faulty(pyramid(zarr_format))
+    source = zarr.open_group(store, mode="r")
+    number = calls(faults, kind, lambda: cz.convert(source, MemoryStore(), parallel=1))
+    for n in some(number, 12):
+        place = MemoryStore()
+        faults.start(kind, n)
+        _, error = tried(cz.convert, source, place, parallel=1)
+        if error is not None:
+            lie = kind in ("missing", "cut listing")
+            assert says_where(error, faults) or lie, (n, error, faults.struck)
+        count(kind, faults)
+        faults.stop()
+        if error is not None:
+            cz.convert(source, place, parallel=1)
+        assert stored(place) == stored(expected), n
+
+
+@pytest.mark.parametrize("kind", ["error", "torn", "unacknowledged", "half", "empty"])
+@pytest.mark.parametrize("zarr_format", [2, 3])
+def test_convert_a_group_to(zarr_format: int, kind: str) -> None:
+    """Metadata of groups and arrays that were written by half, or not at all, are written again."""
+    source = zarr.open_group(MemoryStore(dict(pyramid(zarr_format))), mode="r")
+    place, faults = faulty({})
+    number = calls(faults, kind, lambda: cz.convert(source, place, parallel=1))
+    expected = stored(place)
+    for n in some(number, 12):
+        place, faults = faulty({})
+        faults.start(kind, n)
+        _, error = tried(cz.convert, source, place, parallel=1)
+        assert error is None or says_where(error, faults), (n, error, faults.struck)
+        count(kind, faults)
+        faults.stop()
+        if error is not None:
+            _, error = tried(cz.convert, source, place, parallel=1, also=(FileExistsError,))
+            assert error is None or over(error, place), (n, error)
+        assert stored(place) == expected, n
+
+
+@pytest.mark.parametrize("kind", ["error", "half"])
+def test_groups(kind: str) -> None:
+    """A question to a group reads metadata first, and says whose it could not."""
+    store, faults = faulty(pyramid(3))
+    group = zarr.open_group(store, mode="r")
+    right = plain(cz.labels(group, parallel=1))
+    for n in range(calls(faults, kind, lambda: cz.labels(group, parallel=1))):
+        faults.start(kind, n)
+        answer, error = tried(lambda: plain(cz.labels(group, parallel=1)))
+        where = [key.removesuffix("/zarr.json") for _, key in faults.struck]
+        assert answer == right or any(key in str(error) for key in where), error
+        count(kind, faults)
+        faults.stop()
+        assert plain(cz.labels(group, parallel=1)) == right
