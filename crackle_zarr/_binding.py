@@ -1,18 +1,24 @@
 """The one importer of the C library: shapes arguments, calls, maps status to exceptions.
 
-cffi releases the GIL around every call, so threads over ranges of slices run side by side. A
-pool lives no longer than the call that made it, and nothing is started or locked at import:
+cffi releases the GIL around every call, so threads over ranges of slices run side by side. They
+live no longer than the call that made them, and nothing is started or locked at import:
 forking and spawning are safe.
+
+Python looks for signals between two calls of C, not within one. So C gets no more slices at once than it
+goes through in a fraction of a second, and Ctrl-C ends a call when the ranges that have begun are done.
 """
 
 from __future__ import annotations
 
+import collections
+import contextlib
+import itertools
 import math
 import os
+import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, Generic, ParamSpec, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -28,6 +34,7 @@ Buffer = Any
 MAX_MARKOV_ORDER: int = lib.CRACKLE_MAX_MARKOV_ORDER
 
 T = TypeVar("T")
+A = ParamSpec("A")
 
 
 def _text(pointer: Any) -> str:
@@ -115,8 +122,76 @@ def threads(parallel: int) -> int:
     return int(parallel) or os.cpu_count() or 1
 
 
+# ---------------------------------------------------------------------------------------
+# Ranges of slices
+
 # Slices differ in cost. Threads that take several short ranges each finish together.
 _RANGES_PER_THREAD = 4
+
+# How many voxels C goes through before Python looks for signals: 0.01 to 0.3 s of work. Where ranges share
+# slices, or every call begins with work of its own, they are longer, so that this stays a small part.
+_VOXELS_AT_ONCE = 2**23
+_VOXELS_OF_SHARED = 2**25
+_VOXELS_OF_PINS = 2**27
+# A call that measures fills a row for every label: it goes through this many voxels for each at least.
+_VOXELS_PER_ROW = 64
+
+
+def slices_at_once(*heads: CrackleHeader, shared: bool = False, rows: int = 0) -> int:
+    """How many slices of streams of one shape C takes in one call, at most.
+
+    Args:
+        heads: of the streams.
+        shared: neighbouring ranges both read the slice between them.
+        rows: how many rows of a table a call fills.
+    """
+    if any(head.label_format for head in heads):  # every call reads the list of pins
+        voxels = _VOXELS_OF_PINS
+    else:
+        voxels = _VOXELS_OF_SHARED if shared else _VOXELS_AT_ONCE
+    return _depth(heads[0].sx, heads[0].sy, max(voxels, _VOXELS_PER_ROW * rows))
+
+
+def _depth(sx: int, sy: int, voxels: int) -> int:
+    return max(1, voxels // max(1, sx * sy))
+
+
+class Stop:
+    """Tells threads that work for one call to end, and those of calls within it."""
+
+    def __init__(self) -> None:
+        self._asked = False
+        self._outer = _thread.stop
+
+    def ask(self) -> None:
+        """Let the threads raise KeyboardInterrupt before they begin with another range of slices."""
+        self._asked = True
+
+    def is_asked(self) -> bool:
+        """Whether the threads are to end."""
+        return self._asked or (self._outer is not None and self._outer.is_asked())
+
+    def over(self, work: Callable[A, T], *args: A.args, **kwargs: A.kwargs) -> T:
+        """Call ``work`` in a thread that is to end when this says so."""
+        outer, _thread.stop = _thread.stop, self
+        try:
+            go_on()
+            return work(*args, **kwargs)
+        finally:
+            _thread.stop = outer
+
+
+class _Thread(threading.local):
+    stop: Stop | None = None
+
+
+_thread = _Thread()
+
+
+def go_on() -> None:
+    """Raise KeyboardInterrupt where the call that this thread works for was interrupted."""
+    if _thread.stop is not None and _thread.stop.is_asked():
+        raise KeyboardInterrupt
 
 
 def over_slices(
@@ -124,17 +199,115 @@ def over_slices(
     z_start: int,
     z_end: int,
     parallel: int,
+    depth: int,
     per_thread: int = _RANGES_PER_THREAD,
 ) -> list[T]:
-    """Call ``work(z_start, z_end)`` over consecutive ranges of slices in some threads."""
+    """Call ``work(z_start, z_end)`` over consecutive ranges of slices in some threads, this one included.
+
+    Args:
+        work: is given a range of slices. Where it raises, later ranges may never begin, and of several that
+            raise the first in the order of z is heard.
+        z_start: the first slice.
+        z_end: the slice after the last.
+        parallel: threads; 0 is one per core.
+        depth: how many slices a range has at most.
+        per_thread: how many ranges each of several threads takes, where they are not shorter anyway.
+
+    Raises:
+        KeyboardInterrupt: SIGINT came, to this thread or to the one that it works for. Ranges that had begun
+            are done, and no others begin.
+    """
     num_slices = max(1, z_end - z_start)
     count = min(threads(parallel), num_slices)
-    if count == 1:
-        return [work(z_start, z_end)]
-    ranges = min(count * per_thread, num_slices)
+    ranges = -(-num_slices // depth)
+    if count > 1:
+        ranges = max(ranges, min(count * per_thread, num_slices))
     edges = [z_start + (z_end - z_start) * i // ranges for i in range(ranges + 1)]
-    with ThreadPoolExecutor(count) as pool:
-        return list(pool.map(work, edges[:-1], edges[1:]))
+    if count > 1:
+        return _Crew(work, edges).results(count)
+    done = []
+    for start, end in itertools.pairwise(edges):
+        go_on()
+        done.append(work(start, end))
+    return done
+
+
+class _Crew(Generic[T]):
+    """Some threads that take ranges of slices in their order.
+
+    Not a ThreadPoolExecutor: that has no threads left for functions that run at exit, and a second Ctrl-C
+    makes it leave while C still works on the caller's memory.
+    """
+
+    def __init__(self, work: Callable[[int, int], T], edges: Sequence[int]) -> None:
+        self._work = work
+        self._stop = _thread.stop
+        # What several threads change are deques, of which they take and to which they add one at a time.
+        self._todo = collections.deque(enumerate(itertools.pairwise(edges)))
+        self._working: collections.deque[None] = collections.deque()
+        self._failures: collections.deque[tuple[bool, int, BaseException]] = collections.deque()
+        self._ended = threading.Event()
+        self._results: dict[int, T] = {}
+
+    def results(self, count: int) -> list[T]:
+        """Do all the work in ``count`` threads; what it returned, in the order of the ranges."""
+        helpers = [threading.Thread(target=self._help, name="crackle") for _ in range(count - 1)]
+        started = []
+        try:
+            for helper in helpers:
+                with contextlib.suppress(RuntimeError):  # no more threads are to be had: there is this one
+                    helper.start()
+                    started.append(helper)
+            self._serve()
+            self._let_end()
+        except BaseException:
+            self._todo.clear()
+            raise
+        finally:
+            # C works on memory that is the caller's: whatever signals come, it has to be done with it.
+            while self._working:
+                with contextlib.suppress(BaseException):
+                    self._let_end()
+        for helper in started:
+            helper.join()
+        if self._failures:
+            *_, failure = min(self._failures, key=lambda one: one[:2])
+            self._failures.clear()  # exceptions hold frames, which hold this
+            try:
+                raise failure
+            finally:
+                del failure
+        return [self._results[number] for number in sorted(self._results)]
+
+    def _help(self) -> None:
+        # Seen to be working before it takes anything, it is either waited for or finds nothing to take.
+        self._working.append(None)
+        try:
+            _thread.stop = self._stop
+            self._serve()
+        finally:
+            self._working.pop()
+            self._ended.set()
+
+    def _serve(self) -> None:
+        while True:
+            try:
+                number, (start, end) = self._todo.popleft()
+            except IndexError:
+                return
+            try:
+                go_on()
+                self._results[number] = self._work(start, end)
+            except BaseException as error:
+                # Ranges before this one have begun, so the first that fails is known when all have ended.
+                self._todo.clear()
+                self._failures.append((isinstance(error, Exception), number, error))
+                return
+
+    def _let_end(self) -> None:
+        while self._working:
+            self._ended.wait()
+            self._ended.clear()
 
 
 # ---------------------------------------------------------------------------------------
@@ -230,6 +403,10 @@ CONTACT = np.dtype([("a", "u8"), ("b", "u8"), ("faces", "u8", 3)])
 OVERLAP = np.dtype([("a", "u8"), ("b", "u8"), ("voxels", "u8")])
 
 
+# What is allocated because a header says so, before anything else of the stream was looked at.
+_CREDIBLE_NBYTES = 32 * 2**20
+
+
 class Reader:
     """A stream, whole or in the parts that a question needs, ready to be asked.
 
@@ -302,7 +479,7 @@ class Reader:
         given = None if values is None else ffi.from_buffer("uint64_t[]", values)
         with _Volume(out, writable=True) as volume:
 
-            def work(start: int, end: int) -> tuple[int, Any]:
+            def work(start: int, end: int) -> None:
                 where = ffi.new("struct crackle_where *")
                 if given is not None:
                     status = lib.crackle_decode_as(
@@ -314,18 +491,32 @@ class Reader:
                     status = lib.crackle_decode_mask(
                         self._parts, start, end, flags, label_bits(label), volume, z_start, where
                     )
-                return status, where
+                _check(status, where)
 
             # Every call reads the list of pins, which is no small part of the work.
             per_thread = 1 if self.header.label_format else _RANGES_PER_THREAD
-            for status, where in over_slices(work, z_start, z_end, parallel, per_thread):
-                _check(status, where)
+            over_slices(work, z_start, z_end, parallel, slices_at_once(self.header), per_thread)
 
     def check_slice(self, z: int) -> int:
         """Verify slice ``z`` without looking at the labels; how many components it has."""
         where, components = ffi.new("struct crackle_where *"), ffi.new("uint64_t *")
         _check(lib.crackle_check_slice(self._parts, z, components, where), where)
         return int(components[0])
+
+    def check_claims(self, nbytes: int, z: int, verify: bool = True) -> None:
+        """Look at more of the stream before ``nbytes`` are allocated because its header says so.
+
+        A damaged header may claim any volume. Small ones are believed; of a large one, the labels section and
+        slice ``z`` have to be those of such a volume, which costs what decoding that slice costs.
+
+        Raises:
+            FormatError: they are not.
+        """
+        if nbytes > _CREDIBLE_NBYTES:
+            self.slices_with(np.zeros(self._table_size(), dtype=np.bool_), verify)
+            if verify:
+                with contextlib.suppress(MemoryError):  # the allocation itself can say how much it was
+                    self.check_slice(z)
 
     def table(self, verify: bool = True) -> npt.NDArray[np.integer]:
         """The label table in stored order, the background of pins first, in the volume's dtype."""
@@ -443,16 +634,15 @@ class Reader:
         flags = _flags(verify)
         with _Volume(out, writable=True) as volume:
 
-            def work(start: int, end: int) -> tuple[int, Any]:
+            def work(start: int, end: int) -> None:
                 where = ffi.new("struct crackle_where *")
                 status = lib.crackle_connectivity(
                     self._parts, start, end, flags, connectivity, volume, 0, where
                 )
-                return status, where
-
-            # Ranges share their outermost slices, so there are no more of them than threads.
-            for status, where in over_slices(work, 0, self.header.sz, parallel, 1):
                 _check(status, where)
+
+            # Ranges share their outermost slices, so there are as few of them as may be.
+            over_slices(work, 0, self.header.sz, parallel, slices_at_once(self.header, shared=True), 1)
 
     def contacts(
         self, parallel: int = 1, skip_background: bool = False, verify: bool = True
@@ -466,7 +656,8 @@ class Reader:
             _check(lib.crackle_contacts(self._parts, start, end, flags, out, count, where), where)
             return _take_array(out[0], int(count[0]), CONTACT)
 
-        return np.concatenate(over_slices(work, 0, self.header.sz, parallel, 1))
+        depth = slices_at_once(self.header, shared=True)
+        return np.concatenate(over_slices(work, 0, self.header.sz, parallel, depth, 1))
 
     def overlaps(self, other: Reader, parallel: int = 1, verify: bool = True) -> npt.NDArray[Any]:
         """Which labels of two streams of one shape meet; see :data:`OVERLAP`. Pairs may come several
@@ -481,7 +672,9 @@ class Reader:
             _check(status, where)
             return _take_array(out[0], int(count[0]), OVERLAP)
 
-        return np.concatenate(over_slices(work, 0, self.header.sz, parallel, 1))
+        # As few ranges as may be: a pair that goes through many slices is told by each of them.
+        depth = slices_at_once(self.header, other.header, shared=True)
+        return np.concatenate(over_slices(work, 0, self.header.sz, parallel, depth, 1))
 
     def equal(self, other: Reader, parallel: int = 1, verify: bool = True) -> bool:
         """Whether another stream of the same shape holds the same labels."""
@@ -492,7 +685,8 @@ class Reader:
             _check(lib.crackle_equal(self._parts, other._parts, start, end, flags, equal, where), where)
             return bool(equal[0])
 
-        return all(over_slices(work, 0, self.header.sz, parallel))
+        depth = slices_at_once(self.header, other.header)
+        return all(over_slices(work, 0, self.header.sz, parallel, depth))
 
     def component_counts(self) -> npt.NDArray[np.uint64]:
         """Connected components per slice, as the labels section states them."""
@@ -582,7 +776,8 @@ def encode(
             status: int = lib.crackle_encode_part(source, z_start, z_end, crack_format, part)
             return status
 
-        parts = _best_parts(make, source.sz, lib.crackle_guess_crack_format(source), parallel)
+        guess = lib.crackle_guess_crack_format(source)
+        parts = _best_parts(make, source.sz, guess, parallel, _depth(source.sx, source.sy, _VOXELS_AT_ONCE))
         out, nbytes = ffi.new("uint8_t **"), ffi.new("size_t *")
         _check(lib.crackle_assemble(source, options, parts, len(parts), out, nbytes))
     return _take(out, nbytes)
@@ -594,7 +789,12 @@ MakePart = Callable[[int, int, int, Any, Any], int]
 
 
 def _best_parts(
-    make: MakePart, num_slices: int, crack_format: int, parallel: int, per_thread: int = _RANGES_PER_THREAD
+    make: MakePart,
+    num_slices: int,
+    crack_format: int,
+    parallel: int,
+    depth: int,
+    per_thread: int = _RANGES_PER_THREAD,
 ) -> Sequence[Any]:
     """The parts of a volume in the crack format with fewer cracks, of which ``crack_format`` is a guess."""
 
@@ -605,11 +805,11 @@ def _best_parts(
         _check(status, where)
         return owned
 
-    parts = over_slices(work, 0, num_slices, parallel, per_thread)
+    parts = over_slices(work, 0, num_slices, parallel, depth, per_thread)
     fewer = lib.crackle_fewer_cracks(parts, len(parts))
     if fewer != crack_format:
         crack_format = fewer
-        parts = over_slices(work, 0, num_slices, parallel, per_thread)
+        parts = over_slices(work, 0, num_slices, parallel, depth, per_thread)
     return parts
 
 
@@ -705,9 +905,9 @@ def recompress(binary: Buffer, markov_order: MarkovOrder, parallel: int = 1) -> 
         return status
 
     # Every range of a pins stream parses all of its pins.
-    parts = _best_parts(
-        make, head.sz, head.crack_format, parallel, 1 if head.label_format else _RANGES_PER_THREAD
-    )
+    per_thread = 1 if head.label_format else _RANGES_PER_THREAD
+    depth = max(1, slices_at_once(head) // 2)  # reading and tracing takes longer than either
+    parts = _best_parts(make, head.sz, head.crack_format, parallel, depth, per_thread)
     out, nbytes = ffi.new("uint8_t **"), ffi.new("size_t *")
     where, order = ffi.new("struct crackle_where *"), _markov_order(markov_order)
     with _input(binary) as data:
@@ -726,7 +926,7 @@ def overlay(a: Reader, b: Reader, parallel: int = 1) -> bytes:
         return status
 
     shape = _shape(a.header.shape, np.dtype(np.uint64), a.header.fortran_order)
-    return _assembled(shape, make, a.header.crack_format, parallel)
+    return _assembled(shape, make, a.header.crack_format, parallel, slices_at_once(a.header, b.header))
 
 
 def pool(reader: Reader, depth: int, sparse: bool, parallel: int = 1) -> bytes:
@@ -740,11 +940,12 @@ def pool(reader: Reader, depth: int, sparse: bool, parallel: int = 1) -> bytes:
         return status
 
     halves = ((head.sx + 1) // 2, (head.sy + 1) // 2, -(-head.sz // depth))
-    return _assembled(_shape(halves, head.dtype, head.fortran_order), make, head.crack_format, parallel)
+    shape = _shape(halves, head.dtype, head.fortran_order)
+    return _assembled(shape, make, head.crack_format, parallel, max(1, slices_at_once(head) // depth))
 
 
-def _assembled(shape: Any, make: MakePart, crack_format: int, parallel: int) -> bytes:
-    parts = _best_parts(make, shape.sz, crack_format, parallel)
+def _assembled(shape: Any, make: MakePart, crack_format: int, parallel: int, depth: int) -> bytes:
+    parts = _best_parts(make, shape.sz, crack_format, parallel, depth)
     options = ffi.new("struct crackle_options *", {"format_version": 1})
     out, nbytes = ffi.new("uint8_t **"), ffi.new("size_t *")
     _check(lib.crackle_assemble(shape, options, parts, len(parts), out, nbytes))
@@ -768,14 +969,16 @@ def connected_components(
         verify: verify the checksums of the labels and of the slices.
     """
     where, made = ffi.new("struct crackle_where *"), ffi.new("crackle_joiner **")
-    sz = read_header(binary).sz
+    head = read_header(binary)
+    sz, depth = head.sz, min(_SLICES_AT_ONCE, _depth(head.sx, head.sy, _VOXELS_AT_ONCE))
     with _input(binary) as data:
         flags = _flags(verify)
         status = lib.crackle_joiner_begin(data, len(data), flags, connectivity, binary_image, made, where)
         _check(status, where)
         joiner = ffi.gc(made[0], lib.crackle_joiner_free)
-        for z in range(0, sz, _SLICES_AT_ONCE):
-            number = min(_SLICES_AT_ONCE, sz - z)
+        for z in range(0, sz, depth):
+            go_on()
+            number = min(depth, sz - z)
             _check(lib.crackle_joiner_next(joiner, number, where), where)
             if told is not None:
                 told(z + number, sz)
@@ -786,7 +989,7 @@ def connected_components(
     return _take(out, nbytes), names
 
 
-# Between them Python looks up, for progress and for interrupts.
+# At most: between them Python looks up, for progress and for interrupts.
 _SLICES_AT_ONCE = 16
 
 

@@ -177,6 +177,7 @@ class CrackleArray:
         backwards = zs.step < 0
         ascending = zs[::-1] if backwards else zs
         whole = xs == range(head.sx) and ys == range(head.sy)
+        reader.check_claims(math.prod(shape) * head.dtype.itemsize, ascending[0])
         if whole and (ascending.step == 1 or len(ascending) == 1):
             volume = stream._empty(shape, head.dtype, head.order)
             stream._decode(reader, volume, ascending[0], ascending[-1] + 1, threads=threads)

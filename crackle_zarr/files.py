@@ -154,14 +154,18 @@ def _to_stream(labels: Any, options: dict[str, Any]) -> _binding.Buffer:
     return binary
 
 
+# What is written at once: some compressors take long for it, and Ctrl-C waits for them.
+_WRITE_NBYTES = 2**20
+
+
 def _write_all(file: Any, binary: _binding.Buffer) -> None:
     rest = memoryview(binary)
     rest = rest.cast("B") if rest.c_contiguous else memoryview(rest.tobytes())
     while rest:
-        count = file.write(rest)
-        if count is None:  # not every file-like object counts
-            return
-        rest = rest[count:]  # an unbuffered file may take less than all
+        piece = rest[:_WRITE_NBYTES]
+        count = file.write(piece)
+        # Not every file-like object counts; an unbuffered file may take less than all.
+        rest = rest[len(piece) if count is None else count :]
 
 
 def _replace(path: str, write: Callable[[IO[bytes]], None]) -> None:

@@ -137,6 +137,7 @@ class Crackle(Codec):  # type: ignore[misc]  # numcodecs has no types
         reader = _binding.Reader(buf)
         header = reader.header
         if out is None:
+            reader.check_claims(header.nbytes, 0)
             voxels = np.empty(header.voxels(), dtype=header.dtype)
         else:
             target = _memory(out)

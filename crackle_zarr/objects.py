@@ -70,7 +70,8 @@ def voxel_counts(binary: Source, label: int | None = None, parallel: int = 0) ->
             extents = reader.measure(z_start, z_end, only_counts=True)
             return np.ascontiguousarray(extents["voxels"])
 
-        counts = np.sum(_binding.over_slices(work, 0, head.sz, threads), axis=0, dtype=np.uint64)
+        depth = _binding.slices_at_once(head, shared=True, rows=len(table))
+        counts = np.sum(_binding.over_slices(work, 0, head.sz, threads, depth), axis=0, dtype=np.uint64)
     found: dict[int, int] = {}
     for name, count in zip(table.tolist(), counts.tolist(), strict=True):
         if count:
@@ -376,6 +377,7 @@ def voxel_connectivity_graph(
         raise ValueError(f"connectivity is 4 or 6, not {connectivity!r}")
     threads = _binding.threads(parallel)
     reader = _reader(binary)
+    reader.check_claims(reader.header.voxels(), 0)
     graph = stream._empty(reader.header.shape, np.dtype(np.uint8), reader.header.order)
     if graph.size:
         reader.connectivity(graph, connectivity, threads)

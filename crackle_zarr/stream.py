@@ -12,6 +12,7 @@ truncated or foreign, and :class:`TypeError` for a source that is not bytes-like
 from __future__ import annotations
 
 import builtins
+import math
 from collections.abc import Iterator, Sequence
 from typing import Any, Literal, Protocol, TypeAlias, cast, runtime_checkable
 
@@ -209,7 +210,9 @@ def decompress(
         return _decode_cropped(reader, start, end, cast(int, wanted), verify, threads)
     shape = (head.sx, head.sy, end - start)
     if out is None:
-        out = _empty(shape, head.dtype if wanted is None else np.dtype(np.bool_), head.order)
+        dtype = head.dtype if wanted is None else np.dtype(np.bool_)
+        reader.check_claims(math.prod(shape) * dtype.itemsize, start, verify)
+        out = _empty(shape, dtype, head.order)
     else:
         _check_out(out, shape, [head.dtype] if wanted is None else [np.dtype(np.bool_), np.dtype(np.uint8)])
     if wanted is not None and not holds(head.dtype, wanted):

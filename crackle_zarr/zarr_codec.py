@@ -223,8 +223,11 @@ class CrackleCodec(ArrayBytesCodec, ArrayBytesCodecPartialDecodeMixin):
         )
         pieces = [(0, prefix)]
         for (start, end), piece in zip(requests, fetched, strict=True):
-            if piece is None:  # deleted since the first request
-                return None
+            if piece is None:  # its fill value would be an answer about no version of the chunk
+                raise FormatError(
+                    f"not a sound Crackle stream: its bytes {start} to {end} are not in the store, "
+                    "where its first ones were a moment ago"
+                )
             if len(piece) != end - start:
                 raise truncated(layout, start + len(piece))
             pieces.append((start, piece.as_numpy_array()))

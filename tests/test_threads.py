@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
+import subprocess
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -93,3 +95,201 @@ def test_processes_after_use(method: str) -> None:
         with pytest.raises(FormatError) as caught:
             pool.apply(crackle_zarr.decompress, (streams[0][:-1],))
     assert isinstance(caught.value, FormatError)
+
+
+# ---------------------------------------------------------------------------------------
+# Processes in which threads are at work
+
+# How often what a race might break is repeated. CRACKLE_LONG=1 asks for long.
+LONG = bool(os.environ.get("CRACKLE_LONG"))
+TURNS = 50 if LONG else 3
+
+# A call into C that takes minutes, whoever waits for it: the voxels are many, the bytes few.
+BEGIN = """
+import atexit, faulthandler, multiprocessing, os, signal, sys, threading
+import numpy as np
+import crackle_zarr as cz
+from crackle_zarr import _binding
+
+faulthandler.dump_traceback_later(240, exit=True)
+volume = np.arange(8000, dtype=np.uint32).reshape(20, 20, 20, order="F") // 30
+stream = cz.compress(volume)
+huge = cz.full((2**13, 2**13, 2**14), 5, np.uint8).binary
+
+def use(parallel=2):
+    assert cz.compress(volume, parallel=parallel) == stream
+    assert np.array_equal(cz.decompress(stream, parallel=parallel), volume)
+    assert sum(cz.voxel_counts(stream, parallel=parallel).values()) == volume.size
+    assert len(cz.contacts(stream, parallel=parallel)) > 0
+"""
+
+ENDINGS = {
+    "daemons in C": """
+begun = threading.Event()
+def work():
+    begun.set()
+    cz.voxel_counts(huge, parallel=1)
+for _ in range(4):
+    threading.Thread(target=work, daemon=True).start()
+begun.wait()
+""",
+    "a daemon with threads of its own": """
+begun = threading.Event()
+def work():
+    begun.set()
+    cz.contacts(huge, parallel=4)
+threading.Thread(target=work, daemon=True).start()
+begun.wait()
+""",
+    "daemons that encode and decode": """
+begun = threading.Event()
+def work():
+    while True:
+        use(1)
+        begun.set()
+for _ in range(8):
+    threading.Thread(target=work, daemon=True).start()
+begun.wait()
+""",
+    "sys.exit while threads work": """
+def work():
+    for _ in range(20):
+        use(3)
+for _ in range(4):
+    threading.Thread(target=work).start()
+sys.exit(0)
+""",
+    "os._exit in a call": """
+begun = threading.Event()
+def end():
+    begun.wait()
+    os._exit(0)
+threading.Thread(target=end).start()
+begun.set()
+cz.voxel_counts(huge, parallel=2)
+""",
+    "functions at exit": """
+for parallel in (0, 1, 4):
+    atexit.register(use, parallel)
+""",
+    "a function at exit beside daemons": """
+threading.Thread(target=lambda: cz.voxel_counts(huge, parallel=2), daemon=True).start()
+atexit.register(use)
+""",
+    "memory that is freed late": """
+class Late:
+    def __del__(self, cz=cz, stream=stream):
+        assert cz.contains(stream, 3)
+        assert len(self.points)
+late = Late()
+late.itself = late
+late.reader = _binding.Reader(stream)
+late.points = late.reader.surface(np.ones(len(late.reader.table()), np.bool_), 0, 20)[0]
+late.array = cz.CrackleArray(stream)
+sys.kept = [late.points, late.reader, cz.contacts, late]
+""",
+    "modules that are torn down": """
+reader, array = _binding.Reader(stream), cz.CrackleArray(stream)
+points = cz.point_cloud(stream)
+for name in [name for name in sys.modules if name.startswith("crackle_zarr")]:
+    del sys.modules[name]
+del cz, _binding
+""",
+}
+
+
+@pytest.mark.skipif(sys.platform == "emscripten", reason="there are no processes in WebAssembly")
+@pytest.mark.parametrize("name", ENDINGS)
+def test_the_interpreter_ends(name: str) -> None:
+    """However a process ends while the library is in use: its exit code is 0, and it has nothing to say."""
+    for _ in range(TURNS):
+        done = subprocess.run(
+            [sys.executable, "-c", BEGIN + ENDINGS[name]],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=300,
+        )
+        assert (done.returncode, done.stderr) == (0, "")
+
+
+FORKING = """
+import warnings
+warnings.simplefilter("ignore", DeprecationWarning)  # Python warns of forking while there are threads
+
+use()  # so that NumPy has imported what it imports late: no fork is safe in the midst of an import
+def child():
+    signal.alarm(120)  # faulthandler's watchdog would wait for the parent's, which is a thread
+    use(1)
+    use(3)
+
+ended = False
+def work():
+    while not ended:
+        use(2)
+threads = [threading.Thread(target=work) for _ in range(8)]
+for thread in threads:
+    thread.start()
+try:
+    for turn in range(TURNS):
+        if turn % 2:
+            process = multiprocessing.get_context("fork").Process(target=child)
+            process.start()
+            process.join()
+            assert process.exitcode == 0, process.exitcode
+        else:
+            pid = os.fork()
+            if pid == 0:
+                code = 1
+                try:
+                    child()
+                    code = 0
+                finally:
+                    os._exit(code)
+            assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+finally:
+    ended = True
+    for thread in threads:
+        thread.join()
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.skipif(
+    not getattr(sys, "_is_gil_enabled", lambda: True)(),
+    reason="without the GIL, CPython's own locks may be held by another thread when a process is forked",
+)
+def test_fork_while_threads_work() -> None:
+    """Children that are forked while eight threads encode and decode do the same, and end."""
+    script = BEGIN + FORKING.replace("TURNS", str(200 if LONG else 10))
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=False, timeout=300
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_sixteen_threads_share_what_there_is() -> None:
+    """One reader, one array and one volume, asked and encoded by sixteen threads at once."""
+    volume = cells((60, 50, 40), 80)
+    stream = crackle_zarr.compress(volume, 1, 2)
+    reader, array = _binding.Reader(stream), crackle_zarr.CrackleArray(stream)
+    table, counts = reader.table(), crackle_zarr.voxel_counts(stream)
+    contacts = crackle_zarr.contacts(stream)
+    together = threading.Barrier(16)
+
+    def work(thread: int) -> None:
+        together.wait()
+        for turn in range(30 if LONG else 4):
+            z = (thread + turn) % 40
+            out = np.zeros((60, 50, 1), volume.dtype, order="F")
+            reader.decode(out, z, z + 1)
+            assert np.array_equal(out[:, :, 0], volume[:, :, z])
+            assert np.array_equal(reader.table(), table)
+            assert np.array_equal(array[:, 7:30:3, z], volume[:, 7:30:3, z])
+            assert crackle_zarr.voxel_counts(array, parallel=2) == counts
+            assert crackle_zarr.contacts(stream) == contacts
+            assert crackle_zarr.compress(volume, 1, 2, parallel=1 + turn % 3) == stream
+
+    with ThreadPoolExecutor(16) as pool:
+        for future in [pool.submit(work, thread) for thread in range(16)]:
+            future.result()

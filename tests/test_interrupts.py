@@ -1,0 +1,369 @@
+"""Ctrl-C in the midst of a long call: the call ends soon, and what has not begun never begins."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import zarr
+from volumes import cells
+
+import crackle_zarr as cz
+from crackle_zarr import _binding
+
+needs_signals = pytest.mark.skipif(
+    os.name == "nt" or sys.platform == "emscripten",
+    reason="there is no SIGINT that a process can send another",
+)
+
+# What one interrupt is waited for. A range of slices takes a tenth of a second, on a machine that others use.
+PATIENCE = 20
+
+
+# ---------------------------------------------------------------------------------------
+# Which ranges begin
+
+
+def test_ranges_are_consecutive_and_short() -> None:
+    """Whatever the number of threads, ranges follow each other, and none is longer than it may be."""
+    for slices in (0, 1, 2, 7, 40):
+        for depth in (1, 3, 7, 1000):
+            for parallel in (1, 2, 5, 100):
+                found = _binding.over_slices(lambda a, b: (a, b), 3, 3 + slices, parallel, depth)
+                assert found[0][0] == 3
+                assert found[-1][1] == 3 + slices
+                assert all(a[1] == b[0] for a, b in itertools.pairwise(found))
+                assert all(b - a <= depth for a, b in found)
+
+
+def test_a_failure_is_that_of_the_first_range() -> None:
+    """Of several ranges that fail, the first is heard, and those behind it may not begin at all."""
+    for parallel in (1, 2, 5):
+        begun = []
+
+        def work(start: int, end: int, begun: list[int] = begun) -> None:
+            begun.append(start)
+            if start >= 3:
+                time.sleep(0.001)
+                raise ValueError(start)
+
+        with pytest.raises(ValueError, match=r"^3$"):
+            _binding.over_slices(work, 0, 1000, parallel, 1)
+        assert len(begun) <= 3 + parallel
+
+
+def test_without_threads_the_caller_does_it_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where no threads are to be had, as at the end of the interpreter, the calling one does the work."""
+
+    def refuse(self: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    volume = cells((30, 20, 10), 40)
+    assert np.array_equal(cz.decompress(cz.compress(volume, parallel=4), parallel=4), volume)
+
+
+@needs_signals
+@pytest.mark.parametrize("parallel", [1, 2, 5])
+def test_no_range_begins_after_an_interrupt(parallel: int) -> None:
+    """SIGINT while ranges are at work: those are waited for, and most never begin."""
+    begun, ended = [], []
+
+    def work(start: int, end: int) -> None:
+        begun.append(start)
+        time.sleep(0.001)
+        if start == 20:
+            os.kill(os.getpid(), signal.SIGINT)
+        ended.append(start)
+
+    with pytest.raises(KeyboardInterrupt):
+        _binding.over_slices(work, 0, 20_000, parallel, 1)
+    assert len(begun) < 10_000
+    # The interrupt may have come to this thread within its own range.
+    assert len(begun) - len(ended) <= 1
+    seen = len(begun)
+    time.sleep(0.01)
+    assert len(begun) == seen
+
+
+@needs_signals
+def test_a_second_interrupt_leaves_nothing_behind() -> None:
+    """However often SIGINT comes, the call does not end before the ranges that work on its memory."""
+    going_on = threading.Event()
+    ended = []
+
+    def work(start: int, end: int) -> None:
+        if threading.current_thread() is threading.main_thread():
+            going_on.wait(PATIENCE)
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(PATIENCE)  # which the interrupt ends
+        elif not going_on.is_set():
+            going_on.set()
+            for _ in range(10):
+                time.sleep(0.01)
+                os.kill(os.getpid(), signal.SIGINT)
+            ended.append(start)
+
+    with contextlib.suppress(KeyboardInterrupt), pytest.raises(KeyboardInterrupt):
+        _binding.over_slices(work, 0, 4, 2, 1)
+    assert len(ended) == 1
+
+
+def test_threads_end_with_the_call_that_they_work_for() -> None:
+    """A thread that works for a call which was interrupted begins no further range, nor do its own."""
+    for parallel in (1, 3):
+        stop = _binding.Stop()
+        begun = []
+
+        def work(start: int, end: int, stop: _binding.Stop = stop, begun: list[int] = begun) -> None:
+            begun.append(start)
+            if start == 5:
+                stop.ask()
+
+        with ThreadPoolExecutor(1) as pool:
+            future = pool.submit(stop.over, _binding.over_slices, work, 0, 1000, parallel, 1)
+            with pytest.raises(KeyboardInterrupt):
+                future.result()
+            assert len(begun) <= 5 + 2 * parallel
+            assert pool.submit(_binding.over_slices, lambda a, b: a, 0, 3, 1, 1).result() == [0, 1, 2]
+
+
+class Interrupting:
+    """The C library, but for SIGINT in the third call that goes through slices."""
+
+    def __init__(self, lib: Any) -> None:
+        self._lib = lib
+        self.calls = 0
+        self.at = -1
+
+    def __getattr__(self, name: str) -> Any:
+        function = getattr(self._lib, name)
+        if not name.endswith(RANGED):
+            return function
+
+        def call(*args: Any) -> Any:
+            self.calls += 1
+            if self.calls == self.at:
+                os.kill(os.getpid(), signal.SIGINT)
+            elif self.calls > self.at > 0:
+                time.sleep(0.02)  # the main thread may be about to hear of it
+            return function(*args)
+
+        return call
+
+
+RANGED = (
+    "_decode",
+    "_decode_mask",
+    "_decode_as",
+    "_measure",
+    "_contacts",
+    "_overlaps",
+    "_equal",
+    "_connectivity",
+    "_part",
+    "_joiner_next",
+)
+
+VOLUME = cells((48, 40, 60), 80)
+STREAM = cz.compress(VOLUME)
+PINS = cz.compress(VOLUME, 2)
+LABEL = int(VOLUME[20, 20, 20])
+
+LONG_CALLS: dict[str, Callable[[int], Any]] = {
+    "compress": lambda n: cz.compress(VOLUME, parallel=n),
+    "compress, pins": lambda n: cz.compress(VOLUME, 2, parallel=n),
+    "decompress": lambda n: cz.decompress(STREAM, parallel=n),
+    "decompress, pins": lambda n: cz.decompress(PINS, parallel=n),
+    "decompress, a label": lambda n: cz.decompress(STREAM, LABEL, parallel=n),
+    "each": lambda n: list(cz.each(STREAM, parallel=n)),
+    "voxel_counts": lambda n: cz.voxel_counts(STREAM, parallel=n),
+    "statistics": lambda n: cz.statistics(STREAM, parallel=n),
+    "contacts": lambda n: cz.contacts(STREAM, parallel=n),
+    "overlaps": lambda n: cz.overlaps(STREAM, PINS, parallel=n),
+    "array_equal": lambda n: cz.array_equal(STREAM, PINS, parallel=n),
+    "voxel_connectivity_graph": lambda n: cz.voxel_connectivity_graph(STREAM, parallel=n),
+    "recompress": lambda n: cz.recompress(STREAM, parallel=n),
+    "apply_binary_mask": lambda n: cz.apply_binary_mask(STREAM, PINS, parallel=n),
+    "mode_pooling": lambda n: cz.mode_pooling(STREAM, parallel=n),
+    "connected_components": lambda n: cz.connected_components(STREAM),
+}
+
+
+@pytest.fixture
+def short_ranges(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Ranges of one slice."""
+    for name in ("_VOXELS_AT_ONCE", "_VOXELS_OF_SHARED", "_VOXELS_OF_PINS"):
+        monkeypatch.setattr(_binding, name, 1)
+    monkeypatch.setattr(_binding, "_VOXELS_PER_ROW", 0)
+    return
+
+
+@needs_signals
+@pytest.mark.usefixtures("short_ranges")
+@pytest.mark.parametrize("parallel", [1, 3])
+@pytest.mark.parametrize("name", LONG_CALLS)
+def test_every_long_call_is_cut_short(name: str, parallel: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each goes to C in ranges of slices, and begins few of them after SIGINT; the next call is right."""
+    lib = Interrupting(_binding.lib)
+    right = LONG_CALLS[name](parallel)
+    monkeypatch.setattr(_binding, "lib", lib)
+    LONG_CALLS[name](parallel)
+    total, lib.calls, lib.at = lib.calls, 0, 3
+    assert total >= 30
+    with pytest.raises(KeyboardInterrupt):
+        LONG_CALLS[name](parallel)
+    assert lib.calls < total - 10
+    lib.at = -1
+    assert repr(LONG_CALLS[name](parallel)) == repr(right)
+
+
+@pytest.mark.parametrize("parallel", [1, 3])
+@pytest.mark.parametrize("name", LONG_CALLS)
+def test_ranges_change_no_answer(name: str, parallel: int, request: pytest.FixtureRequest) -> None:
+    """Answers, and streams byte for byte, are the same in one range as in many."""
+    whole = LONG_CALLS[name](1)
+    request.getfixturevalue("short_ranges")
+    parts = LONG_CALLS[name](parallel)
+    if isinstance(whole, list):  # of each
+        assert [one[0] for one in whole] == [one[0] for one in parts]
+        assert all(np.array_equal(a[1], b[1]) for a, b in zip(whole, parts, strict=True))
+    elif isinstance(whole, np.ndarray):
+        assert np.array_equal(whole, parts)
+    else:
+        assert whole == parts
+
+
+# ---------------------------------------------------------------------------------------
+# Processes
+
+
+# A stream of few bytes, whose 2^40 voxels take C many minutes, a tenth of a second for each slice; and an
+# array whose chunks are such slices.
+BEGIN = """
+import sys
+import numpy as np
+import zarr
+import crackle_zarr as cz
+
+def huge():
+    return cz.full((2**13, 2**13, 2**14), 5, np.uint8).binary
+
+def stored():
+    store, side = zarr.storage.MemoryStore(), 2**13
+    array = cz.create_array(store, shape=(2**14, side, side), chunks=(1, side, side), dtype=np.uint8)
+    chunk = zarr.core.buffer.cpu.Buffer.from_bytes(cz.full((side, side, 1), 5, np.uint8).binary)
+    for z in range(2**14):
+        store._store_dict[f"c/{z}/0/0"] = chunk
+    return array
+
+def zeros():  # a terabyte that is not there
+    import mmap
+    flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | 0x4000  # MAP_NORESERVE
+    return np.frombuffer(mmap.mmap(-1, 2**40, flags=flags), np.uint64).reshape((1024, 1024, -1), order="F")
+"""
+
+PROCESSES = {
+    "voxel_counts, 1 thread": ("huge()", "cz.voxel_counts(it, parallel=1)"),
+    "voxel_counts, 2 threads": ("huge()", "cz.voxel_counts(it, parallel=2)"),
+    "contacts": ("huge()", "cz.contacts(it, parallel=2)"),
+    "connected_components": ("huge()", "cz.connected_components(it)"),
+    "recompress": ("huge()", "cz.recompress(it, parallel=2)"),
+    "check": ("huge()", "cz.codec.check(it)"),
+    "stored, 1 thread": ("stored()", "cz.voxel_counts(it, parallel=1)"),
+    "stored, 2 threads": ("stored()", "cz.statistics(it, parallel=2)"),
+    "remap": ("stored()", "cz.remap(it, {5: 6}, parallel=2)"),
+    "compress, 1 thread": ("zeros()", "cz.compress(it, parallel=1)"),
+    "compress, 2 threads": ("zeros()", "cz.compress(it, parallel=2)"),
+}
+
+
+def interrupted(script: str) -> tuple[int, str]:
+    """Exit code and stderr of a script that gets SIGINT some time after it wrote a line."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    try:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        time.sleep(0.7)  # it may take longer to begin: then the interrupt comes earlier in the call
+        assert process.poll() is None
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=PATIENCE)
+    finally:
+        process.kill()
+        process.communicate()
+    return process.returncode, errors
+
+
+@needs_signals
+@pytest.mark.parametrize("name", PROCESSES)
+def test_a_process_ends(name: str) -> None:
+    """SIGINT in a call that would take many minutes: the process ends with KeyboardInterrupt."""
+    make, call = PROCESSES[name]
+    if make == "zeros()" and (sys.platform != "linux" or sys.maxsize < 2**40):
+        pytest.skip("needs memory that is reserved only where it is touched")
+    code, errors = interrupted(f"{BEGIN}\nit = {make}\nprint('ready', flush=True)\n{call}\n")
+    assert code == -signal.SIGINT, errors
+    assert errors.rstrip().endswith("KeyboardInterrupt")
+
+
+@needs_signals
+@pytest.mark.parametrize("command", ["test", "stats"])
+def test_the_command_line_ends(command: str, tmp_path: Path) -> None:
+    """A command that is interrupted says so in one line, and its exit code is 130."""
+    path, side = tmp_path / "huge", 2**14
+    if command == "test":
+        cz.save(cz.full((side, side, 2**12), 5, np.uint8), path)
+    else:
+        cz.create_array(path, shape=(1000, side, side), chunks=(1, side, side), dtype=np.uint8)
+        for z in range(1000):
+            (path / "c" / str(z) / "0").mkdir(parents=True)
+            (path / "c" / str(z) / "0" / "0").write_bytes(cz.full((side, side, 1), 5, np.uint8).binary)
+    script = f"""
+        from crackle_zarr.cli import main
+        print("ready", flush=True)
+        main({[command, str(path)]!r})
+    """
+    code, errors = interrupted(textwrap.dedent(script))
+    assert code == 130, errors
+    assert errors.splitlines()[-1] == "crackle-zarr: interrupted"
+    assert "Traceback" not in errors
+
+
+@needs_signals
+def test_an_interrupted_remap_leaves_the_array(monkeypatch: pytest.MonkeyPatch) -> None:
+    """SIGINT while tasks are at work in threads: they end, and the array is as it was."""
+    volume = np.arange(64, dtype=np.uint32).repeat(64).reshape(64, 8, 8)
+    array = cz.create_array(
+        zarr.storage.MemoryStore(), shape=volume.shape, chunks=(1, 8, 8), dtype=volume.dtype
+    )
+    array[...] = volume
+    relabel, calls = _binding.relabel, []
+
+    def interrupting(*args: Any) -> bytes:
+        calls.append(None)
+        if len(calls) == 3:
+            os.kill(os.getpid(), signal.SIGINT)
+        return relabel(*args)
+
+    monkeypatch.setattr(_binding, "relabel", interrupting)
+    with pytest.raises(KeyboardInterrupt):
+        cz.remap(array, {label: label + 100 for label in range(64)}, parallel=2)
+    assert np.array_equal(array[...], volume)
+    monkeypatch.undo()
+    cz.remap(array, {3: 300}, parallel=2)
+    assert np.array_equal(array[...], np.where(volume == 3, 300, volume))
