@@ -2,8 +2,9 @@
 
     python seeds.py
 
-Streams are our encoder's, crackle-codec's where it is installed, and those of the tests' reference writer, which
-uses every freedom of the format. Behind each stand four control bytes; see fuzz.h. What is there already stays.
+Streams are our encoder's, crackle-codec's where it is installed, and those of the tests' reference writer,
+which uses every freedom of the format. Behind each stand four control bytes; see fuzz.h. What is there
+already stays.
 """
 
 from __future__ import annotations
@@ -103,7 +104,7 @@ def main() -> None:
     empty = crackle_zarr.compress(np.zeros((0, 3, 2), "u2"))
     (streams / "no-voxels").write_bytes(empty + CONTROLS[0])
 
-    # Shape, type and order, Markov order, options, spread; then bytes that become voxels. See target_encode.c.
+    # Shape, type, Markov order, options, spread; then bytes that become voxels. See target_encode.c.
     rng = random.Random(1)
     shapes = [(7, 6, 5), (33, 9, 3), (70, 5, 2), (1, 1, 1), (129, 2, 2), (8, 8, 16), (0, 3, 1), (16, 16, 9)]
     for number, (shape, kind) in enumerate(itertools.product(shapes, range(6))):

@@ -1,0 +1,134 @@
+"""What fuzzing, damage and reading have found, each as the smallest case that shows it again.
+
+Inputs of the fuzzers that once failed are in ``fuzz/regressions``; ``make -C tests/fuzz check`` runs them.
+Here is what they cannot show: too much time, and what is wrong above the C library. Where too much time was
+the fault, the case would take minutes again.
+"""
+
+from __future__ import annotations
+
+import random
+import struct
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import reference
+import zarr
+from reference import Style
+from zarr.storage import LocalStore
+
+import crackle_zarr
+from crackle_zarr import FormatError, _binding
+from crackle_zarr.errors import JournalError
+from crackle_zarr.stored.journal import Entry, Journal
+from crackle_zarr.stored.layout import layout_of
+
+
+def falsely_sorted() -> bytes:
+    """A stream whose table says that it ascends, and does not, behind checksums that are right."""
+    volume = np.arange(1, 61, dtype="u2").reshape(5, 4, 3, order="F")
+    for seed in range(20):
+        sections = reference.craft_sections(volume, Style(unsorted=True), random.Random(seed))
+        stream = bytearray(sections.assemble())
+        stream[6] &= ~0x20  # bit 13 of the format field
+        stream[28] = reference.crc8(bytes(stream[5:28]))
+        table = _binding.Reader(bytes(stream)).table()
+        if (np.diff(table.astype(int)) < 0).any():
+            return bytes(stream)
+    raise AssertionError("no table was shuffled")
+
+
+def test_a_table_that_only_claims_to_be_sorted() -> None:
+    """Found by fuzz_label: contains() went by bisection, and missed labels that decompress() gave."""
+    stream = falsely_sorted()
+    assert all(crackle_zarr.contains(stream, label) for label in range(1, 61))
+    assert not crackle_zarr.contains(stream, 61)
+
+
+def overlapping_pins(sz: int, num_pins: int) -> bytes:
+    """A column of ``sz`` voxels, version 0: pins from the first slice to the last, all of label 7."""
+    section = b"\x05" + struct.pack("<Q", 1) + b"\x07" + b"\x01" * sz
+    section += bytes([2 | 2 << 2]) + struct.pack("<I", num_pins) + bytes(4 * num_pins)
+    section += struct.pack("<I", sz - 1) * num_pins + struct.pack("<I", 0)
+    head = b"crkl\0" + struct.pack("<HIIIBI", 2 << 5 | 1 << 7, 1, 1, sz, 31, len(section))
+    return head + struct.pack("<I", 5) * sz + section + (struct.pack("<I", 1) + b"\0") * sz
+
+
+def test_many_pins_in_one_place() -> None:
+    """Found by reading: every pin was looked at in every slice that it reaches, 10^10 times."""
+    stream = overlapping_pins(150_000, 150_000)
+    assert (crackle_zarr.decompress(stream) == 7).all()
+    assert list(crackle_zarr.labels(stream)) == [5, 7]
+    assert crackle_zarr.voxel_counts(stream)[7] == 150_000
+
+
+def colliding_labels(count: int) -> np.ndarray:
+    """Labels that had one slot in the hash tables of the library, when their multiplier was a fixed one."""
+    multiplier = 0x9E3779B97F4A7C15
+    inverse = pow(multiplier, -1, 1 << 64)
+    hashes = ((i & 0xFFFF_FFFF) | ((i * 2654435761 & 0x3FF) << 54) for i in range(1, count + 1))
+    products = (h * inverse & (2**64 - 1) for h in hashes)
+    return np.array([product ^ product >> 32 for product in products], np.uint64)
+
+
+def test_labels_that_collide() -> None:
+    """Found by reading: a table of chosen labels made every look into it as long as the table."""
+    volume = colliding_labels(240_000).reshape(200, 200, 6, order="F")
+    stream = crackle_zarr.compress(volume)
+    assert np.array_equal(crackle_zarr.decompress(stream), volume)
+    assert len(crackle_zarr.contacts(stream)) == 199 * 200 * 6 * 2 + 200 * 200 * 5
+
+
+def test_a_model_longer_than_the_codes() -> None:
+    """Found by fuzz_encode: for some voxels a model of 16 million rows was trained, then left out."""
+    volume = np.arange(60, dtype="u2").reshape(5, 4, 3, order="F")
+    for _ in range(2000):
+        stream = crackle_zarr.compress(volume, markov_model_order=12)
+    assert crackle_zarr.header(stream).markov_model_order == 0
+
+
+def test_a_journal_that_leads_out_of_the_array(tmp_path: Path) -> None:
+    """Found by reading: resume() and undo() wrote to whatever key a journal named, '../' and all."""
+    array = crackle_zarr.create_array(tmp_path / "a.zarr", shape=(4, 4, 4), dtype="u4", chunks=(2, 4, 4))
+    array[...] = 3
+    for key, coords in [("../outside", (0, 0, 0)), ("c/0/0/0", (1, 0, 0)), ("zarr.json", (0, 0, 0))]:
+        journal = Journal(layout_of(array))
+        journal.begin({})
+        journal.apply([journal.write([Entry(key, b"old", b"new", (coords,))])])
+        for action in (crackle_zarr.resume, crackle_zarr.undo):
+            with pytest.raises(JournalError, match="is no chunk of"):
+                action(array)
+        journal.remove()
+    assert not (tmp_path / "outside").exists()
+    assert (zarr.open_array(tmp_path / "a.zarr")[...] == 3).all()
+
+
+class Forgetful(LocalStore):
+    """Loses a chunk between the first request for it and the second."""
+
+    asked: int = 0
+
+    async def get(self, key: str, prototype: Any, byte_range: Any = None) -> Any:
+        if key.startswith("c/"):
+            self.asked += 1
+            if self.asked > 1:
+                return None
+        return await super().get(key, prototype, byte_range)
+
+    def get_sync(self, key: str, **keywords: Any) -> Any:
+        raise NotImplementedError
+
+
+def test_a_chunk_that_is_lost_between_two_requests(tmp_path: Path) -> None:
+    """Found by a failing store: some slices of a chunk became the fill value, without an error."""
+    rng = np.random.default_rng(5)
+    voxels = rng.integers(1, 2**40, (64, 64, 64), dtype=np.uint64)
+    array = crackle_zarr.create_array(
+        tmp_path / "a.zarr", shape=voxels.shape, dtype="u8", chunks=(64, 64, 64)
+    )
+    array[...] = voxels
+    store = Forgetful(tmp_path / "a.zarr")
+    with pytest.raises(FormatError, match="are not in the store"):
+        zarr.open_array(store, mode="r")[3]

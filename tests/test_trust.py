@@ -1,0 +1,222 @@
+"""The studies of trust in tests/trust: short forms of each, and that they would see what they look for.
+
+Their long forms are ``python tests/trust/corruption.py``, ``soak.py`` and ``leaks.py``.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import crackle_zarr as cz
+
+TRUST = Path(__file__).resolve().parent / "trust"
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="they read Linux's /proc, and limit memory")
+
+
+def run(*arguments: str | Path, code: int = 0) -> str:
+    """What a script prints, started as a person does: its folder, where its helpers are, is on the path."""
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONSAFEPATH"}
+    done = subprocess.run(
+        [sys.executable, *arguments], capture_output=True, text=True, env=environment, cwd=TRUST, check=False
+    )
+    assert done.returncode == code, done.stdout + done.stderr
+    return done.stdout
+
+
+def results(path: Path) -> Any:
+    told = json.loads(path.read_text())
+    assert told["machine"]["packages"]["numpy"] == np.__version__
+    return told["results"]
+
+
+# ---------------------------------------------------------------------------------------
+# Damage
+
+
+@pytest.fixture(scope="module")
+def corruption(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """The verdicts on 2,000 damaged streams."""
+    path = tmp_path_factory.mktemp("corruption") / "out.json"
+    assert "┃" in run("corruption.py", "--cases", "2000", "--json", path)
+    return results(path)
+
+
+@pytest.mark.parametrize("version", ["version 1", "version 0"])
+def test_damage_never_crashes(corruption: Any, version: str) -> None:
+    """Every verdict is FormatError, or voxels; no child died, hung, or met another exception."""
+    told = corruption["crackle_zarr"][version]
+    assert told["cases"] > 900
+    assert all(row["cases"] > 100 for row in told["by_damage"].values())
+    assert len(told["by_damage"]) == 5
+    assert {"flat", "pins 1", "pins 2", "Markov 5", "relabelled", "crafted"} <= set(told["by_kind"])
+    assert told["caught"] > 0.8 * told["cases"]
+    assert told["crash"] == told["other error"] == told["over 2 s"] == 0
+
+
+def test_damage_is_never_silent_in_version_1(corruption: Any) -> None:
+    """Voxels that come out of a stream with checksums are right; of one without, not always."""
+    assert corruption["crackle_zarr"]["version 1"]["wrong and silent"] == 0
+    assert corruption["crackle_zarr"]["version 0"]["wrong and silent"] > 0
+
+
+@pytest.mark.parametrize("version", ["version 1", "version 0"])
+def test_damage_takes_no_memory(corruption: Any, version: str) -> None:
+    """No claim of a damaged header is believed so far that there is no memory for it."""
+    assert corruption["crackle_zarr"][version]["over 1 GiB"] == 0
+
+
+def test_a_case_can_be_looked_at_again(corruption: Any, tmp_path: Path) -> None:
+    """A case's number is all it takes to make it anew, and its bytes can be had."""
+    number = corruption["crackle_zarr"]["version 0"]["first_numbers"]["wrong and silent"][0]
+    told = run(
+        "corruption.py", "--only", str(number), "--write", tmp_path / "out.ckl", "--json", tmp_path / "out"
+    )
+    case = results(tmp_path / "out")
+    assert case["crackle_zarr"].startswith("wrong and silent")
+    assert case["damage"] in told
+    damaged = (tmp_path / "out.ckl").read_bytes()
+    assert cz.header(damaged).format_version == 0
+    assert cz.decompress(damaged).size > 0
+
+
+FAULTS = """
+import itertools, os, time
+import _common, corruption, numpy as np
+
+faults = {
+    "crash": os.abort,
+    "over 2 s": lambda: time.sleep(60),
+    "over 1 GiB": lambda: bytearray(2**30 + 2**27),
+    "other error": lambda: {}["no such key"],
+    "wrong and silent": lambda: np.zeros((1, 2, 3)),
+}
+cases = corruption.Cases(1)
+for expected, fault in faults.items():
+    corruption._decoder = lambda library: (lambda stream: fault(), (corruption.cz.FormatError,))
+    ((number, told),) = corruption.judged("crackle_zarr", cases, iter([7]), 1)
+    assert (number, told.verdict) == (7, expected), told
+
+def now_and_then(stream, turn=itertools.count()):
+    if next(turn) % 3 == 2:
+        os.abort()
+    raise corruption.cz.FormatError("as is right")
+
+corruption._decoder = lambda library: (now_and_then, (corruption.cz.FormatError,))
+told = dict(corruption.judged("crackle_zarr", cases, iter(range(30)), 2))
+assert sorted(told) == list(range(30))
+assert {verdict.verdict for verdict in told.values()} == {"crash", "caught"}
+"""
+
+
+def test_the_study_of_damage_sees_faults() -> None:
+    """A decoder that aborts, hangs, takes memory, raises or errs gets that verdict, and the study goes on."""
+    run("-c", FAULTS)
+
+
+# ---------------------------------------------------------------------------------------
+# Load
+
+
+@pytest.mark.parametrize("kind", ["plain", "sharded"])
+def test_soak(kind: str, tmp_path: Path) -> None:
+    """Two processes read, write, ask and remap one array, and every answer is NumPy's."""
+    options = ["--sharded"] if kind == "sharded" else []
+    run("soak.py", "--workers", "2", "--operations", "80", *options, "--json", tmp_path / "out.json")
+    told = results(tmp_path / "out.json")
+    assert told["wrong"] == []
+    assert told["total_operations"] == 160
+    assert all(told["operations"][name] > 0 for name in ("read", "write", "labels", "statistics", "remap"))
+
+
+def load(name: str) -> Any:
+    """A script as a module; its helpers are found in its folder."""
+    sys.path.insert(0, str(TRUST))
+    try:
+        spec = importlib.util.spec_from_file_location(f"trust_{name}", TRUST / f"{name}.py")
+        assert spec is not None
+        assert spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[spec.name] = module
+        spec.loader.exec_module(module)
+    finally:
+        sys.path.remove(str(TRUST))
+        sys.modules.pop("_common", None)  # other folders have a module of that name
+    return module
+
+
+def test_the_soak_sees_faults(tmp_path: Path) -> None:
+    """A voxel that is not the model's is found by whoever reads it, and at the end."""
+    soak = load("soak")
+    soak.populate(tmp_path, sharded=False)
+    worker = soak.Worker(tmp_path, "1 0")
+    for _ in range(10):
+        worker.step()
+    assert soak.compared_at_the_end(tmp_path) == []
+    worker._array[...] = 12345
+    for name in ("read", "read_strided", "read_orthogonal", "labels", "statistics", "lazy_remap"):
+        with pytest.raises(soak.WrongError):
+            getattr(worker, name)()
+    assert len(soak.compared_at_the_end(tmp_path)) == 2
+
+
+def test_the_soak_sees_growing_memory() -> None:
+    """A megabyte every few seconds is growth; what comes while a process gets warm is none."""
+    soak = load("soak")
+
+    def told(size: Any) -> list[str]:
+        samples = [(0.25 * i, int(size(i) * 2**20), 0) for i in range(400)]
+        report = soak.Report(soak.Counter(read=1000), samples, 0.0)
+        return list(soak.grown({"memory": [soak.memory([report])]}))
+
+    assert told(lambda i: 60 + i / 10) != []
+    assert told(lambda i: 60 + min(i, 80)) == []
+
+
+# ---------------------------------------------------------------------------------------
+# Leaks
+
+
+@pytest.fixture
+def heap() -> None:
+    if load("leaks")._common.heap() is None:
+        pytest.skip("this C library does not say what is in use")
+
+
+@pytest.mark.usefixtures("heap")
+def test_nothing_leaks(tmp_path: Path) -> None:
+    """The heap is what it was after 300 chunks; every function that C exports to Python was called."""
+    run("leaks.py", "--chunks", "300", "--json", tmp_path / "out.json")
+    told = results(tmp_path / "out.json")
+    assert not told["leaks"]
+    assert told["never_refused"] == []
+    functions = told["functions"]
+    lib = cz._binding.lib
+    assert set(functions) == {name for name in dir(lib) if name.startswith("crackle_")}
+    fail = {name for name, outcomes in functions.items() if "failed" in outcomes}
+    assert {
+        "crackle_decode",
+        "crackle_stack",
+        "crackle_relabel",
+        "crackle_surface",
+        "crackle_joiner_next",
+    } <= fail
+
+
+@pytest.mark.usefixtures("heap")
+def test_a_leak_is_seen(tmp_path: Path) -> None:
+    """A stream per chunk that is not freed is found, and the operation that leaks it is named."""
+    run("leaks.py", "--chunks", "24", "--leak", "--json", tmp_path / "out.json", code=1)
+    told = results(tmp_path / "out.json")
+    assert told["leaks"]
+    assert next(iter(told["stays_by_operation"])) == "a leak on purpose"
+    assert told["grown"]["bytes_in_use"] > 24 * 100
