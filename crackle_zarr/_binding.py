@@ -976,7 +976,8 @@ def connected_components(
         status = lib.crackle_joiner_begin(data, len(data), flags, connectivity, binary_image, made, where)
         _check(status, where)
         joiner = ffi.gc(made[0], lib.crackle_joiner_free)
-        for z in range(0, sz, depth):
+        # Of slices without voxels there may be any number, and there is nothing to join.
+        for z in range(0, sz if head.voxels() else 0, depth):
             go_on()
             number = min(depth, sz - z)
             _check(lib.crackle_joiner_next(joiner, number, where), where)

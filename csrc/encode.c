@@ -494,7 +494,8 @@ static int are_parts_of(const struct crackle_volume *v, crackle_part *const *par
     u32 z = 0;
 
     for (size_t i = 0; i < num_parts; i++) {
-        if (parts[i]->z_start != z || parts[i]->permissible != parts[0]->permissible)
+        if (parts[i]->z_start != z || parts[i]->permissible != parts[0]->permissible ||
+            (!parts[i]->slices && parts[i]->z_end > z && v->sx != 0 && v->sy != 0)) /* of a volume without voxels */
             return 0;
         z = parts[i]->z_end;
     }

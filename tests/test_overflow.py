@@ -219,6 +219,7 @@ def test_slices_without_voxels() -> None:
     assert crackle_zarr.contacts(stream) == {}
     assert crackle_zarr.point_cloud(stream) == {}
     assert crackle_zarr.array_equal(stream, stream)
+    assert crackle_zarr.connected_components(stream, return_mapping=True)[1] == {}
     half = crackle_zarr.zrange(stream, 0, 2**31)
     assert crackle_zarr.header(half).shape == (2**32 - 1, 0, 2**31)
     with pytest.raises(ValueError, match="at most 4294967295"):

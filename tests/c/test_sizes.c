@@ -939,6 +939,15 @@ static void test_shapes(void)
         CHECK(crackle_encode(&v, &options, &out, &nbytes) == CRACKLE_OK && nbytes == CK_HEADER_NBYTES_V1);
         crackle_free(out);
     }
+    /* Parts of such a volume are no parts of one with voxels. */
+    {
+        const struct crackle_volume none = {NULL, 0, 0, 5, 3, 1, 0, 1}, some = {NULL, 75, 5, 5, 3, 1, 0, 1};
+        crackle_part *of_none = NULL;
+
+        CHECK(crackle_encode_part(&none, 0, 3, 0, &of_none) == CRACKLE_OK);
+        CHECK(crackle_assemble(&some, &options, &of_none, 1, &out, &nbytes) == CRACKLE_BAD_ARGUMENT);
+        crackle_part_free(of_none);
+    }
 }
 
 static void test_options(void)
