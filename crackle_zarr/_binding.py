@@ -15,6 +15,7 @@ import contextlib
 import itertools
 import math
 import os
+import queue
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -246,7 +247,7 @@ class _Crew(Generic[T]):
         self._todo = collections.deque(enumerate(itertools.pairwise(edges)))
         self._working: collections.deque[None] = collections.deque()
         self._failures: collections.deque[tuple[bool, int, BaseException]] = collections.deque()
-        self._ended = threading.Event()
+        self._ended: queue.SimpleQueue[None] = queue.SimpleQueue()
         self._results: dict[int, T] = {}
 
     def results(self, count: int) -> list[T]:
@@ -262,9 +263,10 @@ class _Crew(Generic[T]):
             self._let_end()
         except BaseException:
             self._todo.clear()
+            self._failures.clear()  # exceptions hold frames, which hold this
             raise
         finally:
-            # C works on memory that is the caller's: whatever signals come, it has to be done with it.
+            # C works on memory that is the caller's: it has to be done with it.
             while self._working:
                 with contextlib.suppress(BaseException):
                     self._let_end()
@@ -272,7 +274,7 @@ class _Crew(Generic[T]):
             helper.join()
         if self._failures:
             *_, failure = min(self._failures, key=lambda one: one[:2])
-            self._failures.clear()  # exceptions hold frames, which hold this
+            self._failures.clear()
             try:
                 raise failure
             finally:
@@ -287,7 +289,7 @@ class _Crew(Generic[T]):
             self._serve()
         finally:
             self._working.pop()
-            self._ended.set()
+            self._ended.put(None)
 
     def _serve(self) -> None:
         while True:
@@ -306,8 +308,8 @@ class _Crew(Generic[T]):
 
     def _let_end(self) -> None:
         while self._working:
-            self._ended.wait()
-            self._ended.clear()
+            # Not an Event: Ctrl-C can leave one locked for ever, and so the helper that sets it.
+            self._ended.get()
 
 
 # ---------------------------------------------------------------------------------------
@@ -477,25 +479,25 @@ class Reader:
         """
         flags = _flags(verify)
         given = None if values is None else ffi.from_buffer("uint64_t[]", values)
-        with _Volume(out, writable=True) as volume:
+        volume = _volume(out, writable=True)
 
-            def work(start: int, end: int) -> None:
-                where = ffi.new("struct crackle_where *")
-                if given is not None:
-                    status = lib.crackle_decode_as(
-                        self._parts, start, end, flags, given, len(given), volume, z_start, where
-                    )
-                elif label is None:
-                    status = lib.crackle_decode(self._parts, start, end, flags, volume, z_start, where)
-                else:
-                    status = lib.crackle_decode_mask(
-                        self._parts, start, end, flags, label_bits(label), volume, z_start, where
-                    )
-                _check(status, where)
+        def work(start: int, end: int) -> None:
+            where = ffi.new("struct crackle_where *")
+            if given is not None:
+                status = lib.crackle_decode_as(
+                    self._parts, start, end, flags, given, len(given), volume, z_start, where
+                )
+            elif label is None:
+                status = lib.crackle_decode(self._parts, start, end, flags, volume, z_start, where)
+            else:
+                status = lib.crackle_decode_mask(
+                    self._parts, start, end, flags, label_bits(label), volume, z_start, where
+                )
+            _check(status, where)
 
-            # Every call reads the list of pins, which is no small part of the work.
-            per_thread = 1 if self.header.label_format else _RANGES_PER_THREAD
-            over_slices(work, z_start, z_end, parallel, slices_at_once(self.header), per_thread)
+        # Every call reads the list of pins, which is no small part of the work.
+        per_thread = 1 if self.header.label_format else _RANGES_PER_THREAD
+        over_slices(work, z_start, z_end, parallel, slices_at_once(self.header), per_thread)
 
     def check_slice(self, z: int) -> int:
         """Verify slice ``z`` without looking at the labels; how many components it has."""
@@ -632,17 +634,15 @@ class Reader:
         order.
         """
         flags = _flags(verify)
-        with _Volume(out, writable=True) as volume:
+        volume = _volume(out, writable=True)
 
-            def work(start: int, end: int) -> None:
-                where = ffi.new("struct crackle_where *")
-                status = lib.crackle_connectivity(
-                    self._parts, start, end, flags, connectivity, volume, 0, where
-                )
-                _check(status, where)
+        def work(start: int, end: int) -> None:
+            where = ffi.new("struct crackle_where *")
+            status = lib.crackle_connectivity(self._parts, start, end, flags, connectivity, volume, 0, where)
+            _check(status, where)
 
-            # Ranges share their outermost slices, so there are as few of them as may be.
-            over_slices(work, 0, self.header.sz, parallel, slices_at_once(self.header, shared=True), 1)
+        # Ranges share their outermost slices, so there are as few of them as may be.
+        over_slices(work, 0, self.header.sz, parallel, slices_at_once(self.header, shared=True), 1)
 
     def contacts(
         self, parallel: int = 1, skip_background: bool = False, verify: bool = True
@@ -697,35 +697,28 @@ class Reader:
         return counts
 
 
-class _Volume:
-    """A ``struct crackle_volume`` over a contiguous 3-D array, for the length of a ``with``."""
-
-    def __init__(self, array: npt.NDArray[Any], writable: bool = False) -> None:
-        # An array of one column is contiguous both ways; either description is then right.
-        self._fortran = array.flags.f_contiguous
-        self._array = array
-        self._writable = writable
-
-    def __enter__(self) -> Any:
-        array = self._array
-        flat = array.T if self._fortran else array  # cffi takes C-contiguous buffers only
-        self._data = ffi.from_buffer("uint8_t[]", flat, require_writable=self._writable)
-        return ffi.new(
-            "struct crackle_volume *",
-            {
-                "voxels": self._data,
-                "nbytes": array.nbytes,
-                "sx": array.shape[0],
-                "sy": array.shape[1],
-                "sz": array.shape[2],
-                "width": array.dtype.itemsize,
-                "is_signed": array.dtype.kind == "i",
-                "fortran_order": self._fortran,
-            },
-        )
-
-    def __exit__(self, *_: object) -> None:
-        ffi.release(self._data)
+def _volume(array: npt.NDArray[Any], writable: bool = False) -> Any:
+    """A ``struct crackle_volume`` over a contiguous 3-D array, which lives as long as the struct does."""
+    fortran = array.flags.f_contiguous
+    flat = array.T if fortran else array  # cffi takes C-contiguous buffers only
+    data = ffi.from_buffer("uint8_t[]", flat, require_writable=writable)
+    made = ffi.new(
+        "struct crackle_volume *",
+        {
+            "voxels": data,
+            "nbytes": array.nbytes,
+            "sx": array.shape[0],
+            "sy": array.shape[1],
+            "sz": array.shape[2],
+            "width": array.dtype.itemsize,
+            "is_signed": array.dtype.kind == "i",
+            # An array of one column is contiguous both ways; either description is then right.
+            "fortran_order": fortran,
+        },
+    )
+    # Not released at the end of a call: whatever way Ctrl-C takes out of it, C may still be at work in a
+    # thread, and that thread holds the struct.
+    return ffi.gc(made, lambda _, data=data: None)
 
 
 # ---------------------------------------------------------------------------------------
@@ -768,18 +761,18 @@ def encode(
             "background": label_bits(background or 0),
         },
     )
-    with _Volume(volume) as source:
-        if volume.flags.c_contiguous and volume.flags.f_contiguous:
-            source.fortran_order = fortran_order  # contiguous both ways: the caller's word decides
+    source = _volume(volume)
+    if volume.flags.c_contiguous and volume.flags.f_contiguous:
+        source.fortran_order = fortran_order  # contiguous both ways: the caller's word decides
 
-        def make(z_start: int, z_end: int, crack_format: int, part: Any, where: Any) -> int:
-            status: int = lib.crackle_encode_part(source, z_start, z_end, crack_format, part)
-            return status
+    def make(z_start: int, z_end: int, crack_format: int, part: Any, where: Any) -> int:
+        status: int = lib.crackle_encode_part(source, z_start, z_end, crack_format, part)
+        return status
 
-        guess = lib.crackle_guess_crack_format(source)
-        parts = _best_parts(make, source.sz, guess, parallel, _depth(source.sx, source.sy, _VOXELS_AT_ONCE))
-        out, nbytes = ffi.new("uint8_t **"), ffi.new("size_t *")
-        _check(lib.crackle_assemble(source, options, parts, len(parts), out, nbytes))
+    guess = lib.crackle_guess_crack_format(source)
+    parts = _best_parts(make, source.sz, guess, parallel, _depth(source.sx, source.sy, _VOXELS_AT_ONCE))
+    out, nbytes = ffi.new("uint8_t **"), ffi.new("size_t *")
+    _check(lib.crackle_assemble(source, options, parts, len(parts), out, nbytes))
     return _take(out, nbytes)
 
 

@@ -10,9 +10,11 @@ calls where an operation has many, the first and the last among them.
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import gc
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -36,6 +38,13 @@ pytestmark = [
 ]
 
 Objects = dict[str, Any]  # what is in a store
+
+
+@pytest.fixture(scope="module", autouse=True)
+def leave_nothing_behind() -> Iterator[None]:
+    """Let what Zarr left behind be collected here, where it is expected, and not in a later test."""
+    yield
+    gc.collect()
 
 
 # ---------------------------------------------------------------------------------------
@@ -369,8 +378,9 @@ def finished(store: Any, action: str) -> str:
         report = cz.undo(array, parallel=1)
     elif error is not None:
         assert "no unfinished remap" in str(error)
-    # A listing that leaves out a name leaves an entry behind, and the next remap removes it.
-    assert not [key for key in stored(store) if "/.crackle-" in key and "/entries/" not in key]
+    # A listing that leaves out a name, or a store that says of a file that it was not there, leaves it behind:
+    # the next remap removes it.
+    assert not [key for key in stored(store) if "/.crackle-" in key and key.endswith(("/plan", "/finished"))]
     # Of a remap that was finished, or never began, there is nothing to resume and nothing to undo.
     return action if report is not None and report.chunks else "nothing"
 
@@ -431,7 +441,8 @@ def half_remapped(store: Faulty, array: zarr.Array) -> None:
         if store.faults.struck[0][1].startswith("a/c/"):
             return
         store.faults.stop()
-        cz.undo(array)
+        with contextlib.suppress(JournalError):  # it may have gone with the failure
+            cz.undo(array)
 
 
 @pytest.mark.parametrize(("layout", "kind"), pairs(("plain", "shards"), CHANGES, FEW))

@@ -222,7 +222,8 @@ def _begin(store: Any, path: str, about: dict[str, Any], overwrite: bool) -> boo
             f"{place} is an unfinished conversion of another source, or with other options: "
             f"overwrite=True starts anew"
         )
-    if exists:
+    if exists or (overwrite and raw is not None):
+        _mark(store, path, about)  # what an interrupted call left of the old is this call's to clear, too
         _clear(store, path)
     elif _holds_other_things(store, path, _marker(path)):
         raise FileExistsError(f"{place} holds other things than Zarr's: name an empty place")
@@ -239,7 +240,7 @@ def _mark(store: Any, path: str, about: dict[str, Any]) -> None:
 
 
 def _clear(store: Any, path: str) -> None:
-    called(store, path, store.delete_dir(path) if path else store.clear())
+    called(store, path, store.delete_dir(path) if path else store.clear(), "deleted from")
 
 
 def _clear_metadata(store: Any, path: str) -> None:

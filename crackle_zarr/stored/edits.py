@@ -420,9 +420,11 @@ def _prepare_and_apply(
         prepared = _prepare(layout, mapping, False, create_chunks, options)
     except BaseException as error:
         try:
-            journal.remove()  # nothing of the array was touched
+            journal.discard()  # nothing of the array was touched
         except StoreError as left:
-            error.add_note(f"The journal is still there, and undo() removes it: {left}")
+            error.add_note(
+                f"The journal is still there: resume() does the remap, and undo() removes it: {left}"
+            )
         raise
     if prepared.names:
         journal.apply(prepared.names)
@@ -485,7 +487,10 @@ def undo_remap(layout: Layout, options: Options) -> RemapReport:
     if state in ("applying", "undoing"):
         journal.mark("undoing")
         chunks, nbytes = _place(journal, journal.names(), "old", options)
-    journal.remove()
+    if state == "preparing":
+        journal.discard()
+    else:
+        journal.remove()
     return RemapReport(chunks, nbytes, nbytes)
 
 

@@ -13,7 +13,7 @@ import sys
 import uuid
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeAlias, TypeVar
 
@@ -247,7 +247,11 @@ def _run_on(
         raise
     finally:
         # What has begun is waited for: nothing goes on behind the back of a caller who is told of a failure.
-        wait([future for future in pending if not future.cancel()])
+        # Also where Ctrl-C comes again: a write that is late would undo what is done about the first.
+        begun = [future for future in pending if not future.cancel()]
+        while not all(future.done() for future in begun):
+            with suppress(KeyboardInterrupt):
+                wait(begun)
 
 
 def call(task: Work[R], once: str) -> R | None:

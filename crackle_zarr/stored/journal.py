@@ -25,17 +25,21 @@ answers have to agree.
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 import contextlib
 import json
+import os
 import struct
 import zlib
 from collections.abc import Coroutine, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from zarr.abc.store import Store
 from zarr.core.buffer import Buffer, default_buffer_prototype
-from zarr.core.sync import sync
+from zarr.core.sync import _get_loop
+from zarr.storage import LocalStore
 
 from ..errors import CrackleError, FormatError, JournalError, StoreError
 from .fetch import CONCURRENCY, Wanted, fetch, is_quick
@@ -69,7 +73,7 @@ def put(store: Store, values: Mapping[str, bytes | None]) -> None:
                 else:
                     store.set_sync(key, _buffer(value))  # type: ignore[attr-defined]
         return
-    sync(_put_all(store, values))
+    _to_the_end(_put_all(store, values))
 
 
 async def _put_all(store: Store, values: Mapping[str, bytes | None]) -> None:
@@ -90,10 +94,28 @@ async def _put_all(store: Store, values: Mapping[str, bytes | None]) -> None:
             raise failed
 
 
+def _to_the_end(coroutine: Coroutine[Any, Any, T]) -> T:
+    """What a coroutine returns, run in Zarr's loop.
+
+    Ctrl-C is heard when it has ended, which ``zarr.core.sync.sync`` does not wait for: a write that came late
+    would undo what is done about the interruption.
+    """
+    future = asyncio.run_coroutine_threadsafe(coroutine, _get_loop())
+    heard: KeyboardInterrupt | None = None
+    while not future.done():
+        try:
+            concurrent.futures.wait([future])
+        except KeyboardInterrupt as error:
+            heard = error
+    if heard is not None:
+        raise heard
+    return future.result()
+
+
 def called(store: Store, key: str, coroutine: Coroutine[Any, Any, T], what: str = "read from") -> T:
     """What a call of a store's returns; its errors name the key, and say ``what`` was to be done with it."""
     with naming(store, key, what):
-        return sync(coroutine)
+        return _to_the_end(coroutine)
     raise AssertionError("errors leave the block above")
 
 
@@ -231,10 +253,18 @@ class Journal:
             self.refuse()
         # Of a journal whose end was interrupted there may be something left. It is removed no sooner: until
         # here this could be the journal of that other process.
-        self.forget_entries()
+        try:
+            self.forget_entries()
+        except BaseException as error:
+            error.add_note("The journal is there now: resume() does the remap, and undo() removes it")
+            raise
 
     def refuse(self) -> None:
         """Raise JournalError: another remap has to be finished first."""
+        if self.state == "finished":
+            raise JournalError(
+                f"a remap of {self.layout.name} is done, but its journal is still there: resume() removes it"
+            )
         raise JournalError(
             f"{self.layout.name} has an unfinished remap: resume() finishes it, undo() takes it back"
         )
@@ -311,10 +341,16 @@ class Journal:
 
         Whoever can write a journal can write the array, but '../' in a key would lead out of it.
         """
-        dims = len(self.layout.everything)
-        places = [tuple(one) for one in coords if all(type(index) is int and index >= 0 for index in one)]
-        are_chunks = all(len(place) == dims and self.layout.key(place) == key for place in places)
-        if not are_chunks or not places or len(places) != len(coords):
+        grid = [max(1, number) for number in self.layout.grid]
+        are_chunks = all(
+            len(place) == len(grid)
+            and all(
+                type(index) is int and 0 <= index < number for index, number in zip(place, grid, strict=True)
+            )
+            and self.layout.key(tuple(place)) == key
+            for place in coords
+        )
+        if not coords or not are_chunks:
             raise JournalError(f"{name} is about {key!r}, which is no chunk of {self.layout.name}")
 
     def forget_entries(self) -> None:
@@ -331,7 +367,22 @@ class Journal:
         self.forget_entries()
         for name in ("plan", "finished"):
             put(self.store, {self._key(name): None})
-        self._delete_all(self.root)  # a disk keeps empty directories
+        self._remove_folder()
+
+    def discard(self) -> None:
+        """Remove a journal of which nothing was applied; it is never 'finished', as nothing is done."""
+        self.forget_entries()
+        put(self.store, {self._key("plan"): None})
+        self._remove_folder()
+
+    def _remove_folder(self) -> None:
+        # A disk keeps empty folders. One that is not empty is another process's journal by now.
+        store: Any = self.store
+        while hasattr(store, "_store"):  # a wrapper
+            store = store._store
+        if isinstance(store, LocalStore):
+            with contextlib.suppress(OSError):
+                os.rmdir(Path(store.root) / self.root)
 
     def _delete_all(self, prefix: str) -> None:
         called(self.store, prefix, self.store.delete_dir(prefix), "deleted from")

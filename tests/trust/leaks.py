@@ -247,8 +247,8 @@ def encoded(chunk: Chunk, leak: bool) -> None:
     ffi, lib = _binding.ffi, _binding.lib
     out, nbytes = ffi.new("uint8_t **"), ffi.new("size_t *")
     options = ffi.new("struct crackle_options *", {"format_version": 1})
-    with _binding._Volume(chunk.volume) as volume:
-        assert lib.crackle_encode(volume, options, out, nbytes) == lib.CRACKLE_OK
+    volume = _binding._volume(chunk.volume)
+    assert lib.crackle_encode(volume, options, out, nbytes) == lib.CRACKLE_OK
     if not leak:
         lib.crackle_free(out[0])
 
