@@ -378,8 +378,8 @@ def finished(store: Any, action: str) -> str:
         report = cz.undo(array, parallel=1)
     elif error is not None:
         assert "no unfinished remap" in str(error)
-    # A listing that leaves out a name, or a store that says of a file that it was not there, leaves it behind:
-    # the next remap removes it.
+    # A listing that leaves out a name, or a store that says of a file that it was not there, leaves it
+    # behind: the next remap removes it.
     assert not [key for key in stored(store) if "/.crackle-" in key and key.endswith(("/plan", "/finished"))]
     # Of a remap that was finished, or never began, there is nothing to resume and nothing to undo.
     return action if report is not None and report.chunks else "nothing"

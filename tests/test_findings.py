@@ -7,8 +7,11 @@ the fault, the case would take minutes again.
 
 from __future__ import annotations
 
+import asyncio
 import random
+import signal
 import struct
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +24,8 @@ from zarr.storage import LocalStore
 
 import crackle_zarr
 from crackle_zarr import FormatError, _binding
-from crackle_zarr.errors import JournalError
-from crackle_zarr.stored.journal import Entry, Journal
+from crackle_zarr.errors import JournalError, StoreError
+from crackle_zarr.stored.journal import Entry, Journal, _to_the_end
 from crackle_zarr.stored.layout import layout_of
 
 
@@ -132,3 +135,79 @@ def test_a_chunk_that_is_lost_between_two_requests(tmp_path: Path) -> None:
     store = Forgetful(tmp_path / "a.zarr")
     with pytest.raises(FormatError, match="are not in the store"):
         zarr.open_array(store, mode="r")[3]
+
+
+class Hasty(LocalStore):
+    """Lets another process take the journal as soon as it is free."""
+
+    other: Journal | None = None
+
+    def delete_sync(self, key: str) -> None:
+        super().delete_sync(key)
+        if key.endswith("/finished") and self.other is not None:
+            other, self.other = self.other, None
+            other.begin({})
+            other.apply([other.write([Entry("c/0/0/0", b"old", b"new", ((0, 0, 0),))])])
+
+    async def delete(self, key: str) -> None:
+        await asyncio.to_thread(self.delete_sync, key)
+
+
+def test_the_journal_of_another_process(tmp_path: Path) -> None:
+    """Found by a review: what was left of a journal was removed when it could be another's by then."""
+    store = Hasty(tmp_path / "a.zarr")
+    array = crackle_zarr.create_array(store, shape=(2, 2, 2), dtype="u4", chunks=(2, 2, 2))
+    journal = Journal(layout_of(array))
+    journal.begin({})
+    store.other = Journal(layout_of(zarr.open_array(LocalStore(store.root), mode="r+")))
+    journal.remove()
+    assert store.other is None
+    assert journal.state == "applying"
+    assert len(journal.names()) == 1
+
+
+class Stubborn(LocalStore):
+    """Cannot delete a plan, nor read chunks."""
+
+    broken: bool = False
+
+    def delete_sync(self, key: str) -> None:
+        if self.broken and key.endswith("/plan"):
+            raise OSError(5, "Input/output error")
+        super().delete_sync(key)
+
+    async def delete(self, key: str) -> None:
+        self.delete_sync(key)
+
+    def get_sync(self, key: str, **keywords: Any) -> Any:
+        if self.broken and "/c/" in f"/{key}":
+            raise OSError(5, "Input/output error")
+        return super().get_sync(key, **keywords)
+
+
+def test_a_remap_that_was_not_done_is_not_finished(tmp_path: Path) -> None:
+    """Found by a review: resume() said done of a remap that had failed while it was prepared."""
+    store = Stubborn(tmp_path / "a.zarr")
+    array = crackle_zarr.create_array(store, shape=(2, 2, 2), dtype="u4", chunks=(2, 2, 2))
+    array[...] = 3
+    store.broken = True
+    with pytest.raises(StoreError, match="cannot be read"):
+        crackle_zarr.remap(array, {3: 4}, parallel=1)
+    store.broken = False
+    assert crackle_zarr.resume(array).chunks == [(0, 0, 0)]
+    assert (array[...] == 4).all()
+
+
+@pytest.mark.skipif(not hasattr(signal, "pthread_kill"), reason="needs signals to threads")
+def test_ctrl_c_waits_for_writes_under_way() -> None:
+    """Found by a review: a write went on behind an interrupted edit, and landed after its undo()."""
+    written = threading.Event()
+
+    async def write() -> None:
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+        await asyncio.sleep(0.3)
+        written.set()
+
+    with pytest.raises(KeyboardInterrupt):
+        _to_the_end(write())
+    assert written.is_set()
