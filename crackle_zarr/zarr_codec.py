@@ -223,7 +223,10 @@ class CrackleCodec(ArrayBytesCodec, ArrayBytesCodecPartialDecodeMixin):
         )
         pieces = [(0, prefix)]
         for (start, end), piece in zip(requests, fetched, strict=True):
-            if piece is None:  # its fill value would be an answer about no version of the chunk
+            if piece is None:
+                if await byte_getter.get(chunk_spec.prototype, request) is None:  # deleted meanwhile
+                    return None
+                # The fill value would be an answer about no version of the chunk.
                 raise FormatError(
                     f"not a sound Crackle stream: its bytes {start} to {end} are not in the store, "
                     "where its first ones were a moment ago"

@@ -109,15 +109,11 @@ def test_a_journal_that_leads_out_of_the_array(tmp_path: Path) -> None:
 
 
 class Forgetful(LocalStore):
-    """Loses a chunk between the first request for it and the second."""
-
-    asked: int = 0
+    """Loses all of a chunk but its first bytes."""
 
     async def get(self, key: str, prototype: Any, byte_range: Any = None) -> Any:
-        if key.startswith("c/"):
-            self.asked += 1
-            if self.asked > 1:
-                return None
+        if key.startswith("c/") and getattr(byte_range, "start", 0) > 0:
+            return None
         return await super().get(key, prototype, byte_range)
 
     def get_sync(self, key: str, **keywords: Any) -> Any:
