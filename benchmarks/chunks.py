@@ -31,26 +31,26 @@ def of_c(chunk: np.ndarray, stream: bytes, repeats: int) -> dict[str, float]:
     data = ffi.from_buffer("uint8_t[]", stream)
     lib.crackle_split(data, len(data), parts, where)
 
-    with _binding._Volume(chunk.T) as source, _binding._Volume(out.T, writable=True) as target:
+    source, target = _binding._volume(chunk.T), _binding._volume(out.T, writable=True)
 
-        def encode() -> None:
-            buffer, nbytes = ffi.new("uint8_t **"), ffi.new("size_t *")
-            assert lib.crackle_encode(source, options, buffer, nbytes) == 0
-            lib.crackle_free(buffer[0])
+    def encode() -> None:
+        buffer, nbytes = ffi.new("uint8_t **"), ffi.new("size_t *")
+        assert lib.crackle_encode(source, options, buffer, nbytes) == 0
+        lib.crackle_free(buffer[0])
 
-        def decode() -> None:
-            assert lib.crackle_decode(parts, 0, chunk.shape[0], 0, target, 0, where) == 0
+    def decode() -> None:
+        assert lib.crackle_decode(parts, 0, chunk.shape[0], 0, target, 0, where) == 0
 
-        return interleaved(
-            {
-                "C encode": encode,
-                "Crackle().encode": lambda: codec.encode(chunk),
-                "C decode": decode,
-                "Crackle().decode": lambda: codec.decode(stream),
-                "Crackle().decode(out=)": lambda: codec.decode(stream, out=out),
-            },
-            200 * repeats,
-        )
+    return interleaved(
+        {
+            "C encode": encode,
+            "Crackle().encode": lambda: codec.encode(chunk),
+            "C decode": decode,
+            "Crackle().decode": lambda: codec.decode(stream),
+            "Crackle().decode(out=)": lambda: codec.decode(stream, out=out),
+        },
+        200 * repeats,
+    )
 
 
 def end_to_end(volume: np.ndarray, repeats: int) -> dict[str, dict[str, float]]:
