@@ -1,26 +1,28 @@
-"""What the benchmarks share: the volume, interleaved timing, the machine, tables and JSON."""
+"""What the benchmarks share: the volume, interleaved timing; and report.py: tables, the machine, JSON."""
 
 from __future__ import annotations
 
 import argparse
 import gzip
-import json
-import os
-import platform
 import random
 import statistics
+import sys
 import time
 from collections.abc import Callable
-from importlib import metadata
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
-from rich.console import Console
-from rich.table import Table
 
 import crackle_zarr
 from crackle_zarr.synthetic import neurons
+
+# What it shares with the studies is there.
+sys.path.append(str(Path(__file__).resolve().parents[1] / "tests"))
+
+from report import machine, save, show
+
+__all__ = ["interleaved", "load", "machine", "milliseconds", "parser", "save", "show", "told"]
 
 Name = TypeVar("Name")
 
@@ -72,38 +74,6 @@ def interleaved(cases: dict[Name, Callable[[], object]], repeats: int) -> dict[N
     return {name: statistics.median(times) for name, times in seconds.items()}
 
 
-def machine() -> dict[str, Any]:
-    cpu = platform.processor()
-    if Path("/proc/cpuinfo").exists():
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        cpu = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), cpu)
-    packages = [
-        "crackle-zarr",
-        "crackle-codec",
-        "numpy",
-        "numcodecs",
-        "zarr",
-        "compresso",
-        "compressed-segmentation",
-        "connected-components-3d",
-        "fastremap",
-        "scipy",
-    ]
-    versions = {}
-    for package in packages:
-        try:
-            versions[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            versions[package] = None
-    return {
-        "cpu": cpu,
-        "cores": os.cpu_count(),
-        "python": platform.python_version(),
-        "packages": versions,
-        "date": time.strftime("%Y-%m-%d"),
-    }
-
-
 def told(volume: np.ndarray, repeats: int) -> str:
     """The line above the tables."""
     return f"{volume.shape} {volume.dtype}, {machine()['cpu']}, one thread, medians of {repeats}"
@@ -111,18 +81,3 @@ def told(volume: np.ndarray, repeats: int) -> str:
 
 def milliseconds(seconds: float) -> str:
     return f"{seconds * 1e3:,.0f}" if seconds >= 0.1 else f"{seconds * 1e3:.2f}"
-
-
-def show(title: str, columns: list[str], rows: list[list[str]]) -> None:
-    table = Table(title=title, title_justify="left")
-    for number, column in enumerate(columns):
-        table.add_column(column, justify="right" if number else "left", no_wrap=True)
-    for row in rows:
-        table.add_row(*row)
-    Console(width=max(150, Console().width)).print(table)
-
-
-def save(arguments: argparse.Namespace, results: dict[str, Any]) -> None:
-    if arguments.json:
-        arguments.json.parent.mkdir(parents=True, exist_ok=True)
-        arguments.json.write_text(json.dumps({"machine": machine(), "results": results}, indent=2) + "\n")

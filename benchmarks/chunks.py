@@ -98,7 +98,7 @@ def main() -> None:
     ]
     title = f"Zarr, chunks of {EDGE}^3, {CONCURRENCY} at a time, milliseconds"
     show(title, ["", "Crackle", "default (zstd)", "times as fast"], rows)
-    save(arguments, {"chunk_s": seconds, "zarr_s": whole})
+    save(arguments.json, {"chunk_s": seconds, "zarr_s": whole})
 
 
 if __name__ == "__main__":

@@ -86,7 +86,7 @@ def main() -> None:
         for name in (OURS, *references)
     ]
     show("Beside decoding", ["", "ms", f"x {THEIRS}", f"x {ZSTD}", "fills of a fresh array"], rows)
-    save(arguments, figures)
+    save(arguments.json, figures)
 
 
 if __name__ == "__main__":

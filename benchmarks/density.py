@@ -94,7 +94,7 @@ def main() -> None:
     print(told(volume, arguments.repeats))
     for way in WAYS:
         show_way(points, given, way)
-    save(arguments, {"shape": volume.shape, "series": points, "volume": given})
+    save(arguments.json, {"shape": volume.shape, "series": points, "volume": given})
     if arguments.plot:
         draw(points, given, arguments.plot)
 

@@ -25,7 +25,7 @@ def main() -> None:
         results[name] = {"shape": volume.shape, "labels": labels} | figures
         print(f"{told(volume, arguments.repeats)}, {labels:,} labels")
         show(f"{name}; x: how many times as fast as that peer in this run", *table(figures, volume))
-    save(arguments, results)
+    save(arguments.json, results)
 
 
 if __name__ == "__main__":

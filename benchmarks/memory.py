@@ -67,7 +67,7 @@ def main() -> None:
             results[name] = [float(value) for value in done.stdout.split()]
     rows = [[name, f"{encoding:.1f}", f"{decoding:.1f}"] for name, (encoding, decoding) in results.items()]
     show("Peak beside input and output, MiB; the aim is 64", ["", "compress", "decompress(out=)"], rows)
-    save(arguments, results)
+    save(arguments.json, results)
 
 
 if __name__ == "__main__":

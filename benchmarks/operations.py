@@ -189,7 +189,7 @@ def main() -> None:
         ["", "MiB"],
         [[name, f"{mib:,.1f}"] for name, mib in peaks.items()],
     )
-    save(arguments, {"operations": results, "connected_components_mib": peaks})
+    save(arguments.json, {"operations": results, "connected_components_mib": peaks})
 
 
 if __name__ == "__main__":

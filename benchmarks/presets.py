@@ -19,7 +19,7 @@ def main() -> None:
     figures = measured(presets | peers, volume, arguments.repeats)
     print(told(volume, arguments.repeats))
     show("x: how many times as fast as that peer in this run", *table(figures, volume))
-    save(arguments, figures)
+    save(arguments.json, figures)
 
 
 if __name__ == "__main__":

@@ -71,7 +71,7 @@ def main() -> None:
     columns += [f"{way} x\n{peer}" for peer in (THEIRS, ZSTD) for way in ("enc", "dec")]
     told = [row for title, case in cases.items() for row in rows(title, case)]
     show("x: how many times as fast as that peer in this run", columns, told)
-    save(arguments, {"cases": cases})
+    save(arguments.json, {"cases": cases})
 
 
 if __name__ == "__main__":

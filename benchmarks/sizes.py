@@ -98,7 +98,7 @@ def main() -> None:
     if THEIRS in sizes:
         print(f"default: {sizes[OURS][DEFAULT] / sizes[THEIRS][DEFAULT]:.3f} of {THEIRS}'s")
         print(f"the smallest: {best[OURS]['bytes'] / best[THEIRS]['bytes']:.3f} of {THEIRS}'s smallest")
-    save(arguments, {"bytes": sizes, "smallest": best})
+    save(arguments.json, {"bytes": sizes, "smallest": best})
 
 
 if __name__ == "__main__":

@@ -75,7 +75,7 @@ def main() -> None:
         rows.append([stored, way, *map(milliseconds, figures.values()), f"{ratio:.2f}"])
     columns = ["stored as", "by", "ms", "the slowest, ms", f"times {OURS}'s CrackleArray"]
     show(f"One slice of z, of {len(places)} spread over all", columns, rows)
-    save(arguments, {"slices": places, "seconds": results})
+    save(arguments.json, {"slices": places, "seconds": results})
 
 
 if __name__ == "__main__":

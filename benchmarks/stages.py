@@ -62,7 +62,7 @@ def main() -> None:
         ["room", *found],
         [[room, *(f"{rooms_of[room]:,.1f}" for rooms_of in found.values())] for room in rooms],
     )
-    save(arguments, {"stages_ms": found})
+    save(arguments.json, {"stages_ms": found})
 
 
 if __name__ == "__main__":

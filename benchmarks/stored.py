@@ -392,7 +392,7 @@ def main() -> None:
             results["peak_mib"] = peaks(folder, about)
             results["large"] = larger_than_memory(folder, volume, about)
     tell(volume, results, arguments.repeats)
-    save(arguments, results)
+    save(arguments.json, results)
 
 
 def tell(volume: np.ndarray, results: dict[str, Any], repeats: int) -> None:

@@ -30,7 +30,7 @@ def main() -> None:
         for what in ("compress", "decompress(out=)")
     ]
     show(f"{volume.shape} {volume.dtype}", ["", "1 thread, ms", "2 threads, ms", "gain"], rows)
-    save(arguments, seconds)
+    save(arguments.json, seconds)
 
 
 if __name__ == "__main__":

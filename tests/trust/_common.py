@@ -1,25 +1,21 @@
-"""What the studies of trust share: a process's memory, tables, the machine, JSON; and the tests' helpers."""
+"""What the studies of trust share: a process's memory; and the tests' helpers."""
 
 from __future__ import annotations
 
 import argparse
 import ctypes
-import json
-import os
-import platform
 import sys
-import time
 from collections.abc import Callable
-from importlib import metadata
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-# `volumes` and `reference` are helpers of the tests, a folder up.
+# `report`, `volumes` and `reference` are helpers of the tests, a folder up.
 sys.path.append(str(Path(__file__).resolve().parents[1]))
 
-PACKAGES = ["crackle-zarr", "crackle-codec", "numpy", "numcodecs", "zarr"]
+from report import save, show
+
+__all__ = ["fill_numpys_cache", "heap", "memory", "parser", "save", "show"]
 
 
 def parser(description: str, examples: str) -> argparse.ArgumentParser:
@@ -31,26 +27,6 @@ def parser(description: str, examples: str) -> argparse.ArgumentParser:
         "--json", type=Path, metavar="FILE", help="write the results and the machine's description here"
     )
     return made
-
-
-def machine() -> dict[str, Any]:
-    cpu = platform.processor()
-    if Path("/proc/cpuinfo").exists():
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        cpu = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), cpu)
-    versions = {}
-    for package in PACKAGES:
-        try:
-            versions[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            versions[package] = None
-    return {
-        "cpu": cpu,
-        "cores": os.cpu_count(),
-        "python": platform.python_version(),
-        "packages": versions,
-        "date": time.strftime("%Y-%m-%d"),
-    }
 
 
 def memory(field: str) -> int:
@@ -94,21 +70,3 @@ def fill_numpys_cache() -> None:
     for size in range(1, 1024):
         blocks = [np.empty(size, np.uint8) for _ in range(8)]
         del blocks
-
-
-def show(title: str, columns: list[str], rows: list[list[str]]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(title=title, title_justify="left")
-    for number, column in enumerate(columns):
-        table.add_column(column, justify="right" if number else "left", no_wrap=True)
-    for row in rows:
-        table.add_row(*row)
-    Console(width=max(170, Console().width)).print(table)
-
-
-def save(path: Path | None, results: dict[str, Any]) -> None:
-    if path:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps({"machine": machine(), "results": results}, indent=2) + "\n")

@@ -1,0 +1,64 @@
+"""What studies and benchmarks share: tables, the machine, results as JSON."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import platform
+import time
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+PACKAGES = [
+    "crackle-zarr",
+    "crackle-codec",
+    "numpy",
+    "numcodecs",
+    "zarr",
+    "compresso",
+    "compressed-segmentation",
+    "connected-components-3d",
+    "fastremap",
+    "scipy",
+]
+
+
+def machine() -> dict[str, Any]:
+    """The processor, and the versions of whatever may be compared; None for a package that is not here."""
+    cpu = platform.processor()
+    if Path("/proc/cpuinfo").exists():
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        cpu = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), cpu)
+    versions: dict[str, str | None] = dict.fromkeys(PACKAGES)
+    for package in PACKAGES:
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            versions[package] = metadata.version(package)
+    return {
+        "cpu": cpu,
+        "cores": os.cpu_count(),
+        "python": platform.python_version(),
+        "packages": versions,
+        "date": time.strftime("%Y-%m-%d"),
+    }
+
+
+def show(title: str, columns: list[str], rows: list[list[str]]) -> None:
+    """Print a table; its first column is words, the others are figures."""
+    from rich.console import Console  # the children of a study are many, and print nothing
+    from rich.table import Table
+
+    table = Table(title=title, title_justify="left")
+    for number, column in enumerate(columns):
+        table.add_column(column, justify="right" if number else "left", no_wrap=True)
+    for row in rows:
+        table.add_row(*row)
+    Console(width=max(170, Console().width)).print(table)
+
+
+def save(path: Path | None, results: dict[str, Any]) -> None:
+    """Write results and the machine's description, where that was asked for."""
+    if path:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps({"machine": machine(), "results": results}, indent=2) + "\n")
