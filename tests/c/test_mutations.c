@@ -8,9 +8,9 @@
  * the repair, a stream of version 1 is refused or gives the right voxels.
  */
 #include "common.h"
-#include "crc.h"
 #include "format.h"
 #include "operations.h"
+#include "repair.h"
 #include "volumes.h"
 
 #ifndef ROUNDS
@@ -20,25 +20,10 @@
 /* Whatever the stream claims, the tests themselves allocate no more than this. */
 #define MOST_VOXELS 20000
 
-/* Make the checksums of the header, the crack index and the labels match again, as far as they are there. */
 static void repair(u8 *stream, size_t nbytes)
 {
-    struct crackle_header h;
-    struct crackle_layout l;
-    u64 index_end;
-
-    if (nbytes < CK_HEADER_NBYTES_V1 || stream[CK_AT_VERSION] != 1)
-        return;
-    stream[CK_AT_CRC8] = ck_crc8(stream + CK_AT_FORMAT, CK_AT_CRC8 - CK_AT_FORMAT);
-    if (crackle_read_header(stream, nbytes, &h, NULL) != CRACKLE_OK)
-        return;
-    index_end = CK_HEADER_NBYTES_V1 + 4 * (u64)h.sz;
-    if (index_end + CK_CRC_NBYTES > nbytes)
-        return;
-    ck_store32(stream + index_end, ck_crc32c(stream + CK_HEADER_NBYTES_V1, 4 * (size_t)h.sz));
-    if (crackle_read_layout(stream, nbytes, &l, NULL) != CRACKLE_OK || l.end != nbytes || l.end == l.checksums)
-        return;
-    ck_store32(stream + l.checksums, ck_crc32c(stream + l.labels, (size_t)(l.markov_model - l.labels)));
+    repair_prefix(stream, nbytes);
+    repair_labels(stream, nbytes);
 }
 
 static void check_status(crackle_status status, const struct crackle_where *where)

@@ -104,6 +104,9 @@ struct crackle_volume fuzz_volume(const struct fuzz_stream *s, enum guard_place 
 /* Voxel 'i', counted x fastest, whatever the order in memory; signed ones sign-extended. */
 u64 fuzz_voxel(const struct crackle_volume *v, size_t i);
 
+/* Decode the whole, with the flags of the input; whether the stream is sound. */
+int fuzz_whole(const struct fuzz_stream *s, struct crackle_volume *whole);
+
 /* Decode all of a stream that our writer made: it must be sound. */
 void fuzz_decode_own(const u8 *stream, size_t nbytes, unsigned int flags, const struct crackle_volume *out);
 

@@ -4,10 +4,10 @@
  * Checksums stop most damage before it gets anywhere.  A fuzzer would have to guess them, so they are made
  * good again here, and so are the lengths that have to add up: damage then reaches the code behind them.
  */
-#include "crc.h"
 #include "fuzz.h"
 #include "header.h"
 #include "reading.h"
+#include "repair.h"
 #include "volumes.h"
 
 /* ------------------------------- Made good -------------------------------- */
@@ -28,36 +28,20 @@ static void repair_lengths(u8 *stream, size_t nbytes, const struct crackle_heade
     }
 }
 
-static void repair_prefix(u8 *stream, size_t nbytes)
-{
-    const u32 sz = ck_load32(stream + CK_AT_SZ);
-    const u64 index_end = CK_HEADER_NBYTES_V1 + 4 * (u64)sz;
-
-    stream[CK_AT_CRC8] = ck_crc8(stream + CK_AT_FORMAT, CK_AT_CRC8 - CK_AT_FORMAT);
-    if (index_end + CK_CRC_NBYTES <= nbytes)
-        ck_store32(stream + index_end, ck_crc32c(stream + CK_HEADER_NBYTES_V1, 4 * (size_t)sz));
-}
-
 static void repair(u8 *stream, size_t nbytes)
 {
     struct crackle_header h;
     struct crackle_layout l;
-    const int has_checksums = nbytes > CK_AT_VERSION && stream[CK_AT_VERSION] == 1;
 
-    if (has_checksums && nbytes >= CK_HEADER_NBYTES_V1)
-        repair_prefix(stream, nbytes);
+    repair_prefix(stream, nbytes);
     if (crackle_read_header(stream, nbytes, &h, NULL) != CRACKLE_OK || h.sx == 0 || h.sy == 0 || h.sz == 0 ||
         crackle_read_layout(stream, nbytes, &l, NULL) != CRACKLE_OK)
         return;
     if (l.end != nbytes) {
         repair_lengths(stream, nbytes, &h, &l);
-        if (has_checksums)
-            repair_prefix(stream, nbytes);
-        if (crackle_read_layout(stream, nbytes, &l, NULL) != CRACKLE_OK || l.end != nbytes)
-            return;
+        repair_prefix(stream, nbytes);
     }
-    if (has_checksums)
-        ck_store32(stream + l.checksums, ck_crc32c(stream + l.labels, (size_t)(l.markov_model - l.labels)));
+    repair_labels(stream, nbytes);
 }
 
 /* The checksums of the slices as they are decoded, up to the first that can not be. */
@@ -171,6 +155,17 @@ u64 fuzz_voxel(const struct crackle_volume *v, size_t i)
     const size_t x = i % v->sx, y = i / v->sx % v->sy, z = i / v->sx / v->sy;
 
     return get_label(v->voxels, v->fortran_order ? i : z + v->sz * (y + v->sy * x), v->width, v->is_signed);
+}
+
+int fuzz_whole(const struct fuzz_stream *s, struct crackle_volume *whole)
+{
+    struct crackle_where where = {CRACKLE_SECTION_NONE, CRACKLE_NO_SLICE};
+    crackle_status status;
+
+    *whole = fuzz_volume(s, GUARD_VOXELS, s->header.data_width, 1, s->header.sz);
+    status = crackle_decode(&s->parts, 0, s->header.sz, s->flags, whole, 0, &where);
+    fuzz_status(status, &where);
+    return status == CRACKLE_OK;
 }
 
 void fuzz_decode_own(const u8 *stream, size_t nbytes, unsigned int flags, const struct crackle_volume *out)

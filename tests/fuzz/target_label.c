@@ -96,7 +96,6 @@ static void ask_entries(const struct fuzz_stream *s, const struct crackle_volume
 
 void fuzz_one(const u8 *data, size_t nbytes)
 {
-    struct crackle_where where = {CRACKLE_SECTION_NONE, CRACKLE_NO_SLICE};
     struct crackle_volume whole;
     struct fuzz_stream s;
     u64 *table, count, label;
@@ -104,8 +103,7 @@ void fuzz_one(const u8 *data, size_t nbytes)
 
     if (!fuzz_open(&s, data, nbytes) || s.num_voxels == 0 || !fuzz_table(&s, &table, &count))
         return;
-    whole = fuzz_volume(&s, GUARD_VOXELS, s.header.data_width, 1, s.header.sz);
-    is_sound = crackle_decode(&s.parts, 0, s.header.sz, s.flags, &whole, 0, &where) == CRACKLE_OK;
+    is_sound = fuzz_whole(&s, &whole);
     label = choose(&s, table, count);
     ask_mask(&s, &whole, is_sound, label);
     ask_entries(&s, &whole, is_sound, table, count, label);

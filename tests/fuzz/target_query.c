@@ -252,15 +252,13 @@ static void ask_two(const struct fuzz_stream *s, int is_sound)
 
 void fuzz_one(const u8 *data, size_t nbytes)
 {
-    struct crackle_where where = {CRACKLE_SECTION_NONE, CRACKLE_NO_SLICE};
     struct fuzz_stream s;
     u64 *table, count;
     int is_sound;
 
     if (!fuzz_open(&s, data, nbytes) || s.num_voxels == 0 || !fuzz_table(&s, &table, &count))
         return;
-    whole = fuzz_volume(&s, GUARD_VOXELS, s.header.data_width, 1, s.header.sz);
-    is_sound = crackle_decode(&s.parts, 0, s.header.sz, s.flags, &whole, 0, &where) == CRACKLE_OK;
+    is_sound = fuzz_whole(&s, &whole);
     ask_measures(&s, is_sound, table, count);
     ask_connectivity(&s, is_sound);
     ask_surface(&s, is_sound, table, count);
