@@ -28,6 +28,7 @@ from ..errors import CrackleError, FormatError, StoreError, VerificationError
 from . import lazy
 from .edits import check_processes
 from .engine import Options, run
+from .fetch import unwrapped
 from .journal import called, get, naming, put
 from .layout import Box, box_text, common, layout_of, slices_of
 from .named import named, named_array, named_group
@@ -268,8 +269,7 @@ def _refuse_overlap(src: zarr.Array[Any] | zarr.Group, store: Any, path: str, pl
 def _parts_of(store: Any, path: str) -> tuple[Any, tuple[str, ...]]:
     """A place as a store, and the names that lead there."""
     names = tuple(part for part in path.split("/") if part)
-    while hasattr(store, "_store"):  # a wrapper
-        store = store._store
+    store = unwrapped(store)
     if isinstance(store, LocalStore):
         return "disk", (*Path(store.root).resolve().parts, *names)
     return store, names

@@ -39,6 +39,7 @@ from .fetch import (
     scratch_array,
     shard_index,
     undo,
+    unwrapped,
 )
 from .journal import Entry, Journal
 from .layout import Box, Coords, Layout, common, num_voxels, slices_of
@@ -506,9 +507,7 @@ def check_writable(layout: Layout, options: Options) -> None:
 
 def check_processes(store: Any, options: Options, name: object) -> None:
     """Raise ValueError where other processes would write to copies of their own."""
-    while hasattr(store, "_store"):  # a wrapper
-        store = store._store
-    if isinstance(store, MemoryStore) and not options.in_this_process:
+    if isinstance(unwrapped(store), MemoryStore) and not options.in_this_process:
         raise ValueError(
             f"{name} lives in the memory of this process, and each worker of {options.executor!r} would "
             f"write to a copy of its own: use threads (executor=None), or a store on disk"

@@ -131,6 +131,13 @@ def is_quick(store: Store, method: str) -> bool:
     return hasattr(store, f"{method}_sync") and _is_itself(store, method)
 
 
+def unwrapped(store: Any) -> Any:
+    """The store within all wrappers, to ask what kind it is."""
+    while hasattr(store, "_store"):
+        store = store._store
+    return store
+
+
 def _from_files(store: LocalStore, wanted: Sequence[Wanted]) -> list[Bytes | BaseException | None]:
     """What a LocalStore would give, at a third of its cost: each file is opened once for all of its ranges.
 

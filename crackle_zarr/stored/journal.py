@@ -42,7 +42,7 @@ from zarr.core.sync import _get_loop
 from zarr.storage import LocalStore
 
 from ..errors import CrackleError, FormatError, JournalError, StoreError
-from .fetch import CONCURRENCY, Wanted, fetch, is_quick
+from .fetch import CONCURRENCY, Wanted, fetch, is_quick, unwrapped
 from .layout import Coords, Layout
 
 T = TypeVar("T")
@@ -377,9 +377,7 @@ class Journal:
 
     def _remove_folder(self) -> None:
         # A disk keeps empty folders. One that is not empty is another process's journal by now.
-        store: Any = self.store
-        while hasattr(store, "_store"):  # a wrapper
-            store = store._store
+        store = unwrapped(self.store)
         if isinstance(store, LocalStore):
             with contextlib.suppress(OSError):
                 os.rmdir(Path(store.root) / self.root)
