@@ -5,7 +5,8 @@ live no longer than the call that made them, and nothing is started or locked at
 forking and spawning are safe.
 
 Python looks for signals between two calls of C, not within one. So C gets no more slices at once than it
-goes through in a fraction of a second, and Ctrl-C ends a call when the ranges that have begun are done.
+goes through in a fraction of a second, and Ctrl-C ends a call when the ranges that have begun are done. What
+can not be cut into ranges and takes seconds runs in a thread of its own, and C is told to stop.
 """
 
 from __future__ import annotations
@@ -53,6 +54,8 @@ def _check(status: int, where: Any = ffi.NULL) -> None:
         raise ValueError(message)
     if status == lib.CRACKLE_DOES_NOT_FIT:
         raise OverflowError(message)
+    if status == lib.CRACKLE_STOPPED:
+        raise KeyboardInterrupt
     section = slice_number = None
     if where != ffi.NULL and where.section != lib.CRACKLE_SECTION_NONE:
         section = _text(lib.crackle_section_name(where.section))
@@ -134,6 +137,8 @@ _RANGES_PER_THREAD = 4
 _VOXELS_AT_ONCE = 2**23
 _VOXELS_OF_SHARED = 2**25
 _VOXELS_OF_PINS = 2**27
+# What is not cut into ranges is worth a thread from so many voxels on: some tenths of a second.
+_VOXELS_ASIDE = 2**26
 # A call that measures fills a row for every label: it goes through this many voxels for each at least.
 _VOXELS_PER_ROW = 64
 
@@ -233,16 +238,42 @@ def over_slices(
     return done
 
 
+def aside(work: Callable[[Any], T], voxels: int) -> T:
+    """Call ``work(stop)``, one call of C that goes through so many voxels.
+
+    Where that may take long, it is done in another thread, while this one waits for Ctrl-C too.
+
+    Args:
+        work: hands C ``stop``, the number by which it is told to stop, or NULL.
+        voxels: how many there are.
+
+    Raises:
+        KeyboardInterrupt: SIGINT came, to this thread or to the one that it works for.
+    """
+    if voxels < _VOXELS_ASIDE:
+        return work(ffi.NULL)
+    stop = ffi.new("int32_t *")
+    return _Crew(lambda start, end: work(stop), [0, 1], stop).results(1)[0]
+
+
+# For how many seconds a thread waits for others before it asks whether it should.
+_PATIENCE = 0.1
+
+
 class _Crew(Generic[T]):
     """Some threads that take ranges of slices in their order.
+
+    The one that calls works too, unless there is a number ``stop``, which it makes other than 0 when it is
+    interrupted.
 
     Not a ThreadPoolExecutor: that has no threads left for functions that run at exit, and a second Ctrl-C
     makes it leave while C still works on the caller's memory.
     """
 
-    def __init__(self, work: Callable[[int, int], T], edges: Sequence[int]) -> None:
+    def __init__(self, work: Callable[[int, int], T], edges: Sequence[int], stop: Any = None) -> None:
         self._work = work
-        self._stop = _thread.stop
+        self._stop = stop
+        self._outer = _thread.stop
         # What several threads change are deques, of which they take and to which they add one at a time.
         self._todo = collections.deque(enumerate(itertools.pairwise(edges)))
         self._working: collections.deque[None] = collections.deque()
@@ -252,17 +283,23 @@ class _Crew(Generic[T]):
 
     def results(self, count: int) -> list[T]:
         """Do all the work in ``count`` threads; what it returned, in the order of the ranges."""
-        helpers = [threading.Thread(target=self._help, name="crackle") for _ in range(count - 1)]
+        others = count if self._stop is not None else count - 1
+        helpers = [threading.Thread(target=self._help, name="crackle") for _ in range(others)]
         started = []
         try:
             for helper in helpers:
                 with contextlib.suppress(RuntimeError):  # no more threads are to be had: there is this one
                     helper.start()
                     started.append(helper)
-            self._serve()
-            self._let_end()
+            if self._stop is None or not started:
+                self._serve()
+            while self._todo or self._working:
+                self._let_end()
+                go_on()
         except BaseException:
             self._todo.clear()
+            if self._stop is not None:
+                self._stop[0] = 1
             self._failures.clear()  # exceptions hold frames, which hold this
             raise
         finally:
@@ -285,7 +322,7 @@ class _Crew(Generic[T]):
         # Seen to be working before it takes anything, it is either waited for or finds nothing to take.
         self._working.append(None)
         try:
-            _thread.stop = self._stop
+            _thread.stop = self._outer
             self._serve()
         finally:
             self._working.pop()
@@ -307,9 +344,10 @@ class _Crew(Generic[T]):
                 return
 
     def _let_end(self) -> None:
-        while self._working:
-            # Not an Event: Ctrl-C can leave one locked for ever, and so the helper that sets it.
-            self._ended.get()
+        # Not an Event: Ctrl-C can leave one locked for ever, and so the helper that sets it. And with an end, as
+        # Ctrl-C ends no wait on Windows.
+        with contextlib.suppress(queue.Empty):
+            self._ended.get(timeout=_PATIENCE)
 
 
 # ---------------------------------------------------------------------------------------
@@ -620,11 +658,15 @@ class Reader:
             ffi.from_buffer("uint8_t[]", np.ascontiguousarray(wanted).view(np.uint8)) as asked,
             ffi.from_buffer("uint64_t[]", counts, require_writable=True) as target,
         ):
-            width = dtype.itemsize
-            status = lib.crackle_surface(
-                self._parts, z_start, z_end, flags, asked, len(asked), width, points, target, where
-            )
-            _check(status, where)
+            size, width = len(asked), dtype.itemsize
+
+            def work(stop: Any) -> None:
+                status = lib.crackle_surface(
+                    self._parts, z_start, z_end, flags, asked, size, width, stop, points, target, where
+                )
+                _check(status, where)
+
+            aside(work, self.header.sx * self.header.sy * (z_end - z_start))
         return _take_array(points[0], 3 * int(counts.sum()), dtype).reshape(-1, 3), counts
 
     def connectivity(
@@ -772,7 +814,11 @@ def encode(
     guess = lib.crackle_guess_crack_format(source)
     parts = _best_parts(make, source.sz, guess, parallel, _depth(source.sx, source.sy, _VOXELS_AT_ONCE))
     out, nbytes = ffi.new("uint8_t **"), ffi.new("size_t *")
-    _check(lib.crackle_assemble(source, options, parts, len(parts), out, nbytes))
+
+    def work(stop: Any) -> None:
+        _check(lib.crackle_assemble(source, options, parts, len(parts), stop, out, nbytes))
+
+    aside(work, volume.size)
     return _take(out, nbytes)
 
 
@@ -904,8 +950,13 @@ def recompress(binary: Buffer, markov_order: MarkovOrder, parallel: int = 1) -> 
     out, nbytes = ffi.new("uint8_t **"), ffi.new("size_t *")
     where, order = ffi.new("struct crackle_where *"), _markov_order(markov_order)
     with _input(binary) as data:
-        status = lib.crackle_reassemble(data, len(data), order, parts, len(parts), out, nbytes, where)
-        _check(status, where)
+        size = len(data)
+
+        def work(stop: Any) -> None:
+            status = lib.crackle_reassemble(data, size, order, parts, len(parts), stop, out, nbytes, where)
+            _check(status, where)
+
+        aside(work, head.voxels())
     return _take(out, nbytes)
 
 
@@ -941,7 +992,7 @@ def _assembled(shape: Any, make: MakePart, crack_format: int, parallel: int, dep
     parts = _best_parts(make, shape.sz, crack_format, parallel, depth)
     options = ffi.new("struct crackle_options *", {"format_version": 1})
     out, nbytes = ffi.new("uint8_t **"), ffi.new("size_t *")
-    _check(lib.crackle_assemble(shape, options, parts, len(parts), out, nbytes))
+    _check(lib.crackle_assemble(shape, options, parts, len(parts), ffi.NULL, out, nbytes))
     return _take(out, nbytes)
 
 

@@ -131,8 +131,9 @@ static crackle_status init_chooser(struct chooser *c, const struct ck_pin_task *
     c->last_z = ck_malloc(c->slice_voxels, sizeof(*c->last_z));
     c->below = ck_malloc(c->slice_voxels, v->width);
     c->component_below = ck_malloc(c->slice_voxels, sizeof(*c->component_below));
-    if (!c->component_below || !c->label_of || !c->deepest || !c->owner || !c->last_z || !c->below || !ck_slices_init(&c->slices, v, v->sz) ||
-        !ck_bitmaps_init(&c->bitmaps, v->sx, v->sy) || !ck_components_init(&c->components, v->sx, v->sy))
+    if (!c->component_below || !c->label_of || !c->deepest || !c->owner || !c->last_z || !c->below ||
+        !ck_slices_init(&c->slices, v, v->sz) || !ck_bitmaps_init(&c->bitmaps, v->sx, v->sy) ||
+        !ck_components_init(&c->components, v->sx, v->sy))
         return CRACKLE_NO_MEMORY;
     for (size_t p = 0; p < task->num_parts; p++)
         for (size_t k = 0; k < task->parts[p]->num_keys; k++)
@@ -144,6 +145,10 @@ static const void *find_components(struct chooser *c, u32 z, crackle_status *sta
 {
     const void *slice = ck_slice_at(&c->slices, z);
 
+    if (ck_is_set(c->task->stop)) {
+        *status = CRACKLE_STOPPED;
+        return NULL;
+    }
     ck_find_boundaries(slice, c->volume->width, &c->bitmaps);
     *status = ck_find_components(&c->components, &c->bitmaps);
     return slice;

@@ -18,6 +18,7 @@ struct ck_pin_task {
     crackle_part *const *parts;      /* for the labels of the components ... */
     size_t num_parts;
     u32 *const *rank_of_key;         /* ... as places in 'unique' */
+    const volatile int32_t *stop;    /* see crackle.h */
 };
 
 /* Append the labels section. */

@@ -36,6 +36,16 @@ typedef uint64_t u64;
 #  define CK_PREFETCH(address) ((void)(address))
 #endif
 
+/* Whether another thread has changed a number that was 0; NULL: there is none. */
+static inline int ck_is_set(const volatile int32_t *number)
+{
+#if defined(__GNUC__) || defined(__clang__)
+    return number && __atomic_load_n(number, __ATOMIC_RELAXED) != 0;
+#else
+    return number && *number != 0;
+#endif
+}
+
 /* Volumes of more bytes are not left in the cache: the last level of common machines has some times as many. */
 #define CK_MOST_IN_CACHE ((u64)8 << 20)
 

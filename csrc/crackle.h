@@ -16,6 +16,9 @@
  *     which the fault was found.
  *   - Labels travel as uint64_t.  A signed label is sign-extended to 64 bits
  *     and reinterpreted, so (uint64_t)-1 is the label -1.
+ *   - What takes long is given to this library in ranges of slices, between which a caller may stop.  Where that is
+ *     not possible, 'stop' is NULL or points to a number that is 0: when another thread changes it, the call ends
+ *     with CRACKLE_STOPPED, before it begins with another slice.
  *   - Nothing is global and nothing is kept between calls: any number of threads
  *     may call at once, also on the same stream.
  *   - No claim of a stream is trusted: sizes are checked before they are
@@ -53,7 +56,8 @@ typedef enum crackle_status {
     CRACKLE_BAD_CHECKSUM = 7,      /* bytes or voxels do not match their checksum */
     CRACKLE_CORRUPT = 8,           /* the bytes contradict themselves or the format */
     CRACKLE_TOO_LARGE = 9,         /* the volume needs a number that the format cannot hold */
-    CRACKLE_DOES_NOT_FIT = 10      /* a label does not fit the integers that were asked for */
+    CRACKLE_DOES_NOT_FIT = 10,     /* a label does not fit the integers that were asked for */
+    CRACKLE_STOPPED = 11           /* the caller changed what 'stop' points to */
 } crackle_status;
 
 typedef enum crackle_section {
@@ -282,7 +286,8 @@ crackle_status crackle_measure(const struct crackle_parts *parts, uint32_t z_sta
  */
 crackle_status crackle_surface(const struct crackle_parts *parts, uint32_t z_start, uint32_t z_end,
                                unsigned int flags, const uint8_t *wanted, uint64_t count, unsigned int width,
-                               void **points_ret, uint64_t *per_entry, struct crackle_where *where);
+                               const volatile int32_t *stop, void **points_ret, uint64_t *per_entry,
+                               struct crackle_where *where);
 
 /*
  * crackle_connectivity() - which ways lead from a voxel to others of the same label
@@ -384,8 +389,8 @@ int crackle_fewer_cracks(crackle_part *const *parts, size_t num_parts);
  * '*out_ret' is to be given to crackle_free().
  */
 crackle_status crackle_assemble(const struct crackle_volume *volume, const struct crackle_options *options,
-                                crackle_part *const *parts, size_t num_parts, uint8_t **out_ret,
-                                size_t *out_nbytes_ret);
+                                crackle_part *const *parts, size_t num_parts, const volatile int32_t *stop,
+                                uint8_t **out_ret, size_t *out_nbytes_ret);
 
 /* crackle_encode() - all of the above in one call and one thread. */
 crackle_status crackle_encode(const struct crackle_volume *volume, const struct crackle_options *options,
@@ -425,8 +430,8 @@ crackle_status crackle_recompress_part(const struct crackle_parts *parts, uint32
  * pins, where it has any and flat labels are not shorter.  'markov_order' is as in crackle_options.
  */
 crackle_status crackle_reassemble(const void *in, size_t in_nbytes, unsigned int markov_order,
-                                  crackle_part *const *parts, size_t num_parts, uint8_t **out_ret,
-                                  size_t *out_nbytes_ret, struct crackle_where *where);
+                                  crackle_part *const *parts, size_t num_parts, const volatile int32_t *stop,
+                                  uint8_t **out_ret, size_t *out_nbytes_ret, struct crackle_where *where);
 
 /*
  * crackle_overlay_part() - two streams of one shape, laid upon each other

@@ -428,7 +428,7 @@ static int put_flat_labels(struct ck_bytes *out, const struct merged_labels *m, 
  */
 static crackle_status put_labels(struct ck_bytes *out, struct crackle_header *h, const struct crackle_volume *v,
                                  const struct crackle_options *options, crackle_part *const *parts,
-                                 size_t num_parts, const struct ck_pins_maker *maker)
+                                 size_t num_parts, const volatile int32_t *stop, const struct ck_pins_maker *maker)
 {
     struct merged_labels m;
     struct ck_bytes pins = {NULL, 0, 0};
@@ -458,6 +458,7 @@ static crackle_status put_labels(struct ck_bytes *out, struct crackle_header *h,
         task.parts = parts;
         task.num_parts = num_parts;
         task.rank_of_key = m.rank_of_key;
+        task.stop = stop;
         status = ck_choose_pins(&task, h->stored_width, &pins);
     }
     if (status == CRACKLE_OK && pins.size && pins.size < out->size) {
@@ -503,8 +504,8 @@ static int are_parts_of(const struct crackle_volume *v, crackle_part *const *par
 }
 
 crackle_status ck_assemble(const struct crackle_volume *volume, const struct crackle_options *options,
-                           crackle_part *const *parts, size_t num_parts, const struct ck_pins_maker *pins,
-                           u8 **out_ret, size_t *out_nbytes_ret)
+                           crackle_part *const *parts, size_t num_parts, const volatile int32_t *stop,
+                           const struct ck_pins_maker *pins, u8 **out_ret, size_t *out_nbytes_ret)
 {
     struct crackle_header h = {0};
     struct ck_bytes out = {NULL, 0, 0}, labels = {NULL, 0, 0}, codes = {NULL, 0, 0};
@@ -532,7 +533,7 @@ crackle_status ck_assemble(const struct crackle_volume *volume, const struct cra
         lengths = ck_malloc(h.sz, sizeof(*lengths));
         if (!lengths)
             goto out;
-        status = put_labels(&labels, &h, volume, options, parts, num_parts, pins);
+        status = put_labels(&labels, &h, volume, options, parts, num_parts, stop, pins);
         if (status != CRACKLE_OK)
             goto out;
         h.num_label_bytes = labels.size;
@@ -546,7 +547,7 @@ crackle_status ck_assemble(const struct crackle_volume *volume, const struct cra
                 num_codepoints += parts[i]->slices[k].num_codepoints;
         status = CRACKLE_OK;
         if (options->markov_order && num_codepoints)
-            status = ck_put_markov_codes(&codes, options->markov_order, volume, parts, num_parts, lengths,
+            status = ck_put_markov_codes(&codes, options->markov_order, volume, parts, num_parts, stop, lengths,
                                          &h.markov_order);
         if (status == CRACKLE_OK && h.markov_order == 0)
             status = put_codes(&codes, parts, num_parts, lengths) ? CRACKLE_OK : CRACKLE_NO_MEMORY;
@@ -592,10 +593,10 @@ out:
 }
 
 crackle_status crackle_assemble(const struct crackle_volume *volume, const struct crackle_options *options,
-                                crackle_part *const *parts, size_t num_parts, uint8_t **out_ret,
-                                size_t *out_nbytes_ret)
+                                crackle_part *const *parts, size_t num_parts, const volatile int32_t *stop,
+                                uint8_t **out_ret, size_t *out_nbytes_ret)
 {
-    return ck_assemble(volume, options, parts, num_parts, NULL, out_ret, out_nbytes_ret);
+    return ck_assemble(volume, options, parts, num_parts, stop, NULL, out_ret, out_nbytes_ret);
 }
 
 crackle_status crackle_encode(const struct crackle_volume *volume, const struct crackle_options *options,
@@ -611,7 +612,7 @@ crackle_status crackle_encode(const struct crackle_volume *volume, const struct 
         status = crackle_encode_part(volume, 0, volume->sz, !permissible, &part);
     }
     if (status == CRACKLE_OK)
-        status = crackle_assemble(volume, options, &part, 1, out_ret, out_nbytes_ret);
+        status = crackle_assemble(volume, options, &part, 1, NULL, out_ret, out_nbytes_ret);
     crackle_part_free(part);
     return status;
 }

@@ -78,7 +78,7 @@ struct ck_pins_maker {
 
 /* crackle_assemble() with pins from 'pins', or NULL. */
 crackle_status ck_assemble(const struct crackle_volume *volume, const struct crackle_options *options,
-                           crackle_part *const *parts, size_t num_parts, const struct ck_pins_maker *pins,
-                           u8 **out_ret, size_t *out_nbytes_ret);
+                           crackle_part *const *parts, size_t num_parts, const volatile int32_t *stop,
+                           const struct ck_pins_maker *pins, u8 **out_ret, size_t *out_nbytes_ret);
 
 #endif /* CK_ENCODE_H */

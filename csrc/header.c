@@ -34,6 +34,8 @@ const char *crackle_status_message(crackle_status status)
         return "the volume needs a number that the format cannot hold";
     case CRACKLE_DOES_NOT_FIT:
         return "a label does not fit the integer type";
+    case CRACKLE_STOPPED:
+        return "it was stopped";
     }
     return "unknown status";
 }

@@ -376,8 +376,8 @@ static int is_same_label(const struct ck_pins *p, u64 a, u64 b)
 }
 
 /*
- * Take up the pins that begin in slice p->z, drop those that ended, and keep them sorted by place.  Of pins that overlap,
- * one is kept: there are never more than a slice has voxels, whatever a stream lists.
+ * Take up the pins that begin in slice p->z, drop those that ended, and keep them sorted by place.  Of pins that
+ * overlap, one is kept: there are never more than a slice has voxels, whatever a stream lists.
  */
 static crackle_status activate(struct ck_pins *p)
 {
@@ -395,10 +395,11 @@ static crackle_status activate(struct ck_pins *p)
         return CRACKLE_NO_MEMORY;
     /* Pins of one slice are sorted by place already. */
     for (size_t i = begin; from < p->num_active || i < end;) {
+        const u64 place = i < end ? p->pins[i].key - (u64)p->z * p->slice_voxels : 0;
         struct active next;
 
-        if (i < end && (from == p->num_active || p->pins[i].key - (u64)p->z * p->slice_voxels < p->active[from].place)) {
-            next.place = p->pins[i].key - (u64)p->z * p->slice_voxels;
+        if (i < end && (from == p->num_active || place < p->active[from].place)) {
+            next.place = place;
             next.last_z = p->z + (u32)(p->pins[i].value >> 32);
             next.label = (u32)p->pins[i].value;
             i++;

@@ -315,7 +315,8 @@ static u8 rank_differences(const u32 counts[4])
 }
 
 crackle_status ck_markov_train(struct ck_markov_model *model, unsigned int order,
-                               const struct ck_differences *slices, size_t num_slices)
+                               const struct ck_differences *slices, size_t num_slices,
+                               const volatile int32_t *stop)
 {
     /* Counts for 4^10 histories are 16 MiB; higher orders go over the slices several times. */
     size_t total = num_rows(order);
@@ -330,14 +331,18 @@ crackle_status ck_markov_train(struct ck_markov_model *model, unsigned int order
         ck_markov_free(model);
         return CRACKLE_NO_MEMORY;
     }
-    for (size_t first = 0; first < total; first += at_once) {
+    for (size_t first = 0; first < total && !ck_is_set(stop); first += at_once) {
         memset(counts, 0, at_once * sizeof(*counts));
-        for (size_t z = 0; z < num_slices; z++)
+        for (size_t z = 0; z < num_slices && !ck_is_set(stop); z++)
             count_differences(&slices[z], order, first, at_once, counts);
         for (size_t i = 0; i < at_once; i++)
             model->rows[first + i] = rank_differences((const u32 *)counts[i]);
     }
     free(counts);
+    if (ck_is_set(stop)) {
+        ck_markov_free(model);
+        return CRACKLE_STOPPED;
+    }
     return CRACKLE_OK;
 }
 
@@ -356,16 +361,16 @@ static u64 cost_of_counts(u32 (*counts)[4], size_t rows)
 }
 
 crackle_status ck_markov_choose_order(const struct ck_differences *slices, size_t num_slices, unsigned int most,
-                                      unsigned int *order_ret)
+                                      const volatile int32_t *stop, unsigned int *order_ret)
 {
     u32(*counts)[4] = ck_calloc(num_rows(most), sizeof(*counts));
     u64 least = UINT64_MAX;
 
     if (!counts)
         return CRACKLE_NO_MEMORY;
-    for (size_t z = 0; z < num_slices; z++)
+    for (size_t z = 0; z < num_slices && !ck_is_set(stop); z++)
         count_differences(&slices[z], most, 0, num_rows(most), counts);
-    for (unsigned int order = most; order >= 1; order--) {
+    for (unsigned int order = most; order >= 1 && !ck_is_set(stop); order--) {
         const size_t rows = num_rows(order);
         const u64 bits = cost_of_counts(counts, rows) + (u64)rows * CK_BITS_PER_MARKOV_ROW;
 
@@ -384,7 +389,7 @@ crackle_status ck_markov_choose_order(const struct ck_differences *slices, size_
             }
     }
     free(counts);
-    return CRACKLE_OK;
+    return ck_is_set(stop) ? CRACKLE_STOPPED : CRACKLE_OK;
 }
 
 /* For every row, its inverse: bits 2 d and 2 d + 1 are the rank of the difference d. */

@@ -47,14 +47,15 @@ struct ck_differences {
 
 /* The order, 1 to 'most', of which the model and what it makes of the slices are shortest; 'most' is at most 10. */
 crackle_status ck_markov_choose_order(const struct ck_differences *slices, size_t num_slices, unsigned int most,
-                                      unsigned int *order_ret);
+                                      const volatile int32_t *stop, unsigned int *order_ret);
 
 /*
  * Make the model that fits the given slices best: each history ranks the differences by
  * how often they follow it, equal ones from the highest down.
  */
 crackle_status ck_markov_train(struct ck_markov_model *model, unsigned int order,
-                               const struct ck_differences *slices, size_t num_slices);
+                               const struct ck_differences *slices, size_t num_slices,
+                               const volatile int32_t *stop);
 
 /*
  * Spell each control symbol of a slice in the way, of the two that there are, that is shorter in

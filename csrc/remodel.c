@@ -43,6 +43,7 @@ struct remodel {
     struct ck_differences *slices;  /* of the codes */
     struct ck_differences *sample;  /* those of them that the model is made of, or of them respelled */
     size_t num_sampled;
+    const volatile int32_t *stop;
     u8 *respelled;                  /* the differences of the sample again, four to a byte; then those of a slice */
     u8 *unpacked;                   /* those of a slice, one to a byte */
 };
@@ -77,12 +78,13 @@ static void choose_sample(struct remodel *r, unsigned int order, u32 sz, u64 num
 }
 
 static crackle_status init_remodel(struct remodel *r, unsigned int order, u32 sz, crackle_part *const *parts,
-                                   size_t num_parts)
+                                   size_t num_parts, const volatile int32_t *stop)
 {
     u64 total = 0, most = 0, sampled = 0;
     u32 z = 0;
 
     memset(r, 0, sizeof(*r));
+    r->stop = stop;
     r->codes = ck_malloc(sz, sizeof(*r->codes));
     r->slices = ck_malloc(sz, sizeof(*r->slices));
     r->sample = ck_malloc(sz, sizeof(*r->sample));
@@ -129,7 +131,7 @@ static void respell_sample(struct remodel *r, const struct ck_markov_model *mode
 {
     u8 *to = r->respelled;
 
-    for (size_t i = 0; i < r->num_sampled; i++) {
+    for (size_t i = 0; i < r->num_sampled && !ck_is_set(r->stop); i++) {
         respell(r, model, &r->sample[i], to);
         to += packed_nbytes(r->sample[i].count);
     }
@@ -158,19 +160,19 @@ crackle_status ck_put_modelled_code(struct ck_bytes *out, const struct ck_markov
  * decides how control symbols are spelled, the model in use is made of the result.
  */
 static crackle_status put_codes(struct ck_bytes *out, unsigned int order, u32 sz, crackle_part *const *parts,
-                                size_t num_parts, int respellings, u32 *lengths)
+                                size_t num_parts, const volatile int32_t *stop, int respellings, u32 *lengths)
 {
     struct ck_markov_model model = {0};
     struct remodel r;
-    crackle_status status = init_remodel(&r, order, sz, parts, num_parts);
+    crackle_status status = init_remodel(&r, order, sz, parts, num_parts, stop);
     u64 total = 0;
 
     if (status == CRACKLE_OK)
-        status = ck_markov_train(&model, order, r.sample, r.num_sampled);
+        status = ck_markov_train(&model, order, r.sample, r.num_sampled, stop);
     for (int round = 0; round < respellings && status == CRACKLE_OK; round++) {
         respell_sample(&r, &model);
         ck_markov_free(&model);
-        status = ck_markov_train(&model, order, r.sample, r.num_sampled);
+        status = ck_markov_train(&model, order, r.sample, r.num_sampled, stop);
     }
     for (u32 z = 0; status == CRACKLE_OK && z < sz; z++)
         total += r.slices[z].count;
@@ -184,7 +186,8 @@ static crackle_status put_codes(struct ck_bytes *out, unsigned int order, u32 sz
     for (u32 z = 0; z < sz && status == CRACKLE_OK; z++) {
         if (respellings)
             respell(&r, &model, &r.slices[z], r.respelled);
-        status = ck_put_modelled_code(out, &model, r.codes[z], &r.slices[z], &lengths[z]);
+        status = ck_is_set(stop) ? CRACKLE_STOPPED
+                                 : ck_put_modelled_code(out, &model, r.codes[z], &r.slices[z], &lengths[z]);
     }
 out:
     ck_markov_free(&model);
@@ -193,7 +196,8 @@ out:
 }
 
 /* Trace the crack codes of a part anew with another habit: a part that has codes and nothing else. */
-static crackle_status retrace(const crackle_part *part, u32 sx, u32 sy, enum ck_habit habit, crackle_part *retraced)
+static crackle_status retrace(const crackle_part *part, u32 sx, u32 sy, enum ck_habit habit,
+                              const volatile int32_t *stop, crackle_part *retraced)
 {
     struct ck_bitmaps b;
     struct ck_chains chains = {NULL, 0, 0, NULL, 0, 0};
@@ -211,7 +215,8 @@ static crackle_status retrace(const crackle_part *part, u32 sx, u32 sy, enum ck_
     for (u32 k = 0; k < part->z_end - part->z_start && status == CRACKLE_OK; k++) {
         const size_t begin = retraced->codes.size;
 
-        status = ck_read_crack_code(code, part->slices[k].code_nbytes, NULL, &b, &chains);
+        status = ck_is_set(stop) ? CRACKLE_STOPPED
+                                 : ck_read_crack_code(code, part->slices[k].code_nbytes, NULL, &b, &chains);
         code += part->slices[k].code_nbytes;
         if (status == CRACKLE_OK)
             status = ck_walk(&chains, &b);
@@ -235,8 +240,8 @@ out:
  * replaced where the codes are shorter.
  */
 static crackle_status try_habits(struct ck_bytes *out, unsigned int order, const struct crackle_volume *v,
-                                 crackle_part *const *parts, size_t num_parts, unsigned int habits, int also_as_is,
-                                 u32 *lengths)
+                                 crackle_part *const *parts, size_t num_parts, const volatile int32_t *stop,
+                                 unsigned int habits, int also_as_is, u32 *lengths)
 {
     crackle_part **retraced = ck_calloc(num_parts, sizeof(*retraced));
     u32 *new_lengths = ck_malloc(v->sz, sizeof(*new_lengths));
@@ -247,14 +252,14 @@ static crackle_status try_habits(struct ck_bytes *out, unsigned int order, const
             continue;
         for (size_t i = 0; i < num_parts && status == CRACKLE_OK; i++) {
             retraced[i] = ck_calloc(1, sizeof(**retraced));
-            status = retraced[i] ? retrace(parts[i], v->sx, v->sy, (enum ck_habit)habit, retraced[i])
+            status = retraced[i] ? retrace(parts[i], v->sx, v->sy, (enum ck_habit)habit, stop, retraced[i])
                                  : CRACKLE_NO_MEMORY;
         }
         for (int respellings = also_as_is ? 0 : RESPELLINGS; respellings <= RESPELLINGS && status == CRACKLE_OK;
              respellings += RESPELLINGS) {
             struct ck_bytes codes = {NULL, 0, 0};
 
-            status = put_codes(&codes, order, v->sz, retraced, num_parts, respellings, new_lengths);
+            status = put_codes(&codes, order, v->sz, retraced, num_parts, stop, respellings, new_lengths);
             if (status == CRACKLE_OK && codes.size < out->size) {
                 struct ck_bytes swap = *out;
 
@@ -276,7 +281,7 @@ static crackle_status try_habits(struct ck_bytes *out, unsigned int order, const
 
 /* The order of which the model and the codes are shortest, among those of which the model is not too long a part. */
 static crackle_status choose_order(u32 sz, crackle_part *const *parts, size_t num_parts, u64 plain_nbytes,
-                                   unsigned int *order_ret)
+                                   const volatile int32_t *stop, unsigned int *order_ret)
 {
     unsigned int most = 1;
     struct remodel r;
@@ -284,15 +289,16 @@ static crackle_status choose_order(u32 sz, crackle_part *const *parts, size_t nu
 
     while (most < MOST_TRIED_ORDER && ck_model_nbytes(most + 1) <= plain_nbytes / 4)
         most++;
-    status = init_remodel(&r, 1, sz, parts, num_parts);
+    status = init_remodel(&r, 1, sz, parts, num_parts, stop);
     if (status == CRACKLE_OK)
-        status = ck_markov_choose_order(r.slices, sz, most, order_ret);
+        status = ck_markov_choose_order(r.slices, sz, most, stop, order_ret);
     free_remodel(&r);
     return status;
 }
 
 crackle_status ck_put_markov_codes(struct ck_bytes *out, unsigned int order, const struct crackle_volume *v,
-                                   crackle_part *const *parts, size_t num_parts, u32 *lengths, u8 *order_ret)
+                                   crackle_part *const *parts, size_t num_parts, const volatile int32_t *stop,
+                                   u32 *lengths, u8 *order_ret)
 {
     crackle_status status = CRACKLE_OK;
     u64 num_codepoints = 0, plain_nbytes = 0;
@@ -304,18 +310,18 @@ crackle_status ck_put_markov_codes(struct ck_bytes *out, unsigned int order, con
             num_codepoints += parts[i]->slices[k].num_codepoints;
     }
     if (order == CRACKLE_MARKOV_AUTO)
-        status = choose_order(v->sz, parts, num_parts, plain_nbytes, &order);
+        status = choose_order(v->sz, parts, num_parts, plain_nbytes, stop, &order);
     if (status != CRACKLE_OK)
         return status;
     *order_ret = 0;
     if (ck_model_nbytes(order) >= plain_nbytes) /* nor is it made */
         return CRACKLE_OK;
     is_patient = order >= PATIENT_ORDER;
-    status = put_codes(out, order, v->sz, parts, num_parts, is_patient ? RESPELLINGS : 0, lengths);
+    status = put_codes(out, order, v->sz, parts, num_parts, stop, is_patient ? RESPELLINGS : 0, lengths);
     if (status == CRACKLE_OK && is_patient && num_codepoints <= FEW_CODEPOINTS && order <= FEW_HISTORIES_ORDER)
-        status = try_habits(out, order, v, parts, num_parts, ALL_HABITS, 1, lengths);
+        status = try_habits(out, order, v, parts, num_parts, stop, ALL_HABITS, 1, lengths);
     else if (status == CRACKLE_OK && order >= RETRACING_ORDER)
-        status = try_habits(out, order, v, parts, num_parts, 1u << CK_TO_THE_LEFT, 0, lengths);
+        status = try_habits(out, order, v, parts, num_parts, stop, 1u << CK_TO_THE_LEFT, 0, lengths);
     if (status == CRACKLE_OK && out->size < plain_nbytes)
         *order_ret = (u8)order;
     else

@@ -11,10 +11,11 @@
 /*
  * Put the model of a volume's cracks into 'out', which is empty, and the crack codes of all slices written with
  * it; 'lengths' receives those of the codes, and 'order_ret' the order.  There is at least one crack.  Where
- * the codes are shorter without a model, the order is 0 and 'out' still empty.
+ * the codes are shorter without a model, the order is 0 and 'out' still empty.  'stop': see crackle.h.
  */
 crackle_status ck_put_markov_codes(struct ck_bytes *out, unsigned int order, const struct crackle_volume *v,
-                                   crackle_part *const *parts, size_t num_parts, u32 *lengths, u8 *order_ret);
+                                   crackle_part *const *parts, size_t num_parts, const volatile int32_t *stop,
+                                   u32 *lengths, u8 *order_ret);
 
 /*
  * Append a crack code as one of the model: the index of 'code', which is of order 0, and 'differences', as many

@@ -182,8 +182,8 @@ out:
 }
 
 crackle_status crackle_reassemble(const void *in, size_t in_nbytes, unsigned int markov_order,
-                                  crackle_part *const *parts, size_t num_parts, uint8_t **out_ret,
-                                  size_t *out_nbytes_ret, struct crackle_where *where)
+                                  crackle_part *const *parts, size_t num_parts, const volatile int32_t *stop,
+                                  uint8_t **out_ret, size_t *out_nbytes_ret, struct crackle_where *where)
 {
     struct crackle_header h;
     struct crackle_layout l;
@@ -228,7 +228,7 @@ crackle_status crackle_reassemble(const void *in, size_t in_nbytes, unsigned int
     shape.fortran_order = h.fortran_order;
     options.format_version = h.format_version;
     options.markov_order = (u8)markov_order;
-    return ck_assemble(&shape, &options, parts, num_parts, old.table.has_background ? &maker : NULL, out_ret,
+    return ck_assemble(&shape, &options, parts, num_parts, stop, old.table.has_background ? &maker : NULL, out_ret,
                        out_nbytes_ret);
 }
 

@@ -225,23 +225,27 @@ CK_FORCEINLINE void sort_few(const void *from, void *to, size_t count, struct ck
  * Sort the points of every number by x, then y, then z, one number behind the other: stably by y and by x, as z ascends
  * already.  One pass per axis, unless the points are fewer than the places along it.
  */
-static int sort_points(const struct found *found, u32 sx, u32 sy, void *out)
+static crackle_status sort_points(const struct found *found, u32 sx, u32 sy, const volatile int32_t *stop, void *out)
 {
     const u32 longest = sx > sy ? sx : sy;
     struct ck_pair *pairs = ck_malloc(longest, 2 * sizeof(*pairs));
     size_t *next = ck_malloc(longest, sizeof(*next)), most = 0;
     void *scratch;
     u8 *to = out;
-    int ok;
+    crackle_status status;
 
     for (size_t n = 0; n < found->num_clouds; n++)
         most = found->clouds[n].count > most ? found->clouds[n].count : most;
     scratch = ck_malloc(most, (size_t)3 * found->width);
-    ok = pairs && next && scratch;
-    for (size_t n = 0; ok && n < found->num_clouds; n++) {
+    status = pairs && next && scratch ? CRACKLE_OK : CRACKLE_NO_MEMORY;
+    for (size_t n = 0; status == CRACKLE_OK && n < found->num_clouds; n++) {
         const struct cloud *cloud = &found->clouds[n];
         const size_t count = cloud->count;
 
+        if (ck_is_set(stop)) {
+            status = CRACKLE_STOPPED;
+            break;
+        }
         if (count <= longest && found->width == 2) {
             sort_few(cloud->points, to, count, pairs, 2);
         } else if (count <= longest) {
@@ -258,12 +262,13 @@ static int sort_points(const struct found *found, u32 sx, u32 sy, void *out)
     free(pairs);
     free(next);
     free(scratch);
-    return ok;
+    return status;
 }
 
 /* Collect the surface voxels of the slices. */
 static crackle_status collect(struct pipeline *p, const struct crackle_parts *parts, u32 z_start, u32 z_end,
-                              const u8 *wanted, u64 count, struct found *found, struct crackle_where *where)
+                              const u8 *wanted, u64 count, const volatile int32_t *stop, struct found *found,
+                              struct crackle_where *where)
 {
     crackle_status status = begin_pipeline(p, parts, z_start, z_end, where);
 
@@ -278,7 +283,7 @@ static crackle_status collect(struct pipeline *p, const struct crackle_parts *pa
     for (u64 i = 0; i < count; i++)
         found->clouds[p->faces.number_of_entry[i]].is_wanted |= wanted[i] != 0;
     for (u32 z = z_start; status == CRACKLE_OK && z < z_end; z++) {
-        status = complete_slice(p, z, where);
+        status = ck_is_set(stop) ? CRACKLE_STOPPED : complete_slice(p, z, where);
         if (status == CRACKLE_OK && !find_surface(p, z, found))
             status = CRACKLE_NO_MEMORY;
     }
@@ -287,7 +292,8 @@ static crackle_status collect(struct pipeline *p, const struct crackle_parts *pa
 
 crackle_status crackle_surface(const struct crackle_parts *parts, uint32_t z_start, uint32_t z_end,
                                unsigned int flags, const uint8_t *wanted, uint64_t count, unsigned int width,
-                               void **points_ret, uint64_t *per_entry, struct crackle_where *where)
+                               const volatile int32_t *stop, void **points_ret, uint64_t *per_entry,
+                               struct crackle_where *where)
 {
     struct found found = {NULL, 0, 0};
     struct pipeline p;
@@ -310,13 +316,12 @@ crackle_status crackle_surface(const struct crackle_parts *parts, uint32_t z_sta
         return CRACKLE_OK;
     }
     found.width = width;
-    status = collect(&p, parts, z_start, z_end, wanted, count, &found, where);
+    status = collect(&p, parts, z_start, z_end, wanted, count, stop, &found, where);
     if (status == CRACKLE_OK) {
         for (size_t n = 0; n < found.num_clouds; n++)
             total += found.clouds[n].count;
         out = ck_malloc(total, (size_t)3 * width);
-        if (!out || !sort_points(&found, h->sx, h->sy, out))
-            status = CRACKLE_NO_MEMORY;
+        status = out ? sort_points(&found, h->sx, h->sy, stop, out) : CRACKLE_NO_MEMORY;
     }
     if (status == CRACKLE_OK) {
         /* Numbers were given in the order of the entries: the first entry of a label has its points. */

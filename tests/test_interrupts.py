@@ -23,6 +23,7 @@ from volumes import cells
 
 import crackle_zarr as cz
 from crackle_zarr import _binding
+from crackle_zarr._crackle import ffi
 
 needs_signals = pytest.mark.skipif(
     os.name == "nt" or sys.platform == "emscripten",
@@ -139,6 +140,126 @@ def test_threads_end_with_the_call_that_they_work_for() -> None:
                 future.result()
             assert len(begun) <= 5 + 2 * parallel
             assert pool.submit(_binding.over_slices, lambda a, b: a, 0, 3, 1, 1).result() == [0, 1, 2]
+
+
+# ---------------------------------------------------------------------------------------
+# What is not cut into ranges
+
+
+def stopped(stop: Any) -> bool:
+    """Whether work is told to stop before patience ends; by then it is seen to have begun."""
+    end = time.monotonic() + PATIENCE
+    while not stop[0] and time.monotonic() < end:
+        time.sleep(0.001)
+    return bool(stop[0])
+
+
+def test_little_is_done_where_it_is_asked_for() -> None:
+    """Few voxels are not worth a thread, and nobody stops them; many have one, and their answer comes."""
+    here = threading.get_ident()
+    few, many = _binding._VOXELS_ASIDE - 1, _binding._VOXELS_ASIDE
+    assert _binding.aside(lambda stop: (stop == ffi.NULL, threading.get_ident()), few) == (
+        True,
+        here,
+    )
+    is_told, thread = _binding.aside(lambda stop: (stop[0] == 0, threading.get_ident()), many)
+    assert is_told
+    assert thread != here
+    with pytest.raises(ValueError, match="its own"):
+        _binding.aside(lambda stop: int("its own"), many)
+
+
+def test_without_threads_nothing_is_done_aside(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where no threads are to be had, the calling one does it."""
+
+    def refuse(self: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    assert _binding.aside(lambda stop: threading.get_ident(), 2**40) == threading.get_ident()
+
+
+@needs_signals
+def test_work_aside_is_stopped_and_waited_for() -> None:
+    """SIGINT, and a second one: the work is told to stop, and the call ends when it has."""
+    ended = []
+
+    def work(stop: Any) -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+        assert stopped(stop)
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(0.05)
+        ended.append(None)
+
+    with contextlib.suppress(KeyboardInterrupt), pytest.raises(KeyboardInterrupt):
+        _binding.aside(work, 2**40)
+    assert ended
+
+
+def test_work_aside_is_stopped_with_the_call_that_it_is_for() -> None:
+    """A thread that works for a call which was interrupted stops what it has others do."""
+    stop, begun, told = _binding.Stop(), threading.Event(), []
+
+    def work(number: Any) -> None:
+        begun.set()
+        told.append(stopped(number))
+
+    with ThreadPoolExecutor(1) as pool:
+        future = pool.submit(stop.over, _binding.aside, work, 2**40)
+        assert begun.wait(PATIENCE)
+        stop.ask()
+        with pytest.raises(KeyboardInterrupt):
+            future.result()
+    assert told == [True]
+
+
+class Stopping:
+    """The C library, but for SIGINT before a call that is then told to stop."""
+
+    def __init__(self, lib: Any, name: str) -> None:
+        self._lib = lib
+        self._name = name
+        self.statuses: list[int] = []
+
+    def __getattr__(self, name: str) -> Any:
+        function = getattr(self._lib, name)
+        if name != self._name:
+            return function
+
+        def call(*args: Any) -> Any:
+            os.kill(os.getpid(), signal.SIGINT)
+            (stop,) = [arg for arg in args if isinstance(arg, ffi.CData) and ffi.typeof(arg) == _STOP]
+            assert stopped(stop)
+            self.statuses.append(function(*args))
+            return self.statuses[-1]
+
+        return call
+
+
+_STOP = ffi.typeof("int32_t *")
+
+STOPPED_CALLS: dict[str, tuple[str, Callable[[], Any]]] = {
+    "compress, pins": ("crackle_assemble", lambda: cz.compress(VOLUME, 2)),
+    "compress, a model": ("crackle_assemble", lambda: cz.compress(VOLUME, markov_model_order="auto")),
+    "recompress": ("crackle_reassemble", lambda: _binding.recompress(STREAM, "auto")),
+    "point_cloud": ("crackle_surface", lambda: cz.point_cloud(STREAM)),
+}
+
+
+@needs_signals
+@pytest.mark.parametrize("name", STOPPED_CALLS)
+def test_a_single_call_of_c_is_stopped(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is not cut into ranges hands C the number to look at; C ends, and the next call is right."""
+    function, call = STOPPED_CALLS[name]
+    right = call()
+    monkeypatch.setattr(_binding, "_VOXELS_ASIDE", 0)
+    lib = Stopping(_binding.lib, function)
+    with monkeypatch.context() as patch:
+        patch.setattr(_binding, "lib", lib)
+        with pytest.raises(KeyboardInterrupt):
+            call()
+    assert lib.statuses == [_binding.lib.CRACKLE_STOPPED]
+    assert repr(call()) == repr(right)
 
 
 class Interrupting:

@@ -38,7 +38,7 @@ static inline void part_operations(const uint8_t *stream, size_t nbytes, const s
         note(crackle_recompress_part(parts, middle, h->sz, flags, 0, &made[1], &where), &where, told, first);
     }
     if (made[0] && made[1]) {
-        status = crackle_reassemble(stream, nbytes, 1, made, 2, &out, &out_nbytes, &where);
+        status = crackle_reassemble(stream, nbytes, 1, made, 2, NULL, &out, &out_nbytes, &where);
         note(status, &where, told, first);
         if (status == CRACKLE_OK)
             crackle_free(out);
@@ -54,7 +54,7 @@ static inline void part_operations(const uint8_t *stream, size_t nbytes, const s
         note(crackle_pool_part(parts, 0, sz, flags, depth, (int)depth - 1, 0, &other, &where), &where, told, first);
         shape.nbytes = (size_t)shape.sx * shape.sy * shape.sz * shape.width;
         if (other) {
-            status = crackle_assemble(&shape, &options, &other, 1, &out, &out_nbytes);
+            status = crackle_assemble(&shape, &options, &other, 1, NULL, &out, &out_nbytes);
             note(status, &where, told, first);
             if (status == CRACKLE_OK)
                 crackle_free(out);
@@ -128,7 +128,8 @@ static inline crackle_status all_operations(const uint8_t *stream, size_t nbytes
     int equal = 0;
     crackle_status first = CRACKLE_OK;
 
-    note(crackle_surface(parts, 0, h->sz, flags, wanted, count, 2, &points, per_entry, &where), &where, told, &first);
+    note(crackle_surface(parts, 0, h->sz, flags, wanted, count, 2, NULL, &points, per_entry, &where), &where, told,
+         &first);
     crackle_free(points);
     graph.nbytes = (size_t)h->sx * h->sy * h->sz;
     graph.voxels = malloc(graph.nbytes ? graph.nbytes : 1);

@@ -235,7 +235,7 @@ static crackle_status train_at_random(struct ck_markov_model *model, unsigned in
 
     for (size_t i = 0; i < sizeof(packed); i++)
         packed[i] = (u8)random_number(256);
-    return ck_markov_train(model, order, &any, 1);
+    return ck_markov_train(model, order, &any, 1, NULL);
 }
 
 /*
@@ -254,7 +254,8 @@ static void check_models(const struct ck_bytes *code, u64 num_codepoints, const 
         struct ck_markov_model model;
         size_t nbytes[2];
 
-        CHECK((round < 6 ? ck_markov_train(&model, order, &slice, 1) : train_at_random(&model, order)) == CRACKLE_OK);
+        CHECK((round < 6 ? ck_markov_train(&model, order, &slice, 1, NULL) : train_at_random(&model, order)) ==
+              CRACKLE_OK);
         for (int respelled = 0; respelled < 2; respelled++) {
             struct ck_bytes coded = {NULL, 0, 0};
             u8 bytes[2560];
@@ -398,7 +399,7 @@ static void test_model(void)
 
             packed[i / 4] |= (u8)(difference << 2 * (i % 4));
         }
-        CHECK(ck_markov_train(&model, order, &slice, 1) == CRACKLE_OK);
+        CHECK(ck_markov_train(&model, order, &slice, 1, NULL) == CRACKLE_OK);
         ck_markov_write(&model, bytes);
         CHECK(ck_markov_read(&again, order, bytes) == CRACKLE_OK);
         CHECK(memcmp(model.rows, again.rows, (size_t)1 << 2 * order) == 0);
@@ -413,7 +414,8 @@ static void test_model(void)
             for (size_t i = 0; i < count; i++)
                 CHECK((decoded[i / 4] >> 2 * (i % 4) & 3) == (packed[i / 4] >> 2 * (i % 4) & 3));
             CHECK(ck_markov_encode(&again, &slice, &again_coded) == CRACKLE_OK);
-            CHECK(again_coded.size == coded.size && (count == 0 || memcmp(again_coded.data, coded.data, coded.size) == 0));
+            CHECK(again_coded.size == coded.size &&
+                  (count == 0 || memcmp(again_coded.data, coded.data, coded.size) == 0));
             free(again_coded.data);
             if (by_table == 0) {
                 /* As for a stream of megabytes, or for one that is long enough for the least of tables. */

@@ -2,7 +2,7 @@
  * test_no_memory.c - every allocation fails once: an error, and no leak
  *
  * All sources are compiled with failing_malloc.h in front.  The leak check of the address sanitizer
- * looks for what was not freed.
+ * looks for what was not freed.  Allocations are also the moments at which calls are stopped: at each of them once.
  */
 #define FAILING_MALLOC_ITSELF
 #include "failing_malloc.h"
@@ -12,6 +12,8 @@
 #include "operations.h"
 
 static long until_failure = -1; /* allocations that still succeed; -1: all do */
+static int is_to_stop = 0;      /* instead of failing, that allocation stops what is at work */
+static volatile int32_t stop;
 
 static int fails(void)
 {
@@ -19,7 +21,8 @@ static int fails(void)
         return 0;
     if (until_failure == 0) {
         until_failure = -1;
-        return 1;
+        stop = is_to_stop;
+        return !is_to_stop;
     }
     until_failure--;
     return 0;
@@ -40,7 +43,7 @@ void *failing_realloc(void *old, size_t nbytes)
     return fails() ? NULL : realloc(old, nbytes);
 }
 
-enum { SIDE = 24, VOXELS = SIDE * SIDE * SIDE };
+enum { SIDE = 16, VOXELS = SIDE * SIDE * SIDE };
 
 /* Everything that allocates; 'label_format_ret' is that of the stream. */
 static crackle_status work(struct crackle_volume *v, struct crackle_volume *out, struct crackle_volume *mask,
@@ -135,8 +138,121 @@ static void test_options(unsigned int pins, unsigned int order, unsigned int for
     free(ones);
 }
 
+/* ------------------------------- Being stopped ----------------------------- */
+
+/* A model that is shorter than what it saves needs some cracks. */
+enum { LARGER = 24, LARGER_VOXELS = LARGER * LARGER * LARGER };
+
+/* What can be stopped: the calls, by number, on one volume and its stream. */
+struct stoppable {
+    struct crackle_volume volume;
+    struct crackle_options options;
+    uint8_t *stream;
+    size_t nbytes;
+    struct crackle_parts parts;
+    crackle_part *encoded, *recompressed;
+    uint64_t count;
+};
+
+enum { ASSEMBLE, REASSEMBLE, SURFACE, NUM_CALLS };
+
+static crackle_status call(const struct stoppable *s, int number, uint8_t **out, size_t *nbytes)
+{
+    uint8_t wanted[4096];
+    uint64_t per_entry[4096];
+    void *points = NULL;
+    crackle_status status;
+
+    switch (number) {
+    case ASSEMBLE:
+        return crackle_assemble(&s->volume, &s->options, &s->encoded, 1, &stop, out, nbytes);
+    case REASSEMBLE:
+        return crackle_reassemble(s->stream, s->nbytes, s->options.markov_order, &s->recompressed, 1, &stop, out,
+                                  nbytes, NULL);
+    default:
+        memset(wanted, 1, sizeof(wanted));
+        status = crackle_surface(&s->parts, 0, LARGER, 0, wanted, s->count, 2, &stop, &points, per_entry, NULL);
+        if (status == CRACKLE_OK) {
+            *nbytes = 0;
+            for (uint64_t i = 0; i < s->count; i++)
+                *nbytes += 6 * (size_t)per_entry[i];
+            *out = points;
+        }
+        return status;
+    }
+}
+
+/* Stopped before it begins, and then at each of its allocations: it ends, or it was done anyway. */
+static void check_stopping(const struct stoppable *s, int number, int has_to_stop)
+{
+    uint8_t *right = NULL, *out;
+    size_t right_nbytes = 0, nbytes;
+    unsigned int num_stopped = 0;
+    crackle_status status;
+    long n;
+
+    stop = 0;
+    CHECK(call(s, number, &right, &right_nbytes) == CRACKLE_OK);
+    is_to_stop = 1;
+    for (n = -1; n < 100000; n++) {
+        out = NULL;
+        stop = n < 0;
+        until_failure = n;
+        status = call(s, number, &out, &nbytes);
+        CHECK(status == CRACKLE_OK || (status == CRACKLE_STOPPED && stop && !out));
+        CHECK(status != CRACKLE_OK || (nbytes == right_nbytes && memcmp(out, right, nbytes) == 0));
+        crackle_free(out);
+        num_stopped += status == CRACKLE_STOPPED;
+        if (until_failure >= 0)
+            break; /* that many allocations are never made */
+    }
+    CHECK(n > 0 && n < 100000 && !stop && status == CRACKLE_OK);
+    CHECK(has_to_stop ? num_stopped > n / 2 : num_stopped == 0);
+    is_to_stop = 0;
+    until_failure = -1;
+    crackle_free(right);
+}
+
+static void test_stopping(unsigned int pins, unsigned int order, unsigned int fortran)
+{
+    const struct crackle_volume volume = {NULL, LARGER_VOXELS, LARGER, LARGER, LARGER, 1, 0, 0};
+    uint8_t *voxels = malloc(LARGER_VOXELS);
+    struct stoppable s;
+
+    /* Columns, and among them enough of other voxels for a model of order 6. */
+    for (unsigned int i = 0; i < LARGER_VOXELS; i++) {
+        const unsigned int x = fortran ? i % LARGER : i / LARGER / LARGER, y = i / LARGER % LARGER;
+
+        voxels[i] = (uint8_t)(i * 2654435761u >> 24 & 3 ? x / 5 + 10 * (y / 5) : 100);
+    }
+    memset(&s, 0, sizeof(s));
+    s.volume = volume;
+    s.options.format_version = 1;
+    s.volume.voxels = voxels;
+    s.volume.fortran_order = (uint8_t)fortran;
+    s.options.pins = (uint8_t)pins;
+    s.options.markov_order = (uint8_t)order;
+    CHECK(crackle_encode(&s.volume, &s.options, &s.stream, &s.nbytes) == CRACKLE_OK);
+    CHECK(crackle_split(s.stream, s.nbytes, &s.parts, NULL) == CRACKLE_OK);
+    CHECK(crackle_table_size(&s.parts, &s.count, NULL) == CRACKLE_OK);
+    CHECK(crackle_encode_part(&s.volume, 0, LARGER, 0, &s.encoded) == CRACKLE_OK);
+    CHECK(crackle_recompress_part(&s.parts, 0, LARGER, 0, 0, &s.recompressed, NULL) == CRACKLE_OK);
+    check_stopping(&s, ASSEMBLE, pins || order);
+    check_stopping(&s, REASSEMBLE, order != 0);
+    check_stopping(&s, SURFACE, 1);
+    crackle_part_free(s.encoded);
+    crackle_part_free(s.recompressed);
+    crackle_free(s.stream);
+    free(voxels);
+}
+
 int main(void)
 {
+    const unsigned int orders[] = {0, 2, 6, CRACKLE_MARKOV_AUTO};
+
+    for (unsigned int pins = 0; pins < 3; pins++)
+        for (unsigned int i = 0; i < (pins ? 2 : 4); i++)
+            test_stopping(pins, orders[i], pins != 1);
     for (unsigned int pins = 0; pins < 3; pins++)
         for (unsigned int order = 0; order < 3; order += 2)
             for (unsigned int fortran = 0; fortran < 2; fortran++)

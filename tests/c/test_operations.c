@@ -129,7 +129,7 @@ static void test_surface(const struct sample *s)
             if (s->table[k] == s->table[i])
                 wanted[i] = wanted[k];
     }
-    CHECK(crackle_surface(&s->parts, z_start, z_end, 0, wanted, s->count, 4, (void **)&points, per_entry, NULL) ==
+    CHECK(crackle_surface(&s->parts, z_start, z_end, 0, wanted, s->count, 4, NULL, (void **)&points, per_entry, NULL) ==
           CRACKLE_OK);
     for (uint64_t i = 0; i < s->count; i++) {
         for (uint64_t k = total; k < total + per_entry[i]; k++) {
@@ -312,8 +312,8 @@ static void test_recompress(const struct sample *s)
     if (z < s->labels.sz)
         CHECK(crackle_recompress_part(&s->parts, z, s->labels.sz, 0, permissible, &parts[num_parts++], NULL) ==
               CRACKLE_OK);
-    CHECK(crackle_reassemble(s->bytes, s->nbytes, (unsigned int)random_number(4), parts, num_parts, &out, &out_nbytes,
-                             NULL) == CRACKLE_OK);
+    CHECK(crackle_reassemble(s->bytes, s->nbytes, (unsigned int)random_number(4), parts, num_parts, NULL, &out,
+                             &out_nbytes, NULL) == CRACKLE_OK);
     CHECK(decodes_to(out, out_nbytes, &s->labels, s->header.data_width, s->header.is_signed));
     CHECK(crackle_split(out, out_nbytes, &again, NULL) == CRACKLE_OK);
     CHECK(crackle_component_counts(&again, counts, NULL) == CRACKLE_OK);
@@ -341,7 +341,7 @@ static void test_two(const struct sample *s, const struct sample *t)
     int same = 1, equal = -1;
 
     CHECK(crackle_overlay_part(&s->parts, &t->parts, 0, s->labels.sz, 0, 0, &part, NULL) == CRACKLE_OK);
-    CHECK(crackle_assemble(&shape, &options, &part, 1, &out, &out_nbytes) == CRACKLE_OK);
+    CHECK(crackle_assemble(&shape, &options, &part, 1, NULL, &out, &out_nbytes) == CRACKLE_OK);
     CHECK(crackle_split(out, out_nbytes, &laid, NULL) == CRACKLE_OK);
     CHECK(crackle_decode(&laid, 0, s->labels.sz, 0, &pairs, 0, NULL) == CRACKLE_OK);
     for (size_t i = 0; i < s->labels.count; i++) {
@@ -431,7 +431,7 @@ static void test_pool(const struct sample *s)
     half.count = (size_t)half.sx * half.sy * half.sz;
     v = new_volume(&half, 8, 0, 1);
     CHECK(crackle_pool_part(&s->parts, 0, half.sz, 0, depth, sparse, 0, &part, NULL) == CRACKLE_OK);
-    CHECK(crackle_assemble(&v, &options, &part, 1, &out, &out_nbytes) == CRACKLE_OK);
+    CHECK(crackle_assemble(&v, &options, &part, 1, NULL, &out, &out_nbytes) == CRACKLE_OK);
     CHECK(crackle_split(out, out_nbytes, &parts, NULL) == CRACKLE_OK);
     CHECK(crackle_decode(&parts, 0, half.sz, 0, &v, 0, NULL) == CRACKLE_OK);
     for (size_t i = 0; i < half.count; i++) {

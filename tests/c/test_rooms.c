@@ -197,7 +197,7 @@ static void test_trace(struct ck_bitmaps *b)
 
             slice.packed = exact + index;
             slice.count = (code.size - index) * 4;
-            CHECK(ck_markov_train(&model, order, &slice, 1) == CRACKLE_OK);
+            CHECK(ck_markov_train(&model, order, &slice, 1, NULL) == CRACKLE_OK);
             ck_markov_write(&model, packed_model);
             CHECK(ck_markov_read(&again, order, packed_model) == CRACKLE_OK);
             CHECK(memcmp(model.rows, again.rows, (size_t)1 << 2 * order) == 0);

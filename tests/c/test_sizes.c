@@ -924,7 +924,7 @@ static void test_shapes(void)
 
             CHECK_OF(crackle_encode(&v, &options, &out, &nbytes) == CRACKLE_BAD_ARGUMENT, i);
             CHECK_OF(crackle_encode_part(&v, 0, 1, 0, &part) == CRACKLE_BAD_ARGUMENT, i);
-            CHECK_OF(crackle_assemble(&v, &options, &part, 0, &out, &nbytes) == CRACKLE_BAD_ARGUMENT, i);
+            CHECK_OF(crackle_assemble(&v, &options, &part, 0, NULL, &out, &nbytes) == CRACKLE_BAD_ARGUMENT, i);
             CHECK_OF(crackle_guess_crack_format(&v) == 0, i);
         }
     for (size_t i = 0; i < LENGTH(telling); i++) {
@@ -945,7 +945,7 @@ static void test_shapes(void)
         crackle_part *of_none = NULL;
 
         CHECK(crackle_encode_part(&none, 0, 3, 0, &of_none) == CRACKLE_OK);
-        CHECK(crackle_assemble(&some, &options, &of_none, 1, &out, &nbytes) == CRACKLE_BAD_ARGUMENT);
+        CHECK(crackle_assemble(&some, &options, &of_none, 1, NULL, &out, &nbytes) == CRACKLE_BAD_ARGUMENT);
         crackle_part_free(of_none);
     }
 }
@@ -1004,7 +1004,7 @@ static void test_range(const struct crackle_parts *parts, const u8 *stream, size
     BAD(crackle_measure(parts, z_start, z_end, 0, 0, 4, 0, 3, extents, 3, NULL));
     BAD(crackle_measure(parts, 0, 3, 0, z_start, z_end, 0, 3, extents, 3, NULL));
     BAD(crackle_measure(parts, 0, 3, 0, 0, 4, z_start, z_end, extents, 3, NULL));
-    BAD(crackle_surface(parts, z_start, z_end, 0, wanted, 3, 2, &points, numbers, NULL));
+    BAD(crackle_surface(parts, z_start, z_end, 0, wanted, 3, 2, NULL, &points, numbers, NULL));
     BAD(crackle_connectivity(parts, z_start, z_end, 0, 6, &mask, 0, NULL));
     BAD(crackle_contacts(parts, z_start, z_end, 0, &contacts, &number, NULL));
     BAD(crackle_overlaps(parts, parts, z_start, z_end, 0, &overlaps, &number, NULL));
@@ -1040,7 +1040,7 @@ static void test_count(const struct crackle_parts *parts, const u8 *stream, size
     BAD(crackle_read_table(parts, 0, numbers, count, NULL));
     BAD(crackle_decode_as(parts, 0, 3, 0, numbers, count, &out, 0, NULL));
     BAD(crackle_measure(parts, 0, 3, 0, 0, 4, 0, 3, extents, count, NULL));
-    BAD(crackle_surface(parts, 0, 3, 0, wanted, count, 2, &points, numbers, NULL));
+    BAD(crackle_surface(parts, 0, 3, 0, wanted, count, 2, NULL, &points, numbers, NULL));
     BAD(crackle_slices_with(parts, 0, wanted, count, slices, NULL));
     BAD(crackle_entries_in(parts, 0, 0, 3, wanted, count, NULL));
     BAD(crackle_relabel_in_place(copy, nbytes, numbers, count, NULL));
@@ -1084,10 +1084,10 @@ static void test_arguments(void)
         crackle_joiner_free(joiner);
         CHECK(crackle_joiner_begin(stream, nbytes, 0, telling32[i], 0, &joiner, NULL) == CRACKLE_BAD_ARGUMENT);
         CHECK(crackle_pool_part(&parts, 0, 1, 0, telling32[i], 0, 0, &part, NULL) == CRACKLE_BAD_ARGUMENT);
-        CHECK(crackle_surface(&parts, 0, 3, 0, wanted, 3, telling32[i], &points, numbers, NULL) ==
+        CHECK(crackle_surface(&parts, 0, 3, 0, wanted, 3, telling32[i], NULL, &points, numbers, NULL) ==
               CRACKLE_BAD_ARGUMENT);
         CHECK(crackle_connectivity(&parts, 0, 3, 0, telling32[i], &out, 0, NULL) == CRACKLE_BAD_ARGUMENT);
-        CHECK(crackle_reassemble(stream, nbytes, telling32[i], &part, 0, &made, &made_nbytes, NULL) ==
+        CHECK(crackle_reassemble(stream, nbytes, telling32[i], &part, 0, NULL, &made, &made_nbytes, NULL) ==
               CRACKLE_BAD_ARGUMENT);
         CHECK(crackle_relabel(stream, nbytes, numbers, 3, telling32[i], 0, 1, &made, &made_nbytes, NULL) ==
               CRACKLE_BAD_ARGUMENT);

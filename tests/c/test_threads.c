@@ -178,7 +178,7 @@ static void query(const struct sample *s, struct result *r)
     take(r, &components, sizeof(components));
     well(r, crackle_measure(&s->parts, 0, SZ, 0, 1, SX, 0, SY - 1, extents, s->count, NULL));
     take(r, extents, count * sizeof(*extents));
-    if (well(r, crackle_surface(&s->parts, 1, SZ, 0, wanted, s->count, 2, &points, numbers, NULL))) {
+    if (well(r, crackle_surface(&s->parts, 1, SZ, 0, wanted, s->count, 2, NULL, &points, numbers, NULL))) {
         for (size_t i = 0; i < count; i++)
             number += numbers[i];
         take(r, points, (size_t)number * 6);
@@ -230,17 +230,17 @@ static void rewrite(const struct sample *s, struct result *r)
     take_made(r, status, out, nbytes);
     half.nbytes = (size_t)half.sx * half.sy * half.sz * 2;
     if (well(r, crackle_pool_part(&s->parts, 0, SZ / 2, 0, 2, 1, 0, &part, NULL))) {
-        status = crackle_assemble(&half, &all_options[1], &part, 1, &out, &nbytes);
+        status = crackle_assemble(&half, &all_options[1], &part, 1, NULL, &out, &nbytes);
         take_made(r, status, out, nbytes);
         crackle_part_free(part);
     }
     if (well(r, crackle_overlay_part(&s->parts, &samples[0].parts, 0, SZ, 0, 0, &part, NULL))) {
-        status = crackle_assemble(&pairs, &all_options[0], &part, 1, &out, &nbytes);
+        status = crackle_assemble(&pairs, &all_options[0], &part, 1, NULL, &out, &nbytes);
         take_made(r, status, out, nbytes);
         crackle_part_free(part);
     }
     if (well(r, crackle_recompress_part(&s->parts, 0, SZ, 0, 0, &part, NULL))) {
-        status = crackle_reassemble(s->bytes, s->nbytes, 3, &part, 1, &out, &nbytes, NULL);
+        status = crackle_reassemble(s->bytes, s->nbytes, 3, &part, 1, NULL, &out, &nbytes, NULL);
         take_made(r, status, out, nbytes);
         crackle_part_free(part);
     }
@@ -313,6 +313,54 @@ static void *work(void *argument)
     return NULL;
 }
 
+/* ----------------------------------- Stopping ------------------------------ */
+
+static int32_t stop;
+static crackle_part *part_to_stop;
+
+/* Do what can be stopped again and again, until it is. */
+static void *work_on(void *argument)
+{
+    struct thread *t = argument;
+    const struct sample *s = &samples[0];
+    uint8_t *wanted = calloc((size_t)s->count, 1);
+    uint64_t *numbers = calloc((size_t)s->count, sizeof(*numbers));
+    crackle_status status = CRACKLE_OK;
+
+    wanted[0] = 1;
+    while (status == CRACKLE_OK) {
+        void *points = NULL;
+        uint8_t *out = NULL;
+        size_t nbytes;
+
+        if (t->number % 2)
+            status = crackle_assemble(&s->volume, &all_options[3], &part_to_stop, 1, &stop, &out, &nbytes);
+        else
+            status = crackle_surface(&s->parts, 0, SZ, 0, wanted, s->count, 2, &stop, &points, numbers, NULL);
+        crackle_free(out);
+        crackle_free(points);
+    }
+    t->num_wrong += status != CRACKLE_STOPPED;
+    free(wanted);
+    free(numbers);
+    return NULL;
+}
+
+static void check_stopping(struct thread *threads)
+{
+    CHECK(crackle_encode_part(&samples[0].volume, 0, SZ, 0, &part_to_stop) == CRACKLE_OK);
+    for (uint32_t i = 0; i < THREADS; i++)
+        CHECK(pthread_create(&threads[i].id, NULL, work_on, &threads[i]) == 0);
+    for (size_t job = 0; job < JOBS; job++) /* while they work */
+        CHECK(do_job(job, 1) == expected[job][1]);
+    __atomic_store_n(&stop, 1, __ATOMIC_RELAXED);
+    for (uint32_t i = 0; i < THREADS; i++) {
+        CHECK(pthread_join(threads[i].id, NULL) == 0);
+        CHECK(threads[i].num_wrong == 0);
+    }
+    crackle_part_free(part_to_stop);
+}
+
 static void check_together(void)
 {
     const struct sample *s = &samples[0];
@@ -330,16 +378,17 @@ static void check_together(void)
     free(one.voxels);
 
     CHECK(crackle_encode_part(&s->volume, 0, SZ, 0, &part) == CRACKLE_OK);
-    CHECK(crackle_assemble(&s->volume, &all_options[3], &part, 1, &single, &single_nbytes) == CRACKLE_OK);
-    CHECK(crackle_assemble(&s->volume, &all_options[3], parts_of_all, THREADS, &all, &all_nbytes) == CRACKLE_OK);
+    CHECK(crackle_assemble(&s->volume, &all_options[3], &part, 1, NULL, &single, &single_nbytes) == CRACKLE_OK);
+    CHECK(crackle_assemble(&s->volume, &all_options[3], parts_of_all, THREADS, NULL, &all, &all_nbytes) == CRACKLE_OK);
     CHECK(all_nbytes == single_nbytes && memcmp(all, single, all_nbytes) == 0);
     crackle_part_free(part);
     crackle_free(single);
     crackle_free(all);
 
     CHECK(crackle_recompress_part(&s->parts, 0, SZ, 0, 0, &part, NULL) == CRACKLE_OK);
-    CHECK(crackle_reassemble(s->bytes, s->nbytes, 2, &part, 1, &single, &single_nbytes, NULL) == CRACKLE_OK);
-    CHECK(crackle_reassemble(s->bytes, s->nbytes, 2, fewer_of_all, THREADS, &all, &all_nbytes, NULL) == CRACKLE_OK);
+    CHECK(crackle_reassemble(s->bytes, s->nbytes, 2, &part, 1, NULL, &single, &single_nbytes, NULL) == CRACKLE_OK);
+    CHECK(crackle_reassemble(s->bytes, s->nbytes, 2, fewer_of_all, THREADS, NULL, &all, &all_nbytes, NULL) ==
+          CRACKLE_OK);
     CHECK(all_nbytes == single_nbytes && memcmp(all, single, all_nbytes) == 0);
     crackle_part_free(part);
     crackle_free(single);
@@ -386,6 +435,7 @@ int main(void)
     }
     pthread_barrier_destroy(&barrier);
     check_together();
+    check_stopping(threads);
     for (int i = 0; i < 2; i++)
         free(together[i].voxels);
     free(mask.voxels);

@@ -484,7 +484,7 @@ static void encode_parts(const struct crackle_volume *v, const struct crackle_op
         CHECK(crackle_encode_part(v, z, end, permissible, &parts[i]) == CRACKLE_OK);
         z = end;
     }
-    CHECK(crackle_assemble(v, options, parts, num_parts, stream, nbytes) == CRACKLE_OK);
+    CHECK(crackle_assemble(v, options, parts, num_parts, NULL, stream, nbytes) == CRACKLE_OK);
     for (unsigned int i = 0; i < num_parts; i++)
         crackle_part_free(parts[i]);
 }
@@ -590,12 +590,12 @@ static void test_arguments(void)
     /* Parts that leave a slice out, or that are of different crack formats. */
     CHECK(crackle_encode_part(&v, 0, 1, 0, &pair[0]) == CRACKLE_OK);
     CHECK(crackle_encode_part(&v, 2, 3, 0, &pair[1]) == CRACKLE_OK);
-    REFUSED(crackle_assemble(&v, &good, pair, 2, &other, &other_nbytes));
-    REFUSED(crackle_assemble(&v, &good, pair, 1, &other, &other_nbytes));
-    REFUSED(crackle_assemble(&v, &good, pair, 0, &other, &other_nbytes));
+    REFUSED(crackle_assemble(&v, &good, pair, 2, NULL, &other, &other_nbytes));
+    REFUSED(crackle_assemble(&v, &good, pair, 1, NULL, &other, &other_nbytes));
+    REFUSED(crackle_assemble(&v, &good, pair, 0, NULL, &other, &other_nbytes));
     crackle_part_free(pair[1]);
     CHECK(crackle_encode_part(&v, 1, 3, 1, &pair[1]) == CRACKLE_OK);
-    REFUSED(crackle_assemble(&v, &good, pair, 2, &other, &other_nbytes));
+    REFUSED(crackle_assemble(&v, &good, pair, 2, NULL, &other, &other_nbytes));
     crackle_part_free(pair[0]);
     crackle_part_free(pair[1]);
 #undef REFUSED

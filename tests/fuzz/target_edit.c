@@ -93,7 +93,7 @@ static void recompress(const struct fuzz_stream *s, int is_sound)
     fuzz_status(status, &where);
     if (status == CRACKLE_OK) {
         crackle_fewer_cracks(parts, num_parts);
-        status = crackle_reassemble(s->bytes, s->nbytes, orders[s->control[2] / 2 % 8], parts, num_parts, &made,
+        status = crackle_reassemble(s->bytes, s->nbytes, orders[s->control[2] / 2 % 8], parts, num_parts, NULL, &made,
                                     &made_nbytes, &where);
         fuzz_status(status, &where);
         if (status == CRACKLE_OK) {
@@ -125,7 +125,7 @@ static void overlay(const struct fuzz_stream *s, int is_sound, const u64 *table,
         return;
     }
     out = room(s, 8, 0, s->header.sz);
-    status = crackle_assemble(&out, &options, &part, 1, &made, &made_nbytes);
+    status = crackle_assemble(&out, &options, &part, 1, NULL, &made, &made_nbytes);
     crackle_part_free(part);
     FUZZ_CHECK(status == CRACKLE_OK);
     take(made, made_nbytes, 0, &out);
@@ -190,7 +190,7 @@ static void pool(const struct fuzz_stream *s, int is_sound)
     out.sy = (s->header.sy + 1) / 2;
     out.nbytes = (size_t)out.sx * out.sy * sz * out.width;
     out.voxels = guard_room(GUARD_OTHER_VOXELS, out.nbytes);
-    status = crackle_assemble(&out, &options, &part, 1, &made, &made_nbytes);
+    status = crackle_assemble(&out, &options, &part, 1, NULL, &made, &made_nbytes);
     crackle_part_free(part);
     FUZZ_CHECK(status == CRACKLE_OK);
     take(made, made_nbytes, 0, &out);

@@ -59,7 +59,7 @@ static void check_parts(const struct crackle_volume *v, const struct crackle_opt
         crackle_part_free(parts[0]);
         crackle_part_free(parts[1]);
     }
-    FUZZ_CHECK(crackle_assemble(v, options, parts, 2, &made, &made_nbytes) == CRACKLE_OK);
+    FUZZ_CHECK(crackle_assemble(v, options, parts, 2, NULL, &made, &made_nbytes) == CRACKLE_OK);
     crackle_part_free(parts[0]);
     crackle_part_free(parts[1]);
     FUZZ_CHECK(made_nbytes == nbytes && memcmp(made, stream, nbytes) == 0);

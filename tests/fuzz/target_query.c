@@ -137,7 +137,8 @@ static void ask_surface(const struct fuzz_stream *s, int is_sound, const u64 *ta
     fuzz_range(s, &z_start, &z_end);
     for (u64 i = 0; i < count; i++)
         wanted[i] = (u8)(table[i] % 3 != s->control[3] % 3);
-    status = crackle_surface(&s->parts, z_start, z_end, s->flags, wanted, count, width, &points, per_entry, &where);
+    status = crackle_surface(&s->parts, z_start, z_end, s->flags, wanted, count, width, NULL, &points, per_entry,
+                             &where);
     fuzz_status(status, &where);
     if (status != CRACKLE_OK)
         return;
