@@ -344,8 +344,8 @@ class _Crew(Generic[T]):
                 return
 
     def _let_end(self) -> None:
-        # Not an Event: Ctrl-C can leave one locked for ever, and so the helper that sets it. And with an end, as
-        # Ctrl-C ends no wait on Windows.
+        # Not an Event: Ctrl-C can leave one locked for ever, and so the helper that sets it. And with an
+        # end: on Windows, Ctrl-C ends no wait.
         with contextlib.suppress(queue.Empty):
             self._ended.get(timeout=_PATIENCE)
 

@@ -11,7 +11,9 @@ from typing import Any
 import numpy as np
 import pytest
 import zarr
-from zarr.storage import LocalStore
+from zarr.core.buffer import default_buffer_prototype
+from zarr.core.sync import sync
+from zarr.storage import LocalStore, MemoryStore, StorePath
 
 import crackle_zarr as cz
 from crackle_zarr.errors import FormatError, JournalError, StoreError, VerificationError
@@ -221,6 +223,67 @@ def test_convert_costs_nothing(store: Failing, tmp_path: Path) -> None:
     assert np.array_equal(opened(store)[...], VOXELS)
     assert np.array_equal(zarr.open_array(tmp_path / "b.zarr")[...], VOXELS)
     assert [path.name for path in (tmp_path / "other").iterdir()] == ["thesis.txt"]
+
+
+class FailingMemory(MemoryStore):
+    """Fails the n-th change and all that follow."""
+
+    left = 10**9
+
+    def _change(self) -> None:
+        self.left -= 1
+        if self.left < 0:
+            raise OSError(5, "Input/output error")
+
+    async def set(self, key: str, value: Any, byte_range: Any = None) -> None:
+        self._change()
+        await super().set(key, value, byte_range)
+
+    async def delete(self, key: str) -> None:
+        self._change()
+        await super().delete(key)
+
+
+@pytest.mark.parametrize("path", ["", "here"])
+@pytest.mark.parametrize("kind", ["memory", "disk"])
+def test_replacing_is_cut_off(kind: str, path: str, store: Failing, tmp_path: Path) -> None:
+    """Whatever is left of an array that was to be replaced, none of it gets into the new one."""
+    source = opened(store)
+    expected = MemoryStore()
+    cz.convert(source, StorePath(expected, path))
+    refused = not_told = 0
+    for n in range(1000):
+        place: Any = FailingMemory() if kind == "memory" else Failing(tmp_path / f"{n}.zarr")
+        old = zarr.create_array(
+            place, name=path or None, shape=VOXELS.shape, dtype="u1", chunks=(8, 8, 8), zarr_format=2
+        )
+        old[...] = 1
+        place.left = n
+        try:
+            cz.convert(source, StorePath(place, path), overwrite=True)
+            done = True
+        except (OSError, StoreError):
+            done = False
+        place.left = 10**9
+        if not done:
+            try:
+                cz.convert(source, StorePath(place, path))
+            except FileExistsError as error:
+                refused += 1
+                not_told += "overwrite=True" not in str(error)
+                cz.convert(source, StorePath(place, path), overwrite=True)
+        assert sync(objects(place, path)) == sync(objects(expected, path))
+        if done:
+            break
+    assert 0 < refused < n
+    assert not not_told
+
+
+async def objects(store: Any, path: str) -> dict[str, bytes]:
+    return {
+        key: (await store.get(key, default_buffer_prototype())).to_bytes()
+        async for key in store.list_prefix(path)
+    }
 
 
 @pytest.mark.parametrize("zarr_format", [2, 3])

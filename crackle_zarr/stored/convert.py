@@ -212,6 +212,8 @@ def _begin(store: Any, path: str, about: dict[str, Any], overwrite: bool) -> boo
     exists = _exists(store, path)
     if raw is not None and _json(raw) == about and not overwrite:
         return True
+    if raw is not None and _json(raw) == _CLEARING and not overwrite:
+        raise FileExistsError(f"{place} was about to be replaced: overwrite=True goes on with that")
     if exists and not overwrite:
         if raw is None:
             raise FileExistsError(f"{place} exists already: overwrite=True replaces it")
@@ -224,7 +226,8 @@ def _begin(store: Any, path: str, about: dict[str, Any], overwrite: bool) -> boo
             f"overwrite=True starts anew"
         )
     if exists or (overwrite and raw is not None):
-        _mark(store, path, about)  # what an interrupted call left of the old is this call's to clear, too
+        # The marker goes last and says of what: nothing that is left of the old is taken for the new.
+        _mark(store, path, _CLEARING)
         _clear(store, path)
     elif _holds_other_things(store, path, _marker(path)):
         raise FileExistsError(f"{place} holds other things than Zarr's: name an empty place")
@@ -240,8 +243,23 @@ def _mark(store: Any, path: str, about: dict[str, Any]) -> None:
     put(store, {_marker(path): json.dumps(about).encode("ascii")})
 
 
+# What the marker says while that is removed which is to be replaced.
+_CLEARING = {"clearing": True}
+
+
 def _clear(store: Any, path: str) -> None:
-    called(store, path, store.delete_dir(path) if path else store.clear(), "deleted from")
+    """Remove all that is there but the marker."""
+    prefix = f"{path}/" if path else ""
+
+    async def clear() -> None:
+        # Of a disk the folders go, too.
+        on_disk = isinstance(unwrapped(store), LocalStore)
+        found = store.list_dir(path) if on_disk else store.list_prefix(prefix)
+        for name in [(prefix if on_disk else "") + name async for name in found]:
+            if name != _marker(path):
+                await store.delete(name)
+
+    called(store, path, clear(), "deleted from")
 
 
 def _clear_metadata(store: Any, path: str) -> None:
