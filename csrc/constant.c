@@ -45,6 +45,12 @@ static crackle_status put_empty_code(u32 sx, u32 sy, struct ck_bytes *out)
     return ck_write_crack_code(&chains, &shape, out);
 }
 
+/* What the labels section takes: the table, and of every slice the number of its components and the key of one. */
+static u64 labels_nbytes(const struct crackle_header *h)
+{
+    return 8 + h->stored_width + (u64)h->sz * (ck_width((u64)h->sx * h->sy) + 1);
+}
+
 static crackle_status put_slices(struct crackle_header *h, u64 label, struct ck_bytes *out)
 {
     struct ck_bytes code = {NULL, 0, 0};
@@ -116,7 +122,7 @@ crackle_status crackle_encode_constant(const struct crackle_volume *volume, uint
         return CRACKLE_DOES_NOT_FIT;
     if (ck_is_empty(&h))
         h.stored_width = 1;
-    else if (!ck_mul((u64)h.sx * h.sy, h.sz, &voxels))
+    else if (!ck_mul((u64)h.sx * h.sy, h.sz, &voxels) || (format_version == 0 && labels_nbytes(&h) > UINT32_MAX))
         return CRACKLE_TOO_LARGE;
     if (!ck_bytes_reserve(&out, ck_header_nbytes(format_version)))
         return CRACKLE_NO_MEMORY;

@@ -882,6 +882,23 @@ static void test_constants(void)
             CHECK(crackle_encode_constant(&v, 1, 1, &out, &nbytes) == CRACKLE_TOO_LARGE);
         }
     }
+    /* In version 0 the labels section has 32 bits for its length. */
+    v.sx = v.sy = 1;
+    v.sz = 0x7fffffff - 3; /* one label of a byte takes 9, and every slice two */
+    CHECK(crackle_encode_constant(&v, 1, 0, &out, &nbytes) == CRACKLE_TOO_LARGE);
+    v.sx = 256;
+    v.sz = 0xffffffff / 3 - 2;
+    CHECK(crackle_encode_constant(&v, 1, 0, &out, &nbytes) == CRACKLE_TOO_LARGE);
+    if (memory_is_limited) {
+        v.sz--;
+        CHECK(crackle_encode_constant(&v, 1, 0, &out, &nbytes) == CRACKLE_NO_MEMORY);
+        v.sx = 1;
+        v.sz = 0x7fffffff - 4;
+        CHECK(crackle_encode_constant(&v, 1, 0, &out, &nbytes) == CRACKLE_NO_MEMORY);
+        v.sz++;
+        CHECK(crackle_encode_constant(&v, 1, 1, &out, &nbytes) == CRACKLE_NO_MEMORY);
+    }
+    v.sx = 1;
     v.sz = 1;
     for (unsigned int bits = 8; bits < 64; bits++) {
         v.width = 1;
