@@ -67,13 +67,22 @@ def put(store: Store, values: Mapping[str, bytes | None]) -> None:
     """
     if is_quick(store, "set") and is_quick(store, "delete"):
         for key, value in values.items():
-            with _changing(store, key, value):
-                if value is None:
-                    store.delete_sync(key)  # type: ignore[attr-defined]
-                else:
+            with naming(store, key, _doing(value)):
+                if value is not None:
                     store.set_sync(key, _buffer(value))  # type: ignore[attr-defined]
+                    continue
+                try:
+                    store.delete_sync(key)  # type: ignore[attr-defined]
+                except _NOT_THERE:
+                    if get(store, [key]) != [None]:
+                        raise
         return
     _to_the_end(_put_all(store, values))
+
+
+# What some stores raise when they are to delete what is not there. It is no error, but they may be wrong: a
+# plan that outlives its remap would be done twice.
+_NOT_THERE = (FileNotFoundError, KeyError)
 
 
 async def _put_all(store: Store, values: Mapping[str, bytes | None]) -> None:
@@ -81,11 +90,15 @@ async def _put_all(store: Store, values: Mapping[str, bytes | None]) -> None:
 
     async def one(key: str, value: bytes | None) -> None:
         async with at_once:
-            with _changing(store, key, value):
-                if value is None:
-                    await store.delete(key)
-                else:
+            with naming(store, key, _doing(value)):
+                if value is not None:
                     await store.set(key, _buffer(value))
+                    return
+                try:
+                    await store.delete(key)
+                except _NOT_THERE:
+                    if await store.get(key, default_buffer_prototype()) is not None:
+                        raise
 
     # All are waited for, also where one has failed: a write that came late would undo what is done about it.
     done = await asyncio.gather(*(one(key, value) for key, value in values.items()), return_exceptions=True)
@@ -100,11 +113,27 @@ def _to_the_end(coroutine: Coroutine[Any, Any, T]) -> T:
     Ctrl-C is heard when it has ended, which ``zarr.core.sync.sync`` does not wait for: a write that came late
     would undo what is done about the interruption.
     """
-    future = asyncio.run_coroutine_threadsafe(coroutine, _get_loop())
+    loop = _get_loop()
+    future: concurrent.futures.Future[T] = concurrent.futures.Future()
+    tasks: list[asyncio.Task[None]] = []
     heard: KeyboardInterrupt | None = None
-    while not future.done():
+
+    async def work() -> None:
         try:
+            future.set_result(await coroutine)
+        except BaseException as error:
+            future.set_exception(error)
+
+    def begin() -> None:
+        if not tasks:
+            tasks.append(loop.create_task(work()))
+
+    while True:
+        try:
+            # Not run_coroutine_threadsafe: where that is interrupted, nobody knows what it has begun.
+            loop.call_soon_threadsafe(begin)
             concurrent.futures.wait([future])
+            break
         except KeyboardInterrupt as error:
             heard = error
     if heard is not None:
@@ -123,15 +152,8 @@ def _buffer(value: bytes) -> Buffer:
     return default_buffer_prototype().buffer.from_bytes(value)
 
 
-@contextlib.contextmanager
-def _changing(store: Store, key: str, value: bytes | None) -> Iterator[None]:
-    """Let the errors of a write, or of a deletion, say what they are about."""
-    with naming(store, key, "deleted from" if value is None else "written to"):
-        try:
-            yield
-        except (FileNotFoundError, KeyError):
-            if value is not None:
-                raise
+def _doing(value: bytes | None) -> str:
+    return "deleted from" if value is None else "written to"
 
 
 @contextlib.contextmanager

@@ -158,7 +158,7 @@ class ChunksWith:
 
 @dataclass(frozen=True)
 class BoundsOf:
-    """The bounding box of a label; None where it is not."""
+    """The bounding box of a label in chunks that list it; None where they only list it."""
 
     label: int
     verify: bool
@@ -166,10 +166,14 @@ class BoundsOf:
     def ask(self, chunk: Chunk) -> Steps[Box | None]:
         """The bounds within one chunk."""
         reader = yield from chunk.labels()
-        if reader is None:
-            return chunk.box if int(filled(chunk.layout)[0]) == self.label else None
-        wanted = chunk.table(reader) == self.label
-        if wanted.all():
+        table = filled(chunk.layout) if reader is None else chunk.table(reader)
+        wanted = table == self.label
+        if not wanted.any():
+            raise StoreError(
+                f"{chunk.key}: the label {self.label} was in it and is there no more: the array was changed "
+                f"since then, or its store did not find the chunk"
+            )
+        if reader is None or wanted.all():
             return chunk.box
         slices = reader.slices_with(wanted, verify=self.verify)
         found = yield from measured(chunk, chunk.runs, self.verify, slices)
@@ -270,8 +274,8 @@ class Found:
         box = ask(self._layout, BoundsOf(self.label, options.verify), self._box, options, coords)
         if box is None:
             raise StoreError(
-                f"{self._layout.name}: the label {self.label} was in the chunks {self.chunks[:3]}... and is "
-                f"there no more: the array was changed since then, or its store did not find a chunk"
+                f"{self._layout.name}: the label {self.label} is listed in the chunks {self.chunks[:3]}..., "
+                f"and no voxel of them has it"
             )
         return slices_of(box)
 
