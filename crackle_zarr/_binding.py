@@ -137,8 +137,6 @@ _RANGES_PER_THREAD = 4
 _VOXELS_AT_ONCE = 2**23
 _VOXELS_OF_SHARED = 2**25
 _VOXELS_OF_PINS = 2**27
-# What is not cut into ranges is worth a thread from so many voxels on: some tenths of a second.
-_VOXELS_ASIDE = 2**26
 # A call that measures fills a row for every label: it goes through this many voxels for each at least.
 _VOXELS_PER_ROW = 64
 
@@ -244,13 +242,14 @@ def aside(work: Callable[[Any], T], voxels: int) -> T:
     Where that may take long, it is done in another thread, while this one waits for Ctrl-C too.
 
     Args:
-        work: hands C ``stop``, the number by which it is told to stop, or NULL.
+        work: hands C ``stop``, the number by which it is told to stop, or NULL. It takes what C allocated:
+            nobody else does when Ctrl-C comes as C ends.
         voxels: how many there are.
 
     Raises:
         KeyboardInterrupt: SIGINT came, to this thread or to the one that it works for.
     """
-    if voxels < _VOXELS_ASIDE:
+    if voxels <= _VOXELS_AT_ONCE:
         return work(ffi.NULL)
     stop = ffi.new("int32_t *")
     return _Crew(lambda start, end: work(stop), [0, 1], stop).results(1)[0]
@@ -286,6 +285,7 @@ class _Crew(Generic[T]):
         others = count if self._stop is not None else count - 1
         helpers = [threading.Thread(target=self._help, name="crackle") for _ in range(others)]
         started = []
+        is_done = False
         try:
             for helper in helpers:
                 with contextlib.suppress(RuntimeError):  # no more threads are to be had: there is this one
@@ -296,17 +296,18 @@ class _Crew(Generic[T]):
             while self._todo or self._working:
                 self._let_end()
                 go_on()
-        except BaseException:
-            self._todo.clear()
-            if self._stop is not None:
-                self._stop[0] = 1
-            self._failures.clear()  # exceptions hold frames, which hold this
-            raise
+            is_done = True
         finally:
+            if not is_done:
+                self._todo.clear()
+                if self._stop is not None:
+                    self._stop[0] = 1
             # C works on memory that is the caller's: it has to be done with it.
             while self._working:
                 with contextlib.suppress(BaseException):
                     self._let_end()
+            if not is_done:
+                self._failures.clear()  # exceptions hold frames, which hold this
         for helper in started:
             helper.join()
         if self._failures:
@@ -654,20 +655,28 @@ class Reader:
         dtype = np.dtype(np.uint16 if max(self.header.shape) <= 2**16 else np.uint32)
         counts = np.zeros(self._table_size(), dtype=np.uint64)
         flags = _flags(verify)
-        with (
-            ffi.from_buffer("uint8_t[]", np.ascontiguousarray(wanted).view(np.uint8)) as asked,
-            ffi.from_buffer("uint64_t[]", counts, require_writable=True) as target,
-        ):
-            size, width = len(asked), dtype.itemsize
+        asked = ffi.from_buffer("uint8_t[]", np.ascontiguousarray(wanted).view(np.uint8))
+        target = ffi.from_buffer("uint64_t[]", counts, require_writable=True)
 
-            def work(stop: Any) -> None:
-                status = lib.crackle_surface(
-                    self._parts, z_start, z_end, flags, asked, size, width, stop, points, target, where
-                )
-                _check(status, where)
+        def work(stop: Any) -> npt.NDArray[Any]:
+            status = lib.crackle_surface(
+                self._parts,
+                z_start,
+                z_end,
+                flags,
+                asked,
+                len(asked),
+                dtype.itemsize,
+                stop,
+                points,
+                target,
+                where,
+            )
+            _check(status, where)
+            return _take_array(points[0], 3 * int(counts.sum()), dtype)
 
-            aside(work, self.header.sx * self.header.sy * (z_end - z_start))
-        return _take_array(points[0], 3 * int(counts.sum()), dtype).reshape(-1, 3), counts
+        found = aside(work, self.header.sx * self.header.sy * (z_end - z_start))
+        return found.reshape(-1, 3), counts
 
     def connectivity(
         self, out: npt.NDArray[np.uint8], connectivity: int, parallel: int = 1, verify: bool = True
@@ -815,11 +824,11 @@ def encode(
     parts = _best_parts(make, source.sz, guess, parallel, _depth(source.sx, source.sy, _VOXELS_AT_ONCE))
     out, nbytes = ffi.new("uint8_t **"), ffi.new("size_t *")
 
-    def work(stop: Any) -> None:
+    def work(stop: Any) -> bytes:
         _check(lib.crackle_assemble(source, options, parts, len(parts), stop, out, nbytes))
+        return _take(out, nbytes)
 
-    aside(work, volume.size)
-    return _take(out, nbytes)
+    return aside(work, volume.size)
 
 
 # Makes the part of the slices [z_start, z_end) with a crack format: (z_start, z_end, format, part, where) ->
@@ -949,15 +958,14 @@ def recompress(binary: Buffer, markov_order: MarkovOrder, parallel: int = 1) -> 
     parts = _best_parts(make, head.sz, head.crack_format, parallel, depth, per_thread)
     out, nbytes = ffi.new("uint8_t **"), ffi.new("size_t *")
     where, order = ffi.new("struct crackle_where *"), _markov_order(markov_order)
-    with _input(binary) as data:
-        size = len(data)
+    data = _input(binary)
 
-        def work(stop: Any) -> None:
-            status = lib.crackle_reassemble(data, size, order, parts, len(parts), stop, out, nbytes, where)
-            _check(status, where)
+    def work(stop: Any) -> bytes:
+        status = lib.crackle_reassemble(data, len(data), order, parts, len(parts), stop, out, nbytes, where)
+        _check(status, where)
+        return _take(out, nbytes)
 
-        aside(work, head.voxels())
-    return _take(out, nbytes)
+    return aside(work, head.voxels())
 
 
 def overlay(a: Reader, b: Reader, parallel: int = 1) -> bytes:

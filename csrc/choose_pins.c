@@ -626,7 +626,7 @@ crackle_status ck_choose_pins(const struct ck_pin_task *task, unsigned int store
     for (unsigned int i = 0; i < REFINEMENTS && status == CRACKLE_OK && task->effort > 1; i++)
         status = refine(&c);
     if (status == CRACKLE_OK)
-        status = choose_background(&c, &background);
+        status = ck_is_set(task->stop) ? CRACKLE_STOPPED : choose_background(&c, &background);
     if (status == CRACKLE_OK) {
         others = ck_malloc(task->num_unique, sizeof(*others));
         if (!others)
@@ -641,7 +641,7 @@ crackle_status ck_choose_pins(const struct ck_pin_task *task, unsigned int store
         struct ck_pin_list kept = {NULL, 0, 0, NULL, 0, 0};
         struct ck_bytes section = {NULL, 0, 0};
 
-        status = weigh(&c, depth_width, background, &kept);
+        status = ck_is_set(task->stop) ? CRACKLE_STOPPED : weigh(&c, depth_width, background, &kept);
         if (status == CRACKLE_OK)
             status = ck_write_pins(&section, task->unique[background], others, task->num_unique - 1, stored_width,
                                    task->counts, v->sz, c.slice_voxels, &kept);

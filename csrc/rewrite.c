@@ -99,6 +99,7 @@ struct old_pins {
     crackle_part *const *parts;
     size_t num_parts;
     u64 num_components; /* of the old stream */
+    const volatile int32_t *stop;
 };
 
 /* Singles of the old stream as those of the new one, sorted or not. */
@@ -159,19 +160,22 @@ static crackle_status put_old_pins(void *self, u64 *unique, size_t num_unique, u
             status = CRACKLE_NO_MEMORY;
     if (status != CRACKLE_OK)
         goto out;
-    for (size_t i = 0; i < list.num_pins; i++) {
+    for (size_t i = 0; i < list.num_pins && !ck_is_set(old->stop); i++) {
         if (!ck_label_set_find(&places, ck_label_at(h, &old->table, list.pins[i].label), &place))
             goto contradiction;
         list.pins[i].label = place;
     }
-    for (size_t i = 0; i < list.num_singles; i++) {
+    for (size_t i = 0; i < list.num_singles && !ck_is_set(old->stop); i++) {
         if (!ck_label_set_find(&places, ck_label_at(h, &old->table, list.singles[i].label), &place))
             goto contradiction;
         list.singles[i].label = place;
     }
-    status = ck_put_pins(out, unique, num_unique,
-                         ck_label_set_find(&places, old->table.background, &place) ? place : CK_NO_BACKGROUND,
-                         stored_width, counts, h->sz, (u64)h->sx * h->sy, &list);
+    if (ck_is_set(old->stop))
+        status = CRACKLE_STOPPED;
+    else
+        status = ck_put_pins(out, unique, num_unique,
+                             ck_label_set_find(&places, old->table.background, &place) ? place : CK_NO_BACKGROUND,
+                             stored_width, counts, h->sz, (u64)h->sx * h->sy, &list);
     goto out;
 contradiction:
     out->size = 0; /* pins of two labels in one component: the flat labels say what that was decoded to */
@@ -220,6 +224,7 @@ crackle_status crackle_reassemble(const void *in, size_t in_nbytes, unsigned int
     old.header = &h;
     old.parts = parts;
     old.num_parts = num_parts;
+    old.stop = stop;
     shape.sx = h.sx;
     shape.sy = h.sy;
     shape.sz = h.sz;

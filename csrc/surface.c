@@ -11,6 +11,9 @@
 #include "transpose.h"
 #include "volume.h"
 
+/* How many points are sorted before it is asked whether to stop. */
+#define POINTS_AT_ONCE ((size_t)1 << 22)
+
 /* The faces of a slice and those towards the next. */
 struct pipeline {
     struct ck_faces faces;
@@ -189,11 +192,14 @@ static int find_surface(const struct pipeline *p, u32 z, struct found *found)
     return 1;
 }
 
-/* Sort points stably by their coordinate on an axis; 'next' has a place per coordinate, of which there are 'length'. */
-CK_FORCEINLINE void sort_by(unsigned int axis, const void *from, void *to, size_t count, size_t *next, u32 length,
-                            unsigned int width)
+/*
+ * Sort points stably by their coordinate on an axis; 'next' has a place per coordinate, of which there are 'length'.
+ * False when it was stopped: what is in 'to' may be anything.
+ */
+CK_FORCEINLINE int sort_by(unsigned int axis, const void *from, void *to, size_t count, size_t *next, u32 length,
+                            const volatile int32_t *stop, unsigned int width)
 {
-    size_t at = 0;
+    size_t at = 0, end;
 
     memset(next, 0, length * sizeof(*next));
     for (size_t i = 0; i < count; i++)
@@ -204,9 +210,15 @@ CK_FORCEINLINE void sort_by(unsigned int axis, const void *from, void *to, size_
         next[value] = at;
         at += here;
     }
-    for (size_t i = 0; i < count; i++)
-        put_point(to, next[get_coordinate(from, i, axis, width)]++, get_coordinate(from, i, 0, width),
-                  get_coordinate(from, i, 1, width), get_coordinate(from, i, 2, width), width);
+    for (size_t i = 0; i < count;) {
+        if (ck_is_set(stop))
+            return 0;
+        end = count - i < POINTS_AT_ONCE ? count : i + POINTS_AT_ONCE;
+        for (; i < end; i++)
+            put_point(to, next[get_coordinate(from, i, axis, width)]++, get_coordinate(from, i, 0, width),
+                      get_coordinate(from, i, 1, width), get_coordinate(from, i, 2, width), width);
+    }
+    return 1;
 }
 
 /* The same for few points: as keys (x, y). */
@@ -241,22 +253,19 @@ static crackle_status sort_points(const struct found *found, u32 sx, u32 sy, con
     for (size_t n = 0; status == CRACKLE_OK && n < found->num_clouds; n++) {
         const struct cloud *cloud = &found->clouds[n];
         const size_t count = cloud->count;
+        int done = !ck_is_set(stop);
 
-        if (ck_is_set(stop)) {
-            status = CRACKLE_STOPPED;
-            break;
-        }
-        if (count <= longest && found->width == 2) {
+        if (count <= longest && found->width == 2)
             sort_few(cloud->points, to, count, pairs, 2);
-        } else if (count <= longest) {
+        else if (count <= longest)
             sort_few(cloud->points, to, count, pairs, 4);
-        } else if (found->width == 2) {
-            sort_by(1, cloud->points, scratch, count, next, sy, 2);
-            sort_by(0, scratch, to, count, next, sx, 2);
-        } else {
-            sort_by(1, cloud->points, scratch, count, next, sy, 4);
-            sort_by(0, scratch, to, count, next, sx, 4);
-        }
+        else if (found->width == 2)
+            done = sort_by(1, cloud->points, scratch, count, next, sy, stop, 2) &&
+                   sort_by(0, scratch, to, count, next, sx, stop, 2);
+        else
+            done = sort_by(1, cloud->points, scratch, count, next, sy, stop, 4) &&
+                   sort_by(0, scratch, to, count, next, sx, stop, 4);
+        status = done ? CRACKLE_OK : CRACKLE_STOPPED;
         to += count * 3 * found->width;
     }
     free(pairs);

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import itertools
 import os
 import signal
@@ -11,6 +12,7 @@ import sys
 import textwrap
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -157,7 +159,7 @@ def stopped(stop: Any) -> bool:
 def test_little_is_done_where_it_is_asked_for() -> None:
     """Few voxels are not worth a thread, and nobody stops them; many have one, and their answer comes."""
     here = threading.get_ident()
-    few, many = _binding._VOXELS_ASIDE - 1, _binding._VOXELS_ASIDE
+    few, many = _binding._VOXELS_AT_ONCE, _binding._VOXELS_AT_ONCE + 1
     assert _binding.aside(lambda stop: (stop == ffi.NULL, threading.get_ident()), few) == (
         True,
         here,
@@ -252,7 +254,7 @@ def test_a_single_call_of_c_is_stopped(name: str, monkeypatch: pytest.MonkeyPatc
     """What is not cut into ranges hands C the number to look at; C ends, and the next call is right."""
     function, call = STOPPED_CALLS[name]
     right = call()
-    monkeypatch.setattr(_binding, "_VOXELS_ASIDE", 0)
+    monkeypatch.setattr(_binding, "_VOXELS_AT_ONCE", 0)
     lib = Stopping(_binding.lib, function)
     with monkeypatch.context() as patch:
         patch.setattr(_binding, "lib", lib)
@@ -260,6 +262,73 @@ def test_a_single_call_of_c_is_stopped(name: str, monkeypatch: pytest.MonkeyPatc
             call()
     assert lib.statuses == [_binding.lib.CRACKLE_STOPPED]
     assert repr(call()) == repr(right)
+
+
+class Late(Stopping):
+    """The same, but C is done before it looks. What is to be freed is counted."""
+
+    made = freed = 0
+
+    def __getattr__(self, name: str) -> Any:
+        function = getattr(self._lib, name)
+        if name == "crackle_free":
+
+            def free(pointer: Any) -> None:
+                self.freed += 1
+                function(pointer)
+
+            return free
+        if name != self._name:
+            return function
+
+        def call(*args: Any) -> Any:
+            args = tuple(
+                ffi.NULL if isinstance(arg, ffi.CData) and ffi.typeof(arg) == _STOP else arg for arg in args
+            )
+            status = function(*args)
+            self.made += status == _binding.lib.CRACKLE_OK
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(0.3)  # or later: then there is nothing to see
+            return status
+
+        return call
+
+
+@needs_signals
+@pytest.mark.parametrize("name", STOPPED_CALLS)
+def test_what_was_made_is_freed(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """SIGINT as C ends with a result that nobody takes any more."""
+    function, call = STOPPED_CALLS[name]
+    monkeypatch.setattr(_binding, "_VOXELS_AT_ONCE", 0)
+    lib = Late(_binding.lib, function)
+    with monkeypatch.context() as patch:
+        patch.setattr(_binding, "lib", lib)
+        with pytest.raises(KeyboardInterrupt):
+            call()
+        gc.collect()
+    assert lib.made == 1
+    assert lib.freed == 1
+
+
+@needs_signals
+def test_an_interrupted_call_keeps_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the garbage collector, too, the caller's memory is nobody's when the call has ended."""
+    monkeypatch.setattr(_binding, "_VOXELS_AT_ONCE", 0)
+    volume = cells((20, 20, 20), 30)
+    seen = weakref.ref(volume)
+    gc.disable()
+    try:
+        for parallel in (1, 3):
+            lib = Stopping(_binding.lib, "crackle_assemble")
+            with monkeypatch.context() as patch:
+                patch.setattr(_binding, "lib", lib)
+                with contextlib.suppress(KeyboardInterrupt):
+                    cz.compress(volume, 2, parallel=parallel)
+            assert lib.statuses == [_binding.lib.CRACKLE_STOPPED]
+        del volume
+        assert seen() is None
+    finally:
+        gc.enable()
 
 
 class Interrupting:

@@ -126,7 +126,8 @@ static void test_options(unsigned int version, unsigned int order, unsigned int 
 
     make_volume(voxels, width, noise);
     for (int fortran = 0; fortran < 2; fortran++) {
-        struct crackle_volume v = volume_of(voxels, width, fortran, fortran), target = volume_of(out, width, 0, fortran);
+        struct crackle_volume v = volume_of(voxels, width, fortran, fortran);
+        struct crackle_volume target = volume_of(out, width, 0, fortran);
         struct crackle_parts parts;
         struct crackle_where where;
         uint64_t count, table[100];
@@ -198,7 +199,8 @@ static void test_random_volume(void)
     for (size_t i = 0; i < voxels; i++) {
         size_t near = random_number(3) == 0 ? 1 : random_number(2) ? sx : (size_t)sx * sy;
 
-        labels[i] = i >= near && random_number(100) >= change ? labels[i - near] : (uint16_t)(random_number(num_labels) * 999);
+        labels[i] = i >= near && random_number(100) >= change ? labels[i - near]
+                                                              : (uint16_t)(random_number(num_labels) * 999);
     }
     CHECK(crackle_encode(&v, &options, &stream, &nbytes) == CRACKLE_OK);
     CHECK(crackle_split(stream, nbytes, &parts, NULL) == CRACKLE_OK);
