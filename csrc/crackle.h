@@ -18,7 +18,7 @@
  *     and reinterpreted, so (uint64_t)-1 is the label -1.
  *   - What takes long is given to this library in ranges of slices, between which a caller may stop.  Where that is
  *     not possible, 'stop' is NULL or points to a number that is 0: when another thread changes it, the call ends
- *     with CRACKLE_STOPPED, before it begins with another slice.
+ *     with CRACKLE_STOPPED at the next slice or the like, or normally if it is nearly done.
  *   - Nothing is global and nothing is kept between calls: any number of threads
  *     may call at once, also on the same stream.
  *   - No claim of a stream is trusted: sizes are checked before they are

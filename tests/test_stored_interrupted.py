@@ -13,7 +13,7 @@ import pytest
 import zarr
 from zarr.core.buffer import default_buffer_prototype
 from zarr.core.sync import sync
-from zarr.storage import LocalStore, MemoryStore, StorePath
+from zarr.storage import LocalStore, MemoryStore, StorePath, ZipStore
 
 import crackle_zarr as cz
 from crackle_zarr.errors import FormatError, JournalError, StoreError, VerificationError
@@ -277,6 +277,56 @@ def test_replacing_is_cut_off(kind: str, path: str, store: Failing, tmp_path: Pa
             break
     assert 0 < refused < n
     assert not not_told
+
+
+class Odd(MemoryStore):
+    """Lists names that are no keys of its own, as some file systems behind fsspec do."""
+
+    async def list_prefix(self, prefix: str) -> Any:
+        async for key in super().list_prefix(prefix):
+            yield f"/root/{key}"
+
+    async def delete_dir(self, prefix: str) -> None:
+        for key in [key for key in self._store_dict if key.startswith(f"{prefix}/")]:
+            del self._store_dict[key]
+
+
+def test_replacing_where_names_are_odd(store: Failing) -> None:
+    """What a store lists may be no keys that it knows: then it has to delete them itself."""
+    odd = Odd()
+    old = zarr.create_array(odd, name="a", shape=VOXELS.shape, dtype="u1", chunks=(8, 8, 8), zarr_format=2)
+    old[...] = 1
+    cz.convert(opened(store), StorePath(odd, "a"), overwrite=True)
+    new = zarr.open_array(odd, path="a", mode="r")
+    assert new.dtype == VOXELS.dtype
+    assert np.array_equal(new[...], VOXELS)
+    assert not [key for key in odd._store_dict if key.startswith("a/.")]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="links need a right there")
+def test_replacing_what_is_behind_a_link(store: Failing, tmp_path: Path) -> None:
+    """Chunks that lie on another disk: the link goes, and what it leads to stays."""
+    old = cz.create_array(tmp_path / "b.zarr", shape=VOXELS.shape, dtype="u1", chunks=(8, 8, 8))
+    old[...] = 1
+    (tmp_path / "b.zarr" / "c").rename(tmp_path / "other")
+    (tmp_path / "b.zarr" / "c").symlink_to(tmp_path / "other")
+    assert (old[...] == 1).all()
+    there = sorted(path for path in (tmp_path / "other").rglob("*"))
+    cz.convert(opened(store), tmp_path / "b.zarr", overwrite=True)
+    assert np.array_equal(zarr.open_array(tmp_path / "b.zarr", mode="r")[...], VOXELS)
+    assert sorted((tmp_path / "other").rglob("*")) == there
+
+
+def test_replacing_where_nothing_can_be_deleted(store: Failing, tmp_path: Path) -> None:
+    """It is refused before anything is done."""
+    file = ZipStore(tmp_path / "b.zip", mode="w")
+    old = zarr.create_array(file, name="a", shape=(4,), dtype="u1")
+    old[...] = 1
+    for options in ({}, {"overwrite": True}):
+        with pytest.raises(ValueError, match="cannot delete"):
+            cz.convert(opened(store), StorePath(file, "a"), **options)
+    assert sync(objects(file, "a")).keys() == {"a/zarr.json", "a/c/0"}
+    file.close()
 
 
 async def objects(store: Any, path: str) -> dict[str, bytes]:

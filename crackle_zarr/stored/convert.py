@@ -31,7 +31,7 @@ from .engine import Options, run
 from .fetch import unwrapped
 from .journal import called, get, naming, put
 from .layout import Box, box_text, common, layout_of, slices_of
-from .named import named, named_array, named_group
+from .named import METADATA, named, named_array, named_group
 
 MARKER = ".crackle-convert"
 
@@ -208,26 +208,31 @@ def _begin(store: Any, path: str, about: dict[str, Any], overwrite: bool) -> boo
         FileExistsError: there is something else.
     """
     place = _place(store, path)
+    if not (store.supports_deletes and store.supports_listing):
+        raise ValueError(f"{place} cannot delete and list, and a conversion needs both")
     (raw,) = get(store, [_marker(path)])
+    said = None if raw is None else _json(raw)
     exists = _exists(store, path)
-    if raw is not None and _json(raw) == about and not overwrite:
-        return True
-    if raw is not None and _json(raw) == _CLEARING and not overwrite:
-        raise FileExistsError(f"{place} was about to be replaced: overwrite=True goes on with that")
-    if exists and not overwrite:
-        if raw is None:
+    if not overwrite:
+        if said == about:
+            return True
+        if said == _CLEARING:
+            raise FileExistsError(f"{place} was about to be replaced: overwrite=True goes on with that")
+        if exists and raw is None:
             raise FileExistsError(f"{place} exists already: overwrite=True replaces it")
-        if _json(raw) is None:
+        if exists and said is None:
             raise FormatError(
                 f"{_marker(path)} in {place} is damaged: try again, or overwrite=True starts anew"
             )
-        raise FileExistsError(
-            f"{place} is an unfinished conversion of another source, or with other options: "
-            f"overwrite=True starts anew"
-        )
+        if exists:
+            raise FileExistsError(
+                f"{place} is an unfinished conversion of another source, or with other options: "
+                f"overwrite=True starts anew"
+            )
     if exists or (overwrite and raw is not None):
         # The marker goes last and says of what: nothing that is left of the old is taken for the new.
-        _mark(store, path, _CLEARING)
+        if said != _CLEARING:
+            _mark(store, path, _CLEARING)
         _clear(store, path)
     elif _holds_other_things(store, path, _marker(path)):
         raise FileExistsError(f"{place} holds other things than Zarr's: name an empty place")
@@ -248,24 +253,49 @@ _CLEARING = {"clearing": True}
 
 
 def _clear(store: Any, path: str) -> None:
-    """Remove all that is there but the marker."""
+    """Remove all that is there but the marker.
+
+    Raises:
+        StoreError: the store failed, or still lists something afterwards.
+    """
+    _clear_metadata(store, path)
+    names = _listed(store, path)
+    if _marker(path) not in names:  # which was just written: what such a store lists are no keys of its own
+        called(store, path, store.delete_dir(path) if path else store.clear(), "deleted from")
+        return
+    names.remove(_marker(path))
+    disk = unwrapped(store)
+    for place in (Path(disk.root) / name for name in names if isinstance(disk, LocalStore)):
+        if place.is_symlink():  # LocalStore deletes no links to folders
+            place.unlink()
+    for number in range(0, len(names), _AT_ONCE):
+        put(store, dict.fromkeys(names[number : number + _AT_ONCE]))
+    left = set(_listed(store, path)) - {_marker(path)}
+    if left:
+        raise StoreError(f"{min(left)} is still in {store} after it was deleted: overwrite=True tries again")
+
+
+# How many objects are deleted before Ctrl-C is heard.
+_AT_ONCE = 1000
+
+
+def _listed(store: Any, path: str) -> list[str]:
+    """The keys below a place; of a disk the files and folders right below it."""
     prefix = f"{path}/" if path else ""
+    disk = unwrapped(store)
 
-    async def clear() -> None:
-        # Of a disk the folders go, too.
-        on_disk = isinstance(unwrapped(store), LocalStore)
-        found = store.list_dir(path) if on_disk else store.list_prefix(prefix)
-        for name in [(prefix if on_disk else "") + name async for name in found]:
-            if name != _marker(path):
-                await store.delete(name)
+    async def listed() -> list[str]:
+        if isinstance(disk, LocalStore):  # deletes whole folders
+            return [prefix + name async for name in store.list_dir(path)]
+        return [key async for key in store.list_prefix(prefix)]
 
-    called(store, path, clear(), "deleted from")
+    return called(store, path, listed(), "listed in")
 
 
 def _clear_metadata(store: Any, path: str) -> None:
     """Remove the metadata of an array or a group, and leave its chunks and members."""
     prefix = f"{path}/" if path else ""
-    put(store, {prefix + name: None for name in ("zarr.json", ".zarray", ".zgroup", ".zattrs")})
+    put(store, {prefix + name: None for name in METADATA})
 
 
 def _json(raw: bytes) -> Any:

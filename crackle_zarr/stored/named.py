@@ -19,7 +19,7 @@ from zarr.storage import StorePath, WrapperStore
 from ..errors import FormatError
 from .journal import naming
 
-_METADATA = ("zarr.json", ".zarray", ".zgroup", ".zattrs", ".zmetadata")
+METADATA = ("zarr.json", ".zarray", ".zgroup", ".zattrs", ".zmetadata")
 
 
 class Named(WrapperStore[Store]):
@@ -35,7 +35,7 @@ class Named(WrapperStore[Store]):
         """Get an object, or a range of one."""
         with naming(self, key, "read from"):
             value = await self._store.get(key, prototype, byte_range)
-        if value is not None and key.rpartition("/")[2] in _METADATA:
+        if value is not None and key.rpartition("/")[2] in METADATA:
             try:
                 json.loads(value.to_bytes())
             except ValueError as error:
