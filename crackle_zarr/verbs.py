@@ -725,6 +725,7 @@ def convert(
     Raises:
         FileExistsError: there is something else at ``dst``.
         TypeError: the source is not one of integers or bool.
+        ValueError: the destination cannot delete and list, as a zip file, or is the source or in it.
         VerificationError: what was read back is not what was written.
         StoreError: a store failed.
     """

@@ -230,15 +230,19 @@ class Stopping:
 
         def call(*args: Any) -> Any:
             os.kill(os.getpid(), signal.SIGINT)
-            (stop,) = [arg for arg in args if isinstance(arg, ffi.CData) and ffi.typeof(arg) == _STOP]
-            assert stopped(stop)
+            assert stopped(stop_among(args))
             self.statuses.append(function(*args))
             return self.statuses[-1]
 
         return call
 
 
-_STOP = ffi.typeof("int32_t *")
+def stop_among(args: Any) -> Any:
+    """The number by which C is told to stop, among the arguments of a call."""
+    kind = ffi.typeof("int32_t *")
+    (stop,) = [arg for arg in args if isinstance(arg, ffi.CData) and ffi.typeof(arg) == kind]
+    return stop
+
 
 STOPPED_CALLS: dict[str, tuple[str, Callable[[], Any]]] = {
     "compress, pins": ("crackle_assemble", lambda: cz.compress(VOLUME, 2)),
@@ -282,13 +286,10 @@ class Late(Stopping):
             return function
 
         def call(*args: Any) -> Any:
-            args = tuple(
-                ffi.NULL if isinstance(arg, ffi.CData) and ffi.typeof(arg) == _STOP else arg for arg in args
-            )
             status = function(*args)
             self.made += status == _binding.lib.CRACKLE_OK
             os.kill(os.getpid(), signal.SIGINT)
-            time.sleep(0.3)  # or later: then there is nothing to see
+            assert stopped(stop_among(args))
             return status
 
         return call
