@@ -1,6 +1,6 @@
 """A script: remaps and conversions that are killed at every single write, and what is made of them.
 
-    python killed.py resume|undo|convert FOLDER [shards]
+    python killed.py resume|undo|convert|replace FOLDER [shards]
 
 Every attempt runs in a process of its own, forked before Zarr has started a thread. It kills itself, as a
 power cut would, at the n-th time that the store is to be changed: before the change, or when half of it is on
@@ -72,16 +72,20 @@ class Mortal(LocalStore):
 
     async def delete(self, key: str) -> None:
         self._change(None)
+        self._empty(key)
         await super().delete(key)
 
     async def delete_dir(self, prefix: str) -> None:
         self._change(None)
-        # File by file, in the least helpful order.
-        files = sorted(path for path in (Path(self.root) / prefix).rglob("*") if path.is_file())
+        self._empty(prefix)
+        await super().delete_dir(prefix)
+
+    def _empty(self, folder: str) -> None:
+        """Remove what is in a folder file by file, in the least helpful order."""
+        files = sorted(path for path in (Path(self.root) / folder).rglob("*") if path.is_file())
         for path in files:
             self._change(None)
             path.unlink()
-        await super().delete_dir(prefix)
 
 
 def forked(work: Callable[[], None]) -> int:
@@ -216,6 +220,47 @@ def try_convert(root: Path) -> int:
     return deaths
 
 
+def try_replace(root: Path) -> int:
+    """Conversions to a place where there is an array of another type: none of it gets into the new one."""
+    start, old, place = root / "start", root / "old", root / "place"
+    ones = np.ones(VOXELS.shape, np.uint8)
+
+    def make() -> None:
+        zarr.create_array(LocalStore(old), data=ones, chunks=(8, 12, 12))
+
+    def replace(store: LocalStore) -> None:
+        cz.convert(zarr.open_array(start, mode="r"), store, overwrite=True, parallel=PARALLEL)
+
+    def convert(store: LocalStore) -> None:
+        try:
+            cz.convert(zarr.open_array(start, mode="r"), store, parallel=PARALLEL)
+        except (FileExistsError, cz.FormatError) as error:
+            os._exit(UNDO if "overwrite=True" in str(error) else 1)
+
+    def is_new() -> None:
+        array = zarr.open_array(place, mode="r")
+        assert array.dtype == VOXELS.dtype
+        assert np.array_equal(array[...], VOXELS)
+        assert sorted(path.name for path in place.iterdir()) == ["c", "zarr.json"]
+
+    must(make)
+    deaths = 0
+    for half in (False, True):
+        for n in range(1000):
+            shutil.rmtree(place, ignore_errors=True)
+            shutil.copytree(old, place)
+            if dying(n, half, replace, place) == 0:
+                must(is_new)
+                break
+            deaths += 1
+            if dying(10**6, False, convert, place) == UNDO:
+                for again in (*range(n % 9, 1000, 9), 10**6):
+                    if dying(again, not half, replace, place) == 0:
+                        break
+            must(is_new)
+    return deaths
+
+
 def main() -> None:
     what, root = sys.argv[1], Path(sys.argv[2])
     shards = {"shards": (8, 12, 12)} if len(sys.argv) > 3 else {}
@@ -227,7 +272,8 @@ def main() -> None:
         array[...] = VOXELS
 
     must(make)
-    print(try_convert(root) if what == "convert" else try_remap(root, what))
+    tries = {"convert": try_convert, "replace": try_replace}
+    print(tries[what](root) if what in tries else try_remap(root, what))
 
 
 if __name__ == "__main__":

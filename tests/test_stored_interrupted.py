@@ -20,7 +20,7 @@ from crackle_zarr.errors import FormatError, JournalError, StoreError, Verificat
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-@pytest.mark.parametrize("what", ["resume", "undo", "convert", "resume shards"])
+@pytest.mark.parametrize("what", ["resume", "undo", "convert", "replace", "resume shards"])
 def test_killed(what: str, tmp_path: Path) -> None:
     """After SIGKILL at any write the array is the old one, the new one, or resume and undo make it so."""
     action, *shards = what.split()
