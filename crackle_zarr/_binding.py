@@ -55,7 +55,7 @@ def _check(status: int, where: Any = ffi.NULL) -> None:
     if status == lib.CRACKLE_DOES_NOT_FIT:
         raise OverflowError(message)
     if status == lib.CRACKLE_STOPPED:
-        raise KeyboardInterrupt
+        raise KeyboardInterrupt(message)
     section = slice_number = None
     if where != ffi.NULL and where.section != lib.CRACKLE_SECTION_NONE:
         section = _text(lib.crackle_section_name(where.section))

@@ -38,6 +38,7 @@ EXCEPTIONS: dict[str, type[Exception] | None] = {
     "CRACKLE_CORRUPT": FormatError,
     "CRACKLE_TOO_LARGE": ValueError,
     "CRACKLE_DOES_NOT_FIT": OverflowError,
+    "CRACKLE_STOPPED": KeyboardInterrupt,
 }
 
 SECTIONS = [
@@ -87,7 +88,7 @@ def test_status_becomes_exception(name: str) -> None:
     assert isinstance(caught.value, FormatError) == (expected is FormatError)
 
 
-@pytest.mark.parametrize("status", [-1, 11, 1000])
+@pytest.mark.parametrize("status", [-1, 12, 1000])
 def test_unknown_status_has_a_message(status: int) -> None:
     """A number that is no status is not followed into nowhere."""
     assert ffi.string(lib.crackle_status_message(ffi.cast("crackle_status", status)))
