@@ -197,7 +197,7 @@ static int find_surface(const struct pipeline *p, u32 z, struct found *found)
  * False when it was stopped: what is in 'to' may be anything.
  */
 CK_FORCEINLINE int sort_by(unsigned int axis, const void *from, void *to, size_t count, size_t *next, u32 length,
-                            const volatile int32_t *stop, unsigned int width)
+                           const volatile int32_t *stop, unsigned int width)
 {
     size_t at = 0, end;
 

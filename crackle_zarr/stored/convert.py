@@ -163,8 +163,13 @@ def _stored_nbytes(array: zarr.Array[Any]) -> int:
         return 0
 
 
+def _key(path: str, name: str) -> str:
+    """The key of something below a place; without a name, what all of these begin with."""
+    return f"{path}/{name}" if path else name
+
+
 def _marker(path: str) -> str:
-    return f"{path}/{MARKER}" if path else MARKER
+    return _key(path, MARKER)
 
 
 def _opened(
@@ -265,9 +270,10 @@ def _clear(store: Any, path: str) -> None:
         return
     names.remove(_marker(path))
     disk = unwrapped(store)
-    for place in (Path(disk.root) / name for name in names if isinstance(disk, LocalStore)):
-        if place.is_symlink():  # LocalStore deletes no links to folders
-            place.unlink()
+    if isinstance(disk, LocalStore):  # which fails at links to folders
+        for place in (Path(disk.root) / name for name in names):
+            if place.is_symlink():
+                place.unlink()
     for number in range(0, len(names), _AT_ONCE):
         put(store, dict.fromkeys(names[number : number + _AT_ONCE]))
     left = set(_listed(store, path)) - {_marker(path)}
@@ -281,21 +287,19 @@ _AT_ONCE = 1000
 
 def _listed(store: Any, path: str) -> list[str]:
     """The keys below a place; of a disk the files and folders right below it."""
-    prefix = f"{path}/" if path else ""
-    disk = unwrapped(store)
+    on_disk = isinstance(unwrapped(store), LocalStore)  # which deletes whole folders
 
     async def listed() -> list[str]:
-        if isinstance(disk, LocalStore):  # deletes whole folders
-            return [prefix + name async for name in store.list_dir(path)]
-        return [key async for key in store.list_prefix(prefix)]
+        if on_disk:
+            return [_key(path, name) async for name in store.list_dir(path)]
+        return [key async for key in store.list_prefix(_key(path, ""))]
 
     return called(store, path, listed(), "listed in")
 
 
 def _clear_metadata(store: Any, path: str) -> None:
     """Remove the metadata of an array or a group, and leave its chunks and members."""
-    prefix = f"{path}/" if path else ""
-    put(store, {prefix + name: None for name in METADATA})
+    put(store, {_key(path, name): None for name in METADATA})
 
 
 def _json(raw: bytes) -> Any:
@@ -325,7 +329,7 @@ def _parts_of(store: Any, path: str) -> tuple[Any, tuple[str, ...]]:
 
 def _holds_other_things(store: Any, path: str, marker: str) -> bool:
     async def any_key() -> bool:
-        async for key in store.list_prefix(f"{path}/" if path else ""):
+        async for key in store.list_prefix(_key(path, "")):
             if key != marker:
                 return True
         return False
@@ -334,10 +338,8 @@ def _holds_other_things(store: Any, path: str, marker: str) -> bool:
 
 
 def _exists(store: Any, path: str) -> bool:
-    prefix = f"{path}/" if path else ""
-    return any(
-        called(store, prefix, store.exists(prefix + name)) for name in ("zarr.json", ".zarray", ".zgroup")
-    )
+    names = ("zarr.json", ".zarray", ".zgroup")
+    return any(called(store, _key(path, ""), store.exists(_key(path, name))) for name in names)
 
 
 def _wanted(src: zarr.Array[Any], target: Target) -> dict[str, Any]:
