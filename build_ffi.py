@@ -40,9 +40,9 @@ ffibuilder.cdef(declarations())
 ffibuilder.set_source(
     "crackle_zarr._crackle",
     '#include "crackle.h"',
-    sources=[path.as_posix() for path in sorted(CSRC.glob("*.c"))],
+    sources=[path.as_posix() for path in sorted(CSRC.glob("*/*.c"))],
     include_dirs=[CSRC.as_posix()],
-    depends=[path.as_posix() for path in sorted(CSRC.glob("*.h"))],
+    depends=[path.as_posix() for path in sorted(CSRC.rglob("*.h"))],
     extra_compile_args=compile_arguments(),
 )
 

@@ -11,11 +11,11 @@
 #include <stdio.h>
 #include <time.h>
 
-#include "boundary.h"
-#include "components.h"
-#include "moves.h"
-#include "paint.h"
-#include "trace.h"
+#include "codec/boundary.h"
+#include "codec/components.h"
+#include "codec/moves.h"
+#include "codec/paint.h"
+#include "codec/trace.h"
 
 enum stage {
     BOUNDARY,

@@ -6,8 +6,8 @@
 #ifndef REPAIR_H
 #define REPAIR_H
 
-#include "crc.h"
-#include "format.h"
+#include "base/crc.h"
+#include "codec/format.h"
 
 static int has_checksums(const u8 *stream, size_t nbytes)
 {

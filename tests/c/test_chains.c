@@ -6,11 +6,11 @@
  * reader of the library have in common is seen.  Writers have to walk every crack just once, with no
  * BRANCH to which nothing comes back.
  */
-#include "bitmaps.h"
-#include "boundary.h"
-#include "markov.h"
-#include "moves.h"
-#include "trace.h"
+#include "base/bitmaps.h"
+#include "codec/boundary.h"
+#include "codec/markov.h"
+#include "codec/moves.h"
+#include "codec/trace.h"
 #include "volumes.h"
 
 /* ------------------------------ The plain reader --------------------------- */

@@ -1,9 +1,9 @@
 /*
  * test_crc.c - the tables, computed again bit by bit, and the algebra of CRC32C
  */
+#include "base/crc.h"
+#include "base/crc_tables.h"
 #include "check.h"
-#include "crc.h"
-#include "crc_tables.h"
 
 static u32 crc_bit_by_bit(u32 crc, const u8 *data, size_t nbytes)
 {

@@ -4,7 +4,7 @@
  * Builds for different processors must make the same streams, byte for byte, and the same voxels of them: the number
  * that this prints is the same in all of them, and the Makefile compares it.
  */
-#include "crc_tables.h"
+#include "base/crc_tables.h"
 #include "volumes.h"
 
 /* Byte by byte from the table: the library's own way depends on the processor. */

@@ -7,8 +7,8 @@
  * a stream may be anything, but every function has to come back, with a status it knows.  Without
  * the repair, a stream of version 1 is refused or gives the right voxels.
  */
-#include "common.h"
-#include "format.h"
+#include "base/common.h"
+#include "codec/format.h"
 #include "operations.h"
 #include "repair.h"
 #include "volumes.h"

@@ -1,8 +1,8 @@
 /*
  * test_operations.c - streams from streams, and what is told of their boundaries, against the voxels themselves
  */
-#include "crc.h"
-#include "format.h"
+#include "base/crc.h"
+#include "codec/format.h"
 #include "operations.h"
 #include "volumes.h"
 

@@ -1,14 +1,14 @@
 /*
  * test_rooms.c - each room against the plainest way to do the same
  */
-#include "boundary.h"
+#include "base/crc.h"
+#include "base/sort.h"
 #include "check.h"
-#include "components.h"
-#include "crc.h"
-#include "markov.h"
-#include "moves.h"
-#include "sort.h"
-#include "trace.h"
+#include "codec/boundary.h"
+#include "codec/components.h"
+#include "codec/markov.h"
+#include "codec/moves.h"
+#include "codec/trace.h"
 
 /* Labels in blobs: a random seed for every few voxels, grown by copying neighbours. */
 static void random_labels(u64 *labels, u32 sx, u32 sy, unsigned int num_labels, unsigned int change)

@@ -10,9 +10,9 @@
 #  include <sys/resource.h>
 #endif
 
-#include "common.h"
-#include "crc.h"
-#include "format.h"
+#include "base/common.h"
+#include "base/crc.h"
+#include "codec/format.h"
 #include "volumes.h"
 
 #if defined(__has_feature)

@@ -7,7 +7,7 @@
  * C order, and each encodes slices of its own that one thread assembles.
  */
 #define _POSIX_C_SOURCE 200112L /* barriers */
-#include "crc_tables.h"
+#include "base/crc_tables.h"
 #include "operations.h"
 #include "volumes.h"
 

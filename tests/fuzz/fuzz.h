@@ -8,9 +8,9 @@
 #ifndef FUZZ_H
 #define FUZZ_H
 
-#include "common.h"
+#include "base/common.h"
+#include "codec/format.h"
 #include "crackle.h"
-#include "format.h"
 
 #include <stdio.h>
 #include <stdlib.h>

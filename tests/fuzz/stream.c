@@ -4,9 +4,9 @@
  * Checksums stop most damage before it gets anywhere.  A fuzzer would have to guess them, so they are made
  * good again here, and so are the lengths that have to add up: damage then reaches the code behind them.
  */
+#include "codec/header.h"
+#include "codec/reading.h"
 #include "fuzz.h"
-#include "header.h"
-#include "reading.h"
 #include "repair.h"
 #include "volumes.h"
 

@@ -1,0 +1,242 @@
+/*
+ * components_crc.c - the checksum of an image that is never made
+ *
+ * The CRC of a slice covers its component image, a 32-bit number per voxel.  Making that
+ * image and running over it would cost as much as everything else together.  But a CRC is
+ * linear (crc.h): the part of a row y in the state after it is
+ *
+ *     R(y) = sum over x of  number(x, y) * weight(x),   weight(x) = x^(32 (sx - x))
+ *
+ * so R(y) = R(y - 1) + the sum over the voxels that changed of (old xor new) * weight(x).
+ * A changed voxel costs one carry-less multiplication; the sum is reduced once per row,
+ * and the state passes over the row by one more multiplication, with x^(32 sx).  The part of a row that
+ * changes nearly everywhere is had sooner from its words, by the CRC itself.
+ */
+#include "../base/crc.h"
+#include "components.h"
+
+int ck_image_crc_init(struct ck_image_crc *crc, u32 sx)
+{
+    u32 weight = CK_CRC_ONE;
+
+    crc->weight = ck_calloc((u64)sx + CK_ROW_SPARE, sizeof(*crc->weight));
+    if (!crc->weight)
+        return 0;
+    crc->weight[sx] = weight;
+    for (u32 x = sx; x-- > 0;) {
+        weight = ck_crc_word(weight);
+        crc->weight[x] = weight;
+    }
+    crc->row_weight = weight;
+    return 1;
+}
+
+void ck_image_crc_free(struct ck_image_crc *crc)
+{
+    free(crc->weight);
+    crc->weight = NULL;
+}
+
+static u32 components_crc(const struct ck_image_crc *crc, const struct ck_components *c)
+{
+    const struct ck_patch *patch = c->patches;
+    const u32 *weight = crc->weight;
+    u32 *row = c->row;
+    u32 state = CK_CRC_START;
+    u32 row_part = 0;
+
+    memset(row, 0, c->sx * sizeof(*row)); /* a row of zeros has the part zero */
+    for (u64 y = 0; y < c->sy; y++) {
+        const struct ck_patch *const end = c->patches + c->row_end[y];
+        u64 change = 0;
+
+        if (ck_is_dense((size_t)(end - patch), c->sx)) {
+            ck_lay_row(row, patch, end, c->sx);
+            patch = end;
+            row_part = 0;
+            for (u32 x = 0; x < c->sx; x++)
+                row_part = ck_crc_word(row_part ^ row[x]);
+        }
+        for (; patch < end; patch++) {
+            const u32 component = patch->component;
+            u32 x = patch->begin;
+
+            do { /* a patch is not empty */
+                change ^= ck_clmul_portable(row[x] ^ component, weight[x]);
+                row[x] = component;
+            } while (++x < patch->end);
+        }
+        row_part ^= ck_crc_reduce(change);
+        state = ck_crc_reduce(ck_clmul_portable(state, crc->row_weight)) ^ row_part;
+    }
+    return ~state;
+}
+
+#if CK_MAYBE_CRC
+
+/*
+ * What differs between kinds of processors: a sum of carry-less products of 95 bits, its halves, and change_four().
+ *
+ * change_four() lays the component over the first 'count' of four voxels and adds to the sum what that changes.  Two
+ * voxels side by side are one number of 64 bits, weighted as the second of them is, and multiplied in one go: that is
+ * two products, without asking how many of the four it is.
+ */
+#if CK_MAYBE_V3
+
+typedef __m128i sum_95;
+typedef __m128i four_voxels;
+
+CK_TARGET_CRC static inline sum_95 no_sum(void)
+{
+    return _mm_setzero_si128();
+}
+
+CK_TARGET_CRC static inline u64 low_half(sum_95 sum)
+{
+    return (u64)_mm_cvtsi128_si64(sum);
+}
+
+CK_TARGET_CRC static inline u64 high_half(sum_95 sum)
+{
+    return (u64)_mm_cvtsi128_si64(_mm_unpackhi_epi64(sum, sum));
+}
+
+CK_TARGET_CRC static inline four_voxels four_of(u32 component)
+{
+    return _mm_set1_epi32((int)component);
+}
+
+CK_TARGET_CRC static inline sum_95 change_four(sum_95 sum, const u32 *weight, u32 *row, u32 count,
+                                               four_voxels component)
+{
+    __m128i *four = (__m128i *)row;
+    const __m128i old = _mm_loadu_si128(four);
+    const __m128i change = _mm_and_si128(_mm_xor_si128(old, component), ck_first_lanes_32(count));
+    const __m128i weights = _mm_srli_epi64(_mm_loadu_si128((const __m128i *)weight), 32);
+
+    _mm_storeu_si128(four, _mm_xor_si128(old, change));
+    sum = _mm_xor_si128(sum, _mm_clmulepi64_si128(change, weights, 0x00));
+    return _mm_xor_si128(sum, _mm_clmulepi64_si128(change, weights, 0x11));
+}
+
+#else
+
+typedef uint64x2_t sum_95;
+typedef uint32x4_t four_voxels;
+
+CK_TARGET_CRC static inline sum_95 no_sum(void)
+{
+    return vdupq_n_u64(0);
+}
+
+CK_TARGET_CRC static inline u64 low_half(sum_95 sum)
+{
+    return vgetq_lane_u64(sum, 0);
+}
+
+CK_TARGET_CRC static inline u64 high_half(sum_95 sum)
+{
+    return vgetq_lane_u64(sum, 1);
+}
+
+CK_TARGET_CRC static inline four_voxels four_of(u32 component)
+{
+    return vdupq_n_u32(component);
+}
+
+CK_TARGET_CRC static inline sum_95 change_four(sum_95 sum, const u32 *weight, u32 *row, u32 count,
+                                               four_voxels component)
+{
+    const uint32x4_t old = vld1q_u32(row);
+    const uint32x4_t change = vandq_u32(veorq_u32(old, component), ck_first_lanes_32(count));
+    const poly64x2_t changes = vreinterpretq_p64_u32(change);
+    const poly64x2_t weights = vreinterpretq_p64_u64(vshrq_n_u64(vreinterpretq_u64_u32(vld1q_u32(weight)), 32));
+
+    vst1q_u32(row, veorq_u32(old, change));
+    sum = veorq_u64(sum, vreinterpretq_u64_p128(vmull_p64(vgetq_lane_p64(changes, 0), vgetq_lane_p64(weights, 0))));
+    return veorq_u64(sum, vreinterpretq_u64_p128(vmull_high_p64(changes, weights)));
+}
+
+#endif
+
+/* The part of a row, from its words alone. */
+CK_TARGET_CRC static inline u32 part_of_row(const u32 *row, u32 sx)
+{
+    u64 part = 0;
+    u32 x = 0;
+
+    for (; sx - x >= 2; x += 2)
+        part = ck_crc_take_64(part, row[x] | (u64)row[x + 1] << 32);
+    return x < sx ? ck_crc_take_32((u32)part, row[x]) : (u32)part;
+}
+
+/* The sum of what the patches of a row change, not reduced. */
+CK_TARGET_CRC static inline sum_95 sum_of_changes(const u32 *weight, u32 *row, const struct ck_patch *patch,
+                                                  const struct ck_patch *end)
+{
+    sum_95 sum = no_sum();
+
+    for (; patch < end; patch++) {
+        const four_voxels component = four_of(patch->component);
+        u32 x = patch->begin;
+
+        do {
+            const u32 stop = CK_LIKELY(patch->end - x <= 4) ? patch->end : x + 4;
+
+            sum = change_four(sum, weight + x, row + x, stop - x, component);
+            x = stop;
+        } while (CK_UNLIKELY(x < patch->end));
+    }
+    return sum;
+}
+
+/* ck_crc_reduce() of a sum of products of 95 bits. */
+CK_TARGET_CRC static inline u32 reduce_95(sum_95 sum)
+{
+    const u64 low = low_half(sum);
+    const u64 high = high_half(sum) << 1 | low >> 63;
+
+    return ck_crc_take_32(0, ck_crc_take_32(0, (u32)(low << 1)) ^ (u32)(low >> 31)) ^ (u32)high;
+}
+
+/* a * b modulo the polynomial. */
+CK_TARGET_CRC static inline u32 multiply(u32 a, u32 b)
+{
+    const u64 aligned = ck_clmul_32(a, b) << 1;
+
+    return ck_crc_take_32(0, (u32)aligned) ^ (u32)(aligned >> 32);
+}
+
+/* With the instructions for carry-less products and for this very CRC. */
+CK_TARGET_CRC static u32 components_crc_by_instructions(const struct ck_image_crc *crc, const struct ck_components *c)
+{
+    const struct ck_patch *patch = c->patches;
+    u32 state = CK_CRC_START;
+    u32 row_part = 0;
+
+    memset(c->row, 0, c->sx * sizeof(*c->row));
+    for (u64 y = 0; y < c->sy; y++) {
+        const struct ck_patch *const end = c->patches + c->row_end[y];
+
+        if (ck_is_dense((size_t)(end - patch), c->sx)) {
+            ck_lay_row(c->row, patch, end, c->sx);
+            row_part = part_of_row(c->row, c->sx);
+        } else {
+            row_part ^= reduce_95(sum_of_changes(crc->weight, c->row, patch, end));
+        }
+        patch = end;
+        state = multiply(state, crc->row_weight) ^ row_part;
+    }
+    return ~state;
+}
+
+#endif /* CK_MAYBE_CRC */
+
+u32 ck_components_crc(const struct ck_image_crc *crc, const struct ck_components *c)
+{
+#if CK_MAYBE_CRC
+    if (ck_cpu_has_crc())
+        return components_crc_by_instructions(crc, c);
+#endif
+    return components_crc(crc, c);
+}

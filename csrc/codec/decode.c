@@ -1,0 +1,260 @@
+/*
+ * decode.c - stream -> labels
+ *
+ *   take apart -> moves -> bitmaps -> components -> { checksum ; label map } -> paint
+ *
+ * the mirror of encode.c, slice by slice.  reading.c goes as far as the entry of every component in the
+ * label table; here entries become values, the stream's labels or others that the caller gives them, and
+ * values voxels.  Nothing is allocated on the word of the stream alone: the caller's volume has to have
+ * the stream's size in x and y before anything of the size of a slice is set up.
+ */
+#include "../crackle.h"
+#include "header.h"
+#include "paint.h"
+#include "reading.h"
+#include "volume.h"
+
+/* Slices of a C-order volume are painted together, but for more patches than that. */
+#define MOST_WAITING_PATCHES ((size_t)1 << 20)
+
+/* A slice that waits to be painted with others. */
+struct waiting {
+    struct ck_components components;
+    u64 *labels;
+    size_t labels_capacity;
+};
+
+struct decoder {
+    struct ck_reading reading;
+    const u64 *values;       /* per entry; NULL: the labels themselves */
+    u8 *wanted;              /* per entry of flat labels, whether its value is not 0; NULL where values is */
+    u64 *scratch;            /* of painting */
+    size_t scratch_capacity;
+    enum ck_paint_to to;
+    struct waiting *waiting; /* NULL unless the volume is in C order */
+    u32 most_waiting;
+};
+
+static void free_decoder(struct decoder *d)
+{
+    ck_reading_free(&d->reading);
+    free(d->wanted);
+    free(d->scratch);
+    for (u32 i = 0; d->waiting && i < d->most_waiting; i++) {
+        ck_components_free(&d->waiting[i].components);
+        free(d->waiting[i].labels);
+    }
+    free(d->waiting);
+}
+
+/* Free the decoder whatever comes back. */
+static crackle_status open_decoder(struct decoder *d, const struct crackle_parts *parts, u32 z_start, u32 z_end,
+                                   unsigned int flags, const u64 *values, u64 count,
+                                   const struct crackle_volume *out, u32 out_z, struct crackle_where *where)
+{
+    const struct crackle_header *h = &d->reading.header;
+    crackle_status status;
+
+    memset(d, 0, sizeof(*d));
+    status = ck_reading_open(&d->reading, parts, flags, where);
+    if (status != CRACKLE_OK)
+        return status;
+    if (!ck_is_volume(out) || out->sx != h->sx || out->sy != h->sy || (!values && out->width != h->data_width) ||
+        z_start > z_end || z_end > h->sz || z_start < out_z || z_end - out_z > out->sz)
+        return CRACKLE_BAD_ARGUMENT;
+    if (ck_is_empty(h) || z_start == z_end)
+        return CRACKLE_OK;
+    status = ck_reading_begin(&d->reading, parts, z_start, z_end, where);
+    if (status != CRACKLE_OK || !values)
+        return status;
+    if (count != ck_num_entries(&d->reading.map.table))
+        return CRACKLE_BAD_ARGUMENT;
+    d->values = values;
+    if (!d->reading.map.pins) {
+        d->wanted = ck_malloc(count, 1);
+        if (!d->wanted)
+            return CRACKLE_NO_MEMORY;
+        for (u64 i = 0; i < count; i++)
+            d->wanted[i] = values[i] != 0;
+    }
+    return CRACKLE_OK;
+}
+
+static crackle_status reserve_scratch(struct decoder *d, u64 count)
+{
+    void *scratch = d->scratch;
+    int ok = ck_reserve(&scratch, &d->scratch_capacity, count, sizeof(*d->scratch));
+
+    d->scratch = scratch;
+    return ok ? CRACKLE_OK : CRACKLE_NO_MEMORY;
+}
+
+/* Whether slice 'z', which is next, is known to be zeros from its keys: then it is left undecoded. */
+static int skip_zeros(struct decoder *d, u32 z)
+{
+    if (!d->wanted || ck_flat_slice_has(&d->reading.map, d->wanted))
+        return 0;
+    ck_reading_skip(&d->reading, z);
+    return 1;
+}
+
+/* The components of slice 'z', which is next; the entries are what they are to be painted with. */
+static crackle_status read_slice(struct decoder *d, u32 z, struct crackle_where *where)
+{
+    struct ck_reading *r = &d->reading;
+    crackle_status status = ck_reading_next(r, z, where);
+
+    if (status != CRACKLE_OK)
+        return status;
+    if (d->values)
+        for (size_t i = 0; i < r->components.count; i++)
+            r->entries[i] = d->values[r->entries[i]];
+    else
+        ck_labels_of_entries(&r->header, &r->map.table, r->components.count, r->entries);
+    return CRACKLE_OK;
+}
+
+static crackle_status decode_slice(struct decoder *d, u32 z, unsigned int width, void *slice,
+                                   struct crackle_where *where)
+{
+    const struct ck_reading *r = &d->reading;
+    crackle_status status;
+
+    if (skip_zeros(d, z)) {
+        memset(slice, 0, (size_t)r->header.sx * r->header.sy * width);
+        return CRACKLE_OK;
+    }
+    status = read_slice(d, z, where);
+    if (status == CRACKLE_OK)
+        status = reserve_scratch(d, ck_paint_scratch(r->header.sx, 1));
+    if (status == CRACKLE_OK)
+        ck_paint(&r->components, r->entries, slice, width, d->to, d->scratch);
+    return status;
+}
+
+/* Read slice 'z', which is next, and let it wait. */
+static crackle_status take_slice(struct decoder *d, u32 z, struct waiting *w, struct crackle_where *where)
+{
+    struct ck_reading *r = &d->reading;
+    struct waiting swap;
+    crackle_status status;
+
+    if (!w->components.row_buffer && !ck_components_init(&w->components, r->header.sx, r->header.sy))
+        return CRACKLE_NO_MEMORY;
+    if (skip_zeros(d, z)) {
+        void *labels = w->labels;
+        int ok = ck_reserve(&labels, &w->labels_capacity, 1, sizeof(*w->labels));
+
+        w->labels = labels;
+        if (!ok || !ck_components_whole(&w->components))
+            return CRACKLE_NO_MEMORY;
+        w->labels[0] = 0;
+        return CRACKLE_OK;
+    }
+    status = read_slice(d, z, where);
+    swap = *w;
+    w->components = r->components;
+    w->labels = r->entries;
+    w->labels_capacity = r->entries_capacity;
+    r->components = swap.components;
+    r->entries = swap.labels;
+    r->entries_capacity = swap.labels_capacity;
+    return status;
+}
+
+/* Slices from 'z' on, several at once; '*count_ret' is how many. */
+static crackle_status decode_columns(struct decoder *d, u32 z, u32 z_end, const struct crackle_volume *out, u32 out_z,
+                                     u32 *count_ret, struct crackle_where *where)
+{
+    struct ck_slice_to_paint slices[CK_MOST_COLUMNS];
+    size_t num_patches = 0;
+    crackle_status status;
+    u32 count = 0;
+
+    while (count < d->most_waiting && count < z_end - z && num_patches < MOST_WAITING_PATCHES) {
+        struct waiting *w = &d->waiting[count];
+
+        status = take_slice(d, z + count, w, where);
+        if (status != CRACKLE_OK)
+            return status;
+        num_patches += w->components.row_end[out->sy - 1];
+        slices[count].components = &w->components;
+        slices[count].labels = w->labels;
+        count++;
+    }
+    status = reserve_scratch(d, ck_paint_scratch(out->sx, count));
+    if (status != CRACKLE_OK)
+        return status;
+    ck_paint_columns(slices, count, out, z - out_z, d->scratch);
+    *count_ret = count;
+    return CRACKLE_OK;
+}
+
+static crackle_status decode(const struct crackle_parts *parts, u32 z_start, u32 z_end, unsigned int flags,
+                             const u64 *values, u64 count, const struct crackle_volume *out, u32 out_z,
+                             struct crackle_where *where)
+{
+    struct decoder d;
+    crackle_status status = open_decoder(&d, parts, z_start, z_end, flags, values, count, out, out_z, where);
+    u32 number = 1;
+
+    if (status != CRACKLE_OK || out->nbytes == 0 || z_start == z_end)
+        goto out;
+    d.to = (u64)(z_end - z_start) * out->sx * out->sy * out->width > CK_MOST_IN_CACHE ? CK_TO_MEMORY : CK_TO_CACHE;
+    if (!out->fortran_order) {
+        d.most_waiting = z_end - z_start < CK_MOST_COLUMNS ? z_end - z_start : CK_MOST_COLUMNS;
+        d.waiting = ck_calloc(d.most_waiting, sizeof(*d.waiting));
+        if (!d.waiting)
+            status = CRACKLE_NO_MEMORY;
+    }
+    for (u32 z = z_start; status == CRACKLE_OK && z < z_end; z += number) {
+        if (d.waiting)
+            status = decode_columns(&d, z, z_end, out, out_z, &number, where);
+        else
+            status = decode_slice(&d, z, out->width,
+                                  (u8 *)out->voxels + (z - out_z) * ((size_t)out->sx * out->sy * out->width), where);
+    }
+out:
+    free_decoder(&d);
+    return status;
+}
+
+crackle_status crackle_decode(const struct crackle_parts *parts, uint32_t z_start, uint32_t z_end,
+                              unsigned int flags, const struct crackle_volume *out, uint32_t out_z,
+                              struct crackle_where *where)
+{
+    return decode(parts, z_start, z_end, flags, NULL, 0, out, out_z, where);
+}
+
+crackle_status crackle_decode_as(const struct crackle_parts *parts, uint32_t z_start, uint32_t z_end,
+                                 unsigned int flags, const uint64_t *values, uint64_t count,
+                                 const struct crackle_volume *out, uint32_t out_z, struct crackle_where *where)
+{
+    if (!values)
+        return CRACKLE_BAD_ARGUMENT;
+    return decode(parts, z_start, z_end, flags, values, count, out, out_z, where);
+}
+
+crackle_status crackle_decode_mask(const struct crackle_parts *parts, uint32_t z_start, uint32_t z_end,
+                                   unsigned int flags, uint64_t label, const struct crackle_volume *out,
+                                   uint32_t out_z, struct crackle_where *where)
+{
+    u64 count = 0, *values;
+    crackle_status status = crackle_table_size(parts, &count, where);
+
+    if (status != CRACKLE_OK)
+        return status;
+    if (out->width != 1)
+        return CRACKLE_BAD_ARGUMENT;
+    values = ck_malloc(count, sizeof(*values));
+    if (!values)
+        return CRACKLE_NO_MEMORY;
+    /* Decoding verifies what is read here. */
+    status = crackle_read_table(parts, CRACKLE_NO_VERIFY, values, count, where);
+    for (u64 i = 0; status == CRACKLE_OK && i < count; i++)
+        values[i] = values[i] == label;
+    if (status == CRACKLE_OK)
+        status = decode(parts, z_start, z_end, flags, values, count, out, out_z, where);
+    free(values);
+    return status;
+}

@@ -1,0 +1,573 @@
+/*
+ * markov.c - the Markov model of the differences between codepoints
+ *
+ * Boundaries are digital curves: what they did in their last few steps says much about the
+ * next.  For every history of n differences the model ranks the four that may follow,
+ * and a difference is written as its rank in a prefix code, lowest bit first:
+ *
+ *   rank 0  0     rank 1  01     rank 2  011     rank 3  111
+ *
+ * that is, one bit for what was expected.  A row of the model is a permutation, stored as
+ * its number in the lexicographic list of the 24; in memory it is the permutation
+ * itself, two bits a rank, so that a row is one byte and a look-up one shift.
+ *
+ * A BRANCH may be spelled UP, DOWN or LEFT, RIGHT, a TERMINATE DOWN, UP or RIGHT, LEFT.  In terms of
+ * differences the two spellings differ by one in the first half, and by one the other way in
+ * what follows the symbol, so a writer that has a model can take the one that is expected:
+ * ck_markov_respell().
+ *
+ * Where there is enough to be coded, tables take several differences at once: a few bits of code and the history
+ * say which differences they begin with, and what the history is behind them, so that the way from one to the
+ * next is a single look-up.
+ *
+ * A history is a number whose highest digit, in base 4, is the newest difference, so a
+ * new one pushes the oldest out by a shift to the right.
+ */
+#include "format.h"
+#include "markov.h"
+
+#define PERMUTATION(a, b, c, d) ((a) | (b) << 2 | (c) << 4 | (d) << 6)
+
+static const u8 permutations[CK_PERMUTATIONS] = {
+    PERMUTATION(0, 1, 2, 3), PERMUTATION(0, 1, 3, 2), PERMUTATION(0, 2, 1, 3), PERMUTATION(0, 2, 3, 1),
+    PERMUTATION(0, 3, 1, 2), PERMUTATION(0, 3, 2, 1), PERMUTATION(1, 0, 2, 3), PERMUTATION(1, 0, 3, 2),
+    PERMUTATION(1, 2, 0, 3), PERMUTATION(1, 2, 3, 0), PERMUTATION(1, 3, 0, 2), PERMUTATION(1, 3, 2, 0),
+    PERMUTATION(2, 0, 1, 3), PERMUTATION(2, 0, 3, 1), PERMUTATION(2, 1, 0, 3), PERMUTATION(2, 1, 3, 0),
+    PERMUTATION(2, 3, 0, 1), PERMUTATION(2, 3, 1, 0), PERMUTATION(3, 0, 1, 2), PERMUTATION(3, 0, 2, 1),
+    PERMUTATION(3, 1, 0, 2), PERMUTATION(3, 1, 2, 0), PERMUTATION(3, 2, 0, 1), PERMUTATION(3, 2, 1, 0),
+};
+
+/* By the next three bits: the rank they begin with, and how many of them it takes. */
+static const u8 rank_of_bits[8] = {0, 1, 0, 2, 0, 1, 0, 3};
+static const u8 length_of_bits[8] = {1, 2, 1, 3, 1, 2, 1, 3};
+
+static const u8 code_of_rank[4] = {0, 1, 3, 7};
+static const u8 length_of_rank[4] = {1, 2, 3, 3};
+
+static inline size_t num_rows(unsigned int order)
+{
+    return (size_t)1 << 2 * order;
+}
+
+static inline size_t next_history(size_t history, unsigned int difference, unsigned int order)
+{
+    return history >> 2 | (size_t)difference << 2 * (order - 1);
+}
+
+void ck_markov_free(struct ck_markov_model *model)
+{
+    free(model->rows);
+    free(model->decoder);
+    free(model->encoder);
+    memset(model, 0, sizeof(*model));
+}
+
+/* ----------------------- The model as bytes of a stream -------------------- */
+
+crackle_status ck_markov_read(struct ck_markov_model *model, unsigned int order, const u8 *bytes)
+{
+    size_t count = num_rows(order);
+
+    memset(model, 0, sizeof(*model));
+    model->order = order;
+    model->rows = ck_malloc(count, 1);
+    if (!model->rows)
+        return CRACKLE_NO_MEMORY;
+    for (size_t i = 0; i < count; i++) {
+        size_t bit = i * CK_BITS_PER_MARKOV_ROW;
+        unsigned int two_bytes = bytes[bit / 8];
+        unsigned int number;
+
+        if (bit % 8 + CK_BITS_PER_MARKOV_ROW > 8)
+            two_bytes |= (unsigned int)bytes[bit / 8 + 1] << 8;
+        number = two_bytes >> bit % 8 & 31;
+        if (number >= CK_PERMUTATIONS) {
+            ck_markov_free(model);
+            return CRACKLE_CORRUPT;
+        }
+        model->rows[i] = permutations[number];
+    }
+    return CRACKLE_OK;
+}
+
+void ck_markov_write(const struct ck_markov_model *model, u8 *bytes)
+{
+    unsigned int bits = 0, num_bits = 0;
+    u8 number_of[256];
+
+    for (unsigned int number = 0; number < CK_PERMUTATIONS; number++)
+        number_of[permutations[number]] = (u8)number;
+    for (size_t i = 0; i < num_rows(model->order); i++) {
+        bits |= (unsigned int)number_of[model->rows[i]] << num_bits;
+        num_bits += CK_BITS_PER_MARKOV_ROW;
+        if (num_bits >= 8) {
+            *bytes++ = (u8)bits;
+            bits >>= 8;
+            num_bits -= 8;
+        }
+    }
+    if (num_bits)
+        *bytes = (u8)bits;
+}
+
+/* --------------------------------- Decoding -------------------------------- */
+
+/*
+ * Per history and window of the next bits, an entry of what they begin with: as many differences as they
+ * hold whole, how many those are, how many bits they take, and the history behind them.
+ */
+#define MOST_WINDOW 6 /* so that an entry has 12 + 3 + 3 bits, and 14 of a history */
+#define LEAST_WINDOW 3
+#define MOST_DECODER_ORDER 7
+
+#define ENTRY(differences, count, length, history) \
+    ((u32)(differences) | (u32)(count) << 12 | (u32)(length) << 15 | (u32)(history) << 18)
+#define ENTRY_DIFFERENCES(entry) ((entry) & 0xfff)
+#define ENTRY_COUNT(entry) ((entry) >> 12 & 7)
+#define ENTRY_LENGTH(entry) ((entry) >> 15 & 7)
+#define ENTRY_HISTORY(entry) ((size_t)((entry) >> 18))
+
+/* What an entry costs to make, in bytes of code that take as long to decode without. */
+#define ENTRY_NBYTES 8
+
+static u32 make_entry(const struct ck_markov_model *model, size_t history, unsigned int bits, unsigned int window)
+{
+    unsigned int differences = 0, count = 0, length = 0;
+
+    while (length + length_of_bits[bits & 7] <= window) {
+        const unsigned int difference = model->rows[history] >> 2 * rank_of_bits[bits & 7] & 3;
+
+        length += length_of_bits[bits & 7];
+        bits >>= length_of_bits[bits & 7];
+        differences |= difference << 2 * count++;
+        history = next_history(history, difference, model->order);
+    }
+    return ENTRY(differences, count, length, history);
+}
+
+int ck_markov_make_decoder(struct ck_markov_model *model, u64 nbytes)
+{
+    const size_t rows = num_rows(model->order);
+    unsigned int window = MOST_WINDOW;
+
+    while (window >= LEAST_WINDOW && ((u64)rows << window) * ENTRY_NBYTES > nbytes)
+        window--;
+    if (window < LEAST_WINDOW || model->order > MOST_DECODER_ORDER)
+        return 1;
+    model->decoder = ck_malloc((u64)rows << window, sizeof(*model->decoder));
+    if (!model->decoder)
+        return 0;
+    model->window = window;
+    for (size_t history = 0; history < rows; history++)
+        for (unsigned int bits = 0; bits < 1u << window; bits++)
+            model->decoder[history << window | bits] = make_entry(model, history, bits, window);
+    return 1;
+}
+
+/* Bits that come in and differences that go out. */
+struct decoding {
+    const u8 *in, *end;
+    u64 bits;            /* not yet used, the next is the lowest; behind them anything */
+    unsigned int count;  /* how many of them */
+    size_t history;
+    u8 *out;
+    u64 packed;          /* not yet written, the first is the lowest */
+    unsigned int filled; /* how many bits of them, less than 8 */
+};
+
+/* By the table, while eight bytes can be read at once. */
+static void decode_by_table(const struct ck_markov_model *model, struct decoding *state)
+{
+    const unsigned int window = model->window;
+    const u64 mask = ck_low_bits(window);
+    const u32 *const entries = model->decoder;
+    struct decoding d = *state;
+
+    while (d.end - d.in >= 8) {
+        /* At least 56 bits; those that do not fit are read again. */
+        d.bits |= ck_load64(d.in) << d.count;
+        d.in += (63 - d.count) >> 3;
+        d.count |= 56;
+        /* Four entries take 24 bits at most and give 48. */
+        for (int twice = 0; twice < 2; twice++) {
+            for (int i = 0; i < 4; i++) {
+                const u32 entry = entries[d.history << window | (d.bits & mask)];
+
+                d.packed |= (u64)ENTRY_DIFFERENCES(entry) << d.filled;
+                d.filled += 2 * ENTRY_COUNT(entry);
+                d.bits >>= ENTRY_LENGTH(entry);
+                d.count -= ENTRY_LENGTH(entry);
+                d.history = ENTRY_HISTORY(entry);
+            }
+            ck_store64(d.out, d.packed);
+            d.out += d.filled >> 3;
+            d.packed >>= d.filled & ~7u;
+            d.filled &= 7;
+        }
+    }
+    *state = d;
+}
+
+static inline void put_difference(struct decoding *d, unsigned int difference)
+{
+    d->packed |= (u64)difference << d->filled;
+    *d->out = (u8)d->packed;
+    d->filled += 2;
+    if (d->filled == 8) {
+        d->out++;
+        d->packed = 0;
+        d->filled = 0;
+    }
+}
+
+/* One after the other, to the end. */
+static void decode_singly(const struct ck_markov_model *model, struct decoding *state)
+{
+    struct decoding d = *state;
+
+    d.bits &= ck_low_bits(d.count);
+    for (;;) {
+        unsigned int length, difference;
+
+        if (d.count < 3) {
+            if (d.end - d.in >= 4) {
+                d.bits |= (u64)ck_load32(d.in) << d.count;
+                d.in += 4;
+                d.count += 32;
+            } else {
+                for (; d.in < d.end; d.count += 8)
+                    d.bits |= (u64)*d.in++ << d.count;
+            }
+        }
+        length = length_of_bits[d.bits & 7];
+        if (CK_UNLIKELY(length > d.count))
+            break;
+        difference = model->rows[d.history] >> 2 * rank_of_bits[d.bits & 7] & 3;
+        d.bits >>= length;
+        d.count -= length;
+        d.history = next_history(d.history, difference, model->order);
+        put_difference(&d, difference);
+    }
+    *state = d;
+}
+
+size_t ck_markov_decode(const struct ck_markov_model *model, const u8 *in, size_t nbytes, u8 *packed)
+{
+    struct decoding d = {0};
+    unsigned int first;
+
+    if (nbytes == 0)
+        return 0;
+    first = *in & 3;
+    d.in = in + 1;
+    d.end = in + nbytes;
+    d.bits = *in >> 2;
+    d.count = 6;
+    d.history = next_history(0, first, model->order);
+    d.out = packed;
+    put_difference(&d, first);
+    if (model->decoder)
+        decode_by_table(model, &d);
+    decode_singly(model, &d);
+    return (size_t)(d.out - packed) * 4 + d.filled / 2;
+}
+
+/* --------------------------------- Encoding -------------------------------- */
+
+static inline unsigned int difference_at(const struct ck_differences *slice, u64 i)
+{
+    return slice->packed[i / 4] >> 2 * (i % 4) & 3;
+}
+
+/* How often each difference follows each of the histories [first, first + count). */
+static void count_differences(const struct ck_differences *slice, unsigned int order, size_t first, size_t count,
+                              u32 (*counts)[4])
+{
+    size_t history;
+
+    if (slice->count == 0)
+        return;
+    history = next_history(0, difference_at(slice, 0), order);
+    for (u64 i = 1; i < slice->count; i++) {
+        unsigned int difference = difference_at(slice, i);
+
+        if (history - first < count) {
+            u32 *n = &counts[history - first][difference];
+
+            *n += *n != UINT32_MAX;
+        }
+        history = next_history(history, difference, order);
+    }
+}
+
+static u8 rank_differences(const u32 counts[4])
+{
+    unsigned int row = 0;
+
+    for (unsigned int d = 0; d < 4; d++) {
+        unsigned int rank = 0;
+
+        for (unsigned int other = 0; other < 4; other++)
+            rank += counts[other] > counts[d] || (counts[other] == counts[d] && other > d);
+        row |= d << 2 * rank;
+    }
+    return (u8)row;
+}
+
+crackle_status ck_markov_train(struct ck_markov_model *model, unsigned int order,
+                               const struct ck_differences *slices, size_t num_slices,
+                               const volatile int32_t *stop)
+{
+    /* Counts for 4^10 histories are 16 MiB; higher orders go over the slices several times. */
+    size_t total = num_rows(order);
+    size_t at_once = total < num_rows(10) ? total : num_rows(10);
+    u32(*counts)[4] = ck_malloc(at_once, sizeof(*counts));
+
+    memset(model, 0, sizeof(*model));
+    model->order = order;
+    model->rows = ck_malloc(total, 1);
+    if (!counts || !model->rows) {
+        free(counts);
+        ck_markov_free(model);
+        return CRACKLE_NO_MEMORY;
+    }
+    for (size_t first = 0; first < total && !ck_is_set(stop); first += at_once) {
+        memset(counts, 0, at_once * sizeof(*counts));
+        for (size_t z = 0; z < num_slices && !ck_is_set(stop); z++)
+            count_differences(&slices[z], order, first, at_once, counts);
+        for (size_t i = 0; i < at_once; i++)
+            model->rows[first + i] = rank_differences((const u32 *)counts[i]);
+    }
+    free(counts);
+    if (ck_is_set(stop)) {
+        ck_markov_free(model);
+        return CRACKLE_STOPPED;
+    }
+    return CRACKLE_OK;
+}
+
+/* The bits of what follows the histories of an order, in the codes of its model. */
+static u64 cost_of_counts(u32 (*counts)[4], size_t rows)
+{
+    u64 bits = 0;
+
+    for (size_t i = 0; i < rows; i++) {
+        const unsigned int row = rank_differences((const u32 *)counts[i]);
+
+        for (unsigned int rank = 0; rank < 4; rank++)
+            bits += (u64)counts[i][row >> 2 * rank & 3] * length_of_rank[rank];
+    }
+    return bits;
+}
+
+crackle_status ck_markov_choose_order(const struct ck_differences *slices, size_t num_slices, unsigned int most,
+                                      const volatile int32_t *stop, unsigned int *order_ret)
+{
+    u32(*counts)[4] = ck_calloc(num_rows(most), sizeof(*counts));
+    u64 least = UINT64_MAX;
+
+    if (!counts)
+        return CRACKLE_NO_MEMORY;
+    for (size_t z = 0; z < num_slices && !ck_is_set(stop); z++)
+        count_differences(&slices[z], most, 0, num_rows(most), counts);
+    for (unsigned int order = most; order >= 1 && !ck_is_set(stop); order--) {
+        const size_t rows = num_rows(order);
+        const u64 bits = cost_of_counts(counts, rows) + (u64)rows * CK_BITS_PER_MARKOV_ROW;
+
+        if (bits <= least) {
+            least = bits;
+            *order_ret = order;
+        }
+        /* The oldest difference of a history is its lowest digit: without it, four rows are one. */
+        for (size_t i = 0; i < rows / 4; i++)
+            for (unsigned int d = 0; d < 4; d++) {
+                u64 sum = 0;
+
+                for (size_t oldest = 0; oldest < 4; oldest++)
+                    sum += counts[4 * i + oldest][d];
+                counts[i][d] = sum < UINT32_MAX ? (u32)sum : UINT32_MAX;
+            }
+    }
+    free(counts);
+    return ck_is_set(stop) ? CRACKLE_STOPPED : CRACKLE_OK;
+}
+
+/* For every row, its inverse: bits 2 d and 2 d + 1 are the rank of the difference d. */
+static void make_ranks(u8 ranks_of_row[256])
+{
+    for (unsigned int i = 0; i < CK_PERMUTATIONS; i++) {
+        unsigned int ranks = 0;
+
+        for (unsigned int rank = 0; rank < 4; rank++)
+            ranks |= rank << 2 * (permutations[i] >> 2 * rank & 3);
+        ranks_of_row[permutations[i]] = (u8)ranks;
+    }
+}
+
+/* Bits of the differences [from, to), of which from is at least 1. */
+static unsigned int cost_of(const struct ck_markov_model *model, const u8 *ranks_of_row, const u8 *differences,
+                            u64 from, u64 to, size_t history)
+{
+    unsigned int bits = 0;
+
+    for (u64 i = from; i < to; i++) {
+        bits += length_of_rank[ranks_of_row[model->rows[history]] >> 2 * differences[i] & 3];
+        history = next_history(history, differences[i], model->order);
+    }
+    return bits;
+}
+
+void ck_markov_respell(const struct ck_markov_model *model, u8 *differences, u64 count)
+{
+    const unsigned int order = model->order;
+    u8 ranks_of_row[256];
+    unsigned int codepoint = 0; /* before differences[i] */
+    size_t history = 0;
+    int after_control = 1;      /* nothing pairs with the codepoint before: there is none, or it ended a control */
+
+    make_ranks(ranks_of_row);
+    for (u64 i = 0; i + 1 < count; i++) {
+        const unsigned int first = (codepoint + differences[i]) & 3;
+
+        if (differences[i + 1] == 2) {
+            /* UP and LEFT, DOWN and RIGHT: the other spelling's first half is a step away. */
+            const unsigned int change = first == CK_UP || first == CK_DOWN ? 3 : 1;
+            const unsigned int other = (differences[i] + change) & 3;
+            const u64 end = i + 3 + order < count ? i + 3 + order : count;
+
+            /* The first difference of all is written as it is: nothing is gained there. */
+            if (i > 0 && (other != 2 || after_control)) {
+                unsigned int cost = cost_of(model, ranks_of_row, differences, i, end, history);
+                u8 old = differences[i], follower = i + 2 < count ? differences[i + 2] : 0;
+
+                differences[i] = (u8)other;
+                if (i + 2 < count)
+                    differences[i + 2] = (u8)((follower + 4 - change) & 3);
+                if (cost_of(model, ranks_of_row, differences, i, end, history) >= cost) {
+                    differences[i] = old;
+                    if (i + 2 < count)
+                        differences[i + 2] = follower;
+                }
+            }
+            history = next_history(next_history(history, differences[i], order), 2, order);
+            codepoint = (codepoint + differences[i] + 2) & 3;
+            i++;
+            after_control = 1;
+            continue;
+        }
+        history = next_history(history, differences[i], order);
+        codepoint = first;
+        after_control = 0;
+    }
+}
+
+/*
+ * Per history and two differences, the code of both: its bits, and above them how many.
+ */
+#define PAIR_BITS 6
+#define MOST_ENCODER_ORDER 6
+
+int ck_markov_make_encoder(struct ck_markov_model *model, u64 count)
+{
+    const size_t rows = num_rows(model->order);
+    u8 ranks_of_row[256];
+
+    if (model->order > MOST_ENCODER_ORDER || (u64)rows * 16 > count)
+        return 1;
+    model->encoder = ck_malloc((u64)rows * 16, sizeof(*model->encoder));
+    if (!model->encoder)
+        return 0;
+    make_ranks(ranks_of_row);
+    for (size_t history = 0; history < rows; history++)
+        for (unsigned int pair = 0; pair < 16; pair++) {
+            const size_t second_history = next_history(history, pair & 3, model->order);
+            const unsigned int first = ranks_of_row[model->rows[history]] >> 2 * (pair & 3) & 3;
+            const unsigned int second = ranks_of_row[model->rows[second_history]] >> 2 * (pair >> 2) & 3;
+            const unsigned int code = code_of_rank[first] | code_of_rank[second] << length_of_rank[first];
+
+            model->encoder[history << 4 | pair] =
+                (u16)(code | (length_of_rank[first] + length_of_rank[second]) << PAIR_BITS);
+        }
+    return 1;
+}
+
+/* Bits that go out. */
+struct encoding {
+    u64 bits;
+    unsigned int count; /* less than 32 between calls of flush() */
+    u8 *out;
+};
+
+static inline void flush(struct encoding *e)
+{
+    if (e->count >= 32) {
+        ck_store32(e->out, (u32)e->bits);
+        e->out += 4;
+        e->bits >>= 32;
+        e->count -= 32;
+    }
+}
+
+/* The differences from 'i' on, four at a time; returns where it stopped. 'i' is a multiple of four. */
+static u64 encode_by_table(const struct ck_markov_model *model, const struct ck_differences *slice, u64 i,
+                           size_t *history, struct encoding *encoding)
+{
+    const unsigned int up = 2 * model->order; /* where a difference that comes next to a history stands */
+    const u16 *const pairs = model->encoder;
+    struct encoding e = *encoding;
+    size_t h = *history;
+
+    for (; i + 4 <= slice->count; i += 4) {
+        const unsigned int four = slice->packed[i / 4];
+        unsigned int pair = pairs[h << 4 | (four & 15)];
+
+        h = (h | (size_t)(four & 15) << up) >> 4;
+        e.bits |= (u64)(pair & ck_low_bits(PAIR_BITS)) << e.count;
+        e.count += pair >> PAIR_BITS;
+        pair = pairs[h << 4 | four >> 4];
+        h = (h | (size_t)(four >> 4) << up) >> 4;
+        e.bits |= (u64)(pair & ck_low_bits(PAIR_BITS)) << e.count;
+        e.count += pair >> PAIR_BITS;
+        flush(&e);
+    }
+    *encoding = e;
+    *history = h;
+    return i;
+}
+
+crackle_status ck_markov_encode(const struct ck_markov_model *model, const struct ck_differences *slice,
+                                struct ck_bytes *out)
+{
+    struct encoding e;
+    u8 ranks_of_row[256];
+    size_t history;
+
+    if (slice->count == 0)
+        return CRACKLE_OK;
+    if (slice->count > UINT64_MAX / 4 || !ck_bytes_reserve(out, slice->count * 3 / 8 + 16))
+        return CRACKLE_NO_MEMORY;
+    make_ranks(ranks_of_row);
+    e.bits = difference_at(slice, 0);
+    e.count = 2;
+    e.out = out->data + out->size;
+    history = next_history(0, (unsigned int)e.bits, model->order);
+    for (u64 i = 1; i < slice->count; i++) {
+        unsigned int difference, rank;
+
+        if (i == 4 && model->encoder) {
+            i = encode_by_table(model, slice, i, &history, &e);
+            if (i == slice->count)
+                break;
+        }
+        difference = difference_at(slice, i);
+        rank = ranks_of_row[model->rows[history]] >> 2 * difference & 3;
+        e.bits |= (u64)code_of_rank[rank] << e.count;
+        e.count += length_of_rank[rank];
+        flush(&e);
+        history = next_history(history, difference, model->order);
+    }
+    for (; e.count > 0; e.count = e.count > 8 ? e.count - 8 : 0, e.bits >>= 8)
+        *e.out++ = (u8)e.bits;
+    out->size = (size_t)(e.out - out->data);
+    return CRACKLE_OK;
+}

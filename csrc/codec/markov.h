@@ -1,0 +1,70 @@
+/*
+ * markov.h - the Markov model of the differences between codepoints
+ */
+#ifndef CK_MARKOV_H
+#define CK_MARKOV_H
+
+#include "../base/common.h"
+#include "../crackle.h"
+
+/* For every history of 'order' differences, the differences from likely to unlikely. */
+struct ck_markov_model {
+    unsigned int order;
+    u8 *rows;             /* 4^order; bits 2 r and 2 r + 1: the difference of rank r */
+    u32 *decoder;         /* see ck_markov_make_decoder() */
+    unsigned int window;
+    u16 *encoder;         /* see ck_markov_make_encoder() */
+};
+
+crackle_status ck_markov_read(struct ck_markov_model *model, unsigned int order, const u8 *bytes);
+void ck_markov_write(const struct ck_markov_model *model, u8 *bytes);
+void ck_markov_free(struct ck_markov_model *model);
+
+/*
+ * Tables by which several differences are decoded, or two encoded, at a time.  They are made where there are
+ * enough of them, bytes of code or differences, for that to pay; coding works without.  False when there is no memory.
+ */
+int ck_markov_make_decoder(struct ck_markov_model *model, u64 nbytes);
+int ck_markov_make_encoder(struct ck_markov_model *model, u64 count);
+
+/* What ck_markov_decode() may write for 'nbytes' of code. */
+static inline u64 ck_markov_packed_nbytes(u64 nbytes)
+{
+    return 2 * nbytes + 16;
+}
+
+/*
+ * Decode differences until the bits are used up, four to a byte, and return how many; the last byte is filled
+ * up with anything.
+ */
+size_t ck_markov_decode(const struct ck_markov_model *model, const u8 *in, size_t nbytes, u8 *packed);
+
+/* The differences of a slice, four to a byte, as ck_write_crack_code() packs them. */
+struct ck_differences {
+    const u8 *packed;
+    u64 count;
+};
+
+/* The order, 1 to 'most', of which the model and what it makes of the slices are shortest; 'most' is at most 10. */
+crackle_status ck_markov_choose_order(const struct ck_differences *slices, size_t num_slices, unsigned int most,
+                                      const volatile int32_t *stop, unsigned int *order_ret);
+
+/*
+ * Make the model that fits the given slices best: each history ranks the differences by
+ * how often they follow it, equal ones from the highest down.
+ */
+crackle_status ck_markov_train(struct ck_markov_model *model, unsigned int order,
+                               const struct ck_differences *slices, size_t num_slices,
+                               const volatile int32_t *stop);
+
+/*
+ * Spell each control symbol of a slice in the way, of the two that there are, that is shorter in
+ * the code of the model.  'differences' are one per byte.
+ */
+void ck_markov_respell(const struct ck_markov_model *model, u8 *differences, u64 count);
+
+/* Append the differences of a slice in the code of the model. */
+crackle_status ck_markov_encode(const struct ck_markov_model *model, const struct ck_differences *slice,
+                                struct ck_bytes *out);
+
+#endif /* CK_MARKOV_H */

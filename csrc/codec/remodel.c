@@ -1,0 +1,330 @@
+/*
+ * remodel.c - crack codes of order 0 -> a Markov model, and crack codes written with it
+ *
+ * A model has to have seen all slices before the first can be written, so the parts hold codes of
+ * order 0, four codepoints a byte, and they are written once more here.
+ *
+ * A model of few histories is made of some slices only, spread over the volume: what is likely shows in a million
+ * moves as well as in all.
+ *
+ * What a model makes of a walk depends on how the walk is written down, where the format leaves
+ * that free.  Each control symbol has two spellings; a first model decides between them and the
+ * model in use is made of the result.  And a walk may go either way first.  For a volume of few moves
+ * all habits are tried, for one of many the two that are best.  All of that takes longer than
+ * writing the codes, and is left to the orders that are chosen for size.
+ */
+#include "encode.h"
+#include "header.h"
+#include "markov.h"
+#include "moves.h"
+#include "remodel.h"
+
+/* The orders from which on size is worth time, and those from which on it is worth tracing anew. */
+#define PATIENT_ORDER 5
+#define RETRACING_ORDER 6
+
+/* How often control symbols are spelled anew for the model that the last spelling gave. */
+#define RESPELLINGS 2
+
+/* A model is made of so many differences per history, at least, or of all. */
+#define DIFFERENCES_PER_HISTORY 4096
+
+/* The highest order that is tried where the best is asked for; higher ones have models of megabytes. */
+#define MOST_TRIED_ORDER 9
+
+/* Up to so many codepoints all habits of tracing are tried for a Markov model: some milliseconds. */
+#define FEW_CODEPOINTS 100000
+#define ALL_HABITS ((1u << CK_NUM_HABITS) - 1)
+#define FEW_HISTORIES_ORDER 8 /* not for models that are larger than the codes */
+
+/* What writing the crack codes once more, with a model, works on. */
+struct remodel {
+    const u8 **codes;               /* per slice, of order 0 */
+    struct ck_differences *slices;  /* of the codes */
+    struct ck_differences *sample;  /* those of them that the model is made of, or of them respelled */
+    size_t num_sampled;
+    const volatile int32_t *stop;
+    u8 *respelled;                  /* the differences of the sample again, four to a byte; then those of a slice */
+    u8 *unpacked;                   /* those of a slice, one to a byte */
+};
+
+static void free_remodel(struct remodel *r)
+{
+    free((void *)r->codes);
+    free(r->slices);
+    free(r->sample);
+    free(r->respelled);
+    free(r->unpacked);
+    memset(r, 0, sizeof(*r));
+}
+
+/* What 'count' differences take, four to a byte. */
+static u64 packed_nbytes(u64 count)
+{
+    return count / 4 + 1;
+}
+
+/* Every n-th slice, so that a model of that order is well founded. */
+static void choose_sample(struct remodel *r, unsigned int order, u32 sz, u64 num_differences)
+{
+    const u64 enough = (u64)DIFFERENCES_PER_HISTORY << 2 * order;
+    const u64 every = num_differences / enough ? num_differences / enough : 1;
+
+    r->num_sampled = 0;
+    for (u64 z = every / 2; z < sz; z += every)
+        r->sample[r->num_sampled++] = r->slices[z];
+    if (r->num_sampled == 0)
+        r->sample[r->num_sampled++] = r->slices[sz / 2];
+}
+
+static crackle_status init_remodel(struct remodel *r, unsigned int order, u32 sz, crackle_part *const *parts,
+                                   size_t num_parts, const volatile int32_t *stop)
+{
+    u64 total = 0, most = 0, sampled = 0;
+    u32 z = 0;
+
+    memset(r, 0, sizeof(*r));
+    r->stop = stop;
+    r->codes = ck_malloc(sz, sizeof(*r->codes));
+    r->slices = ck_malloc(sz, sizeof(*r->slices));
+    r->sample = ck_malloc(sz, sizeof(*r->sample));
+    if (!r->codes || !r->slices || !r->sample)
+        return CRACKLE_NO_MEMORY;
+    for (size_t i = 0; i < num_parts; i++) {
+        const u8 *code = parts[i]->codes.data;
+
+        for (u32 k = 0; k < parts[i]->z_end - parts[i]->z_start; k++, z++) {
+            const struct ck_part_slice *s = &parts[i]->slices[k];
+
+            r->codes[z] = code;
+            r->slices[z].packed = code + ck_chain_index_nbytes(code, s->code_nbytes);
+            r->slices[z].count = s->num_codepoints;
+            code += s->code_nbytes;
+            total += s->num_codepoints;
+            most = s->num_codepoints > most ? s->num_codepoints : most;
+        }
+    }
+    choose_sample(r, order, sz, total);
+    if (order < PATIENT_ORDER)
+        return CRACKLE_OK;
+    for (size_t i = 0; i < r->num_sampled; i++)
+        sampled += packed_nbytes(r->sample[i].count);
+    r->respelled = ck_malloc(sampled > packed_nbytes(most) ? sampled : packed_nbytes(most), 1);
+    r->unpacked = ck_malloc(most, 1);
+    return r->respelled && r->unpacked ? CRACKLE_OK : CRACKLE_NO_MEMORY;
+}
+
+/* Spell the control symbols of a slice anew, for the model, to 'to'. */
+static void respell(struct remodel *r, const struct ck_markov_model *model, struct ck_differences *slice, u8 *to)
+{
+    for (u64 i = 0; i < slice->count; i++)
+        r->unpacked[i] = slice->packed[i / 4] >> 2 * (i % 4) & 3;
+    ck_markov_respell(model, r->unpacked, slice->count);
+    slice->packed = to;
+    memset(to, 0, (size_t)packed_nbytes(slice->count));
+    for (u64 i = 0; i < slice->count; i++)
+        to[i / 4] |= (u8)(r->unpacked[i] << 2 * (i % 4));
+}
+
+/* The same for all slices that the model is made of. */
+static void respell_sample(struct remodel *r, const struct ck_markov_model *model)
+{
+    u8 *to = r->respelled;
+
+    for (size_t i = 0; i < r->num_sampled && !ck_is_set(r->stop); i++) {
+        respell(r, model, &r->sample[i], to);
+        to += packed_nbytes(r->sample[i].count);
+    }
+}
+
+crackle_status ck_put_modelled_code(struct ck_bytes *out, const struct ck_markov_model *model, const u8 *code,
+                                    const struct ck_differences *differences, u32 *nbytes_ret)
+{
+    const size_t begin = out->size;
+    const u64 index_nbytes = ck_chain_index_nbytes(code, UINT32_MAX);
+    crackle_status status;
+
+    if (!ck_bytes_reserve(out, index_nbytes))
+        return CRACKLE_NO_MEMORY;
+    memcpy(out->data + out->size, code, (size_t)index_nbytes);
+    out->size += (size_t)index_nbytes;
+    status = ck_markov_encode(model, differences, out);
+    if (status == CRACKLE_OK && out->size - begin > UINT32_MAX)
+        status = CRACKLE_TOO_LARGE;
+    *nbytes_ret = (u32)(out->size - begin);
+    return status;
+}
+
+/*
+ * The model, and the crack codes written with it; 'lengths' are those of the codes.  A first model
+ * decides how control symbols are spelled, the model in use is made of the result.
+ */
+static crackle_status put_codes(struct ck_bytes *out, unsigned int order, u32 sz, crackle_part *const *parts,
+                                size_t num_parts, const volatile int32_t *stop, int respellings, u32 *lengths)
+{
+    struct ck_markov_model model = {0};
+    struct remodel r;
+    crackle_status status = init_remodel(&r, order, sz, parts, num_parts, stop);
+    u64 total = 0;
+
+    if (status == CRACKLE_OK)
+        status = ck_markov_train(&model, order, r.sample, r.num_sampled, stop);
+    for (int round = 0; round < respellings && status == CRACKLE_OK; round++) {
+        respell_sample(&r, &model);
+        ck_markov_free(&model);
+        status = ck_markov_train(&model, order, r.sample, r.num_sampled, stop);
+    }
+    for (u32 z = 0; status == CRACKLE_OK && z < sz; z++)
+        total += r.slices[z].count;
+    if (status == CRACKLE_OK &&
+        !(ck_markov_make_encoder(&model, total) && ck_bytes_reserve(out, ck_model_nbytes(order))))
+        status = CRACKLE_NO_MEMORY;
+    if (status != CRACKLE_OK)
+        goto out;
+    ck_markov_write(&model, out->data + out->size);
+    out->size += (size_t)ck_model_nbytes(order);
+    for (u32 z = 0; z < sz && status == CRACKLE_OK; z++) {
+        if (respellings)
+            respell(&r, &model, &r.slices[z], r.respelled);
+        status = ck_is_set(stop) ? CRACKLE_STOPPED
+                                 : ck_put_modelled_code(out, &model, r.codes[z], &r.slices[z], &lengths[z]);
+    }
+out:
+    ck_markov_free(&model);
+    free_remodel(&r);
+    return status;
+}
+
+/* Trace the crack codes of a part anew with another habit: a part that has codes and nothing else. */
+static crackle_status retrace(const crackle_part *part, u32 sx, u32 sy, enum ck_habit habit,
+                              const volatile int32_t *stop, crackle_part *retraced)
+{
+    struct ck_bitmaps b;
+    struct ck_chains chains = {NULL, 0, 0, NULL, 0, 0};
+    struct ck_tracer tracer = {0};
+    const u8 *code = part->codes.data;
+    crackle_status status = CRACKLE_NO_MEMORY;
+
+    retraced->z_start = part->z_start;
+    retraced->z_end = part->z_end;
+    retraced->slices = ck_calloc(part->z_end - part->z_start, sizeof(*retraced->slices));
+    if (!ck_bitmaps_init(&b, sx, sy) || !ck_tracer_init(&tracer, &b) || !retraced->slices)
+        goto out;
+    tracer.habit = habit;
+    status = CRACKLE_OK;
+    for (u32 k = 0; k < part->z_end - part->z_start && status == CRACKLE_OK; k++) {
+        const size_t begin = retraced->codes.size;
+
+        status = ck_is_set(stop) ? CRACKLE_STOPPED
+                                 : ck_read_crack_code(code, part->slices[k].code_nbytes, NULL, &b, &chains);
+        code += part->slices[k].code_nbytes;
+        if (status == CRACKLE_OK)
+            status = ck_walk(&chains, &b);
+        if (status == CRACKLE_OK)
+            status = ck_trace(&tracer, &b, ck_count_horizontal(&b) + ck_count_vertical(&b), &chains);
+        if (status == CRACKLE_OK)
+            status = ck_write_crack_code(&chains, &b, &retraced->codes);
+        retraced->slices[k].code_nbytes = (u32)(retraced->codes.size - begin);
+        retraced->slices[k].num_codepoints = chains.num_codepoints;
+    }
+out:
+    ck_bitmaps_free(&b);
+    ck_chains_free(&chains);
+    ck_tracer_free(&tracer);
+    return status;
+}
+
+/*
+ * Trace anew with the habits of a set, bit h for habit h; spell controls anew and, if 'also_as_is', leave them as they
+ * are too: a model of few moves depends so much on chance that everything is worth trying.  'out' and 'lengths' are
+ * replaced where the codes are shorter.
+ */
+static crackle_status try_habits(struct ck_bytes *out, unsigned int order, const struct crackle_volume *v,
+                                 crackle_part *const *parts, size_t num_parts, const volatile int32_t *stop,
+                                 unsigned int habits, int also_as_is, u32 *lengths)
+{
+    crackle_part **retraced = ck_calloc(num_parts, sizeof(*retraced));
+    u32 *new_lengths = ck_malloc(v->sz, sizeof(*new_lengths));
+    crackle_status status = retraced && new_lengths ? CRACKLE_OK : CRACKLE_NO_MEMORY;
+
+    for (int habit = 0; habit < CK_NUM_HABITS && status == CRACKLE_OK; habit++) {
+        if (!(habits >> habit & 1))
+            continue;
+        for (size_t i = 0; i < num_parts && status == CRACKLE_OK; i++) {
+            retraced[i] = ck_calloc(1, sizeof(**retraced));
+            status = retraced[i] ? retrace(parts[i], v->sx, v->sy, (enum ck_habit)habit, stop, retraced[i])
+                                 : CRACKLE_NO_MEMORY;
+        }
+        for (int respellings = also_as_is ? 0 : RESPELLINGS; respellings <= RESPELLINGS && status == CRACKLE_OK;
+             respellings += RESPELLINGS) {
+            struct ck_bytes codes = {NULL, 0, 0};
+
+            status = put_codes(&codes, order, v->sz, retraced, num_parts, stop, respellings, new_lengths);
+            if (status == CRACKLE_OK && codes.size < out->size) {
+                struct ck_bytes swap = *out;
+
+                *out = codes;
+                codes = swap;
+                memcpy(lengths, new_lengths, v->sz * sizeof(*lengths));
+            }
+            free(codes.data);
+        }
+        for (size_t i = 0; i < num_parts; i++) {
+            crackle_part_free(retraced[i]);
+            retraced[i] = NULL;
+        }
+    }
+    free(retraced);
+    free(new_lengths);
+    return status;
+}
+
+/* The order of which the model and the codes are shortest, among those of which the model is not too long a part. */
+static crackle_status choose_order(u32 sz, crackle_part *const *parts, size_t num_parts, u64 plain_nbytes,
+                                   const volatile int32_t *stop, unsigned int *order_ret)
+{
+    unsigned int most = 1;
+    struct remodel r;
+    crackle_status status;
+
+    while (most < MOST_TRIED_ORDER && ck_model_nbytes(most + 1) <= plain_nbytes / 4)
+        most++;
+    status = init_remodel(&r, 1, sz, parts, num_parts, stop);
+    if (status == CRACKLE_OK)
+        status = ck_markov_choose_order(r.slices, sz, most, stop, order_ret);
+    free_remodel(&r);
+    return status;
+}
+
+crackle_status ck_put_markov_codes(struct ck_bytes *out, unsigned int order, const struct crackle_volume *v,
+                                   crackle_part *const *parts, size_t num_parts, const volatile int32_t *stop,
+                                   u32 *lengths, u8 *order_ret)
+{
+    crackle_status status = CRACKLE_OK;
+    u64 num_codepoints = 0, plain_nbytes = 0;
+    int is_patient;
+
+    for (size_t i = 0; i < num_parts; i++) {
+        plain_nbytes += parts[i]->codes.size;
+        for (u32 k = 0; k < parts[i]->z_end - parts[i]->z_start; k++)
+            num_codepoints += parts[i]->slices[k].num_codepoints;
+    }
+    if (order == CRACKLE_MARKOV_AUTO)
+        status = choose_order(v->sz, parts, num_parts, plain_nbytes, stop, &order);
+    if (status != CRACKLE_OK)
+        return status;
+    *order_ret = 0;
+    if (ck_model_nbytes(order) >= plain_nbytes) /* nor is it made */
+        return CRACKLE_OK;
+    is_patient = order >= PATIENT_ORDER;
+    status = put_codes(out, order, v->sz, parts, num_parts, stop, is_patient ? RESPELLINGS : 0, lengths);
+    if (status == CRACKLE_OK && is_patient && num_codepoints <= FEW_CODEPOINTS && order <= FEW_HISTORIES_ORDER)
+        status = try_habits(out, order, v, parts, num_parts, stop, ALL_HABITS, 1, lengths);
+    else if (status == CRACKLE_OK && order >= RETRACING_ORDER)
+        status = try_habits(out, order, v, parts, num_parts, stop, 1u << CK_TO_THE_LEFT, 0, lengths);
+    if (status == CRACKLE_OK && out->size < plain_nbytes)
+        *order_ret = (u8)order;
+    else
+        out->size = 0;
+    return status;
+}

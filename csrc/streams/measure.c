@@ -1,0 +1,209 @@
+/*
+ * measure.c - how many voxels each label has, where they lie, and the sums of their coordinates
+ *
+ * No voxel is painted.  Components are described by rows that differ from the row above by some patches
+ * (components.h): a stretch of columns that joins a component in row y stays with it, row after row, until
+ * another patch covers it.  So a patch in row y adds to its component as many voxels as it has columns, times
+ * the rows that are left; and what the columns belonged to before loses as many.  All numbers are taken
+ * modulo 2^64 on the way and are right at the end, as the true ones fit.  The work is that of finding the
+ * patches, in proportion to the boundaries.
+ *
+ * Coordinates of a box, too: columns begin and end where patches do, the first row of a component is that of
+ * its first patch, and its last row is the one above the row in which it loses its last column.
+ */
+#include "../codec/header.h"
+#include "../codec/reading.h"
+#include "../crackle.h"
+
+/* A component within the window of a slice. */
+struct extent {
+    u64 voxels, sum_x, sum_y;
+    u32 x_start, x_stop;
+    u32 y_start, y_stop;
+};
+
+struct window {
+    u32 x_start, x_end, y_start, y_end;
+};
+
+/* The sum of the numbers [begin, end). */
+static inline u64 sum_of(u64 begin, u64 end)
+{
+    const u64 count = end - begin, ends = begin + end - 1; /* one of them is even */
+
+    return count % 2 ? count * (ends / 2) : count / 2 * ends;
+}
+
+/*
+ * Columns [begin, end) join a component in row y.  Here and below 'only_counts' is known where this is inlined:
+ * the places of voxels are half of the work.
+ */
+CK_FORCEINLINE void join(struct extent *e, u32 begin, u32 end, u32 y, const struct window *w, u64 sum_of_y,
+                         int only_counts)
+{
+    const u64 rows = w->y_end - y;
+
+    e->voxels += rows * (end - begin);
+    if (only_counts)
+        return;
+    if (e->x_stop == 0) {
+        e->x_start = begin;
+        e->y_start = y;
+    }
+    e->x_start = begin < e->x_start ? begin : e->x_start;
+    e->x_stop = end > e->x_stop ? end : e->x_stop;
+    e->sum_x += rows * sum_of(begin, end);
+    e->sum_y += (end - begin) * sum_of_y;
+}
+
+/* Columns [begin, end) leave in row y. */
+CK_FORCEINLINE void leave(struct extent *e, u32 begin, u32 end, u32 y, const struct window *w, u64 sum_of_y,
+                          int only_counts)
+{
+    const u64 rows = w->y_end - y;
+
+    e->voxels -= rows * (end - begin);
+    if (only_counts)
+        return;
+    e->y_stop = y;
+    e->sum_x -= rows * sum_of(begin, end);
+    e->sum_y -= (end - begin) * sum_of_y;
+}
+
+CK_FORCEINLINE void measure_rows(const struct ck_components *c, const struct window *w, struct extent *extents,
+                                 int only_counts)
+{
+    const struct ck_patch *patch = c->patches;
+    u32 *const row = c->row;
+
+    memset(extents, 0, c->count * sizeof(*extents));
+    /* Down to the first row of the window, rows are only followed. */
+    for (const struct ck_patch *end = c->patches + c->row_end[w->y_start]; patch < end; patch++)
+        for (u32 x = patch->begin; x < patch->end; x++)
+            row[x] = patch->component;
+    for (u32 begin = w->x_start; begin < w->x_end;) {
+        u32 end = begin + 1;
+
+        while (end < w->x_end && row[end] == row[begin])
+            end++;
+        join(&extents[row[begin]], begin, end, w->y_start, w, sum_of(w->y_start, w->y_end), only_counts);
+        begin = end;
+    }
+    for (u32 y = w->y_start + 1; y < w->y_end; y++) {
+        const struct ck_patch *const row_end = c->patches + c->row_end[y];
+        const u64 sum_of_y = sum_of(y, w->y_end);
+
+        for (; patch < row_end; patch++) {
+            const u32 first = patch->begin > w->x_start ? patch->begin : w->x_start;
+            const u32 last = patch->end < w->x_end ? patch->end : w->x_end;
+
+            if (first >= last)
+                continue;
+            for (u32 begin = first; begin < last;) {
+                const u32 component = row[begin];
+                u32 end = begin;
+
+                do
+                    row[end] = patch->component;
+                while (++end < last && row[end] == component);
+                leave(&extents[component], begin, end, y, w, sum_of_y, only_counts);
+                begin = end;
+            }
+            join(&extents[patch->component], first, last, y, w, sum_of_y, only_counts);
+        }
+    }
+    for (u32 x = w->x_start; x < w->x_end; x++)
+        extents[row[x]].y_stop = w->y_end;
+}
+
+static void measure_slice(const struct ck_components *c, const struct window *w, struct extent *extents,
+                          int only_counts)
+{
+    if (only_counts)
+        measure_rows(c, w, extents, 1);
+    else
+        measure_rows(c, w, extents, 0);
+}
+
+/* Whether no sum of coordinates in the window can pass 64 bits. */
+static int sums_fit(const struct window *w, u32 z_start, u32 z_end)
+{
+    u64 most = w->x_end > w->y_end ? w->x_end : w->y_end, sum;
+
+    most = z_end > most ? z_end : most;
+    return ck_mul((u64)(w->x_end - w->x_start) * (w->y_end - w->y_start), z_end - z_start, &sum) &&
+           ck_mul(sum, most - 1, &sum);
+}
+
+static void add_slice(struct crackle_extent *to, const struct extent *from, u32 z)
+{
+    if (to->voxels == 0) {
+        to->start[0] = from->x_start;
+        to->start[1] = from->y_start;
+        to->start[2] = z;
+    }
+    to->start[0] = from->x_start < to->start[0] ? from->x_start : to->start[0];
+    to->start[1] = from->y_start < to->start[1] ? from->y_start : to->start[1];
+    to->stop[0] = from->x_stop > to->stop[0] ? from->x_stop : to->stop[0];
+    to->stop[1] = from->y_stop > to->stop[1] ? from->y_stop : to->stop[1];
+    to->stop[2] = z + 1;
+    to->voxels += from->voxels;
+    to->sum[0] += from->sum_x;
+    to->sum[1] += from->sum_y;
+    to->sum[2] += from->voxels * z;
+}
+
+crackle_status crackle_measure(const struct crackle_parts *parts, uint32_t z_start, uint32_t z_end,
+                               unsigned int flags, uint32_t x_start, uint32_t x_end, uint32_t y_start,
+                               uint32_t y_end, struct crackle_extent *extents, uint64_t count,
+                               struct crackle_where *where)
+{
+    const struct window w = {x_start, x_end, y_start, y_end};
+    const int only_counts = (flags & CRACKLE_ONLY_COUNTS) != 0;
+    struct ck_reading r;
+    struct ck_label_table table;
+    void *scratch = NULL;
+    size_t capacity = 0;
+    crackle_status status = ck_reading_open(&r, parts, flags, where);
+
+    if (status != CRACKLE_OK)
+        return status;
+    if (z_start > z_end || z_end > r.header.sz || x_start > x_end || x_end > r.header.sx || y_start > y_end ||
+        y_end > r.header.sy)
+        return CRACKLE_BAD_ARGUMENT;
+    if (ck_is_empty(&r.header))
+        return count == 0 ? CRACKLE_OK : CRACKLE_BAD_ARGUMENT;
+    status = ck_label_table_open(&r.header, parts->head + r.layout.labels, &table);
+    if (status != CRACKLE_OK)
+        return ck_fail(where, status, CRACKLE_SECTION_LABELS, CRACKLE_NO_SLICE);
+    if (count != ck_num_entries(&table))
+        return CRACKLE_BAD_ARGUMENT;
+    memset(extents, 0, (size_t)count * sizeof(*extents));
+    if (z_start == z_end || x_start == x_end || y_start == y_end)
+        return CRACKLE_OK;
+    if (!only_counts && !sums_fit(&w, z_start, z_end))
+        return CRACKLE_TOO_LARGE;
+    status = ck_reading_begin(&r, parts, z_start, z_end, where);
+    for (u32 z = z_start; status == CRACKLE_OK && z < z_end; z++) {
+        const struct ck_components *c = &r.components;
+        const struct extent *slice;
+
+        status = ck_reading_next(&r, z, where);
+        if (status != CRACKLE_OK)
+            break;
+        if (!ck_reserve(&scratch, &capacity, c->count, sizeof(struct extent))) {
+            status = CRACKLE_NO_MEMORY;
+            break;
+        }
+        measure_slice(c, &w, scratch, only_counts);
+        slice = scratch;
+        for (size_t i = 0; i < c->count; i++)
+            if (only_counts)
+                extents[r.entries[i]].voxels += slice[i].voxels;
+            else if (slice[i].voxels != 0)
+                add_slice(&extents[r.entries[i]], &slice[i], z);
+    }
+    free(scratch);
+    ck_reading_free(&r);
+    return status;
+}
