@@ -27,8 +27,8 @@ from _common import interleaved, load, parser, save, show, told
 from zarr.storage import LocalStore
 
 import crackle_zarr
-import crackle_zarr.zarr_codec  # where the package is a source tree, Zarr finds the codec by this only
-from crackle_zarr.demo import CountingStore
+import crackle_zarr.codecs.zarr_codec  # where the package is a source tree, Zarr finds the codec by this only
+from crackle_zarr.cli.demo import CountingStore
 
 CHUNKS = (64, 256, 256)
 REMAPPED = 100

@@ -9,20 +9,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from . import codec
-from ._header import CrackleHeader
-from ._options import PRESETS
-from .arithmetic import (
-    add_scalar,
-    apply_binary_mask,
-    floordiv_scalar,
-    mask,
-    mask_except,
-    multiply_scalar,
-    subtract_scalar,
-)
-from .array import CrackleArray, compressa, full, ones, zeros
-from .codec import component_lengths, components, crack_codes
+from . import _moved, codec
+from ._base.header import CrackleHeader
+from ._base.options import PRESETS
 from .errors import (
     CrackleError,
     CrackleWarning,
@@ -33,7 +22,17 @@ from .errors import (
     VerificationError,
 )
 from .files import aload, bload, load, save, save_numpy
-from .objects import (
+from .streams.arithmetic import (
+    add_scalar,
+    apply_binary_mask,
+    floordiv_scalar,
+    mask,
+    mask_except,
+    multiply_scalar,
+    subtract_scalar,
+)
+from .streams.array import CrackleArray, compressa, full, ones, zeros
+from .streams.objects import (
     component_map,
     connected_components,
     contacts,
@@ -43,9 +42,10 @@ from .objects import (
     signed_distance_to_boundary,
     voxel_connectivity_graph,
 )
-from .rewriting import mode_pooling, mode_pooling_2x2x1, mode_pooling_2x2x2, recompress, reencode
-from .slices import labels_for_z_range, zrange, zshatter, zsplit, zstack
-from .stream import (
+from .streams.rewriting import mode_pooling, mode_pooling_2x2x1, mode_pooling_2x2x2, recompress, reencode
+from .streams.sections import component_lengths, components, crack_codes
+from .streams.slices import labels_for_z_range, zrange, zshatter, zsplit, zstack
+from .streams.stream import (
     array_equal,
     ascontiguousarray,
     asfortranarray,
@@ -83,9 +83,9 @@ from .verbs import (
 )
 
 if TYPE_CHECKING:
-    from .create import create_array
-    from .numcodecs_codec import Crackle
-    from .zarr_codec import CrackleCodec
+    from .codecs.create import create_array
+    from .codecs.numcodecs_codec import Crackle
+    from .codecs.zarr_codec import CrackleCodec
 
 __version__ = "0.1.0"
 
@@ -177,7 +177,14 @@ __all__ = [
 ]
 
 # What needs numcodecs or Zarr, and where it is.
-_LATE = {"Crackle": "numcodecs_codec", "CrackleCodec": "zarr_codec", "create_array": "create"}
+_LATE = {
+    "Crackle": "codecs.numcodecs_codec",
+    "CrackleCodec": "codecs.zarr_codec",
+    "create_array": "codecs.create",
+}
+
+
+_moved.install()
 
 
 def __getattr__(name: str) -> Any:

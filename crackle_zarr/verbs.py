@@ -1,7 +1,7 @@
 """One verb, many sources: questions to streams and to stored arrays.
 
 Each function takes a stream (``binary``: anything bytes-like, or a
-:class:`~crackle_zarr.array.CrackleArray`), whose axes are (x, y, z), or a stored array: a ``zarr.Array`` of
+:class:`~crackle_zarr.CrackleArray`), whose axes are (x, y, z), or a stored array: a ``zarr.Array`` of
 format 2 or 3, in shards or not, whose answers are in the array's own axes and dtype; a ``zarr.Group`` of
 OME-Zarr labels, of which level 0 is taken; or the view of one that :func:`lazy_remap` makes. The answer is
 what NumPy would say of the array's voxels. Chunks that are Crackle streams answer from their label tables and
@@ -37,11 +37,12 @@ from typing import TYPE_CHECKING, Any, Literal, TypedDict, TypeVar, Unpack
 import numpy as np
 import numpy.typing as npt
 
-from . import _binding, stream
-from ._integers import holds, integer, some
-from ._mapping import LabelMapping
-from ._options import MarkovOrder, Preset, encoding
+from . import _binding
+from ._base.integers import holds, integer, some
+from ._base.mapping import LabelMapping
+from ._base.options import MarkovOrder, Preset, encoding
 from .errors import MissingLabelError
+from .streams import stream
 
 if TYPE_CHECKING:
     from .stored.convert import ConvertReport, To
@@ -252,7 +253,7 @@ def voxel_counts(
     asked: ArrayOptions = {**options, "parallel": parallel}
     if is_stored(binary):
         return _column(binary, label, asked, lambda row: int(row["voxel_count"]))
-    from . import objects as of_stream
+    from .streams import objects as of_stream
 
     _no_options(asked)
     return of_stream.voxel_counts(binary, label, parallel)
@@ -365,7 +366,7 @@ def select(source: Source, labels: Iterable[int], **options: Unpack[ArrayOptions
     from .stored import objects
 
     if not is_stored(source):
-        from . import objects as of_stream
+        from .streams import objects as of_stream
 
         _no_options(options)
         masks = of_stream.select(source, labels, options.get("parallel", 0))
@@ -420,7 +421,7 @@ def each(
     """
     given: ArrayOptions = {**options, "parallel": parallel}
     if not is_stored(binary):
-        from . import objects as of_stream
+        from .streams import objects as of_stream
 
         _no_options(given)
         return of_stream.each(binary, crop, labels, multi, parallel)
@@ -477,7 +478,7 @@ def point_cloud(
     """
     given: ArrayOptions = {**options, "parallel": parallel}
     if not is_stored(binary):
-        from . import objects as of_stream
+        from .streams import objects as of_stream
 
         _no_options(given)
         return of_stream.point_cloud(binary, label, z_start, z_end, skip_background, parallel)

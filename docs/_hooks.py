@@ -1,6 +1,6 @@
 """What the documentation site needs beyond its options: a hook of mkdocs, and an extension of griffe.
 
-Docstrings refer to names by Sphinx's roles, such as ``:func:`~crackle_zarr.stream.compress```. On the site
+Docstrings refer to names by Sphinx's roles, such as ``:func:`~crackle_zarr.compress```. On the site
 they become links to the reference pages, or code where no page has the name.
 
 Pages link to files of the repository, such as ``../benchmarks``, which the site has not. Such a link becomes

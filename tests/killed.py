@@ -23,7 +23,7 @@ import zarr
 from zarr.storage import LocalStore
 
 import crackle_zarr as cz
-import crackle_zarr.zarr_codec
+import crackle_zarr.codecs.zarr_codec
 
 VOXELS = np.repeat(np.arange(16 * 12 * 12, dtype=np.uint32).reshape(16, 12, 12) // 40 % 23, 1, axis=0)
 MAPPING = {1: 2, 2: 1, 3: 0, 4: 900, 5: 6}

@@ -16,7 +16,8 @@ import volumes
 from hypothesis import strategies as st
 
 import crackle_zarr
-from crackle_zarr import CrackleArray, FormatError, _binding, stream
+from crackle_zarr import CrackleArray, FormatError, _binding
+from crackle_zarr.streams import stream
 
 VOLUME = volumes.noise(4, (7, 6, 9), "u2")
 

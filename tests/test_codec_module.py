@@ -11,7 +11,8 @@ import pytest
 import volumes
 
 import crackle_zarr
-from crackle_zarr import FormatError, _binding, codec, stream
+from crackle_zarr import FormatError, _binding, codec
+from crackle_zarr.streams import stream
 
 VOLUME = volumes.noise(5, (9, 8, 6), "u2")
 SOUND = {"header": True, "crack_index": True, "labels": True, "markov_model": True, "length": True, "z": []}

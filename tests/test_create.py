@@ -252,7 +252,7 @@ def test_doctest() -> None:
     """The examples in the docstrings of the codecs and of create_array hold."""
     import doctest
 
-    from crackle_zarr import create, numcodecs_codec, zarr_codec
+    from crackle_zarr.codecs import create, numcodecs_codec, zarr_codec
 
     for module in (create, numcodecs_codec, zarr_codec):
         results = doctest.testmod(module)

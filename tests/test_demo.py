@@ -15,7 +15,8 @@ import zarr
 from zarr.storage import LocalStore, MemoryStore
 
 import crackle_zarr
-from crackle_zarr import cli, demo
+from crackle_zarr import cli
+from crackle_zarr.cli import demo
 from crackle_zarr.synthetic import neurons
 
 

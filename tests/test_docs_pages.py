@@ -46,7 +46,7 @@ def test_examples(page: str, environment: dict[str, str], tmp_path: Path) -> Non
     assert blocks
     script = tmp_path / "page.py"
     # Entry points are those of an installed package; from a source tree the codec is imported by its name.
-    script.write_text("import crackle_zarr.zarr_codec\n" + "\n".join(blocks), encoding="utf-8")
+    script.write_text("import crackle_zarr.codecs.zarr_codec\n" + "\n".join(blocks), encoding="utf-8")
     done = subprocess.run(
         [sys.executable, script],
         cwd=tmp_path,

@@ -21,8 +21,8 @@ from chunks import blocks
 from crackle_zarr import Crackle, CrackleCodec, create_array
 
 POINTS = {
-    "numcodecs.codecs": "crackle_zarr.numcodecs_codec:Crackle",
-    "zarr.codecs": "crackle_zarr.zarr_codec:CrackleCodec",
+    "numcodecs.codecs": "crackle_zarr.codecs.numcodecs_codec:Crackle",
+    "zarr.codecs": "crackle_zarr.codecs.zarr_codec:CrackleCodec",
 }
 
 
@@ -92,18 +92,18 @@ def test_registry_of_zarr() -> None:
     code = """
 import sys
 if len(sys.argv) > 1:
-    import crackle_zarr.zarr_codec
+    import crackle_zarr.codecs.zarr_codec
 from zarr.registry import get_codec_class
 print(get_codec_class("crackle").__module__)
 """
-    assert run(code) == run(code, "first") == "crackle_zarr.zarr_codec"
+    assert run(code) == run(code, "first") == "crackle_zarr.codecs.zarr_codec"
 
 
 def test_class_can_be_configured() -> None:
     """The name has no dot, so Zarr's configuration can choose the class."""
     from zarr.registry import get_codec_class
 
-    with zarr.config.set({"codecs.crackle": "crackle_zarr.zarr_codec.CrackleCodec"}):
+    with zarr.config.set({"codecs.crackle": "crackle_zarr.codecs.zarr_codec.CrackleCodec"}):
         assert get_codec_class("crackle") is CrackleCodec
 
 
@@ -122,7 +122,7 @@ print("zarr" in sys.modules)
 def test_names_of_the_package() -> None:
     """The package hands out the classes that the entry points name."""
     import crackle_zarr
-    from crackle_zarr import create, numcodecs_codec, zarr_codec
+    from crackle_zarr.codecs import create, numcodecs_codec, zarr_codec
 
     assert crackle_zarr.Crackle is numcodecs_codec.Crackle is Crackle
     assert crackle_zarr.CrackleCodec is zarr_codec.CrackleCodec

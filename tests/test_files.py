@@ -21,7 +21,8 @@ import pytest
 import volumes
 
 import crackle_zarr
-from crackle_zarr import FormatError, _binding, files
+from crackle_zarr import FormatError, _binding
+from crackle_zarr.files import crackle_files
 
 VOLUME = volumes.cells((12, 10, 4), 8)
 BINARY = crackle_zarr.compress(VOLUME)
@@ -38,7 +39,7 @@ SUFFIXES = {
 
 def has_zstd() -> bool:
     try:
-        files._zstd()
+        crackle_files._zstd()
     except ImportError:
         return False
     return True
@@ -58,11 +59,11 @@ def packed(suffix: str, folder: Path, content: bytes = BINARY) -> bytes:
         crackle_zarr.save(content, path)
     else:
         with open(path, "wb") as file:
-            outer = files.OUTER_SUFFIX.get(path.suffix)
+            outer = crackle_files.OUTER_SUFFIX.get(path.suffix)
             if outer is None:
                 file.write(content)
             else:
-                with files._compressor(file, outer) as inner:
+                with crackle_files._compressor(file, outer) as inner:
                     inner.write(content)
     return path.read_bytes()
 
@@ -181,7 +182,7 @@ class TestAtomicSave:
         crackle_zarr.save(np.ones(3, np.uint8), path)
         before = path.read_bytes()
         if failing == "write":
-            monkeypatch.setattr(files, "_write_all", fail)
+            monkeypatch.setattr(crackle_files, "_write_all", fail)
             monkeypatch.setattr(gzip.GzipFile, "write", fail)
         else:
             monkeypatch.setattr(os, failing, fail)

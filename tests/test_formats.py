@@ -18,10 +18,11 @@ import pytest
 import zarr
 
 import crackle_zarr
-from crackle_zarr import _formats, cli
-from crackle_zarr._formats import Volume
-from crackle_zarr._volumes import UnusableError
+from crackle_zarr import cli
 from crackle_zarr.errors import FormatError, VerificationError
+from crackle_zarr.files import formats
+from crackle_zarr.files.formats import Volume
+from crackle_zarr.files.volumes import UnusableError
 from crackle_zarr.synthetic import neurons
 
 nibabel = pytest.importorskip("nibabel")
@@ -108,9 +109,9 @@ def test_every_dtype_and_shape(tmp_path, name, order):
     for shape, dtype in itertools.product(SHAPES, DTYPES):
         array = labels(shape, dtype, order)
         volume = Volume(array)
-        _formats.write(tmp_path / name, volume)
-        same(_formats.read(tmp_path / name).array, as_kept(array, name))
-        _formats.verify(tmp_path / name, volume)
+        formats.write(tmp_path / name, volume)
+        same(formats.read(tmp_path / name).array, as_kept(array, name))
+        formats.verify(tmp_path / name, volume)
 
 
 @pytest.mark.parametrize(("first", "second"), list(itertools.product(NAMES, NAMES)))
@@ -119,16 +120,16 @@ def test_every_pair(tmp_path, first, second):
     one, two = tmp_path / first, tmp_path / f"b{second[1:]}"
     for dtype, order in itertools.product(DTYPES, "CF"):
         array = labels((3, 4, 5), dtype, order)
-        _formats.write(one, Volume(array))
-        _formats.write(two, _formats.read(one))
-        same(_formats.read(two).array, as_kept(array, first, second))
+        formats.write(one, Volume(array))
+        formats.write(two, formats.read(one))
+        same(formats.read(two).array, as_kept(array, first, second))
 
 
 def test_what_other_programs_see(tmp_path):
     """The libraries find x, y and z where their users expect them."""
     array = labels((3, 4, 5), "u2", "F")
     for name in NAMES:
-        _formats.write(tmp_path / name, Volume(array))
+        formats.write(tmp_path / name, Volume(array))
     same(np.load(tmp_path / "a.npy"), array)
     same(nrrd.read(str(tmp_path / "a.nrrd"), index_order="F")[0], array)
     same(np.asanyarray(nibabel.load(tmp_path / "a.nii").dataobj), array)
@@ -151,7 +152,7 @@ def test_both_byte_orders(tmp_path, order):
     image = nibabel.Nifti1Image(array, None, nibabel.Nifti1Header(endianness=order), dtype=np.uint32)
     image.to_filename(tmp_path / "a.nii")
     for name in ("a.npy", "a.tif", "a.nrrd", "a.nii"):
-        _formats.write(tmp_path / "b.ckl", _formats.read(tmp_path / name))
+        formats.write(tmp_path / "b.ckl", formats.read(tmp_path / name))
         same(crackle_zarr.load(tmp_path / "b.ckl"), array)
 
 
@@ -159,20 +160,20 @@ def test_long_axes(tmp_path):
     """NIfTI-1 counts up to 32,767: what is longer becomes NIfTI-2."""
     for length, sizeof_header in ((2**15 - 1, 348), (2**15, 540)):
         array = labels((length, 1, 2), "u1", "F")
-        _formats.write(tmp_path / "a.nii", Volume(array))
+        formats.write(tmp_path / "a.nii", Volume(array))
         assert int.from_bytes((tmp_path / "a.nii").read_bytes()[:4], sys.byteorder) == sizeof_header
-        same(_formats.read(tmp_path / "a.nii").array, array)
+        same(formats.read(tmp_path / "a.nii").array, array)
 
 
 @pytest.mark.parametrize("name", ["a.nrrd", "a.nii", "a.tif"])
 def test_told_by_content(tmp_path, name):
     """A file with a name that says nothing is read all the same, also within an outer format."""
     array = labels((3, 4, 5), "i8", "F")
-    _formats.write(tmp_path / name, Volume(array))
+    formats.write(tmp_path / name, Volume(array))
     content = (tmp_path / name).read_bytes()
     for packed in (content, gzip.compress(content), bz2.compress(content), lzma.compress(content)):
         (tmp_path / "file").write_bytes(packed)
-        same(_formats.read(tmp_path / "file").array, array)
+        same(formats.read(tmp_path / "file").array, array)
 
 
 @pytest.mark.parametrize(
@@ -193,7 +194,7 @@ def test_told_by_content(tmp_path, name):
 )
 def test_names(name, format):
     """What is written is told by the name."""
-    assert _formats.of_name(Path(name)) == format
+    assert formats.of_name(Path(name)) == format
 
 
 # ---------------------------------------------------------------------------------------
@@ -205,27 +206,27 @@ def test_tiffs_of_others(tmp_path):
     array = labels((3, 4, 5), "u2", "C")  # (z, y, x)
     path = tmp_path / "a.tif"
     tifffile.imwrite(path, array[0], metadata=None, **GRAY)
-    same(_formats.read(path).array, array[0].T)
+    same(formats.read(path).array, array[0].T)
     tifffile.imwrite(path, array[0, :1], metadata=None, **GRAY)
-    same(_formats.read(path).array, array[0, :1].T)
+    same(formats.read(path).array, array[0, :1].T)
     tifffile.imwrite(path, array, metadata=None, **GRAY)
-    same(_formats.read(path).array, array.T)
+    same(formats.read(path).array, array.T)
     tifffile.imwrite(path, array, imagej=True, metadata={"axes": "ZYX"}, **GRAY)
-    same(_formats.read(path).array, array.T)
+    same(formats.read(path).array, array.T)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         tifffile.imwrite(tmp_path / "a.ome.tif", array[None, None], metadata={"axes": "TCZYX"}, **GRAY)
-    same(_formats.read(tmp_path / "a.ome.tif").array, array.T)
+    same(formats.read(tmp_path / "a.ome.tif").array, array.T)
 
 
 def test_nifti_with_one_time(tmp_path):
     """Axes after the third that are 1 are none; others are refused."""
     array = labels((3, 4, 5, 1), "u1", "F")
     nibabel.Nifti1Image(array, np.eye(4)).to_filename(tmp_path / "a.nii")
-    same(_formats.read(tmp_path / "a.nii").array, array[..., 0])
+    same(formats.read(tmp_path / "a.nii").array, array[..., 0])
     nibabel.Nifti1Image(array.reshape(3, 4, 1, 5), np.eye(4)).to_filename(tmp_path / "a.nii")
     with pytest.raises(UnusableError, match="4 axes, 3 x 4 x 1 x 5"):
-        _formats.read(tmp_path / "a.nii")
+        formats.read(tmp_path / "a.nii")
 
 
 def write_nhdr(path: Path, array: np.ndarray) -> None:
@@ -310,12 +311,12 @@ def test_pages_of_several_shapes(run):
 def test_truncated(run, tmp_path, name):
     """A file that lost its end, wherever, is never taken for a smaller volume."""
     array = labels((6, 7, 8), "u4", "F")
-    _formats.write(tmp_path / name, Volume(array, np.diag([2.0, 3, 4, 1]), (2.0, 3, 4)))
+    formats.write(tmp_path / name, Volume(array, np.diag([2.0, 3, 4, 1]), (2.0, 3, 4)))
     content = (tmp_path / name).read_bytes()
     for end in [*range(0, len(content), 41), len(content) - 9]:
         (tmp_path / f"x{name}").write_bytes(content[:end])
         with pytest.raises((UnusableError, FormatError), match="xa") as refused:
-            _formats.read(tmp_path / f"x{name}")
+            formats.read(tmp_path / f"x{name}")
         assert "\n" not in str(refused.value)
     ran = run("convert", f"x{name}", "new.npy")
     assert ran.code in (1, 2)
@@ -333,13 +334,13 @@ def test_truncated_tiff_of_others(tmp_path):
     for end in range(0, len(content) - 1, 331):
         path.write_bytes(content[:end])
         with pytest.raises(UnusableError):
-            _formats.read(path)
+            formats.read(path)
 
 
 @pytest.mark.parametrize("name", [*NAMES, "a.npy.gz"])
 def test_changed_bytes(tmp_path, name):
     """Whatever is damaged, there is an error of one line, or labels."""
-    _formats.write(tmp_path / name, Volume(labels((3, 4, 5), "u2", "F")))
+    formats.write(tmp_path / name, Volume(labels((3, 4, 5), "u2", "F")))
     content = (tmp_path / name).read_bytes()
     rng = np.random.default_rng(3)
     for _ in range(200):
@@ -347,7 +348,7 @@ def test_changed_bytes(tmp_path, name):
         changed[int(rng.integers(min(len(content), 400)))] = int(rng.integers(256))
         (tmp_path / name).write_bytes(changed)
         try:
-            _formats.read(tmp_path / name)
+            formats.read(tmp_path / name)
         except (UnusableError, FormatError, MemoryError) as error:
             said = str(error)
         else:
@@ -395,7 +396,7 @@ def test_tiff_needs_a_codec(run, monkeypatch):
 )
 def test_a_missing_library(run, seg, monkeypatch, name, module, package, extra):
     """The error names the package and the extra, whether the file is the source or the destination."""
-    _formats.write(Path(name), Volume(seg))
+    formats.write(Path(name), Volume(seg))
     np.save("seg.npy", seg)
     monkeypatch.setitem(sys.modules, module, None)
     said = f"need the package {package}: pip install 'crackle-zarr[{extra}]'"
@@ -410,7 +411,7 @@ def test_a_missing_library(run, seg, monkeypatch, name, module, package, extra):
         assert said in one_line(ran)
         assert not Path(arguments[1]).exists()
     with pytest.raises(ImportError, match=package):
-        _formats.read(Path(name))
+        formats.read(Path(name))
 
 
 def test_loggers_are_as_they_were(tmp_path, caplog):
@@ -419,7 +420,7 @@ def test_loggers_are_as_they_were(tmp_path, caplog):
     before = [(list(logger.handlers), logger.propagate) for logger in loggers]
     (tmp_path / "a.tif").write_text("dear")
     with pytest.raises(UnusableError):
-        _formats.read(tmp_path / "a.tif")
+        formats.read(tmp_path / "a.tif")
     assert [(list(logger.handlers), logger.propagate) for logger in loggers] == before
 
 
@@ -433,10 +434,10 @@ def test_between_nrrd_and_nifti(tmp_path):
     """Voxel size, orientation and origin go both ways."""
     array = labels((3, 4, 5), "u2", "F")
     for first, second in itertools.product(["a.nrrd", "a.nii", "a.nii.gz"], repeat=2):
-        _formats.write(tmp_path / first, Volume(array, AFFINE, (0.25, 0.5, 2.0)))
-        volume = _formats.read(tmp_path / first)
-        _formats.write(tmp_path / f"b{second[1:]}", volume)
-        found = _formats.read(tmp_path / f"b{second[1:]}")
+        formats.write(tmp_path / first, Volume(array, AFFINE, (0.25, 0.5, 2.0)))
+        volume = formats.read(tmp_path / first)
+        formats.write(tmp_path / f"b{second[1:]}", volume)
+        found = formats.read(tmp_path / f"b{second[1:]}")
         np.testing.assert_array_equal(found.affine, AFFINE)
         assert found.spacing == (0.25, 0.5, 2.0)
     image = nibabel.load(tmp_path / "b.nii")
@@ -468,7 +469,7 @@ def test_spaces_of_nrrd(tmp_path, space, signs):
             "space units": ["um", "um", "um"],
         },
     )
-    volume = _formats.read(tmp_path / "a.nrrd")
+    volume = formats.read(tmp_path / "a.nrrd")
     expected = np.array([[0.5, 0, 0, 1], [0, 0.25, 0, 2], [0, 0, 2, 3], [0, 0, 0, 1]])
     expected[:3] *= np.array(signs)[:, None]
     np.testing.assert_allclose(volume.affine, expected)
@@ -490,12 +491,12 @@ def test_spaces_of_nrrd(tmp_path, space, signs):
 def test_spacings_of_nrrd(tmp_path, header, spacing):
     """A voxel size without an orientation goes to NIfTI and TIFF, if it is one."""
     write_nrrd(tmp_path / "a.nrrd", np.zeros((3, 4, 5), "u1"), **header)
-    volume = _formats.read(tmp_path / "a.nrrd")
+    volume = formats.read(tmp_path / "a.nrrd")
     assert volume.affine is None
     assert volume.spacing == (None if spacing is None else pytest.approx(spacing))
     for name in ("b.nii", "b.tif"):
-        _formats.write(tmp_path / name, volume)
-        found = _formats.read(tmp_path / name)
+        formats.write(tmp_path / name, volume)
+        found = formats.read(tmp_path / name)
         assert found.affine is None
         assert found.spacing == (None if spacing is None else pytest.approx(spacing))
 
@@ -512,7 +513,7 @@ def test_the_header_stays_in_its_format(tmp_path):
         "byte skip": -1,
     }
     write_nrrd(tmp_path / "a.nrrd", np.ones((3, 4, 5), "u2"), **header)
-    _formats.write(tmp_path / "b.nrrd", _formats.read(tmp_path / "a.nrrd"))
+    formats.write(tmp_path / "b.nrrd", formats.read(tmp_path / "a.nrrd"))
     array, kept = nrrd.read(str(tmp_path / "b.nrrd"))
     assert array.min() == 1
     assert kept["space"] == "left-posterior-superior"
@@ -529,26 +530,26 @@ def test_the_header_stays_in_its_format(tmp_path):
     image.header.set_xyzt_units("micron", "sec")
     image.header.extensions.append(nibabel.nifti1.Nifti1Extension("comment", b"hello"))
     image.to_filename(tmp_path / "a.nii")
-    _formats.write(tmp_path / "b.nii.gz", _formats.read(tmp_path / "a.nii"))
+    formats.write(tmp_path / "b.nii.gz", formats.read(tmp_path / "a.nii"))
     again = nibabel.load(tmp_path / "b.nii.gz")
     for name in ("qform_code", "sform_code", "srow_x", "quatern_b", "descrip", "intent_code", "xyzt_units"):
         np.testing.assert_array_equal(again.header[name], image.header[name], name)
     assert again.header.extensions[0].get_content().rstrip(b"\0") == b"hello"
-    assert _formats.read(tmp_path / "a.nii").affine[0, 1] == pytest.approx(-1e-3)  # micrometres
+    assert formats.read(tmp_path / "a.nii").affine[0, 1] == pytest.approx(-1e-3)  # micrometres
 
 
 def test_voxel_size_of_tiff(tmp_path):
     """As this package, ImageJ and OME write it; the tags of resolution alone say nothing."""
     array = labels((5, 4, 3), "u1", "C")
     path = tmp_path / "a.tif"
-    _formats.write(path, Volume(array.T, None, (0.5, 0.25, 2.0)))
-    assert _formats.read(path).spacing == (0.5, 0.25, 2.0)
+    formats.write(path, Volume(array.T, None, (0.5, 0.25, 2.0)))
+    assert formats.read(path).spacing == (0.5, 0.25, 2.0)
     with tifffile.TiffFile(path) as tiff:
         assert tiff.pages[0].tags["XResolution"].value == (20, 1)
         assert tiff.pages[0].tags["YResolution"].value == (40, 1)
     about = {"axes": "ZYX", "spacing": 2000, "unit": "um"}
     tifffile.imwrite(path, array, imagej=True, resolution=(1 / 500, 1 / 250), metadata=about, **GRAY)
-    assert _formats.read(path).spacing == pytest.approx((0.5, 0.25, 2))
+    assert formats.read(path).spacing == pytest.approx((0.5, 0.25, 2))
     about = {
         "axes": "ZYX",
         "PhysicalSizeX": 500,
@@ -559,20 +560,20 @@ def test_voxel_size_of_tiff(tmp_path):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         tifffile.imwrite(tmp_path / "a.ome.tif", array, metadata=about, **GRAY)
-    assert _formats.read(tmp_path / "a.ome.tif").spacing == pytest.approx((0.5, 0.25, 2))
+    assert formats.read(tmp_path / "a.ome.tif").spacing == pytest.approx((0.5, 0.25, 2))
     tifffile.imwrite(path, array, resolution=(72, 72), resolutionunit="INCH", metadata=None, **GRAY)
-    assert _formats.read(path).spacing is None
+    assert formats.read(path).spacing is None
 
 
 def test_nothing_is_made_up(tmp_path):
     """Files that say nothing of space get nothing of it."""
     array = labels((3, 4, 5), "u1", "F")
     for first, second in itertools.product(NAMES, NAMES):
-        _formats.write(tmp_path / first, Volume(array))
-        volume = _formats.read(tmp_path / first)
+        formats.write(tmp_path / first, Volume(array))
+        volume = formats.read(tmp_path / first)
         assert (volume.affine, volume.spacing) == (None, None)
-        _formats.write(tmp_path / f"b{second[1:]}", volume)
-        again = _formats.read(tmp_path / f"b{second[1:]}")
+        formats.write(tmp_path / f"b{second[1:]}", volume)
+        again = formats.read(tmp_path / f"b{second[1:]}")
         assert (again.affine, again.spacing) == (None, None)
 
 
@@ -618,7 +619,7 @@ def test_convert_options_of_streams(run, seg):
 @pytest.mark.parametrize("name", ["seg.ckl", "seg.npy", "seg.nrrd", "seg.nii", "seg.tif"])
 def test_convert_file_and_array(run, seg, name):
     """A file (x, y, z) becomes an array (z, y, x), and that the same file."""
-    _formats.write(Path(name), Volume(seg))
+    formats.write(Path(name), Volume(seg))
     ran = run("convert", name, "seg.zarr", "--chunks", "4,20,25")
     assert ran.code == 0, ran.err
     assert ran.out.startswith(f"{name} -> seg.zarr  1 array, 12 chunks, 80,000 -> ")
@@ -629,7 +630,7 @@ def test_convert_file_and_array(run, seg, name):
     assert made.fill_value == 0
     ran = run("convert", "seg.zarr", f"back{Path(name).suffix}")
     assert ran.code == 0, ran.err
-    same(_formats.read(Path(f"back{Path(name).suffix}")).array, seg)
+    same(formats.read(Path(f"back{Path(name).suffix}")).array, seg)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -658,13 +659,13 @@ def test_convert_uses_the_names_of_axes(run, seg):
     made = zarr.create_array("a.zarr", shape=seg.shape, dtype=seg.dtype, dimension_names=["x", "y", "z"])
     made[...] = seg
     assert run("convert", "a.zarr", "a.nrrd").code == 0
-    same(_formats.read(Path("a.nrrd")).array, seg)
+    same(formats.read(Path("a.nrrd")).array, seg)
     names = ["t", "c", "z", "y", "x"]
     made = zarr.create_array("b.zarr", shape=(1, 1, *seg.T.shape), dtype=seg.dtype, dimension_names=names)
     made[0, 0] = seg.T
     for name in ("b.nii", "b.ckl", "b.tif"):
         assert run("convert", "b.zarr", name).code == 0
-        same(_formats.read(Path(name)).array, seg)
+        same(formats.read(Path(name)).array, seg)
 
 
 def test_convert_groups(run, seg):
@@ -687,7 +688,7 @@ def test_convert_npy_axes(run, seg):
     same(np.load("b.npy"), seg.T)
     assert np.load("b.npy").flags.c_contiguous
     assert run("convert", "zyx.npy", "c.npy.gz", "--npy-axes", "zyx").code == 0
-    same(_formats.read(Path("c.npy.gz")).array, seg.T)
+    same(formats.read(Path("c.npy.gz")).array, seg.T)
     for arguments in (["a.ckl", "a.tif"], ["a.ckl", "new.zarr"]):
         ran = run("convert", *arguments, "--npy-axes", "zyx")
         assert ran.code == 2
@@ -696,7 +697,7 @@ def test_convert_npy_axes(run, seg):
 
 def test_convert_says_what_is_lost(run, seg):
     """Where voxels lie is not kept by all, and the line says so."""
-    _formats.write(Path("a.nii"), Volume(seg, AFFINE, (0.25, 0.5, 2.0)))
+    formats.write(Path("a.nii"), Volume(seg, AFFINE, (0.25, 0.5, 2.0)))
     for name, lost in {
         "b.nrrd": "",
         "b.nii.gz": "",
@@ -712,7 +713,7 @@ def test_convert_says_what_is_lost(run, seg):
 def test_convert_refuses_what_exists(run, seg):
     """A destination stays without --overwrite, and a source is never overwritten by itself."""
     np.save("seg.npy", seg)
-    _formats.write(Path("seg.nrrd"), Volume(seg))
+    formats.write(Path("seg.nrrd"), Volume(seg))
     assert run("convert", "seg.npy", "seg.zarr").code == 0
     Path("old.tif").write_text("dear")
     Path("old.zarr").write_text("dear")
@@ -788,14 +789,14 @@ def test_no_voxels(run, name):
 def test_convert_verifies(run, seg, monkeypatch, name):
     """What was not written as it is read is found, and removed."""
     np.save("seg.npy", seg)
-    write = _formats.write
+    write = formats.write
 
     def wrong(path: Path, volume: Volume, **options: object) -> None:
         array = volume.array.copy()
         array[1, 2, 3] += 1
         write(path, Volume(array), **options)
 
-    monkeypatch.setattr(_formats, "write", wrong)
+    monkeypatch.setattr(formats, "write", wrong)
     ran = run("convert", "seg.npy", name)
     assert ran.code == 1
     assert "what was read back is not what was written" in one_line(ran)
@@ -806,7 +807,7 @@ def test_convert_verifies(run, seg, monkeypatch, name):
         write(path, volume, **options)
         path.write_bytes(path.read_bytes()[:-30])
 
-    monkeypatch.setattr(_formats, "write", torn)
+    monkeypatch.setattr(formats, "write", torn)
     ran = run("convert", "seg.npy", name, "--overwrite")
     assert ran.code == 1
     assert "can not be read back" in one_line(ran)
@@ -849,7 +850,7 @@ def test_convert_damaged_arrays(run, seg):
 
 def test_other_commands_tell_of_convert(run, seg):
     """A file that only convert reads is not the end of it."""
-    _formats.write(Path("seg.nii.gz"), Volume(seg))
+    formats.write(Path("seg.nii.gz"), Volume(seg))
     ran = run("labels", "seg.nii.gz")
     assert ran.code == 2
     assert "'crackle-zarr convert seg.nii.gz seg.ckl' makes a stream of it" in one_line(ran)
@@ -857,6 +858,6 @@ def test_other_commands_tell_of_convert(run, seg):
 
 def test_verification_error_is_what_verify_raises(tmp_path):
     """The function says it of itself, too."""
-    _formats.write(tmp_path / "a.nii", Volume(np.zeros((2, 3), "u1")))
+    formats.write(tmp_path / "a.nii", Volume(np.zeros((2, 3), "u1")))
     with pytest.raises(VerificationError):
-        _formats.verify(tmp_path / "a.nii", Volume(np.ones((2, 3), "u1")))
+        formats.verify(tmp_path / "a.nii", Volume(np.ones((2, 3), "u1")))

@@ -17,7 +17,8 @@ import zarr
 from click.testing import CliRunner
 
 import crackle_zarr
-from crackle_zarr import PRESETS, Crackle, CrackleArray, CrackleCodec, _options, cli, create_array
+from crackle_zarr import PRESETS, Crackle, CrackleArray, CrackleCodec, cli, create_array
+from crackle_zarr._base import options
 from crackle_zarr.synthetic import neurons
 
 Array = npt.NDArray[Any]
@@ -84,7 +85,7 @@ def test_presets() -> None:
     """The three, and what is missing from metadata is still 0."""
     assert list(PRESETS) == ["fast", "balanced", "small"]
     assert {name: PRESETS[name] for name in PRESETS} == {name: MEANT[name] for name in PRESETS}
-    assert _options.MISSING == {"allow_pins": 0, "markov_model_order": 0}
+    assert options.MISSING == {"allow_pins": 0, "markov_model_order": 0}
 
 
 @every_preset

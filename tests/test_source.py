@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 import crackle_zarr
-from crackle_zarr._volumes import UnusableError, read_volume
+from crackle_zarr.files.volumes import UnusableError, read_volume
 
 PACKAGE = Path(crackle_zarr.__file__).resolve().parent
 FILES = sorted(PACKAGE.rglob("*.py"))

@@ -14,7 +14,8 @@ import pytest
 import volumes
 
 import crackle_zarr
-from crackle_zarr import FormatError, _binding, stream
+from crackle_zarr import FormatError, _binding
+from crackle_zarr.streams import stream
 
 DTYPES = ["u1", "u2", "u4", "u8", "i1", "i2", "i4", "i8"]
 
@@ -258,9 +259,9 @@ class TestCompress:
 
     def test_the_highest_markov_order_is_that_of_the_library(self) -> None:
         """The options are checked without the library; its limit is the same."""
-        from crackle_zarr import _options
+        from crackle_zarr._base import options
 
-        assert _options.MAX_MARKOV_MODEL_ORDER == _binding.MAX_MARKOV_ORDER
+        assert options.MAX_MARKOV_MODEL_ORDER == _binding.MAX_MARKOV_ORDER
 
     def test_background_of_pins(self) -> None:
         """Whatever the background of the pins, the volume is the same."""

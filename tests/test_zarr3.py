@@ -22,7 +22,9 @@ from zarr.core.array_spec import ArrayConfig, ArraySpec
 from zarr.core.buffer import default_buffer_prototype
 
 import crackle_zarr
-from crackle_zarr import CrackleCodec, FormatError, _binding, _chunk, _ranges, zarr_codec
+from crackle_zarr import CrackleCodec, FormatError, _binding
+from crackle_zarr.codecs import chunk, zarr_codec
+from crackle_zarr.streams import ranges
 
 ZARR = tuple(int(part) for part in zarr.__version__.split(".")[:3])
 
@@ -667,7 +669,7 @@ def test_selected_slices(shape: tuple[int, ...], data: st.DataObject) -> None:
         selection = (Ellipsis,) if not parts else (parts[0], Ellipsis)
     elif style == "array" and shape:
         selection = parts[0]
-    sx, sy, sz = _chunk.volume_shape(shape)
+    sx, sy, sz = chunk.volume_shape(shape)
     numbers = np.repeat(np.arange(sz), sx * sy).reshape(shape)
     expected = np.unique(numbers[selection]).tolist()
     assert zarr_codec.selected_slices(selection, shape).tolist() == expected
@@ -760,7 +762,7 @@ def test_number_of_requests() -> None:
 )
 def test_byte_ranges(wanted: list[tuple[int, int]], requests: list[tuple[int, int]]) -> None:
     """Ranges leave out what is here, join over gaps of less than a kilobyte, and are eight at most."""
-    assert _ranges.requests_for(wanted, 1000) == requests
+    assert ranges.requests_for(wanted, 1000) == requests
 
 
 def test_requests_do_not_overlap() -> None:

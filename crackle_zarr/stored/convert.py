@@ -21,9 +21,9 @@ from zarr.codecs import BloscCodec, GzipCodec, ZstdCodec
 from zarr.core.sync import sync
 from zarr.storage import LocalStore, MemoryStore
 
-from .._chunk import label_dtype
-from .._options import MarkovOrder
-from ..create import create_array
+from .._base.options import MarkovOrder
+from ..codecs.chunk import label_dtype
+from ..codecs.create import create_array
 from ..errors import CrackleError, FormatError, StoreError, VerificationError
 from . import lazy
 from .edits import check_processes

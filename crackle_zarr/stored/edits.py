@@ -19,8 +19,8 @@ from zarr.core.buffer import default_buffer_prototype
 from zarr.storage import MemoryStore
 
 from .. import _binding
-from .._integers import fits
-from .._mapping import LabelMapping
+from .._base.integers import fits
+from .._base.mapping import LabelMapping
 from ..errors import FormatError, JournalError, StoreError
 from .engine import Options, groups, run
 from .fetch import (

@@ -26,10 +26,10 @@ from zarr.core.sync import sync
 from zarr.storage import LocalStore, MemoryStore
 
 from .. import _binding
-from .._chunk import as_volume, check_header, label_dtype, plain
-from .._header import CrackleHeader
-from .._ranges import FIRST_REQUEST, Ranges, cut, join, requests_for, truncated
+from .._base.header import CrackleHeader
+from ..codecs.chunk import as_volume, check_header, label_dtype, plain
 from ..errors import CrackleError, FormatError, StoreError
+from ..streams.ranges import FIRST_REQUEST, Ranges, cut, join, requests_for, truncated
 from .layout import Box, Coords, Layout, Run, box_text, common, num_voxels, runs_of, slices_of, stream_axes
 
 try:

@@ -19,10 +19,10 @@ import zarr
 from zarr.abc.store import Store
 from zarr.codecs import ShardingCodec, TransposeCodec
 
-from .._chunk import label_dtype, volume_shape
-from .._mapping import LabelMapping
-from ..numcodecs_codec import Crackle
-from ..zarr_codec import CrackleCodec
+from .._base.mapping import LabelMapping
+from ..codecs.chunk import label_dtype, volume_shape
+from ..codecs.numcodecs_codec import Crackle
+from ..codecs.zarr_codec import CrackleCodec
 
 Coords: TypeAlias = tuple[int, ...]
 # Half-open bounds per axis, in the array's indices.

@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from .._mapping import LabelMapping
+from .._base.mapping import LabelMapping
 from .engine import Options, ask
 from .fetch import Chunk, Steps
 from .layout import Box, Layout, num_voxels, slices_of

@@ -15,8 +15,8 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from .._ranges import consecutive
 from ..errors import StoreError
+from ..streams.ranges import consecutive
 from .engine import Options, ask
 from .fetch import Chunk, Steps
 from .layout import Box, Coords, Layout, common, num_voxels, slices_of

@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from .._base.integers import holds
 from .._binding import Reader
-from .._integers import holds
-from .._ranges import consecutive
 from ..errors import StoreError
+from ..streams.ranges import consecutive
 from .engine import Options, ask
 from .fetch import Chunk, Steps
 from .layout import Box, Coords, Layout, Run, slices_of

@@ -18,7 +18,7 @@ from typing import IO, Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from .. import _wide
+from .._base import wide
 from .._binding import Reader, over_slices, slices_at_once
 from .engine import Options, ask
 from .fetch import Chunk, Steps
@@ -112,7 +112,7 @@ def _table(rows: Rows | None, dtype: np.dtype[Any], ndim: int) -> StatisticsTabl
         for name in ("label", "start", "stop"):
             made[name] = rows[name]
         made["voxel_count"] = rows["voxels"]
-        made["centroid"] = _wide.quotient((rows["high"], rows["low"]), rows["voxels"][:, np.newaxis])
+        made["centroid"] = wide.quotient((rows["high"], rows["low"]), rows["voxels"][:, np.newaxis])
     return made.view(StatisticsTable)  # type: ignore[no-any-return]
 
 
@@ -138,7 +138,7 @@ def merged(rows: Rows) -> Rows:
     result["voxels"] = np.add.reduceat(rows["voxels"], firsts)
     result["start"] = np.minimum.reduceat(rows["start"], firsts, axis=0)
     result["stop"] = np.maximum.reduceat(rows["stop"], firsts, axis=0)
-    result["high"], result["low"] = _wide.add_groups((rows["high"], rows["low"]), firsts)
+    result["high"], result["low"] = wide.add_groups((rows["high"], rows["low"]), firsts)
     return result
 
 
@@ -161,8 +161,8 @@ def rows_of(chunk: Chunk, table: npt.NDArray[Any], found: Iterable[tuple[Run, Ro
                 if place == 2:
                     sums[:, axis] -= extents["voxels"] * np.uint64(run.z[0])
         voxels = np.broadcast_to(extents["voxels"][:, np.newaxis], sums.shape)
-        moved = _wide.product(voxels, np.broadcast_to(origin, sums.shape))
-        rows["high"], rows["low"] = _wide.add((np.zeros_like(sums), sums), moved)
+        moved = wide.product(voxels, np.broadcast_to(origin, sums.shape))
+        rows["high"], rows["low"] = wide.add((np.zeros_like(sums), sums), moved)
         parts.append(rows)
     return merged(np.concatenate(parts))
 

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from .. import codec
 from .._binding import read_header
 from ..errors import CrackleError, FormatError
+from ..streams import sections
 from .engine import Options, groups, run
 from .fetch import Chunk, Steps, Wanted, check_chunk_header, chunks_of, decoded, decoded_object, drive, undo
 from .layout import Box, Coords, Layout
@@ -64,10 +64,10 @@ class Verify:
         return None if message is None else Damage(chunk.coords, chunk.key, message)
 
     def _is_sound(self, stream: Any) -> str | None:
-        report = codec.check(stream)
+        report = sections.check(stream)
         if report["header"]:
             check_chunk_header(self.layout, read_header(stream))
-        parts = codec.damaged_parts(report)
+        parts = sections.damaged_parts(report)
         return "damaged: " + "; ".join(parts) if parts else None
 
     def _decodes(self, chunk: Chunk) -> Steps[str | None]:

@@ -2,7 +2,7 @@
 
 Coordinates are (x, y, z): a stream has three axes, and a slice is a plane of constant z. Where a
 function takes a stream it takes anything bytes-like, or a
-:class:`~crackle_zarr.array.CrackleArray`; a stream that a function returns is bytes. Questions
+:class:`~crackle_zarr.CrackleArray`; a stream that a function returns is bytes. Questions
 about labels, and relabelling, look at the label table only: no crack code is decoded.
 
 Every function raises :class:`~crackle_zarr.errors.FormatError` for a stream that is damaged,
@@ -19,11 +19,11 @@ from typing import Any, Literal, Protocol, TypeAlias, cast, runtime_checkable
 import numpy as np
 import numpy.typing as npt
 
-from . import _binding
-from ._header import CrackleHeader
-from ._integers import holds, integer, range_text, smallest_dtype
-from ._mapping import LabelMapping
-from ._options import MarkovOrder, Preset, encoding
+from .. import _binding
+from .._base.header import CrackleHeader
+from .._base.integers import holds, integer, range_text, smallest_dtype
+from .._base.mapping import LabelMapping
+from .._base.options import MarkovOrder, Preset, encoding
 
 Order: TypeAlias = Literal["C", "F", "K", "A"]
 Casting: TypeAlias = Literal["no", "equiv", "safe", "same_kind", "unsafe"]

@@ -27,11 +27,11 @@ from zarr.abc.store import ByteRequest, Store
 from zarr.core.buffer import Buffer, BufferPrototype
 from zarr.storage import LocalStore, WrapperStore
 
-from . import synthetic, verbs
-from ._options import MarkovOrder, Preset
-from ._volumes import read_volume
-from .create import create_array
-from .errors import VerificationError
+from .. import synthetic, verbs
+from .._base.options import MarkovOrder, Preset
+from ..codecs.create import create_array
+from ..errors import VerificationError
+from ..files.volumes import read_volume
 
 # Volumes pass through in slabs of at most this many bytes, unless one row of chunks is more.
 SLAB_NBYTES = 128 * 2**20
@@ -71,7 +71,7 @@ def made(size: int, dtype: npt.DTypeLike = np.uint64) -> Source:
 
 
 def opened(path: Path) -> Source:
-    """The volume in a file (see :mod:`crackle_zarr._volumes`) or the Zarr array in a directory.
+    """The volume in a file (see :mod:`crackle_zarr.files.volumes`) or the Zarr array in a directory.
 
     Raises:
         ValueError: there is no such volume, or it is not one of labels.

@@ -9,8 +9,8 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from . import _binding
-from .errors import FormatError
+from .. import _binding
+from ..errors import FormatError
 
 Ranges: TypeAlias = list[tuple[int, int]]  # half-open, ascending, apart from each other
 

@@ -24,17 +24,19 @@ import click
 import numpy as np
 from tqdm import tqdm  # type: ignore[import-untyped]
 
-from . import _cli, _volumes, files, verbs
-from ._cli import EXIT_CODES, AbsentError
-from ._volumes import UnusableError
-from .errors import FormatError, StoreError
+from .. import verbs
+from ..errors import FormatError, StoreError
+from ..files import crackle_files, volumes
+from ..files.volumes import UnusableError
+from . import _common
+from ._common import EXIT_CODES, AbsentError
 
 if TYPE_CHECKING:
     import zarr
     from rich.table import Table
 
-    from .stored.engine import Progress
-    from .stored.statistics import StatisticsTable
+    from ..stored.engine import Progress
+    from ..stored.statistics import StatisticsTable
 
 # Rows of a table on a terminal, unless all are asked for.
 _ROWS = 40
@@ -178,7 +180,7 @@ def query(command: Callable[..., Any]) -> Callable[..., Any]:
         return command(*arguments, asked=asked, **others)
 
     made: Callable[..., Any] = with_asked
-    for option in (no_progress, storage_option, _no_verify, _cli.parallel, region):
+    for option in (no_progress, storage_option, _no_verify, _common.parallel, region):
         made = option(made)
     return made
 
@@ -215,7 +217,7 @@ def is_url(place: str) -> bool:
 
 
 def is_stored(place: str) -> bool:
-    """Whether a path or URL is one of Zarr; other paths are those of files."""
+    """Whether a path or URL is one of Zarr; other paths are those of crackle_files."""
     return is_url(place) or Path(place).is_dir()
 
 
@@ -247,7 +249,7 @@ def opened(
             )
     import zarr
 
-    from .stored import layout  # noqa: F401 - it registers the codecs, should entry points not
+    from ..stored import layout  # noqa: F401 - it registers the codecs, should entry points not
 
     with opening(place):
         return zarr.open(place, mode=mode, storage_options=options or None)
@@ -284,7 +286,7 @@ def array_at(
 
     found = opened(place, options, mode)
     if isinstance(found, zarr.Group):
-        from .stored.sources import array_of
+        from ..stored.sources import array_of
 
         return array_of(found)
     return found
@@ -346,7 +348,7 @@ def verified(place: str, asked: Asked) -> tuple[bool, str]:
 
 
 def _has_crackle(array: zarr.Array[Any]) -> bool:
-    from .stored.layout import layout_of
+    from ..stored.layout import layout_of
 
     return layout_of(array).chain is not None
 
@@ -477,7 +479,7 @@ def info_tables(record: dict[str, Any]) -> Iterator[Table]:
 @click.option(
     "--all", "every", is_flag=True, help=f"Show all rows on a terminal, not only the first {_ROWS}."
 )
-@_cli.force
+@_common.force
 @query
 def stats(
     source: str,
@@ -528,7 +530,7 @@ def stats(
             if label not in there:
                 _absent(source, label)
 
-    _cli.Batch().over([source], work)
+    _common.Batch().over([source], work)
 
 
 def _statistics(source: str, labels: tuple[int, ...], asked: Asked) -> StatisticsTable:
@@ -536,7 +538,7 @@ def _statistics(source: str, labels: tuple[int, ...], asked: Asked) -> Statistic
     table: Any
     if not is_stored(source):
         asked.refuse_for_file(source)
-        table = verbs.statistics(_volumes.read_stream(Path(source)), parallel=asked.parallel)
+        table = verbs.statistics(volumes.read_stream(Path(source)), parallel=asked.parallel)
         if labels:
             table = table[np.isin(table["label"], _held(labels, table))]
         return cast("StatisticsTable", table)
@@ -560,7 +562,7 @@ def _statistics(source: str, labels: tuple[int, ...], asked: Asked) -> Statistic
 
 def _held(labels: Iterable[int], table: Any) -> Any:
     """Labels as the dtype of a table has them; those that it can not hold are left out."""
-    from ._integers import holds
+    from .._base.integers import holds
 
     dtype = np.dtype(np.uint8) if table["label"].dtype.kind == "b" else table["label"].dtype
     return np.array([label for label in labels if holds(dtype, label)], dtype=dtype)
@@ -575,7 +577,7 @@ def _write_table(table: StatisticsTable, path: Path) -> None:
         table.to_csv(text)
         text.detach()
 
-    files._replace(os.fspath(path), write)
+    crackle_files._replace(os.fspath(path), write)
 
 
 def _show_statistics(table: StatisticsTable, every: bool) -> None:
@@ -645,7 +647,7 @@ def find(source: str, label: int, as_json: bool, asked: Asked) -> None:
         if not found:
             _absent(source, label)
 
-    _cli.Batch().over([source], work)
+    _common.Batch().over([source], work)
 
 
 @click.command(cls=LabelCommand, epilog=EXIT_CODES)
@@ -659,7 +661,7 @@ def find(source: str, label: int, as_json: bool, asked: Asked) -> None:
     type=click.Path(dir_okay=False, path_type=Path),
     help="The file to write: .npy or .ckl, or either within .gz, .xz, .lzma, .bz2 or .zst.",
 )
-@_cli.force
+@_common.force
 @query
 def crop(source: str, label: int, output: Path, force: bool, asked: Asked) -> None:
     """Write the mask of a label, cut to its bounding box.
@@ -675,8 +677,8 @@ def crop(source: str, label: int, output: Path, force: bool, asked: Asked) -> No
       crackle-zarr crop seg.zarr 42 -o 42.npy --region 0:64
       crackle-zarr crop -o minus.npy seg.zarr -- -5   a negative label
     """
-    kind: _volumes.Kind = "ckl" if _volumes.split_name(output)[0].lower().endswith(".ckl") else "npy"
-    if kind == "npy" and not _volumes.split_name(output)[0].lower().endswith(".npy"):
+    kind: volumes.Kind = "ckl" if volumes.split_name(output)[0].lower().endswith(".ckl") else "npy"
+    if kind == "npy" and not volumes.split_name(output)[0].lower().endswith(".npy"):
         raise click.UsageError(f"--output {output}: the name has to end in .npy or .ckl.")
 
     def work(source: str) -> str:
@@ -692,13 +694,13 @@ def crop(source: str, label: int, output: Path, force: bool, asked: Asked) -> No
             except KeyError:
                 _absent(source, label)
         if kind == "ckl":
-            files.save(mask, output, parallel=asked.parallel)
+            crackle_files.save(mask, output, parallel=asked.parallel)
         else:
-            _volumes.write_npy(output, mask)
+            volumes.write_npy(output, mask)
         voxels = counted(int(np.count_nonzero(mask)), "voxel")
         return f"{source} -> {output}  shape {by(mask.shape)}, offset {commas(offset)}, {voxels}"
 
-    _cli.Batch().over([source], work)
+    _common.Batch().over([source], work)
 
 
 # ---------------------------------------------------------------------------------------
@@ -782,7 +784,7 @@ def _mapping_of(pairs: tuple[str, ...], path: Path | None) -> dict[int, int]:
 @click.option("--resume", is_flag=True, help="Finish a remap that was interrupted.")
 @click.option("--undo", is_flag=True, help="Take back a remap that was interrupted.")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object, with the indices of the chunks.")
-@_cli.parallel
+@_common.parallel
 @storage_option
 @no_progress
 def remap(
@@ -866,13 +868,13 @@ def remap(
             f"{report.bytes_written:,} bytes {wrote}"
         )
 
-    _cli.Batch().over([source], work)
+    _common.Batch().over([source], work)
 
 
 def _tell_of_journal(source: str, array: zarr.Array[Any]) -> None:
     """Say how an interrupted remap goes on, if it came as far as replacing chunks."""
-    from .stored.journal import Journal
-    from .stored.layout import layout_of
+    from ..stored.journal import Journal
+    from ..stored.layout import layout_of
 
     if Journal(layout_of(array)).state is not None:
         click.echo(

@@ -19,8 +19,9 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from . import files, stream
-from .errors import FormatError
+from ..errors import FormatError
+from ..streams import stream
+from . import crackle_files
 
 NPY_MAGIC = b"\x93NUMPY"
 
@@ -40,7 +41,7 @@ class UnusableError(ValueError):
 
 def split_name(path: Path) -> tuple[str, str]:
     """The name of a file without the suffix of an outer format, and that suffix or ``""``."""
-    outer = path.suffix if path.suffix.lower() in files.OUTER_SUFFIX else ""
+    outer = path.suffix if path.suffix.lower() in crackle_files.OUTER_SUFFIX else ""
     return path.name.removesuffix(outer), outer
 
 
@@ -51,7 +52,7 @@ def check_name(path: Path, kind: Kind) -> None:
         UnusableError: the name does not end in ``.npy`` or ``.ckl`` and at most one outer suffix.
     """
     if not split_name(path)[0].lower().endswith(f".{kind}"):
-        outer = ", ".join(f".{kind}{suffix}" for suffix in files.OUTER_SUFFIX)
+        outer = ", ".join(f".{kind}{suffix}" for suffix in crackle_files.OUTER_SUFFIX)
         raise UnusableError(f"{path}: the output's name has to end in .{kind}, or in one of {outer}")
 
 
@@ -68,14 +69,16 @@ def unpacked(path: Path) -> Iterator[tuple[Any, str | None]]:
     """
     with open(path, "rb") as file:
         begin = file.peek(8)[:8]
-        outer = next((name for magic, name in files.OUTER_MAGIC.items() if begin.startswith(magic)), None)
+        outer = next(
+            (name for magic, name in crackle_files.OUTER_MAGIC.items() if begin.startswith(magic)), None
+        )
         errors: tuple[type[Exception], ...] = (EOFError, zlib.error, lzma.LZMAError, OSError)
         if outer == "zstd":
-            errors += (files._zstd().ZstdError,)
+            errors += (crackle_files._zstd().ZstdError,)
         with contextlib.ExitStack() as stack:
             content: Any = file
             if outer is not None:
-                content = stack.enter_context(files._decompressor(file, outer))
+                content = stack.enter_context(crackle_files._decompressor(file, outer))
             try:
                 yield content, outer
             except errors as error:
@@ -97,7 +100,7 @@ def opened(path: Path) -> Iterator[tuple[Any, Kind]]:
 
 
 def _kind(path: Path, begin: bytes, outer: str | None) -> Kind:
-    if begin.startswith(files.MAGIC):
+    if begin.startswith(crackle_files.MAGIC):
         return "ckl"
     if begin.startswith(NPY_MAGIC):
         return "npy"
@@ -173,4 +176,4 @@ def decoded(path: Path, content: Any, kind: Kind, parallel: int = 0) -> npt.NDAr
 
 def write_npy(path: Path, array: npt.NDArray[Any]) -> None:
     """Write a ``.npy`` file, within the outer format that its suffix names, in one step for readers."""
-    files.save_numpy(array, path)
+    crackle_files.save_numpy(array, path)

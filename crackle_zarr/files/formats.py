@@ -26,10 +26,10 @@ from typing import IO, Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from . import _volumes, files
-from ._options import MarkovOrder, Preset
-from ._volumes import UnusableError
-from .errors import VerificationError
+from .._base.options import MarkovOrder, Preset
+from ..errors import VerificationError
+from . import crackle_files, volumes
+from .volumes import UnusableError
 
 Format = Literal["ckl", "npy", "nrrd", "nifti", "tiff"]
 
@@ -44,8 +44,8 @@ _SUFFIXES: dict[str, Format] = {
 # What may lie around a file that is written. NRRD and TIFF compress by themselves, and of the others
 # NIfTI's readers know gzip alone.
 _OUTER_WRITTEN: dict[Format, tuple[str, ...]] = {
-    "ckl": tuple(files.OUTER_SUFFIX),
-    "npy": tuple(files.OUTER_SUFFIX),
+    "ckl": tuple(crackle_files.OUTER_SUFFIX),
+    "npy": tuple(crackle_files.OUTER_SUFFIX),
     "nifti": (".gz",),
 }
 NAMES = ".ckl, .npy, .nrrd, .nii, .nii.gz, .tif or .tiff"
@@ -90,7 +90,7 @@ class Volume:
 
 def of_name(path: Path) -> Format | None:
     """The format that a file of this name is written in; None: it names none."""
-    name, outer = _volumes.split_name(path)
+    name, outer = volumes.split_name(path)
     format = _SUFFIXES.get(Path(name).suffix.lower())
     if format is not None and outer and outer.lower() not in _OUTER_WRITTEN.get(format, ()):
         return None
@@ -174,10 +174,10 @@ def read(path: Path, parallel: int = 0) -> Volume:
         FormatError: the stream or the outer format is damaged.
         ImportError: the format needs a library that is not there.
     """
-    with _volumes.unpacked(path) as (content, outer):
+    with volumes.unpacked(path) as (content, outer):
         format = _told(path, content, outer)
         if format == "ckl" or format == "npy":
-            return Volume(_volumes.decoded(path, content, format, parallel), format=format)
+            return Volume(volumes.decoded(path, content, format, parallel), format=format)
         library = require(format)
         if outer is not None:  # the libraries seek, and NumPy reads plain files past Python
             content = io.BytesIO(content.read())
@@ -190,9 +190,9 @@ def read(path: Path, parallel: int = 0) -> Volume:
 def _told(path: Path, content: Any, outer: str | None) -> Format:
     """What a file holds."""
     begin: bytes = content.peek(352)
-    if begin.startswith(files.MAGIC):
+    if begin.startswith(crackle_files.MAGIC):
         return "ckl"
-    if begin.startswith(_volumes.NPY_MAGIC):
+    if begin.startswith(volumes.NPY_MAGIC):
         return "npy"
     if begin.startswith(b"NRRD000"):
         return "nrrd"
@@ -202,7 +202,7 @@ def _told(path: Path, content: Any, outer: str | None) -> Format:
         return "nifti"
     if begin[344:348] == b"ni1\0" or begin[4:8] == b"ni2\0":
         raise UnusableError(f"{path}: a NIfTI header whose voxels lie in another file: save it as one .nii")
-    format = _SUFFIXES.get(Path(_volumes.split_name(path)[0]).suffix.lower())
+    format = _SUFFIXES.get(Path(volumes.split_name(path)[0]).suffix.lower())
     if format in _LIBRARIES:
         assert format is not None
         return format  # the library says what is wrong with it
@@ -559,25 +559,25 @@ def write(
     format = of_name(path)
     assert format is not None
     if format == "npy":
-        _volumes.write_npy(path, array)
+        volumes.write_npy(path, array)
         return
     volume = replace(volume, array=array.reshape(_without_ones(array.shape), order="A"))
     if format == "ckl":
-        files.save(
+        crackle_files.save(
             volume.array, path, preset=preset, markov_model_order=markov, allow_pins=pins, parallel=parallel
         )
         return
-    library, outer = require(format), files.OUTER_SUFFIX.get(path.suffix.lower())
+    library, outer = require(format), crackle_files.OUTER_SUFFIX.get(path.suffix.lower())
 
     def put(file: IO[bytes]) -> None:
         with _working(path, f"it can not be written as {_called(format)}"):
             if outer is None:
                 _WRITERS[format](library, file, volume)
             else:
-                with files._compressor(file, outer) as inner:
+                with crackle_files._compressor(file, outer) as inner:
                     _WRITERS[format](library, inner, volume)
 
-    files._replace(os.fspath(path), put)
+    crackle_files._replace(os.fspath(path), put)
 
 
 def verify(path: Path, volume: Volume, parallel: int = 0) -> None:

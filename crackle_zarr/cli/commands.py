@@ -23,20 +23,23 @@ from typing import TYPE_CHECKING, Any, Literal, NoReturn
 import click
 import numpy as np
 
-from . import __version__, _binding, _cli, _volumes, cli_convert, cli_stored, codec, files, stream
-from ._cli import DAMAGED, EXIT_CODES, EXPECTED, UNUSABLE, AbsentError
-from ._header import LABEL_FORMATS
-from ._options import MarkovOrder, Preset
-from ._volumes import UnusableError
-from .cli_stored import Asked
-from .errors import FormatError
+from .. import __version__, _binding
+from .._base.header import LABEL_FORMATS
+from .._base.options import MarkovOrder, Preset
+from ..errors import FormatError
+from ..files import crackle_files, volumes
+from ..files.volumes import UnusableError
+from ..streams import sections, stream
+from . import _common, convert, stored
+from ._common import DAMAGED, EXIT_CODES, EXPECTED, UNUSABLE, AbsentError
+from .stored import Asked
 
 if TYPE_CHECKING:
     from rich.table import Table
 
 
 @click.group(
-    cls=_cli.Commands,
+    cls=_common.Commands,
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog=EXIT_CODES,
     no_args_is_help=True,
@@ -70,7 +73,7 @@ def cli() -> None:
 
 
 def _destinations(
-    inputs: Sequence[Path], output: Path | None, name: Callable[[Path], str], kind: _volumes.Kind
+    inputs: Sequence[Path], output: Path | None, name: Callable[[Path], str], kind: volumes.Kind
 ) -> dict[Path, Path]:
     """Which file each input is to become."""
     if len(set(inputs)) < len(inputs):
@@ -83,7 +86,7 @@ def _destinations(
             )
         if not output.parent.is_dir():
             raise click.UsageError(f"--output {output}: there is no directory {output.parent}.")
-        _volumes.check_name(output, kind)
+        volumes.check_name(output, kind)
         return {inputs[0]: output}
     destinations = {path: (output or path.parent) / name(path) for path in inputs}
     by_target: dict[Path, Path] = {}
@@ -113,14 +116,14 @@ def _described(source: Path, target: Path, raw: int) -> str:
 
 
 @cli.command(epilog=EXIT_CODES)
-@_cli.inputs
-@_cli.output
-@_cli.preset
-@_cli.markov
-@_cli.pins
+@_common.inputs
+@_common.output
+@_common.preset
+@_common.markov
+@_common.pins
 @click.option("-z", "--gzip", is_flag=True, help="Compress the stream once more: the name ends in .ckl.gz.")
-@_cli.parallel
-@_cli.force
+@_common.parallel
+@_common.force
 def compress(
     inputs: tuple[Path, ...],
     output: Path | None,
@@ -148,7 +151,7 @@ def compress(
     """
 
     def name(path: Path) -> str:
-        stem = _volumes.split_name(path)[0]
+        stem = volumes.split_name(path)[0]
         return f"{stem.removesuffix('.ckl')}.ckl{'.gz' if gzip else ''}"
 
     if gzip and output is not None and not output.is_dir():
@@ -158,18 +161,18 @@ def compress(
     def work(path: Path) -> str:
         target = destinations[path]
         _check_target(path, target, force)
-        volume = _volumes.read_volume(path, parallel)
-        files.save(
+        volume = volumes.read_volume(path, parallel)
+        crackle_files.save(
             volume, target, preset=preset, markov_model_order=markov, allow_pins=pins, parallel=parallel
         )
         return _described(path, target, volume.nbytes)
 
-    _cli.Batch().over(inputs, work)
+    _common.Batch().over(inputs, work)
 
 
 @cli.command(epilog=EXIT_CODES)
-@_cli.inputs
-@_cli.output
+@_common.inputs
+@_common.output
 @click.option(
     "-l",
     "--label",
@@ -177,12 +180,12 @@ def compress(
     type=int,
     help="Write a mask (bool) of this label instead of the labels.",
 )
-@_cli.parallel
-@_cli.force
+@_common.parallel
+@_common.force
 def decompress(
     inputs: tuple[Path, ...], output: Path | None, label: int | None, parallel: int, force: bool
 ) -> None:
-    """Turn Crackle streams back into .npy files.
+    """Turn Crackle streams back into .npy crackle_files.
 
     seg.npy.ckl and seg.ckl.gz become seg.npy. The array has the axes (x, y, z), and the dtype and
     the memory order of the volume that was compressed. Checksums are verified: damaged streams
@@ -196,7 +199,7 @@ def decompress(
     """
 
     def name(path: Path) -> str:
-        stem = _volumes.split_name(path)[0].removesuffix(".ckl").removesuffix(".npy")
+        stem = volumes.split_name(path)[0].removesuffix(".ckl").removesuffix(".npy")
         return f"{stem}.npy" if label is None else f"{stem}.label-{label}.npy"
 
     destinations = _destinations(inputs, output, name, "npy")
@@ -204,15 +207,15 @@ def decompress(
     def work(path: Path) -> str:
         target = destinations[path]
         _check_target(path, target, force)
-        binary = _volumes.read_stream(path)
+        binary = volumes.read_stream(path)
         if label is not None and not stream.contains(binary, label):
             raise AbsentError(f"{path}: there is no label {label}; 'crackle-zarr labels {path}' lists them")
         volume = stream.decompress(binary, label, parallel)
-        _volumes.write_npy(target, volume)
+        volumes.write_npy(target, volume)
         what = "" if label is None else f"  {int(np.count_nonzero(volume)):,} voxels of label {label}"
         return f"{path} -> {target}  {target.stat().st_size:,} bytes{what}"
 
-    _cli.Batch().over(inputs, work)
+    _common.Batch().over(inputs, work)
 
 
 # ---------------------------------------------------------------------------------------
@@ -221,11 +224,11 @@ def decompress(
 
 def _inform(path: Path) -> dict[str, Any]:
     """What ``info`` tells of a file, as JSON has it."""
-    kind = _volumes.kind_of(path)
+    kind = volumes.kind_of(path)
     file_nbytes = path.stat().st_size
     record: dict[str, Any] = {"file": str(path), "kind": kind, "file_nbytes": file_nbytes}
     if kind == "npy":
-        volume = _volumes.read_volume(path)
+        volume = volumes.read_volume(path)
         order = "F" if volume.flags.f_contiguous and not volume.flags.c_contiguous else "C"
         return record | {
             "nbytes": volume.nbytes,
@@ -234,7 +237,7 @@ def _inform(path: Path) -> dict[str, Any]:
             "dtype": volume.dtype.name,
             "memory_order": order,
         }
-    binary = files.bload(path, allow_mmap=True)
+    binary = crackle_files.bload(path, allow_mmap=True)
     head = stream.header(binary)
     number = stream.num_labels(binary)
     return record | {
@@ -269,9 +272,9 @@ def _sections(binary: _binding.Buffer, voxels: int) -> dict[str, int]:
 
 
 @cli.command(epilog=EXIT_CODES)
-@_cli.places
+@_common.places
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON array with an object per file or array.")
-@cli_stored.storage_option
+@stored.storage_option
 def info(inputs: tuple[str, ...], as_json: bool, storage_option: dict[str, Any]) -> None:
     """Show what files and Zarr arrays say about their volumes.
 
@@ -289,10 +292,8 @@ def info(inputs: tuple[str, ...], as_json: bool, storage_option: dict[str, Any])
     told: list[dict[str, Any]] = []
 
     def work(place: str) -> None:
-        if cli_stored.is_stored(place):
-            record = cli_stored.inform(place, storage_option)
-        else:
-            record = _inform(Path(place))
+        is_stored = stored.is_stored(place)
+        record = stored.inform(place, storage_option) if is_stored else _inform(Path(place))
         if as_json:
             told.append(record)
             return
@@ -300,12 +301,12 @@ def info(inputs: tuple[str, ...], as_json: bool, storage_option: dict[str, Any])
 
         # Into a file or a pipe rich would wrap at 80 columns.
         console = Console(width=None if sys.stdout.isatty() else 120, highlight=False)
-        tables = cli_stored.info_tables if record["kind"] == "zarr" else _info_tables
+        tables = stored.info_tables if record["kind"] == "zarr" else _info_tables
         for table in tables(record):
             console.print(table)
 
     try:
-        _cli.Batch().over(inputs, work)
+        _common.Batch().over(inputs, work)
     finally:
         if as_json:
             click.echo(json.dumps(told, indent=2))
@@ -362,9 +363,9 @@ def _ratio(raw: int, stored: int) -> str:
 
 
 @cli.command(epilog=EXIT_CODES)
-@_cli.places
+@_common.places
 @click.option("--count", is_flag=True, help="Print how many there are instead.")
-@cli_stored.query
+@stored.query
 def labels(inputs: tuple[str, ...], count: bool, asked: Asked) -> None:
     """List the labels of volumes, ascending, one per line.
 
@@ -382,28 +383,28 @@ def labels(inputs: tuple[str, ...], count: bool, asked: Asked) -> None:
     """
 
     def work(place: str) -> str | None:
-        if cli_stored.is_stored(place):
-            found = cli_stored.labels_of(place, asked)
+        if stored.is_stored(place):
+            found = stored.labels_of(place, asked)
             number = len(found)
         else:
             asked.refuse_for_file(place)
             path = Path(place)
-            if _volumes.kind_of(path) == "npy":
-                found = np.unique(_volumes.read_volume(path))
+            if volumes.kind_of(path) == "npy":
+                found = np.unique(volumes.read_volume(path))
                 number = len(found)
             else:
-                binary = files.bload(path, allow_mmap=True)
+                binary = crackle_files.bload(path, allow_mmap=True)
                 number = stream.num_labels(binary)
                 found = np.empty(0) if count else stream.labels(binary)
         if count:
             return f"{number} {place}"
         return "\n".join(str(int(label)) for label in found.tolist()) if number else None
 
-    _cli.Batch().over(inputs, work)
+    _common.Batch().over(inputs, work)
 
 
 @cli.command(epilog=EXIT_CODES)
-@_cli.inputs
+@_common.inputs
 def test(inputs: tuple[Path, ...]) -> None:
     """Tell whether streams are damaged, and where.
 
@@ -416,19 +417,19 @@ def test(inputs: tuple[Path, ...]) -> None:
       crackle-zarr test seg.ckl
       crackle-zarr test archive/*.ckl.gz && echo all sound
     """
-    batch = _cli.Batch()
+    batch = _common.Batch()
     batch.over(inputs, lambda path: _tested(path, batch))
 
 
-def _tested(path: Path, batch: _cli.Batch) -> str:
+def _tested(path: Path, batch: _common.Batch) -> str:
     """What ``test`` says of a stream."""
     try:
-        binary = _volumes.read_stream(path)
+        binary = volumes.read_stream(path)
     except FormatError as error:  # its message names the file and the outer format
         batch.ends_with(DAMAGED)
         return str(error)
-    report = codec.check(binary)
-    damaged = codec.damaged_parts(report)
+    report = sections.check(binary)
+    damaged = sections.damaged_parts(report)
     if damaged:
         batch.ends_with(DAMAGED)
         return f"{path}: damaged: {'; '.join(damaged)}"
@@ -437,11 +438,11 @@ def _tested(path: Path, batch: _cli.Batch) -> str:
 
 
 @cli.command(epilog=EXIT_CODES)
-@_cli.places
-@cli_stored.region
-@_cli.parallel
-@cli_stored.storage_option
-@cli_stored.no_progress
+@_common.places
+@stored.region
+@_common.parallel
+@stored.storage_option
+@stored.no_progress
 def verify(
     inputs: tuple[str, ...],
     region: tuple[Any, ...] | None,
@@ -463,13 +464,13 @@ def verify(
       crackle-zarr verify seg.zarr seg.ckl && echo all sound
     """
     asked = Asked(region, parallel, True, storage_option, not no_progress)
-    batch = _cli.Batch()
+    batch = _common.Batch()
 
     def work(place: str) -> str:
-        if not cli_stored.is_stored(place):
+        if not stored.is_stored(place):
             asked.refuse_for_file(place)
             return _tested(Path(place), batch)
-        damaged, said = cli_stored.verified(place, asked)
+        damaged, said = stored.verified(place, asked)
         if damaged:
             batch.ends_with(DAMAGED)
         return said
@@ -492,7 +493,7 @@ def verify(
 @click.option(
     "--chunks",
     metavar="SHAPE",
-    callback=_cli.shape,
+    callback=_common.shape,
     help="The shape of the chunks, such as 64,256,256. The default suits the volume.",
 )
 @click.option("--zarr-format", type=click.Choice(["2", "3"]), default="3", show_default=True)
@@ -502,9 +503,9 @@ def verify(
     type=click.Path(file_okay=False, path_type=Path),
     help="Leave the two Zarr arrays there, as crackle.zarr and default.zarr.",
 )
-@_cli.preset
-@_cli.markov
-@_cli.pins
+@_common.preset
+@_common.markov
+@_common.pins
 @click.option(
     "--size",
     metavar="VOXELS",
@@ -565,7 +566,7 @@ def demo(
 # ---------------------------------------------------------------------------------------
 # The entry point
 
-for command in (*cli_stored.COMMANDS, cli_convert.convert):
+for command in (*stored.COMMANDS, convert.convert):
     cli.add_command(command)
 
 
@@ -576,7 +577,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         arguments: without the program's name; None: those of the process.
     """
     try:
-        with _cli.notes():
+        with _common.notes():
             cli.main(args=arguments, prog_name="crackle-zarr", standalone_mode=False)
     except click.Abort:
         click.echo("crackle-zarr: interrupted", err=True)
@@ -594,8 +595,8 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         if isinstance(error, OSError) and error.errno == errno.EPIPE:
             _forget_stdout()
             sys.exit(0)
-        click.echo(_cli.one_line(error), err=True)
-        sys.exit(_cli.exit_code(error))
+        click.echo(_common.one_line(error), err=True)
+        sys.exit(_common.exit_code(error))
     sys.exit(0)
 
 

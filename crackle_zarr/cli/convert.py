@@ -14,11 +14,14 @@ import click
 import numpy as np
 from click.core import ParameterSource
 
-from . import _cli, _formats, verbs
-from ._cli import EXIT_CODES
-from ._options import MarkovOrder, Preset
-from ._volumes import UnusableError
-from .cli_stored import (
+from .. import verbs
+from .._base.options import MarkovOrder, Preset
+from ..errors import FormatError, StoreError
+from ..files import formats
+from ..files.volumes import UnusableError
+from . import _common
+from ._common import EXIT_CODES
+from .stored import (
     Asked,
     array_at,
     by,
@@ -33,12 +36,11 @@ from .cli_stored import (
     source_argument,
     storage_option,
 )
-from .errors import FormatError, StoreError
 
 if TYPE_CHECKING:
     import zarr
 
-    from .stored.convert import To
+    from ..stored.convert import To
 
 
 @click.command(epilog=EXIT_CODES)
@@ -54,13 +56,13 @@ if TYPE_CHECKING:
 @click.option(
     "--chunks",
     metavar="SHAPE",
-    callback=_cli.shape,
+    callback=_common.shape,
     help="Such as 64,256,256. The default: as in the source; of a file, what suits it.",
 )
 @click.option(
     "--shards",
     metavar="SHAPE",
-    callback=_cli.shape,
+    callback=_common.shape,
     help="Such as 256,1024,1024. The default: as in the source, if --chunks are.",
 )
 @click.option(
@@ -71,12 +73,12 @@ if TYPE_CHECKING:
     type=click.Choice(["xyz", "zyx"]),
     help="The order of the axes of a .npy file, read or written. The default is xyz, as for compress.",
 )
-@_cli.preset
-@_cli.markov
-@_cli.pins
+@_common.preset
+@_common.markov
+@_common.pins
 @click.option("--overwrite", is_flag=True, help="Replace what is at DESTINATION.")
 @click.option("--no-verify", is_flag=True, help="Do not read everything back to compare it.")
-@_cli.parallel
+@_common.parallel
 @storage_option
 @no_progress
 @click.pass_context
@@ -134,7 +136,7 @@ def convert(
       crackle-zarr convert seg.tif seg.zarr --chunks 64,256,256
       crackle-zarr convert seg.npy seg.zarr --npy-axes zyx
     """
-    format = None if is_stored(destination) else _formats.of_name(Path(destination))
+    format = None if is_stored(destination) else formats.of_name(Path(destination))
     encoded = any(option is not None for option in (preset, markov, pins))
     if to != "crackle" and encoded:
         raise click.UsageError(f"--preset, --markov and --pins are for Crackle, not for --to {to}.")
@@ -155,18 +157,18 @@ def convert(
         target = Path(destination)
         _check_file(source, target, overwrite)
         if is_stored(source):
-            volume = _formats.Volume(_read_xyz(source, storage_option, target))
+            volume = formats.Volume(_read_xyz(source, storage_option, target))
         else:
             refuse_storage_options(source, storage_option)
-            _formats.require(format)  # fail before the work
+            formats.require(format)  # fail before the work
             volume = _read_file(source, zyx, parallel)
         if npy_axes and "npy" not in (format, volume.format):
             raise UnusableError(f"{source}: --npy-axes is for .npy files, and none is read or written")
         if format == "npy" and zyx:
             volume = dataclasses.replace(volume, array=volume.array.T)
-        _formats.write(target, volume, preset=preset, markov=markov, pins=pins, parallel=parallel)
+        formats.write(target, volume, preset=preset, markov=markov, pins=pins, parallel=parallel)
         if not no_verify:
-            _formats.verify(target, volume, parallel)
+            formats.verify(target, volume, parallel)
         lost = volume.lost_in(format)
         array, size = volume.array, target.stat().st_size
         said = f"{source} -> {destination}  {by(array.shape)} {array.dtype.name}, {array.nbytes:,} -> "
@@ -228,12 +230,12 @@ def convert(
             said += f", {before:,} -> {after:,} bytes, ratio {before / after:.1f}"
         return said + (f"; not kept: {lost}" if lost else "")
 
-    _cli.Batch().over([source], to_array if format is None else to_file)
+    _common.Batch().over([source], to_array if format is None else to_file)
 
 
-def _read_file(source: str, zyx: bool, parallel: int) -> _formats.Volume:
+def _read_file(source: str, zyx: bool, parallel: int) -> formats.Volume:
     """The volume in a file, with the axes (x, y, z)."""
-    volume = _formats.read(Path(source), parallel)
+    volume = formats.read(Path(source), parallel)
     if volume.format == "npy" and zyx:
         return dataclasses.replace(volume, array=volume.array.T)
     return volume
@@ -262,7 +264,7 @@ def _check_new_array(destination: str, overwrite: bool) -> None:
     there = Path(destination)
     if not there.exists() and there.suffix.lower() not in ("", ".zarr"):
         raise UnusableError(
-            f"{destination}: no format is known by this name: {_formats.NAMES}, or .zarr for a Zarr array"
+            f"{destination}: no format is known by this name: {formats.NAMES}, or .zarr for a Zarr array"
         )
     if not overwrite and any((there / name).exists() for name in ("zarr.json", ".zarray", ".zgroup")):
         raise UnusableError(f"{destination} exists already: --overwrite replaces it")
@@ -270,14 +272,14 @@ def _check_new_array(destination: str, overwrite: bool) -> None:
 
 def _read_xyz(source: str, options: dict[str, Any] | None, target: Path) -> Any:
     """All voxels of the array at a path or URL, with the axes (x, y, z), for a file."""
-    from ._chunk import label_dtype
+    from ..codecs.chunk import label_dtype
 
     if not is_url(source):
         refuse_storage_options(source, options)
     array = array_at(source, options if is_url(source) else None)
     label_dtype(array.dtype)
-    order = _formats.xyz_order(array.ndim, getattr(array.metadata, "dimension_names", None))
-    _formats.check(target, [array.shape[axis] for axis in order])
+    order = formats.xyz_order(array.ndim, getattr(array.metadata, "dimension_names", None))
+    formats.check(target, [array.shape[axis] for axis in order])
     try:
         voxels = np.asarray(array[...])
     except FormatError as error:
@@ -296,7 +298,7 @@ def _in_memory(
     """A volume (z, y, x) as an array of Zarr that is stored nowhere, for verbs.convert to take it from."""
     import zarr
 
-    from .create import _NAMES, _default_chunks
+    from ..codecs.create import _NAMES, _default_chunks
 
     named = zarr_format != "2" and 0 < voxels.ndim <= len(_NAMES)
     keywords: dict[str, Any] = {"dimension_names": _NAMES[-voxels.ndim :]} if named else {}

@@ -7,8 +7,8 @@ from typing import Any, Literal
 import numpy as np
 import zarr
 
-from ._chunk import label_dtype, volume_shape
-from ._options import MarkovOrder, Preset, encoding
+from .._base.options import MarkovOrder, Preset, encoding
+from .chunk import label_dtype, volume_shape
 from .numcodecs_codec import Crackle
 from .zarr_codec import CrackleCodec, _numpy_dtype
 

@@ -30,9 +30,9 @@ import numpy.typing as npt
 from numcodecs.abc import Codec  # type: ignore[import-untyped]
 from numcodecs.registry import register_codec  # type: ignore[import-untyped]
 
-from . import _binding
-from ._chunk import as_volume, label_dtype, plain
-from ._options import MarkovOrder, Preset, encoding, with_missing
+from .. import _binding
+from .._base.options import MarkovOrder, Preset, encoding, with_missing
+from .chunk import as_volume, label_dtype, plain
 
 _OPTIONS = ("markov_model_order", "allow_pins", "byteorder")
 

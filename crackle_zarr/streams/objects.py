@@ -17,10 +17,11 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from . import _binding, stream
-from ._integers import fits, holds, integer, integer_array
-from ._ranges import consecutive
-from .errors import MissingLabelError
+from .. import _binding
+from .._base.integers import fits, holds, integer, integer_array
+from ..errors import MissingLabelError
+from . import stream
+from .ranges import consecutive
 from .stream import Source, bytes_of
 
 Mask: TypeAlias = npt.NDArray[np.bool_]
@@ -89,7 +90,7 @@ def voxel_counts(binary: Source, label: int | None = None, parallel: int = 0) ->
 
 def boxes_of(reader: _binding.Reader, threads: int) -> Boxes:
     """The bounding box of every label."""
-    from .stored.statistics import statistics_of_stream
+    from ..stored.statistics import statistics_of_stream
 
     rows = statistics_of_stream(reader, threads)
     starts, stops = rows["start"].tolist(), rows["stop"].tolist()

@@ -20,10 +20,11 @@ from typing import IO, Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from . import _binding, stream
-from ._integers import integer
-from .array import CrackleArray
-from .errors import FormatError
+from .. import _binding
+from .._base.integers import integer
+from ..errors import FormatError
+from ..streams import stream
+from ..streams.array import CrackleArray
 
 PathLike: TypeAlias = str | bytes | os.PathLike[str] | os.PathLike[bytes]
 FileLike: TypeAlias = PathLike | IO[bytes]
@@ -55,11 +56,11 @@ def save(labels: Any, filelike: FileLike, **compress_options: Any) -> None:
 
     Args:
         labels: a volume, to be compressed; or a stream (bytes, bytearray, memoryview or mmap) or a
-            :class:`~crackle_zarr.array.CrackleArray`, to be written as it is.
+            :class:`~crackle_zarr.CrackleArray`, to be written as it is.
         filelike: a path, or a file object opened for writing bytes. A path that ends in ``.gz``,
             ``.xz``, ``.lzma``, ``.bz2`` or ``.zst`` is compressed once more in that format; a file
             object gets the bare stream.
-        compress_options: options of :func:`~crackle_zarr.stream.compress`, such as ``preset="small"``, for a
+        compress_options: options of :func:`~crackle_zarr.compress`, such as ``preset="small"``, for a
             volume.
 
     Raises:
@@ -79,7 +80,7 @@ def save_numpy(arr: Any, filelike: FileLike, block_size: int = 200_000_000) -> N
     rendered in C order, z fastest, is decoded as a whole, as no slice of it lies together in the file.
 
     Args:
-        arr: a stream (bytes-like), a :class:`~crackle_zarr.array.CrackleArray`, or an array.
+        arr: a stream (bytes-like), a :class:`~crackle_zarr.CrackleArray`, or an array.
         filelike: as in :func:`save`: a path, which may end in ``.gz`` or the like, or a file object.
         block_size: about how many bytes of voxels to decode at a time.
 
@@ -236,7 +237,7 @@ def load(filelike: FileLike, label: int | None = None, parallel: int = 0) -> npt
 
 
 def aload(filelike: FileLike, allow_mmap: bool = False) -> CrackleArray:
-    """Read a file as a :class:`~crackle_zarr.array.CrackleArray`; see :func:`bload`."""
+    """Read a file as a :class:`~crackle_zarr.CrackleArray`; see :func:`bload`."""
     return CrackleArray(bload(filelike, allow_mmap))
 
 

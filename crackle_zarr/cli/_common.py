@@ -13,8 +13,8 @@ from typing import Any, NoReturn, TextIO, TypeVar
 import click
 from tqdm import tqdm  # type: ignore[import-untyped]
 
-from ._options import PRESETS, MarkovOrder, check_markov_model_order
-from .errors import CrackleError, CrackleWarning, FormatError, VerificationError
+from .._base.options import PRESETS, MarkovOrder, check_markov_model_order
+from ..errors import CrackleError, CrackleWarning, FormatError, VerificationError
 
 P = TypeVar("P", Path, str)
 

@@ -17,9 +17,10 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from . import _binding, stream
-from ._integers import fits, integer, integer_array, range_text, some
-from ._mapping import LabelMapping
+from .. import _binding
+from .._base.integers import fits, integer, integer_array, range_text, some
+from .._base.mapping import LabelMapping
+from . import stream
 from .stream import Labels, Source, bytes_of
 
 # What is done to each of two labels, as arrays of Python ints or of int64.

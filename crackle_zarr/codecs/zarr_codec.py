@@ -27,11 +27,11 @@ from zarr.abc.codec import ArrayBytesCodec, ArrayBytesCodecPartialDecodeMixin
 from zarr.abc.store import RangeByteRequest
 from zarr.registry import register_codec
 
-from . import _binding
-from ._chunk import as_volume, check_header, label_dtype, plain, volume_shape
-from ._options import MarkovOrder, Preset, encoding, with_missing
-from ._ranges import FIRST_REQUEST, Ranges, consecutive, cut, join, requests_for, truncated
-from .errors import FormatError
+from .. import _binding
+from .._base.options import MarkovOrder, Preset, encoding, with_missing
+from ..errors import FormatError
+from ..streams.ranges import FIRST_REQUEST, Ranges, consecutive, cut, join, requests_for, truncated
+from .chunk import as_volume, check_header, label_dtype, plain, volume_shape
 
 if TYPE_CHECKING:
     from typing import Self

@@ -8,9 +8,10 @@ Functions raise :class:`~crackle_zarr.errors.FormatError` for damaged streams.
 
 from __future__ import annotations
 
-from . import _binding, stream
-from ._integers import integer
-from ._options import MarkovOrder, check_markov_model_order
+from .. import _binding
+from .._base.integers import integer
+from .._base.options import MarkovOrder, check_markov_model_order
+from . import stream
 from .stream import Source, bytes_of
 
 

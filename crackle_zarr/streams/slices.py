@@ -20,8 +20,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from . import _binding, stream
-from ._header import CrackleHeader
+from .. import _binding
+from .._base.header import CrackleHeader
+from . import stream
 from .stream import Labels, Source, bytes_of
 
 

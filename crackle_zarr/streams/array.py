@@ -11,14 +11,15 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from . import _binding, arithmetic, objects, rewriting, slices, stream
-from ._header import CrackleHeader
-from ._integers import holds, integer, integer_array, range_text
-from ._options import MarkovOrder, Preset
+from .. import _binding
+from .._base.header import CrackleHeader
+from .._base.integers import holds, integer, integer_array, range_text
+from .._base.options import MarkovOrder, Preset
+from . import arithmetic, objects, rewriting, slices, stream
 from .stream import Casting, Labels, Order, Source
 
 if TYPE_CHECKING:
-    from .files import FileLike
+    from ..files.crackle_files import FileLike
 
 Index: TypeAlias = int | np.integer[Any] | slice | EllipsisType
 
@@ -125,7 +126,7 @@ class CrackleArray:
         out: npt.NDArray[Any] | None = None,
         verify: bool = True,
     ) -> npt.NDArray[Any]:
-        """The volume, some of its slices, or a mask; see :func:`crackle_zarr.stream.decompress`."""
+        """The volume, some of its slices, or a mask; see :func:`crackle_zarr.decompress`."""
         return stream.decompress(
             self.binary, label, self.parallel, crop, z_start=z_start, z_end=z_end, out=out, verify=verify
         )
@@ -463,7 +464,7 @@ class CrackleArray:
     # -- Relabelling
 
     def remap(self, mapping: Any, preserve_missing_labels: bool = False) -> CrackleArray:
-        """Give labels new names, all at once; see :func:`crackle_zarr.stream.remap`."""
+        """Give labels new names, all at once; see :func:`crackle_zarr.remap`."""
         return self._like(stream.remap(self.binary, mapping, preserve_missing_labels))
 
     def refit(self) -> CrackleArray:
@@ -471,12 +472,12 @@ class CrackleArray:
         return self._like(stream.refit(self.binary))
 
     def renumber(self, start: int = 0) -> tuple[CrackleArray, dict[int, int]]:
-        """Rename the labels to start, start + 1, ...; see :func:`crackle_zarr.stream.renumber`."""
+        """Rename the labels to start, start + 1, ...; see :func:`crackle_zarr.renumber`."""
         binary, mapping = stream.renumber(self.binary, start)
         return self._like(binary), mapping
 
     def astype(self, dtype: npt.DTypeLike, order: Order = "K", casting: Casting = "unsafe") -> CrackleArray:
-        """The same volume in another dtype; see :func:`crackle_zarr.stream.astype`."""
+        """The same volume in another dtype; see :func:`crackle_zarr.astype`."""
         return self._like(stream.astype(self.binary, dtype, order, casting))
 
     def asfortranarray(self) -> CrackleArray:
@@ -515,15 +516,15 @@ class CrackleArray:
 
     def save(self, filelike: FileLike) -> None:
         """Write the stream to a file; see :func:`crackle_zarr.files.save`."""
-        from . import files  # which makes CrackleArrays itself
+        from ..files import crackle_files  # which makes CrackleArrays itself
 
-        files.save(self, filelike)
+        crackle_files.save(self, filelike)
 
     def save_numpy(self, filelike: FileLike, block_size: int = 200_000_000) -> None:
         """Write the volume to a ``.npy`` file; see :func:`crackle_zarr.save_numpy`."""
-        from . import files
+        from ..files import crackle_files
 
-        files.save_numpy(self, filelike, block_size)
+        crackle_files.save_numpy(self, filelike, block_size)
 
     # -- Operators
 
@@ -675,7 +676,7 @@ def compressa(
     preset: Preset | None = None,
     format_version: int = 1,
 ) -> CrackleArray:
-    """Encode a label volume; as :func:`crackle_zarr.stream.compress`, but returns a :class:`CrackleArray`."""
+    """Encode a label volume; as :func:`crackle_zarr.compress`, but returns a :class:`CrackleArray`."""
     binary = stream.compress(
         labels,
         allow_pins,
@@ -743,7 +744,7 @@ def full(
 
 
 def _verbs() -> Any:
-    from . import verbs  # which takes streams and arrays of all kinds
+    from .. import verbs  # which takes streams and arrays of all kinds
 
     return verbs
 

@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ._header import CrackleHeader
-from .errors import FormatError
+from .._base.header import CrackleHeader
+from ..errors import FormatError
 
 MAX_AXIS = 2**32 - 1  # sx, sy and sz are 32-bit numbers in the stream
 

@@ -25,10 +25,10 @@ from typing import Any, Generic, ParamSpec, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from ._crackle import ffi, lib
-from ._header import CrackleHeader
-from ._options import MarkovOrder
-from .errors import FormatError
+from .._base.header import CrackleHeader
+from .._base.options import MarkovOrder
+from .._crackle import ffi, lib
+from ..errors import FormatError
 
 # Anything with the buffer protocol: bytes, bytearray, memoryview, mmap, a NumPy array of bytes.
 Buffer = Any

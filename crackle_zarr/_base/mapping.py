@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ._integers import fits, integer_array, range_text, some
+from .integers import fits, integer_array, range_text, some
 
 
 class LabelMapping:

@@ -1,0 +1,1 @@
+"""The codecs of numcodecs and Zarr, their options, and arrays created with them."""

@@ -1,0 +1,1 @@
+"""Functions on one Crackle stream, and the array that a stream behaves like."""
