@@ -188,10 +188,12 @@ _moved.install()
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _LATE:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module
 
+    if name in _moved.MOVED:
+        return import_module(f".{_moved.MOVED[name]}", __name__)
+    if name not in _LATE:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value = getattr(import_module(f".{_LATE[name]}", __name__), name)
     globals()[name] = value
     return value

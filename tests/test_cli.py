@@ -18,6 +18,7 @@ import pytest
 
 import crackle_zarr
 from crackle_zarr import cli, codec
+from crackle_zarr.streams import sections
 from crackle_zarr.synthetic import neurons
 
 PACKAGES = str(Path(crackle_zarr.__file__).parent.parent)
@@ -426,8 +427,8 @@ def test_damage_is_an_error_everywhere(run, damaged, command):
 
 def test_ranges():
     """Ascending numbers are joined into ranges."""
-    assert codec._ranges([3]) == "3"
-    assert codec._ranges([0, 1, 2, 5, 7, 8]) == "0-2, 5, 7-8"
+    assert sections._ranges([3]) == "3"
+    assert sections._ranges([0, 1, 2, 5, 7, 8]) == "0-2, 5, 7-8"
 
 
 # ---------------------------------------------------------------------------------------
