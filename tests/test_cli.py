@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 import crackle_zarr
-from crackle_zarr import cli, codec
+from crackle_zarr import cli
 from crackle_zarr.streams import sections
 from crackle_zarr.synthetic import neurons
 
