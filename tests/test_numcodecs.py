@@ -19,7 +19,7 @@ from hypothesis.extra import numpy as hnp
 
 import crackle_zarr
 from crackle_zarr import Crackle, FormatError
-from crackle_zarr.codecs import chunk
+from crackle_zarr.codecs.chunk import as_volume, volume_shape
 
 # ---------------------------------------------------------------------------------------
 # A chunk and its volume
@@ -44,14 +44,14 @@ from crackle_zarr.codecs import chunk
 )
 def test_volume_shape(shape: tuple[int, ...], volume: tuple[int, int, int]) -> None:
     """The last axis is x, the one before y, the product of the others z, and missing ones are 1."""
-    assert chunk.volume_shape(shape) == volume
+    assert volume_shape(shape) == volume
 
 
 @pytest.mark.parametrize("shape", [(2**32,), (2**32, 1), (2**16, 2**16, 1, 1), (2**33, 0, 4)], ids=str)
 def test_volume_that_a_stream_cannot_count(shape: tuple[int, ...]) -> None:
     """An axis, or a product of leading axes, past 32 bits is refused with the limit and the shape."""
     with pytest.raises(ValueError, match=r"may exceed 4294967295: use smaller chunks") as caught:
-        chunk.volume_shape(shape)
+        volume_shape(shape)
     assert str(shape) in str(caught.value)
 
 
@@ -60,7 +60,7 @@ def test_volume_that_a_stream_cannot_count(shape: tuple[int, ...]) -> None:
 def test_volume_is_the_same_memory(shape: tuple[int, ...], order: Any) -> None:
     """A contiguous chunk of either order becomes a volume with x fastest, and no voxel is copied."""
     chunk = np.asarray(blocks(shape), order=order)
-    volume = chunk.as_volume(chunk)
+    volume = as_volume(chunk)
     assert np.shares_memory(volume, chunk)
     assert volume.flags.f_contiguous
     assert volume.tobytes(order="F") == chunk.tobytes(order="A")
@@ -69,7 +69,7 @@ def test_volume_is_the_same_memory(shape: tuple[int, ...], order: Any) -> None:
 def test_volume_of_a_strided_chunk() -> None:
     """A chunk that is contiguous in no order has no volume."""
     with pytest.raises(ValueError, match="not contiguous"):
-        chunk.as_volume(blocks((4, 6, 8))[:, ::2, ::2])
+        as_volume(blocks((4, 6, 8))[:, ::2, ::2])
 
 
 # ---------------------------------------------------------------------------------------

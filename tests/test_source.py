@@ -68,8 +68,10 @@ NPY = {"load", "save", "savez", "savez_compressed", "read_array", "write_array"}
 # Modules whose names are not written where they are imported, and what these expressions can be.
 LATE_IMPORTS = {
     ("__init__.py", "f'.{_LATE[name]}'"),  # modules of this package
-    ("_formats.py", "module"),  # packages of the extras that file formats need
-    ("files.py", "name"),  # zstd of Python 3.14, or its backport
+    ("__init__.py", "f'.{_moved.MOVED[name]}'"),
+    ("_moved.py", "f'.{MOVED[name]}'"),
+    ("files/formats.py", "module"),  # packages of the extras that file formats need
+    ("files/crackle_files.py", "name"),  # zstd of Python 3.14, or its backport
 }
 
 
@@ -142,7 +144,13 @@ def faults_of_call(node: ast.Call, file: str) -> Iterator[str]:
 def test_all_files_are_looked_at() -> None:
     """The package is where it seems to be, with its sub-package."""
     names = {path.relative_to(PACKAGE).as_posix() for path in FILES}
-    assert {"__init__.py", "_binding.py", "cli.py", "zarr_codec.py", "stored/journal.py"} <= names
+    assert {
+        "__init__.py",
+        "_binding/__init__.py",
+        "cli/commands.py",
+        "codecs/zarr_codec.py",
+        "stored/journal.py",
+    } <= names
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.relative_to(PACKAGE).as_posix())
