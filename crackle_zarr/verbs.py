@@ -332,8 +332,10 @@ def to_parquet(binary: Source, parallel: int = 0, **options: Unpack[_Options]) -
     rows = statistics(binary, parallel=parallel, **options)
     names = ["x", "y", "z"]
     if is_stored(binary):
+        from ._base import zarr_facts
+
         array = _stored(binary, {})[0].array
-        given = getattr(array.metadata, "dimension_names", None)
+        given = zarr_facts.dimension_names(array)
         names = [name or str(axis) for axis, name in enumerate(given or [None] * array.ndim)]
     return boxes_table(rows, names)
 
@@ -746,7 +748,9 @@ def convert(
         **encoding(preset, markov_model_order, allow_pins),
     )
     options = Options(executor=executor, parallel=parallel, progress=progress)
-    store, path = conversion.store_of(dst)
+    from ._base import zarr_facts
+
+    store, path = zarr_facts.store_at(dst)
     return conversion.convert(
         source, store, path, target, verify=verify, overwrite=overwrite, options=options
     )

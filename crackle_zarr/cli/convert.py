@@ -278,7 +278,9 @@ def _read_xyz(source: str, options: dict[str, Any] | None, target: Path) -> Any:
         refuse_storage_options(source, options)
     array = array_at(source, options if is_url(source) else None)
     label_dtype(array.dtype)
-    order = formats.xyz_order(array.ndim, getattr(array.metadata, "dimension_names", None))
+    from .._base import zarr_facts
+
+    order = formats.xyz_order(array.ndim, zarr_facts.dimension_names(array))
     formats.check(target, [array.shape[axis] for axis in order])
     try:
         voxels = np.asarray(array[...])
@@ -346,6 +348,8 @@ def _check_chunks(
     """Refuse shapes that do not suit an array of the source, before anything is replaced."""
     import zarr
 
+    from .._base import zarr_facts
+
     if isinstance(src, zarr.Array):
         arrays = [src]
     else:
@@ -359,7 +363,7 @@ def _check_chunks(
                 )
         if shards is None:
             continue
-        if int(zarr_format or array.metadata.zarr_format) == 2:
+        if int(zarr_format or zarr_facts.format_of(array)) == 2:
             raise UnusableError("--shards: there are none in Zarr format 2; give --zarr-format 3")
         inner = chunks or tuple(array.chunks)
         if any(whole % part for whole, part in zip(shards, inner, strict=True)):

@@ -24,11 +24,11 @@ from rich.console import Console
 from rich.table import Table
 from tqdm import tqdm  # type: ignore[import-untyped]
 from zarr.abc.store import ByteRequest, Store
-from zarr.core.buffer import Buffer, BufferPrototype
 from zarr.storage import LocalStore, WrapperStore
 
 from .. import synthetic, verbs
 from .._base.options import MarkovOrder, Preset
+from .._base.zarr_facts import Buffer, BufferPrototype
 from ..codecs.create import create_array
 from ..errors import VerificationError
 from ..files.volumes import read_volume

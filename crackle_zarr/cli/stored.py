@@ -355,17 +355,18 @@ def _has_crackle(array: zarr.Array[Any]) -> bool:
 
 def inform(place: str, options: dict[str, Any]) -> dict[str, Any]:
     """What ``info`` tells of the array at a path or URL, as JSON has it."""
+    from .._base import zarr_facts
+
     array = array_at(place, options)
-    metadata: Any = array.metadata
     stored = _stored_nbytes(array)
     nbytes = int(np.prod(array.shape, dtype=object)) * array.dtype.itemsize
     fill = array.fill_value
-    names = getattr(metadata, "dimension_names", None)
-    chunks, shards = tuple(array.chunks), array.shards
+    names = zarr_facts.dimension_names(array)
+    chunks, shards = zarr_facts.chunk_shape(array), array.shards
     return {
         "file": place,
         "kind": "zarr",
-        "zarr_format": metadata.zarr_format,
+        "zarr_format": zarr_facts.format_of(array),
         "array": array.path,
         "nbytes": nbytes,
         "stored_nbytes": stored,
@@ -378,7 +379,7 @@ def inform(place: str, options: dict[str, Any]) -> dict[str, Any]:
             np.prod([-(-a // b) for a, b in zip(array.shape, chunks, strict=True)], dtype=object)
         ),
         "shards": None if shards is None else list(shards),
-        "codecs": _codecs(metadata),
+        "codecs": _codecs(array),
         "fill_value": None if fill is None else str(int(fill)) if array.dtype.kind in "iub" else str(fill),
     }
 
@@ -391,19 +392,15 @@ def _stored_nbytes(array: zarr.Array[Any]) -> int | None:
         return None
 
 
-def _codecs(metadata: Any) -> list[str]:
+def _codecs(array: zarr.Array[Any]) -> list[str]:
     """The codecs of an array in words, in the order in which they encode."""
-    if metadata.zarr_format == 2:
-        every = [*(metadata.filters or ()), metadata.compressor]
-        order = ["axes in reverse order (F)"] if metadata.order == "F" else []
-        return order + [_in_words(codec.get_config()) for codec in every if codec is not None]
-    words: list[str] = []
-    for codec in metadata.codecs:
-        told: Any = codec.to_dict()
-        if told["name"] == "sharding_indexed":
-            words += [_in_words(inner.to_dict()) for inner in codec.codecs]
-        else:
-            words.append(_in_words(told))
+    from .._base import zarr_facts
+
+    words = ["axes in reverse order (F)"] if zarr_facts.is_fortran(array) else []
+    for codec in zarr_facts.codecs(array):
+        # The codecs within a shard are those that encode; the shard itself is told of elsewhere.
+        inner = codec.codecs if zarr_facts.codec_json(codec).get("name") == "sharding_indexed" else [codec]
+        words += [_in_words(zarr_facts.codec_json(one)) for one in inner]
     return words
 
 

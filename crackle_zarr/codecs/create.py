@@ -7,10 +7,11 @@ from typing import Any, Literal
 import numpy as np
 import zarr
 
+from .._base import zarr_facts
 from .._base.options import MarkovOrder, Preset, encoding
 from .chunk import label_dtype, volume_shape
 from .numcodecs_codec import Crackle
-from .zarr_codec import CrackleCodec, _numpy_dtype
+from .zarr_codec import CrackleCodec
 
 # Wide planes and few of them: boundaries are coded along the planes, and whoever looks at
 # one plane decodes little besides. Some ten MB at most.
@@ -150,7 +151,7 @@ def _shape_and_dtype(shape: Any, dtype: Any, data: Any) -> tuple[tuple[int, ...]
         return tuple(data.shape), np.dtype(data.dtype)
     if shape is None or dtype is None:
         raise ValueError(f"an array needs data, or a shape and a dtype, not shape={shape} and dtype={dtype}")
-    return (int(shape),) if np.ndim(shape) == 0 else tuple(map(int, shape)), _numpy_dtype(dtype)
+    return (int(shape),) if np.ndim(shape) == 0 else tuple(map(int, shape)), zarr_facts.numpy_dtype(dtype)
 
 
 def _default_chunks(shape: tuple[int, ...], shards: Any) -> tuple[int, ...]:

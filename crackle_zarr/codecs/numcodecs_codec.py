@@ -22,7 +22,6 @@ shows: when the metadata of a Zarr array with such filters are about to be writt
 from __future__ import annotations
 
 import sys
-from types import FrameType
 from typing import Any, Literal
 
 import numpy as np
@@ -222,22 +221,21 @@ def _memory(out: _binding.Buffer) -> npt.NDArray[np.uint8]:
 def _refuse_filters_before(codec: Crackle) -> None:
     """Raise where the configuration is being written into an array whose filters come before ``codec``.
 
-    Neither numcodecs nor Zarr tells a codec about its neighbours. Yet Zarr asks every codec for its
-    configuration from a method of the array's metadata, so this looks at who is asking.
+    A filter flattens the chunk, so the codec after it does not know where a slice begins.
     """
-    frame: FrameType | None = sys._getframe(1)
-    while frame is not None:
-        owner: Any = frame.f_locals.get("self")
-        if type(owner).__module__ == "zarr.core.metadata.v2":
-            chain = [*(owner.filters or ()), owner.compressor]
-            if chain[0] is not codec and any(link is codec for link in chain):
-                raise ValueError(
-                    f"Crackle has to be the first codec of a chunk, and here {chain[0]!r} comes before it: a "
-                    f"filter flattens the chunk, and what it hands over has no slices. Use filters=None; "
-                    f"Crackle stores labels in the fewest bytes by itself"
-                )
-            return
-        frame = frame.f_back
+    if (
+        "zarr" not in sys.modules
+    ):  # nobody writes an array, and importing Zarr takes longer than all else here
+        return
+    from .._base.zarr_facts import filters_being_written
+
+    chain = filters_being_written()
+    if chain is not None and chain[0] is not codec and any(link is codec for link in chain):
+        raise ValueError(
+            f"Crackle has to be the first codec of a chunk, and here {chain[0]!r} comes before it: a "
+            f"filter flattens the chunk, and what it hands over has no slices. Use filters=None; "
+            f"Crackle stores labels in the fewest bytes by itself"
+        )
 
 
 register_codec(Crackle)

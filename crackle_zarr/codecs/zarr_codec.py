@@ -14,20 +14,18 @@ damaged one, by its checksums.
 from __future__ import annotations
 
 import asyncio
-import sys
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
-from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-import zarr
 from zarr.abc.codec import ArrayBytesCodec, ArrayBytesCodecPartialDecodeMixin
 from zarr.abc.store import RangeByteRequest
 from zarr.registry import register_codec
 
 from .. import _binding
+from .._base import zarr_facts
 from .._base.options import MarkovOrder, Preset, encoding, with_missing
 from ..errors import FormatError
 from ..streams.ranges import FIRST_REQUEST, Ranges, consecutive, cut, join, requests_for, truncated
@@ -37,10 +35,8 @@ if TYPE_CHECKING:
     from typing import Self
 
     from zarr.abc.store import ByteGetter
-    from zarr.core.array_spec import ArraySpec
-    from zarr.core.buffer import Buffer, NDBuffer
-    from zarr.core.chunk_grids import ChunkGrid
-    from zarr.core.common import JSON
+
+    from .._base.zarr_facts import ArraySpec, Buffer, NDBuffer
 
 # Every run of slices is decoded by a call that reads the labels again: skip no fewer slices.
 _WORTH_A_CALL = 4
@@ -90,7 +86,7 @@ class CrackleCodec(ArrayBytesCodec, ArrayBytesCodecPartialDecodeMixin):
     # Metadata
 
     @classmethod
-    def from_dict(cls, data: dict[str, JSON]) -> Self:
+    def from_dict(cls, data: dict[str, Any]) -> Self:
         """The codec of its JSON form; "configuration" and each option in it may be missing.
 
         An option that is missing is 0, as they were for whoever wrote that: no preset fills them in.
@@ -114,20 +110,20 @@ class CrackleCodec(ArrayBytesCodec, ArrayBytesCodecPartialDecodeMixin):
             raise ValueError(f"Crackle has the options {', '.join(known)}, not {', '.join(unknown)}")
         return cls(**with_missing(options))
 
-    def to_dict(self) -> dict[str, JSON]:
+    def to_dict(self) -> dict[str, Any]:
         """The JSON form, with all options."""
         return {"name": "crackle", "configuration": asdict(self)}
 
-    def validate(self, *, shape: tuple[int, ...], dtype: Any, chunk_grid: ChunkGrid) -> None:
+    def validate(self, *, shape: tuple[int, ...], dtype: Any, chunk_grid: Any) -> None:
         """Raise TypeError where the array is not one of integers or bool."""
-        label_dtype(_numpy_dtype(dtype))
+        label_dtype(zarr_facts.numpy_dtype(dtype))
 
     def evolve_from_array_spec(self, array_spec: ArraySpec) -> Self:
         """Raise TypeError where the array is not one of integers or bool.
 
         Here as well as in :meth:`validate`, which Zarr does not call for the codecs within a shard.
         """
-        label_dtype(_numpy_dtype(array_spec.dtype))
+        label_dtype(zarr_facts.numpy_dtype(array_spec.dtype))
         return self
 
     def compute_encoded_size(self, input_byte_length: int, chunk_spec: ArraySpec) -> int:
@@ -138,7 +134,7 @@ class CrackleCodec(ArrayBytesCodec, ArrayBytesCodecPartialDecodeMixin):
     # Whole chunks
 
     def _encode_sync(self, chunk_array: NDBuffer, chunk_spec: ArraySpec) -> Buffer:
-        dtype = label_dtype(_numpy_dtype(chunk_spec.dtype))
+        dtype = label_dtype(zarr_facts.numpy_dtype(chunk_spec.dtype))
         chunk = chunk_array.as_numpy_array()
         label_dtype(chunk.dtype)
         if chunk.shape != chunk_spec.shape:
@@ -172,7 +168,7 @@ class CrackleCodec(ArrayBytesCodec, ArrayBytesCodecPartialDecodeMixin):
         self, batch_info: Iterable[tuple[ByteGetter, Any, ArraySpec]]
     ) -> Iterable[NDBuffer | None]:
         """Decode the selected parts of some chunks; None where there is no chunk."""
-        forgotten = _axes_that_zarr_forgets_to_drop()
+        forgotten = zarr_facts.axes_that_zarr_forgets_to_drop()
         parts = await super().decode_partial(batch_info)
         if not forgotten:
             return parts
@@ -207,7 +203,7 @@ class CrackleCodec(ArrayBytesCodec, ArrayBytesCodecPartialDecodeMixin):
                 lambda: _decode_runs([(_binding.Reader(prefix), runs)], selection, chunk_spec)
             )
 
-        check_header(_binding.read_header(prefix), chunk_spec.shape, _numpy_dtype(chunk_spec.dtype))
+        check_header(_binding.read_header(prefix), chunk_spec.shape, zarr_facts.numpy_dtype(chunk_spec.dtype))
         layout = _binding.read_layout(prefix)
         if layout.end > _most_nbytes(chunk_spec.shape):
             raise FormatError(
@@ -251,12 +247,6 @@ class CrackleCodec(ArrayBytesCodec, ArrayBytesCodecPartialDecodeMixin):
 # From a stream to the voxels of a chunk
 
 
-def _numpy_dtype(dtype: Any) -> np.dtype[Any]:
-    """A data type of Zarr as NumPy's; before zarr 3.1 it is that already."""
-    native: np.dtype[Any] = np.dtype(dtype.to_native_dtype() if hasattr(dtype, "to_native_dtype") else dtype)
-    return native
-
-
 def _most_nbytes(shape: tuple[int, ...]) -> int:
     """More bytes than the stream of a chunk can need: a Markov model, and 64 per voxel and slice."""
     sx, sy, sz = volume_shape(shape)
@@ -270,7 +260,7 @@ def _decode_runs(
 
     The slices that no run names are never touched: they are address space and no memory.
     """
-    dtype = _numpy_dtype(chunk_spec.dtype)
+    dtype = zarr_facts.numpy_dtype(chunk_spec.dtype)
     for reader, _ in readers:
         check_header(reader.header, chunk_spec.shape, dtype)
     chunk = np.empty(chunk_spec.shape, dtype=label_dtype(dtype))
@@ -311,31 +301,6 @@ def _takes_one_axis(part: Any) -> bool:
     if isinstance(part, np.ndarray):
         return part.dtype.kind in "iu"
     return isinstance(part, int | np.integer | slice)
-
-
-# ---------------------------------------------------------------------------------------
-# zarr before 3.1.6
-
-
-def _drops_axes() -> bool:
-    numbers = [int("".join(filter(str.isdigit, part)) or 0) for part in zarr.__version__.split(".")[:3]]
-    return numbers >= [3, 1, 6]
-
-
-_ZARR_DROPS_AXES = _drops_axes()
-
-
-def _axes_that_zarr_forgets_to_drop() -> tuple[int, ...]:
-    """The axes of an orthogonal selection for which an integer was given.
-
-    Such a selection comes to the codec as arrays of one element. Zarr drops these axes from a chunk that is
-    decoded whole, but before 3.1.6 not from one that is decoded in part, and then fails to store it. Nothing
-    that the codec is given tells them from axes to keep, so this looks at the caller that knows.
-    """
-    frame: FrameType | None = None if _ZARR_DROPS_AXES else sys._getframe(1)
-    while frame is not None and frame.f_code.co_name != "read_batch":
-        frame = frame.f_back
-    return () if frame is None else tuple(frame.f_locals.get("drop_axes", ()))
 
 
 register_codec("crackle", CrackleCodec)

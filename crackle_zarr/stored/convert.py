@@ -18,9 +18,9 @@ import numcodecs  # type: ignore[import-untyped]
 import numpy as np
 import zarr
 from zarr.codecs import BloscCodec, GzipCodec, ZstdCodec
-from zarr.core.sync import sync
 from zarr.storage import LocalStore, MemoryStore
 
+from .._base import zarr_facts
 from .._base.options import MarkovOrder
 from ..codecs.chunk import label_dtype
 from ..codecs.create import create_array
@@ -28,7 +28,6 @@ from ..errors import CrackleError, FormatError, StoreError, VerificationError
 from . import lazy
 from .edits import check_processes
 from .engine import Options, run
-from .fetch import unwrapped
 from .journal import called, get, naming, put
 from .layout import Box, box_text, common, layout_of, slices_of
 from .named import METADATA, named, named_array, named_group
@@ -99,7 +98,7 @@ def convert(
                 raise TypeError(f"{name} in {src.store_path}: {error}") from None
     about = {"source": str(src.store_path), "target": repr(target)}
     continues = _begin(store, path, about, overwrite)
-    zarr_format = target.zarr_format or src.metadata.zarr_format
+    zarr_format = target.zarr_format or zarr_facts.format_of(src)
     report = ConvertReport(0, 0, 0, 0)
     for name, member in [("", src), *members.items()]:
         where = "/".join(part for part in (path, name) if part)
@@ -107,8 +106,8 @@ def convert(
             _copy_group(member, store, where, zarr_format)
         else:
             report += _convert_array(member, store, where, target, verify, False, options, continues)
-    if verify and {name: one.metadata for name, one in _members(src).items()} != {
-        name: one.metadata for name, one in members.items()
+    if verify and {name: zarr_facts.metadata_of(one) for name, one in _members(src).items()} != {
+        name: zarr_facts.metadata_of(one) for name, one in members.items()
     }:
         raise VerificationError(
             f"{src.store_path}: what is in the group is not what was listed at first. Convert it again"
@@ -269,7 +268,7 @@ def _clear(store: Any, path: str) -> None:
         called(store, path, store.delete_dir(path) if path else store.clear(), "deleted from")
         return
     names.remove(_marker(path))
-    disk = unwrapped(store)
+    disk = zarr_facts.unwrapped(store)
     if isinstance(disk, LocalStore):  # which fails at links to folders
         for place in (Path(disk.root) / name for name in names):
             if place.is_symlink():
@@ -287,7 +286,7 @@ _AT_ONCE = 1000
 
 def _listed(store: Any, path: str) -> list[str]:
     """The keys below a place; of a disk the files and folders right below it."""
-    on_disk = isinstance(unwrapped(store), LocalStore)  # which deletes whole folders
+    on_disk = isinstance(zarr_facts.unwrapped(store), LocalStore)  # which deletes whole folders
 
     async def listed() -> list[str]:
         if on_disk:
@@ -321,7 +320,7 @@ def _refuse_overlap(src: zarr.Array[Any] | zarr.Group, store: Any, path: str, pl
 def _parts_of(store: Any, path: str) -> tuple[Any, tuple[str, ...]]:
     """A place as a store, and the names that lead there."""
     names = tuple(part for part in path.split("/") if part)
-    store = unwrapped(store)
+    store = zarr_facts.unwrapped(store)
     if isinstance(store, LocalStore):
         return "disk", (*Path(store.root).resolve().parts, *names)
     return store, names
@@ -343,8 +342,8 @@ def _exists(store: Any, path: str) -> bool:
 
 
 def _wanted(src: zarr.Array[Any], target: Target) -> dict[str, Any]:
-    zarr_format = target.zarr_format or src.metadata.zarr_format
-    chunks = target.chunks or tuple(src.chunks)
+    zarr_format = target.zarr_format or zarr_facts.format_of(src)
+    chunks = target.chunks or zarr_facts.chunk_shape(src)
     shards = target.shards
     if shards is None and target.chunks is None and zarr_format == 3:
         shards = src.shards
@@ -359,9 +358,9 @@ def _wanted(src: zarr.Array[Any], target: Target) -> dict[str, Any]:
         "attributes": src.attrs.asdict(),
     }
     if zarr_format == 3:
-        wanted["dimension_names"] = getattr(src.metadata, "dimension_names", None)
+        wanted["dimension_names"] = zarr_facts.dimension_names(src)
     else:
-        separator = getattr(src.metadata, "dimension_separator", None)
+        separator = zarr_facts.separator(src)
         if separator is not None:
             wanted["chunk_key_encoding"] = {"name": "v2", "separator": separator}
     return wanted
@@ -522,11 +521,3 @@ def _keys(array: zarr.Array[Any], box: Box) -> list[str]:
     """The objects in which voxels are."""
     layout = layout_of(array)
     return list(dict.fromkeys(layout.path(layout.key(coords)) for coords in layout.coords_in(box)))
-
-
-def store_of(place: Any) -> tuple[Any, str]:
-    """The store and the path within it of what Zarr takes as a place: a path, a URL, a store."""
-    from zarr.storage._common import make_store_path
-
-    found = sync(make_store_path(place, mode="a"))
-    return found.store, found.path

@@ -15,35 +15,22 @@ from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
-from zarr.core.buffer import default_buffer_prototype
 from zarr.storage import MemoryStore
 
 from .. import _binding
+from .._base import zarr_facts
 from .._base.integers import fits
 from .._base.mapping import LabelMapping
+from .._base.zarr_facts import NOWHERE
 from ..errors import FormatError, JournalError, StoreError
+from .chunk import Chunk, chunks_of
+from .encoding import decoded_object, redo, scratch_array, undo
 from .engine import Options, groups, run
-from .fetch import (
-    NOWHERE,
-    Bytes,
-    Chunk,
-    Steps,
-    Wanted,
-    chunks_of,
-    decode_index,
-    decoded_object,
-    drive,
-    encode_index,
-    index_nbytes,
-    redo,
-    scratch_array,
-    shard_index,
-    undo,
-    unwrapped,
-)
+from .fetch import Bytes, Steps, Wanted, drive
 from .journal import Entry, Journal
 from .layout import Box, Coords, Layout, common, num_voxels, slices_of
 from .queries import entries_there
+from .shards import decode_index, encode_index, index_is_at_start, index_nbytes, shard_index
 
 
 @dataclass(frozen=True)
@@ -275,7 +262,7 @@ class Prepare:
         layout = self.layout
         assert layout.shards is not None
         nbytes = index_nbytes(layout)
-        at_start = layout.shards.codec.index_location.value == "start"
+        at_start = index_is_at_start(layout)
         path = layout.path(key)
         if len(old) < nbytes:
             raise FormatError(f"shard {path}: it has {len(old)} bytes, and its index alone needs {nbytes}")
@@ -345,7 +332,7 @@ def object_box(layout: Layout, coords: Coords) -> Box:
 def encoded_by_zarr(layout: Layout, box: Box, voxels: npt.NDArray[Any]) -> bytes:
     """The bytes that Zarr stores for all voxels of an object; none where it would store nothing."""
     array = layout.array
-    metadata = array.metadata.to_buffer_dict(default_buffer_prototype())
+    metadata = zarr_facts.metadata_objects(array)
     objects = dict(metadata)
     scratch = scratch_array(layout, objects)
     scratch[slices_of(box)] = voxels.view(np.bool_) if array.dtype.kind == "b" else voxels
@@ -507,7 +494,7 @@ def check_writable(layout: Layout, options: Options) -> None:
 
 def check_processes(store: Any, options: Options, name: object) -> None:
     """Raise ValueError where other processes would write to copies of their own."""
-    if isinstance(unwrapped(store), MemoryStore) and not options.in_this_process:
+    if isinstance(zarr_facts.unwrapped(store), MemoryStore) and not options.in_this_process:
         raise ValueError(
             f"{name} lives in the memory of this process, and each worker of {options.executor!r} would "
             f"write to a copy of its own: use threads (executor=None), or a store on disk"

@@ -21,7 +21,8 @@ from tqdm import tqdm  # type: ignore[import-untyped]
 
 from .. import _binding
 from ..errors import FormatError
-from .fetch import Chunk, Steps, chunks_of, drive
+from .chunk import Chunk, chunks_of
+from .fetch import Steps, drive
 from .layout import Box, Coords, Layout, num_voxels
 
 P = TypeVar("P")

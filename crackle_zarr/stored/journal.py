@@ -37,12 +37,11 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from zarr.abc.store import Store
-from zarr.core.buffer import Buffer, default_buffer_prototype
-from zarr.core.sync import _get_loop
 from zarr.storage import LocalStore
 
+from .._base import zarr_facts
 from ..errors import CrackleError, FormatError, JournalError, StoreError
-from .fetch import CONCURRENCY, Wanted, fetch, is_quick, unwrapped
+from .fetch import CONCURRENCY, Wanted, fetch
 from .layout import Coords, Layout
 
 T = TypeVar("T")
@@ -65,11 +64,11 @@ def put(store: Store, values: Mapping[str, bytes | None]) -> None:
     Raises:
         StoreError: the store failed; it names the object.
     """
-    if is_quick(store, "set") and is_quick(store, "delete"):
+    if zarr_facts.works_without_loop(store, "set") and zarr_facts.works_without_loop(store, "delete"):
         for key, value in values.items():
             with naming(store, key, _doing(value)):
                 if value is not None:
-                    store.set_sync(key, _buffer(value))  # type: ignore[attr-defined]
+                    store.set_sync(key, zarr_facts.buffer_of(value))  # type: ignore[attr-defined]
                     continue
                 try:
                     store.delete_sync(key)  # type: ignore[attr-defined]
@@ -92,12 +91,12 @@ async def _put_all(store: Store, values: Mapping[str, bytes | None]) -> None:
         async with at_once:
             with naming(store, key, _doing(value)):
                 if value is not None:
-                    await store.set(key, _buffer(value))
+                    await store.set(key, zarr_facts.buffer_of(value))
                     return
                 try:
                     await store.delete(key)
                 except _NOT_THERE:
-                    if await store.get(key, default_buffer_prototype()) is not None:
+                    if await store.get(key, zarr_facts.prototype()) is not None:
                         raise
 
     # All are waited for, also where one has failed: a write that came late would undo what is done about it.
@@ -110,10 +109,10 @@ async def _put_all(store: Store, values: Mapping[str, bytes | None]) -> None:
 def _to_the_end(coroutine: Coroutine[Any, Any, T]) -> T:
     """What a coroutine returns, run in Zarr's loop.
 
-    Ctrl-C is heard when it has ended, which ``zarr.core.sync.sync`` does not wait for: a write that came late
-    would undo what is done about the interruption.
+    Ctrl-C is heard when it has ended, which Zarr's own way of waiting does not wait for: a write that came
+    late would undo what is done about the interruption.
     """
-    loop = _get_loop()
+    loop = zarr_facts.event_loop()
     future: concurrent.futures.Future[T] = concurrent.futures.Future()
     tasks: list[asyncio.Task[None]] = []
     heard: KeyboardInterrupt | None = None
@@ -146,10 +145,6 @@ def called(store: Store, key: str, coroutine: Coroutine[Any, Any, T], what: str 
     with naming(store, key, what):
         return _to_the_end(coroutine)
     raise AssertionError("errors leave the block above")
-
-
-def _buffer(value: bytes) -> Buffer:
-    return default_buffer_prototype().buffer.from_bytes(value)
 
 
 def _doing(value: bytes | None) -> str:
@@ -269,7 +264,7 @@ class Journal:
         """
         if self.certain_state() is not None:
             self.refuse()
-        key, value = self._key("plan"), _buffer(packed(plan, b""))
+        key, value = self._key("plan"), zarr_facts.buffer_of(packed(plan, b""))
         called(self.store, key, self.store.set_if_not_exists(key, value), "written to")
         if self.plan() != plan:  # another process was faster
             self.refuse()
@@ -399,7 +394,7 @@ class Journal:
 
     def _remove_folder(self) -> None:
         # A disk keeps empty folders. One that is not empty is another process's journal by now.
-        store = unwrapped(self.store)
+        store = zarr_facts.unwrapped(self.store)
         if isinstance(store, LocalStore):
             with contextlib.suppress(OSError):
                 os.rmdir(Path(store.root) / self.root)

@@ -19,6 +19,7 @@ import zarr
 from zarr.abc.store import Store
 from zarr.codecs import ShardingCodec, TransposeCodec
 
+from .._base import zarr_facts
 from .._base.mapping import LabelMapping
 from ..codecs.chunk import label_dtype, volume_shape
 from ..codecs.numcodecs_codec import Crackle
@@ -77,7 +78,7 @@ class Layout:
     def __post_init__(self) -> None:
         """Note what is asked for with every chunk."""
         object.__setattr__(self, "shape", tuple(self.array.shape))
-        object.__setattr__(self, "chunks", tuple(self.array.chunks))
+        object.__setattr__(self, "chunks", zarr_facts.chunk_shape(self.array))
         object.__setattr__(self, "fill", int(self.array.fill_value or 0))
 
     @property
@@ -98,8 +99,7 @@ class Layout:
     @property
     def writes_empty_chunks(self) -> bool:
         """Whether chunks that are all fill value are stored."""
-        config: Any = getattr(self.array, "config", None)  # zarr 3.1 has it
-        return bool((config or self.array._async_array._config).write_empty_chunks)
+        return zarr_facts.writes_empty_chunks(self.array)
 
     @property
     def grid(self) -> tuple[int, ...]:
@@ -133,8 +133,7 @@ class Layout:
 
     def key(self, coords: Coords) -> str:
         """The name of the object that holds a chunk, within the array."""
-        key: str = self.array.metadata.encode_chunk_key(self.object_coords(coords))
-        return key
+        return zarr_facts.chunk_key(self.array, self.object_coords(coords))
 
     def path(self, key: str) -> str:
         """A name within the array as one within the store."""
@@ -196,9 +195,9 @@ def layout_of(array: zarr.Array[Any]) -> Layout:
         TypeError: the array's dtype is neither an integer type nor bool.
     """
     label_dtype(array.dtype)
-    if array.metadata.zarr_format == 2:
+    if zarr_facts.format_of(array) == 2:
         return Layout(array, _chain_v2(array))
-    codecs = tuple(array.metadata.codecs)
+    codecs = zarr_facts.codecs(array)
     if len(codecs) == 1 and isinstance(codecs[0], ShardingCodec):
         sharding = codecs[0]
         shape = tuple(array.shards or ())
@@ -220,13 +219,12 @@ def _chain_v3(codecs: Sequence[Any], ndim: int) -> Chain | None:
 
 
 def _chain_v2(array: zarr.Array[Any]) -> Chain | None:
-    metadata: Any = array.metadata
-    codecs = [codec for codec in (*(metadata.filters or ()), metadata.compressor) if codec is not None]
+    codecs = zarr_facts.codecs(array)
     if not codecs or not isinstance(codecs[0], Crackle):
         return None
     axes = tuple(range(len(array.shape)))
     # A chunk that is contiguous both ways is taken as C order, whatever the array says (see _chunk).
-    fortran = metadata.order == "F" and sum(length > 1 for length in array.chunks) > 1
+    fortran = zarr_facts.is_fortran(array) and sum(length > 1 for length in array.chunks) > 1
     big_endian = array.dtype.itemsize > 1 and array.dtype.str[0] == ">"
     return Chain(
         axes[::-1] if fortran else axes,

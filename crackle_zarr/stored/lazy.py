@@ -14,8 +14,9 @@ import numpy as np
 import numpy.typing as npt
 
 from .._base.mapping import LabelMapping
+from .chunk import Chunk
 from .engine import Options, ask
-from .fetch import Chunk, Steps
+from .fetch import Steps
 from .layout import Box, Layout, num_voxels, slices_of
 from .objects import in_array_axes
 from .queries import filled

@@ -6,16 +6,16 @@ bring. So where Zarr itself is to read or write, it gets its store wrapped in th
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from collections.abc import AsyncIterator
 from typing import Any
 
 import zarr
 from zarr.abc.store import ByteRequest, Store
-from zarr.core.buffer import Buffer, BufferPrototype
-from zarr.storage import StorePath, WrapperStore
+from zarr.storage import WrapperStore
 
+from .._base import zarr_facts
+from .._base.zarr_facts import Buffer, BufferPrototype
 from ..errors import FormatError
 from .journal import naming
 
@@ -96,14 +96,9 @@ def named(store: Store) -> Store:
 
 def named_array(array: zarr.Array[Any]) -> zarr.Array[Any]:
     """The same array in a store whose errors say what they are about."""
-    inner = array._async_array
-    place = StorePath(named(inner.store_path.store), inner.store_path.path)
-    config: Any = getattr(array, "config", None) or inner._config  # zarr 3.1 has it
-    return zarr.Array(type(inner)(metadata=inner.metadata, store_path=place, config=config))
+    return zarr_facts.array_in(array, named(array.store_path.store))
 
 
 def named_group(group: zarr.Group) -> zarr.Group:
     """The same group in a store whose errors say what they are about."""
-    inner = group._async_group
-    place = StorePath(named(inner.store_path.store), inner.store_path.path)
-    return zarr.Group(dataclasses.replace(inner, store_path=place))
+    return zarr_facts.group_in(group, named(group.store_path.store))

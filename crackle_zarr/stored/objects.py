@@ -17,8 +17,9 @@ import numpy.typing as npt
 
 from ..errors import StoreError
 from ..streams.ranges import consecutive
+from .chunk import Chunk
 from .engine import Options, ask
-from .fetch import Chunk, Steps
+from .fetch import Steps
 from .layout import Box, Coords, Layout, common, num_voxels, slices_of
 from .queries import Table, array_bounds, distinct, entries_there, filled
 

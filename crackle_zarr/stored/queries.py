@@ -19,8 +19,9 @@ from .._base.integers import holds
 from .._binding import Reader
 from ..errors import StoreError
 from ..streams.ranges import consecutive
+from .chunk import Chunk
 from .engine import Options, ask
-from .fetch import Chunk, Steps
+from .fetch import Steps
 from .layout import Box, Coords, Layout, Run, slices_of
 
 Table = npt.NDArray[Any]

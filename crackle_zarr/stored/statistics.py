@@ -20,8 +20,9 @@ import numpy.typing as npt
 
 from .._base import wide
 from .._binding import Reader, over_slices, slices_at_once
+from .chunk import Chunk
 from .engine import Options, ask
-from .fetch import Chunk, Steps
+from .fetch import Steps
 from .layout import Box, Layout, Run
 from .queries import array_bounds, filled, measured
 

@@ -9,8 +9,10 @@ from typing import Any
 from .._binding import read_header
 from ..errors import CrackleError, FormatError
 from ..streams import sections
+from .chunk import Chunk, check_chunk_header, chunks_of
+from .encoding import decoded, decoded_object, undo
 from .engine import Options, groups, run
-from .fetch import Chunk, Steps, Wanted, check_chunk_header, chunks_of, decoded, decoded_object, drive, undo
+from .fetch import Steps, Wanted, drive
 from .layout import Box, Coords, Layout
 
 

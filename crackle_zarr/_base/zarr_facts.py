@@ -1,0 +1,330 @@
+"""What this package takes from Zarr's inside, each fact with the versions that differ.
+
+Zarr's public interface is small: arrays, groups, stores and codecs are public, but not the metadata of an
+array, the index of a shard, the event loop or the buffers. All of these are read here, and nowhere else in
+the package; a new version of Zarr is a change to this module. Names that every supported version exports
+(``zarr.open_array``, ``zarr.abc``, ``zarr.codecs``, ``zarr.storage.LocalStore`` and ``MemoryStore``) are used
+directly.
+
+Versions that were tried: 3.0.8, 3.1.6, 3.4.2. ``tests/oldest.txt`` has the first, and a fresh installation
+brings the last that its Python allows.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import sys
+from collections.abc import Coroutine, Sequence
+from types import FrameType
+from typing import Any, Literal, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+import zarr
+from zarr.abc.store import Store
+from zarr.core.array_spec import ArrayConfig, ArraySpec
+from zarr.core.buffer import Buffer, BufferPrototype, NDBuffer, default_buffer_prototype
+from zarr.core.sync import _get_loop, sync
+from zarr.storage import LocalStore, MemoryStore, StorePath
+from zarr.storage._common import make_store_path
+
+__all__ = ["ArraySpec", "Buffer", "BufferPrototype", "NDBuffer"]
+
+T = TypeVar("T")
+
+
+# ---------------------------------------------------------------------------------------
+# Buffers and the event loop
+
+
+def prototype() -> BufferPrototype:
+    """The kind of buffers that a store is asked for."""
+    return default_buffer_prototype()
+
+
+def buffer_of(value: bytes | npt.NDArray[np.uint8]) -> Buffer:
+    """Bytes as a store takes them."""
+    kind = prototype().buffer
+    return kind.from_bytes(value) if isinstance(value, bytes) else kind.from_array_like(value)
+
+
+def run(coroutine: Coroutine[Any, Any, T]) -> T:
+    """The result of a coroutine, run in Zarr's event loop. Ctrl-C ends the wait, not the coroutine."""
+    return sync(coroutine)
+
+
+def event_loop() -> asyncio.AbstractEventLoop:
+    """Zarr's event loop, which runs in a thread of its own."""
+    return _get_loop()
+
+
+# ---------------------------------------------------------------------------------------
+# Arrays and their metadata
+
+
+def numpy_dtype(dtype: Any) -> np.dtype[Any]:
+    """A data type of Zarr as NumPy's. Before 3.1 it is one of NumPy's already."""
+    native: np.dtype[Any] = np.dtype(dtype.to_native_dtype() if hasattr(dtype, "to_native_dtype") else dtype)
+    return native
+
+
+def format_of(array: zarr.Array[Any]) -> Literal[2, 3]:
+    """The format of an array: 2 or 3."""
+    return array.metadata.zarr_format
+
+
+def dimension_names(array: zarr.Array[Any]) -> tuple[str | None, ...] | None:
+    """The names of an array's axes; None in format 2, which has none, and where none were given."""
+    names = getattr(array.metadata, "dimension_names", None)
+    return None if names is None else tuple(names)
+
+
+def separator(array: zarr.Array[Any]) -> str | None:
+    """What stands between the indices in a chunk's key: format 2 only."""
+    return getattr(array.metadata, "dimension_separator", None)
+
+
+def is_fortran(array: zarr.Array[Any]) -> bool:
+    """Whether chunks are stored with the first axis fastest: format 2 only."""
+    return getattr(array.metadata, "order", "C") == "F"
+
+
+def codecs(array: zarr.Array[Any]) -> tuple[Any, ...]:
+    """The codecs in the order in which they encode: of format 2, numcodecs' filters and compressor."""
+    metadata: Any = array.metadata
+    if metadata.zarr_format == 2:
+        return tuple(codec for codec in (*(metadata.filters or ()), metadata.compressor) if codec is not None)
+    return tuple(metadata.codecs)
+
+
+def codec_json(codec: Any) -> dict[str, Any]:
+    """The JSON of a codec of either format."""
+    told: dict[str, Any] = codec.to_dict() if hasattr(codec, "to_dict") else codec.get_config()
+    return told
+
+
+def chunk_key(array: zarr.Array[Any], index: Sequence[int]) -> str:
+    """The key, below the array, of the object with this index in the grid of objects."""
+    key: str = array.metadata.encode_chunk_key(tuple(index))
+    return key
+
+
+def chunk_shape(array: zarr.Array[Any]) -> tuple[int, ...]:
+    """The shape of a chunk.
+
+    Raises:
+        NotImplementedError: the chunks are not all of one shape. 3.2 and later can have a rectilinear grid,
+            for which ``Array.chunks`` raises.
+    """
+    try:
+        return tuple(array.chunks)
+    except NotImplementedError:
+        raise NotImplementedError(
+            f"{array.store_path} has chunks of different shapes (a rectilinear chunk grid), which questions "
+            f"and edits do not support. Read it with Zarr, or copy it to an array with chunks of one shape"
+        ) from None
+
+
+def metadata_objects(array: zarr.Array[Any]) -> dict[str, Buffer]:
+    """The metadata of an array as its objects in a store, by their keys below the array."""
+    return dict(array.metadata.to_buffer_dict(prototype()))
+
+
+def metadata_of(array: zarr.Array[Any]) -> object:
+    """All metadata, to be compared with those of the same array at another time."""
+    return array.metadata
+
+
+def writes_empty_chunks(array: zarr.Array[Any]) -> bool:
+    """Whether chunks that are all fill value are stored."""
+    return bool(_config(array).write_empty_chunks)
+
+
+def _config(array: zarr.Array[Any]) -> Any:
+    # Array.config is new in 3.1.
+    config: Any = getattr(array, "config", None)
+    return config or array._async_array._config
+
+
+def array_in(array: zarr.Array[Any], store: Store) -> zarr.Array[Any]:
+    """The same array, read and written through another store, such as a wrapper of its own."""
+    inner: Any = array._async_array
+    place = StorePath(store, inner.store_path.path)
+    return zarr.Array(type(inner)(metadata=inner.metadata, store_path=place, config=_config(array)))
+
+
+def group_in(group: zarr.Group, store: Store) -> zarr.Group:
+    """The same group, read and written through another store."""
+    inner = group._async_group
+    place = StorePath(store, inner.store_path.path)
+    return zarr.Group(dataclasses.replace(inner, store_path=place))
+
+
+def _drops_axes() -> bool:
+    numbers = [int("".join(filter(str.isdigit, part)) or 0) for part in zarr.__version__.split(".")[:3]]
+    return numbers >= [3, 1, 6]
+
+
+_ZARR_DROPS_AXES = _drops_axes()
+
+
+def axes_that_zarr_forgets_to_drop() -> tuple[int, ...]:
+    """The axes that a codec has to drop from the part of a chunk that it decoded.
+
+    For an axis with an integer, Zarr hands the codec an array of one element. It drops these axes from a
+    chunk that it decodes whole, but before 3.1.6 not from one that the codec decodes in part, and then fails
+    to store the part. Nothing that the codec gets tells these axes from those to keep, so this looks at the
+    caller, which knows.
+    """
+    frame: FrameType | None = None if _ZARR_DROPS_AXES else sys._getframe(1)
+    while frame is not None and frame.f_code.co_name != "read_batch":
+        frame = frame.f_back
+    return () if frame is None else tuple(frame.f_locals.get("drop_axes", ()))
+
+
+def filters_being_written() -> list[Any] | None:
+    """The codecs of the format 2 array whose metadata a caller writes; None where no caller does.
+
+    Neither numcodecs nor Zarr tells a codec about its neighbours. Yet Zarr asks every codec for its
+    configuration from a method of the array's metadata, so this looks for that method among the callers.
+    """
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None:
+        owner: Any = frame.f_locals.get("self")
+        if type(owner).__module__ == "zarr.core.metadata.v2":
+            return [*(owner.filters or ()), owner.compressor]
+        frame = frame.f_back
+    return None
+
+
+# ---------------------------------------------------------------------------------------
+# Chunks and shards
+
+# What the index of a shard holds for a chunk that is not there.
+NOWHERE = 2**64 - 1
+
+
+def index_is_at_start(codec: Any) -> bool:
+    """Whether a shard begins with its index: an enumeration says so up to 3.3, a string from 3.4 on."""
+    location = codec.index_location
+    return bool(getattr(location, "value", location) == "start")
+
+
+def _uint64() -> Any:
+    try:
+        from zarr.dtype import UInt64
+    except ImportError:  # before 3.1 data types are NumPy's
+        return np.dtype("<u8")
+    return UInt64(endianness="little")
+
+
+def _index_spec(chunks_per_shard: tuple[int, ...]) -> ArraySpec:
+    return ArraySpec(
+        shape=(*chunks_per_shard, 2),
+        dtype=_uint64(),
+        fill_value=np.uint64(NOWHERE),
+        config=ArrayConfig(order="C", write_empty_chunks=False),
+        prototype=prototype(),
+    )
+
+
+def index_nbytes(codec: Any, chunks_per_shard: tuple[int, ...]) -> int:
+    """The size of a shard's index in bytes."""
+    nbytes = 16 * int(np.prod(chunks_per_shard))
+    for inner in codec.index_codecs:
+        nbytes = inner.compute_encoded_size(nbytes, _index_spec(chunks_per_shard))
+    return nbytes
+
+
+def decode_index(
+    codec: Any, chunks_per_shard: tuple[int, ...], raw: npt.NDArray[np.uint8]
+) -> npt.NDArray[np.uint64]:
+    """Offset and length of every chunk of a shard; raises what the codecs of its index raise."""
+    value: Any = buffer_of(raw)
+    for inner in reversed(codec.index_codecs):
+        (value,) = sync(inner.decode([(value, _index_spec(chunks_per_shard))]))
+    return np.asarray(value.as_numpy_array()).astype(np.uint64)
+
+
+def encode_index(codec: Any, index: npt.NDArray[np.uint64]) -> bytes:
+    """The bytes of a shard's index."""
+    value: Any = prototype().nd_buffer.from_numpy_array(index)
+    for inner in codec.index_codecs:
+        (value,) = sync(inner.encode([(value, _index_spec(index.shape[:-1]))]))
+    return bytes(value.to_bytes())
+
+
+def _chunk_spec(array: zarr.Array[Any]) -> ArraySpec:
+    # Bytes-to-bytes codecs do not look at it.
+    return ArraySpec(
+        shape=chunk_shape(array),
+        dtype=array.metadata.dtype,
+        fill_value=array.fill_value,
+        config=ArrayConfig(order="C", write_empty_chunks=False),
+        prototype=prototype(),
+    )
+
+
+def decode_bytes(array: zarr.Array[Any], outer: Sequence[Any], raw: npt.NDArray[np.uint8]) -> Any:
+    """Undo bytes-to-bytes codecs, which are given in the order in which they encode."""
+    if format_of(array) == 2:
+        value: Any = raw
+        for codec in reversed(outer):
+            value = codec.decode(value)
+        return value
+    value = buffer_of(raw)
+    for codec in reversed(outer):
+        (value,) = sync(codec.decode([(value, _chunk_spec(array))]))
+    return value.as_numpy_array()
+
+
+def encode_bytes(array: zarr.Array[Any], outer: Sequence[Any], raw: bytes) -> bytes:
+    """Apply bytes-to-bytes codecs, which are given in the order in which they encode."""
+    value: Any = raw
+    if format_of(array) == 2:
+        from numcodecs.compat import ensure_bytes  # type: ignore[import-untyped]
+
+        for codec in outer:
+            value = codec.encode(value)
+        return bytes(ensure_bytes(value))
+    value = buffer_of(raw)
+    for codec in outer:
+        (value,) = sync(codec.encode([(value, _chunk_spec(array))]))
+    return bytes(value.to_bytes())
+
+
+# ---------------------------------------------------------------------------------------
+# Stores
+
+
+def store_at(place: Any) -> tuple[Store, str]:
+    """The store and the path within it of all that Zarr takes as a place: a path, a URL, a store."""
+    found: Any = sync(make_store_path(place, mode="a"))
+    return found.store, found.path
+
+
+def unwrapped(store: Any) -> Any:
+    """The store within all wrappers."""
+    while hasattr(store, "_store"):
+        store = store._store
+    return store
+
+
+# Zarr's own methods. A class that is derived from these stores, or patched, may do something else, and is
+# asked.
+_METHODS = ("get", "get_sync", "set", "set_sync", "delete", "delete_sync")
+_OWN = {kind: {name: getattr(kind, name, None) for name in _METHODS} for kind in (LocalStore, MemoryStore)}
+
+
+def has_own_methods(store: Store, *methods: str) -> bool:
+    """Whether a store is a LocalStore or a MemoryStore with the methods that Zarr gave it."""
+    return any(
+        isinstance(store, kind) and all(getattr(type(store), name, None) is own[name] for name in methods)
+        for kind, own in _OWN.items()
+    )
+
+
+def works_without_loop(store: Store, method: str) -> bool:
+    """Whether a method can be called outside of the event loop: of disk and memory, from 3.1.6 on."""
+    return hasattr(store, f"{method}_sync") and has_own_methods(store, method)

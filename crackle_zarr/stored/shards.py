@@ -1,0 +1,50 @@
+"""The index of a shard: where in it each chunk lies."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from .._base import zarr_facts
+from ..errors import FormatError
+from .fetch import Bytes, Steps, Wanted
+from .layout import Coords, Layout
+
+
+def index_nbytes(layout: Layout) -> int:
+    """The size of a shard's index in bytes."""
+    assert layout.shards is not None
+    return zarr_facts.index_nbytes(layout.shards.codec, layout.shards.chunks)
+
+
+def index_is_at_start(layout: Layout) -> bool:
+    """Whether a shard begins with its index; otherwise the index is its end."""
+    assert layout.shards is not None
+    return zarr_facts.index_is_at_start(layout.shards.codec)
+
+
+def shard_index(layout: Layout, coords: Coords) -> Steps[npt.NDArray[np.uint64] | None]:
+    """Offset and length of every chunk of a shard; None where there is no shard."""
+    key = layout.path(zarr_facts.chunk_key(layout.array, coords))
+    nbytes = index_nbytes(layout)
+    (came,) = yield [Wanted(key, 0, nbytes) if index_is_at_start(layout) else Wanted(key, -nbytes)]
+    if came is None:
+        return None
+    if len(came) != nbytes:
+        raise FormatError(f"shard {key}: it has {len(came)} bytes, and its index alone needs {nbytes}")
+    return decode_index(layout, came, key)
+
+
+def decode_index(layout: Layout, raw: Bytes, key: str) -> npt.NDArray[np.uint64]:
+    """The index of a shard from its bytes."""
+    assert layout.shards is not None
+    try:
+        return zarr_facts.decode_index(layout.shards.codec, layout.shards.chunks, raw)
+    except Exception as error:
+        raise FormatError(f"shard {key}: its index is damaged: {error}") from error
+
+
+def encode_index(layout: Layout, index: npt.NDArray[np.uint64]) -> bytes:
+    """The bytes of a shard's index."""
+    assert layout.shards is not None
+    return zarr_facts.encode_index(layout.shards.codec, index)
