@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -12,6 +13,11 @@ import pytest
 import crackle_zarr
 
 PROJECT = Path(__file__).resolve().parent.parent
+
+# A shell without job control starts what it puts into the background with SIGINT ignored, and every process below
+# inherits that. The tests of Ctrl-C need the signal.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # `reference` and `volumes` are helpers of the tests: importable by name whichever way pytest is started.
 sys.path.insert(0, str(PROJECT / "tests"))

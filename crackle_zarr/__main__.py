@@ -1,0 +1,6 @@
+"""``python -m crackle_zarr`` does what ``crackle-zarr`` does."""
+
+from .cli import main
+
+if __name__ == "__main__":
+    main()
