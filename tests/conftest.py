@@ -10,12 +10,17 @@ from pathlib import Path
 import hypothesis
 import pytest
 
-import crackle_zarr
-
 PROJECT = Path(__file__).resolve().parent.parent
 
-# A shell without job control starts what it puts into the background with SIGINT ignored, and every process below
-# inherits that. The tests of Ctrl-C need the signal.
+# "python -m pytest" puts the current folder in front of sys.path. In a clone whose extension was not compiled
+# in place, the package of the source tree would hide the installed one.
+if not [*(PROJECT / "crackle_zarr").glob("_crackle*.so"), *(PROJECT / "crackle_zarr").glob("_crackle*.pyd")]:
+    sys.path[:] = [entry for entry in sys.path if Path(entry or ".").resolve() != PROJECT]
+
+import crackle_zarr  # noqa: E402 - from where sys.path has it now
+
+# A shell without job control starts what it puts into the background with SIGINT ignored, and every process
+# below inherits that. The tests of Ctrl-C need the signal.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 

@@ -570,21 +570,22 @@ for command in (*stored.COMMANDS, convert.convert):
     cli.add_command(command)
 
 
-def main(arguments: Sequence[str] | None = None) -> NoReturn:
+def main(arguments: Sequence[str] | None = None, program: str = "crackle-zarr") -> NoReturn:
     """Run the command line and end the process: errors are one line on stderr, and an exit code.
 
     Args:
         arguments: without the program's name; None: those of the process.
+        program: what a user types to start it, as help texts show it.
     """
     try:
         with _common.notes():
-            cli.main(args=arguments, prog_name="crackle-zarr", standalone_mode=False)
+            cli.main(args=arguments, prog_name=program, standalone_mode=False)
     except click.Abort:
         click.echo("crackle-zarr: interrupted", err=True)
         sys.exit(130)
     except click.ClickException as error:
         context = getattr(error, "ctx", None)
-        command = context.command_path if context is not None else "crackle-zarr"
+        command = context.command_path if context is not None else program
         text = " ".join(error.format_message().split())
         click.echo(f"crackle-zarr: {text} ('{command} --help' shows how.)", err=True)
         sys.exit(UNUSABLE)

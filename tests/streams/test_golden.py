@@ -16,7 +16,7 @@ import reference
 import crackle_zarr
 from crackle_zarr import _binding
 
-FOLDER = Path(__file__).resolve().parent.parent.parent / "shared" / "golden"
+FOLDER = Path(__file__).resolve().parents[2].parent / "shared" / "golden"
 MANIFEST: dict[str, dict[str, Any]] = (
     json.loads((FOLDER / "manifest.json").read_text()) if (FOLDER / "manifest.json").is_file() else {}
 )

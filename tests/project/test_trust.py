@@ -18,7 +18,7 @@ import pytest
 
 import crackle_zarr as cz
 
-TRUST = Path(__file__).resolve().parent / "trust"
+TRUST = Path(__file__).resolve().parents[1] / "trust"
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="they read Linux's /proc, and limit memory")
 

@@ -23,7 +23,7 @@ from zarr.storage import LocalStore, MemoryStore
 import crackle_zarr
 from crackle_zarr import Crackle, CrackleCodec, FormatError
 
-PROJECT = Path(__file__).resolve().parent.parent
+PROJECT = Path(__file__).resolve().parents[2]
 DOCS = PROJECT / "docs"
 EXTENSION = DOCS / "zarr-extension"
 SAMPLES = EXTENSION / "sample_data"

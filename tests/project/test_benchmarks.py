@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-BENCHMARKS = Path(__file__).resolve().parents[1] / "benchmarks"
+BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
 SCRIPTS = [
     *("chunks", "codec", "density", "hard", "memory", "operations", "presets", "shapes", "sizes", "slice"),
     *("stages", "stored", "threads"),

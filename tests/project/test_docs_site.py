@@ -11,7 +11,7 @@ import pytest
 
 import crackle_zarr
 
-PROJECT = Path(__file__).resolve().parents[1]
+PROJECT = Path(__file__).resolve().parents[2]
 DOCS = PROJECT / "docs"
 CONFIG = PROJECT / "mkdocs.yml"
 

@@ -128,3 +128,65 @@ def test_names_of_the_package() -> None:
     assert crackle_zarr.CrackleCodec is zarr_codec.CrackleCodec
     assert crackle_zarr.create_array is create.create_array
     assert CrackleCodec().to_dict()["name"] == Crackle.codec_id == "crackle"
+
+
+# ---------------------------------------------------------------------------------------
+# python -m
+
+
+def test_python_m_is_the_command_line() -> None:
+    """``python -m crackle_zarr`` prints what ``crackle-zarr`` prints, with its own name in the usage."""
+    texts = {
+        program: subprocess.run(
+            [sys.executable, *start, "--help"], capture_output=True, text=True, check=True
+        ).stdout
+        for program, start in {
+            "crackle-zarr": ["-c", "from crackle_zarr.cli import main; main()"],
+            "python -m crackle_zarr": ["-m", "crackle_zarr"],
+        }.items()
+    }
+    usages = {program: text.partition("Options:")[0].split("\n")[0] for program, text in texts.items()}
+    assert usages == {program: f"Usage: {program} [OPTIONS] COMMAND [ARGS]..." for program in texts}
+    first, second = ([line for line in text.split("\n") if "Usage:" not in line] for text in texts.values())
+    assert first == second
+
+
+def test_python_m_names_itself_in_errors() -> None:
+    """An option that is mistyped ends with exit code 2, one line, and the command to type next."""
+    done = subprocess.run(
+        [sys.executable, "-m", "crackle_zarr", "labels", "--cuont", "x.ckl"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert "--cuont" in done.stderr
+    assert "'python -m crackle_zarr labels --help'" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "start", [["-m", "pytest"], ["-c", "import pytest; raise SystemExit(pytest.main())"]]
+)
+def test_pytest_from_a_clone_without_extension(tmp_path: Path, start: list[str]) -> None:
+    """From the root of a clone, tests import the installed package, however pytest is started.
+
+    "python -m" puts the current folder in front of sys.path, and in a clone the package there has no
+    extension.
+    """
+    clone = tmp_path / "clone"
+    (clone / "crackle_zarr").mkdir(parents=True)
+    (clone / "tests").mkdir()
+    (clone / "crackle_zarr" / "__init__.py").write_text("raise ImportError('this is the source tree')\n")
+    project = Path(__file__).resolve().parents[2]
+    for name in ("pyproject.toml", "tests/conftest.py"):
+        (clone / name).write_bytes((project / name).read_bytes())
+    (clone / "tests" / "test_it.py").write_text(
+        "import crackle_zarr\n\n\ndef test_it():\n    assert crackle_zarr.compress([[[1]]])\n"
+    )
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONSAFEPATH"}
+    done = subprocess.run(
+        [sys.executable, *start], cwd=clone, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "1 passed" in done.stdout

@@ -27,7 +27,7 @@ from typing import Any
 
 import pytest
 
-PROJECT = Path(__file__).resolve().parent.parent
+PROJECT = Path(__file__).resolve().parents[2]
 
 FOLDERS = ("benchmarks", "crackle_zarr", "csrc", "docs", "tests")
 AT_THE_TOP = {

@@ -14,7 +14,7 @@ import pytest
 
 import crackle_zarr
 
-PROJECT = Path(__file__).resolve().parent.parent
+PROJECT = Path(__file__).resolve().parents[2]
 README = PROJECT / "README.md"
 TEXT = README.read_text(encoding="utf-8")
 SET_UP = "## Set up"

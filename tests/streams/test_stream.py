@@ -1043,7 +1043,7 @@ def test_version_is_that_of_the_distribution() -> None:
     import tomllib
     from pathlib import Path
 
-    project = Path(__file__).resolve().parent.parent / "pyproject.toml"
+    project = Path(__file__).resolve().parents[2] / "pyproject.toml"
     if not project.exists():
         pytest.skip("the tests are not beside pyproject.toml")
     assert tomllib.loads(project.read_text())["project"]["version"] == crackle_zarr.__version__

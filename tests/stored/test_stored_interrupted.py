@@ -24,7 +24,7 @@ from crackle_zarr.errors import FormatError, JournalError, StoreError, Verificat
 def test_killed(what: str, tmp_path: Path) -> None:
     """After SIGKILL at any write the array is the old one, the new one, or resume and undo make it so."""
     action, *shards = what.split()
-    script = Path(__file__).with_name("killed.py")
+    script = Path(__file__).resolve().parents[1] / "killed.py"
     done = subprocess.run(
         [sys.executable, script, action, tmp_path, *shards], capture_output=True, text=True, check=False
     )

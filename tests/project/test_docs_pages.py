@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import servers
 
-DOCS = Path(__file__).resolve().parents[1] / "docs"
+DOCS = Path(__file__).resolve().parents[2] / "docs"
 PAGES = [
     "recipes.md",
     "list-labels.md",

@@ -26,7 +26,7 @@ from volumes import cells, columns
 import crackle_zarr as cz
 from crackle_zarr import _binding, _crackle
 
-SHIM = Path(__file__).with_name("c") / "preload_malloc.c"
+SHIM = Path(__file__).resolve().parents[1] / "c" / "preload_malloc.c"
 
 glibc = pytest.mark.skipif(
     sys.platform != "linux" or platform.libc_ver()[0] != "glibc" or shutil.which("cc") is None,
