@@ -42,6 +42,8 @@ from ._base.integers import holds, integer, some
 from ._base.mapping import LabelMapping
 from ._base.options import MarkovOrder, Preset, encoding
 from .errors import MissingLabelError
+from .streams import objects as stream_objects
+from .streams import statistics as of_stream
 from .streams import stream
 
 if TYPE_CHECKING:
@@ -233,13 +235,12 @@ def statistics(binary: Source, **options: Unpack[ArrayOptions]) -> StatisticsTab
         (u8), ``start`` and ``stop`` (u8, a number per axis, half-open) and ``centroid`` (f8, a number per
         axis: the mean index). It has ``to_csv`` and ``to_parquet``.
     """
-    from .stored import statistics as rows
-
     if not is_stored(binary):
         _no_options(options)
-        reader = _binding.Reader(stream.bytes_of(binary))
-        return rows.statistics_of_stream(reader, _binding.threads(options.get("parallel", 0)))
-    return rows.statistics(*_stored(binary, options))
+        return of_stream.statistics(binary, options.get("parallel", 0))
+    from .stored.statistics import statistics as of_array
+
+    return of_array(*_stored(binary, options))
 
 
 def voxel_counts(
@@ -253,10 +254,8 @@ def voxel_counts(
     asked: ArrayOptions = {**options, "parallel": parallel}
     if is_stored(binary):
         return _column(binary, label, asked, lambda row: int(row["voxel_count"]))
-    from .streams import objects as of_stream
-
     _no_options(asked)
-    return of_stream.voxel_counts(binary, label, parallel)
+    return stream_objects.voxel_counts(binary, label, parallel)
 
 
 def bounding_boxes(
@@ -279,13 +278,8 @@ def bounding_boxes(
     Raises:
         MissingLabelError: there is no such label.
     """
-
-    def box(row: Any) -> Any:
-        if no_slice_conversion:
-            return np.concatenate([row["start"], row["stop"] - np.uint64(1)])
-        return tuple(map(slice, row["start"].tolist(), row["stop"].tolist()))
-
-    return _column(binary, label, {**options, "parallel": parallel}, box)
+    take = of_stream.box_of_row(no_slice_conversion)
+    return _column(binary, label, {**options, "parallel": parallel}, take)
 
 
 def centroids(
@@ -296,7 +290,7 @@ def centroids(
     Raises:
         MissingLabelError: there is no such label.
     """
-    return _column(binary, label, {**options, "parallel": parallel}, lambda row: row["centroid"].copy())
+    return _column(binary, label, {**options, "parallel": parallel}, of_stream.centroid_of_row)
 
 
 def _column(source: Source, label: int | None, options: ArrayOptions, take: Callable[[Any], T]) -> Any:
@@ -308,12 +302,7 @@ def _column(source: Source, label: int | None, options: ArrayOptions, take: Call
         rows = statistics(source, **within) if found else None
     else:
         rows = statistics(source, **options)
-    by_label = {} if rows is None else dict(zip(rows["label"].tolist(), rows, strict=True))
-    if wanted is None:
-        return {int(name): take(row) for name, row in by_label.items()}
-    if wanted not in by_label:
-        raise MissingLabelError(f"there is no label {wanted}")
-    return take(by_label[wanted])
+    return of_stream.by_label(rows, wanted, take)
 
 
 def to_parquet(binary: Source, parallel: int = 0, **options: Unpack[_Options]) -> Any:
@@ -327,8 +316,6 @@ def to_parquet(binary: Source, parallel: int = 0, **options: Unpack[_Options]) -
     Raises:
         ImportError: pyarrow is not installed: ``pip install 'crackle-zarr[parquet]'``.
     """
-    from .stored.statistics import boxes_table
-
     rows = statistics(binary, parallel=parallel, **options)
     names = ["x", "y", "z"]
     if is_stored(binary):
@@ -337,7 +324,7 @@ def to_parquet(binary: Source, parallel: int = 0, **options: Unpack[_Options]) -
         array = _stored(binary, {})[0].array
         given = zarr_facts.dimension_names(array)
         names = [name or str(axis) for axis, name in enumerate(given or [None] * array.ndim)]
-    return boxes_table(rows, names)
+    return of_stream.boxes_table(rows, names)
 
 
 # ---------------------------------------------------------------------------------------
@@ -423,10 +410,8 @@ def each(
     """
     given: ArrayOptions = {**options, "parallel": parallel}
     if not is_stored(binary):
-        from .streams import objects as of_stream
-
         _no_options(given)
-        return of_stream.each(binary, crop, labels, multi, parallel)
+        return stream_objects.each(binary, crop, labels, multi, parallel)
     if multi or not crop:
         raise TypeError("multi and crop=False are for streams: the masks of a stored array are cut")
     from .stored import objects
@@ -480,10 +465,8 @@ def point_cloud(
     """
     given: ArrayOptions = {**options, "parallel": parallel}
     if not is_stored(binary):
-        from .streams import objects as of_stream
-
         _no_options(given)
-        return of_stream.point_cloud(binary, label, z_start, z_end, skip_background, parallel)
+        return stream_objects.point_cloud(binary, label, z_start, z_end, skip_background, parallel)
     if (z_start, z_end) != (-1, -1):
         raise TypeError("z_start and z_end are for streams: of a stored array, ask about a region")
     from .stored import objects, queries

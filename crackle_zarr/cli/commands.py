@@ -185,7 +185,7 @@ def compress(
 def decompress(
     inputs: tuple[Path, ...], output: Path | None, label: int | None, parallel: int, force: bool
 ) -> None:
-    """Turn Crackle streams back into .npy crackle_files.
+    """Turn Crackle streams back into .npy files.
 
     seg.npy.ckl and seg.ckl.gz become seg.npy. The array has the axes (x, y, z), and the dtype and
     the memory order of the volume that was compressed. Checksums are verified: damaged streams

@@ -25,6 +25,7 @@ import numpy as np
 from tqdm import tqdm  # type: ignore[import-untyped]
 
 from .. import verbs
+from .._base import atomic_files
 from ..errors import FormatError, StoreError
 from ..files import crackle_files, volumes
 from ..files.volumes import UnusableError
@@ -217,7 +218,7 @@ def is_url(place: str) -> bool:
 
 
 def is_stored(place: str) -> bool:
-    """Whether a path or URL is one of Zarr; other paths are those of crackle_files."""
+    """Whether a path or URL is one of Zarr; other paths are those of files."""
     return is_url(place) or Path(place).is_dir()
 
 
@@ -574,7 +575,7 @@ def _write_table(table: StatisticsTable, path: Path) -> None:
         table.to_csv(text)
         text.detach()
 
-    crackle_files._replace(os.fspath(path), write)
+    atomic_files.replace(os.fspath(path), write)
 
 
 def _show_statistics(table: StatisticsTable, every: bool) -> None:

@@ -1,5 +1,7 @@
 """Files: Crackle's own, and the formats that other programs read and write."""
 
-from .crackle_files import FileLike, aload, bload, load, save, save_numpy
+from .._base.atomic_files import FileLike
+from ..streams.saving import save_numpy
+from .crackle_files import aload, bload, load, save
 
 __all__ = ["FileLike", "aload", "bload", "load", "save", "save_numpy"]

@@ -26,6 +26,7 @@ from typing import IO, Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from .._base import atomic_files
 from .._base.options import MarkovOrder, Preset
 from ..errors import VerificationError
 from . import crackle_files, volumes
@@ -44,8 +45,8 @@ _SUFFIXES: dict[str, Format] = {
 # What may lie around a file that is written. NRRD and TIFF compress by themselves, and of the others
 # NIfTI's readers know gzip alone.
 _OUTER_WRITTEN: dict[Format, tuple[str, ...]] = {
-    "ckl": tuple(crackle_files.OUTER_SUFFIX),
-    "npy": tuple(crackle_files.OUTER_SUFFIX),
+    "ckl": tuple(atomic_files.OUTER_SUFFIX),
+    "npy": tuple(atomic_files.OUTER_SUFFIX),
     "nifti": (".gz",),
 }
 NAMES = ".ckl, .npy, .nrrd, .nii, .nii.gz, .tif or .tiff"
@@ -567,17 +568,17 @@ def write(
             volume.array, path, preset=preset, markov_model_order=markov, allow_pins=pins, parallel=parallel
         )
         return
-    library, outer = require(format), crackle_files.OUTER_SUFFIX.get(path.suffix.lower())
+    library, outer = require(format), atomic_files.OUTER_SUFFIX.get(path.suffix.lower())
 
     def put(file: IO[bytes]) -> None:
         with _working(path, f"it can not be written as {_called(format)}"):
             if outer is None:
                 _WRITERS[format](library, file, volume)
             else:
-                with crackle_files._compressor(file, outer) as inner:
+                with atomic_files.compressor(file, outer) as inner:
                     _WRITERS[format](library, inner, volume)
 
-    crackle_files._replace(os.fspath(path), put)
+    atomic_files.replace(os.fspath(path), put)
 
 
 def verify(path: Path, volume: Volume, parallel: int = 0) -> None:

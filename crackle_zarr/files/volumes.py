@@ -19,8 +19,9 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from .._base import atomic_files
 from ..errors import FormatError
-from ..streams import stream
+from ..streams import saving, stream
 from . import crackle_files
 
 NPY_MAGIC = b"\x93NUMPY"
@@ -41,7 +42,7 @@ class UnusableError(ValueError):
 
 def split_name(path: Path) -> tuple[str, str]:
     """The name of a file without the suffix of an outer format, and that suffix or ``""``."""
-    outer = path.suffix if path.suffix.lower() in crackle_files.OUTER_SUFFIX else ""
+    outer = path.suffix if path.suffix.lower() in atomic_files.OUTER_SUFFIX else ""
     return path.name.removesuffix(outer), outer
 
 
@@ -52,7 +53,7 @@ def check_name(path: Path, kind: Kind) -> None:
         UnusableError: the name does not end in ``.npy`` or ``.ckl`` and at most one outer suffix.
     """
     if not split_name(path)[0].lower().endswith(f".{kind}"):
-        outer = ", ".join(f".{kind}{suffix}" for suffix in crackle_files.OUTER_SUFFIX)
+        outer = ", ".join(f".{kind}{suffix}" for suffix in atomic_files.OUTER_SUFFIX)
         raise UnusableError(f"{path}: the output's name has to end in .{kind}, or in one of {outer}")
 
 
@@ -70,15 +71,15 @@ def unpacked(path: Path) -> Iterator[tuple[Any, str | None]]:
     with open(path, "rb") as file:
         begin = file.peek(8)[:8]
         outer = next(
-            (name for magic, name in crackle_files.OUTER_MAGIC.items() if begin.startswith(magic)), None
+            (name for magic, name in atomic_files.OUTER_MAGIC.items() if begin.startswith(magic)), None
         )
         errors: tuple[type[Exception], ...] = (EOFError, zlib.error, lzma.LZMAError, OSError)
         if outer == "zstd":
-            errors += (crackle_files._zstd().ZstdError,)
+            errors += (atomic_files.zstd().ZstdError,)
         with contextlib.ExitStack() as stack:
             content: Any = file
             if outer is not None:
-                content = stack.enter_context(crackle_files._decompressor(file, outer))
+                content = stack.enter_context(atomic_files.decompressor(file, outer))
             try:
                 yield content, outer
             except errors as error:
@@ -176,4 +177,4 @@ def decoded(path: Path, content: Any, kind: Kind, parallel: int = 0) -> npt.NDAr
 
 def write_npy(path: Path, array: npt.NDArray[Any]) -> None:
     """Write a ``.npy`` file, within the outer format that its suffix names, in one step for readers."""
-    crackle_files.save_numpy(array, path)
+    saving.save_numpy(array, path)

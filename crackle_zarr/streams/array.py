@@ -6,20 +6,18 @@ import math
 import operator
 from collections.abc import Callable, Iterable, Iterator
 from types import EllipsisType
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from .. import _binding
+from .._base.atomic_files import FileLike
 from .._base.header import CrackleHeader
 from .._base.integers import holds, integer, integer_array, range_text
 from .._base.options import MarkovOrder, Preset
-from . import arithmetic, objects, rewriting, slices, stream
+from . import arithmetic, objects, rewriting, saving, slices, statistics, stream
 from .stream import Casting, Labels, Order, Source
-
-if TYPE_CHECKING:
-    from ..files.crackle_files import FileLike
 
 Index: TypeAlias = int | np.integer[Any] | slice | EllipsisType
 
@@ -335,19 +333,19 @@ class CrackleArray:
 
     def bounding_boxes(self, label: int | None = None, no_slice_conversion: bool = False) -> Any:
         """The bounding box of each label, or of one; see :func:`crackle_zarr.bounding_boxes`."""
-        return _verbs().bounding_boxes(self, label, self.parallel, no_slice_conversion)
+        return statistics.bounding_boxes(self.binary, label, self.parallel, no_slice_conversion)
 
     def centroids(self, label: int | None = None) -> Any:
         """The mean coordinates of each label, or of one; see :func:`crackle_zarr.centroids`."""
-        return _verbs().centroids(self, label, parallel=self.parallel)
+        return statistics.centroids(self.binary, label, self.parallel)
 
     def statistics(self) -> Any:
         """Voxel counts, boxes and centroids in one pass; see :func:`crackle_zarr.statistics`."""
-        return _verbs().statistics(self, parallel=self.parallel)
+        return statistics.statistics(self.binary, self.parallel)
 
     def to_parquet(self) -> Any:
         """Voxel counts and boxes as a table of pyarrow; see :func:`crackle_zarr.to_parquet`."""
-        return _verbs().to_parquet(self, parallel=self.parallel)
+        return statistics.to_parquet(self.binary, self.parallel)
 
     # -- Objects
 
@@ -516,15 +514,11 @@ class CrackleArray:
 
     def save(self, filelike: FileLike) -> None:
         """Write the stream to a file; see :func:`crackle_zarr.files.save`."""
-        from ..files import crackle_files  # which makes CrackleArrays itself
-
-        crackle_files.save(self, filelike)
+        saving.save_stream(self.binary, filelike)
 
     def save_numpy(self, filelike: FileLike, block_size: int = 200_000_000) -> None:
         """Write the volume to a ``.npy`` file; see :func:`crackle_zarr.save_numpy`."""
-        from ..files import crackle_files
-
-        crackle_files.save_numpy(self, filelike, block_size)
+        saving.save_numpy(self, filelike, block_size)
 
     # -- Operators
 
@@ -741,12 +735,6 @@ def full(
     if not holds(target, label):
         raise OverflowError(f"a label of {range_text(target)} cannot be {label}")
     return CrackleArray(_binding.constant((x, y, z), target, label, order == "F"))
-
-
-def _verbs() -> Any:
-    from .. import verbs  # which takes streams and arrays of all kinds
-
-    return verbs
 
 
 def _assignable(value: Any, dtype: np.dtype[Any]) -> npt.NDArray[Any]:

@@ -22,6 +22,7 @@ from .._base.integers import fits, holds, integer, integer_array
 from ..errors import MissingLabelError
 from . import stream
 from .ranges import consecutive
+from .statistics import statistics_of
 from .stream import Source, bytes_of
 
 Mask: TypeAlias = npt.NDArray[np.bool_]
@@ -90,9 +91,7 @@ def voxel_counts(binary: Source, label: int | None = None, parallel: int = 0) ->
 
 def boxes_of(reader: _binding.Reader, threads: int) -> Boxes:
     """The bounding box of every label."""
-    from ..stored.statistics import statistics_of_stream
-
-    rows = statistics_of_stream(reader, threads)
+    rows = statistics_of(reader, threads)
     starts, stops = rows["start"].tolist(), rows["stop"].tolist()
     return {
         int(label): (slice(a[0], b[0]), slice(a[1], b[1]), slice(a[2], b[2]))

@@ -22,7 +22,8 @@ import volumes
 
 import crackle_zarr
 from crackle_zarr import FormatError, _binding
-from crackle_zarr.files import crackle_files
+from crackle_zarr._base import atomic_files
+from crackle_zarr.streams import saving
 
 VOLUME = volumes.cells((12, 10, 4), 8)
 BINARY = crackle_zarr.compress(VOLUME)
@@ -39,7 +40,7 @@ SUFFIXES = {
 
 def has_zstd() -> bool:
     try:
-        crackle_files._zstd()
+        atomic_files.zstd()
     except ImportError:
         return False
     return True
@@ -59,11 +60,11 @@ def packed(suffix: str, folder: Path, content: bytes = BINARY) -> bytes:
         crackle_zarr.save(content, path)
     else:
         with open(path, "wb") as file:
-            outer = crackle_files.OUTER_SUFFIX.get(path.suffix)
+            outer = atomic_files.OUTER_SUFFIX.get(path.suffix)
             if outer is None:
                 file.write(content)
             else:
-                with crackle_files._compressor(file, outer) as inner:
+                with atomic_files.compressor(file, outer) as inner:
                     inner.write(content)
     return path.read_bytes()
 
@@ -182,7 +183,7 @@ class TestAtomicSave:
         crackle_zarr.save(np.ones(3, np.uint8), path)
         before = path.read_bytes()
         if failing == "write":
-            monkeypatch.setattr(crackle_files, "_write_all", fail)
+            monkeypatch.setattr(saving, "write_all", fail)
             monkeypatch.setattr(gzip.GzipFile, "write", fail)
         else:
             monkeypatch.setattr(os, failing, fail)

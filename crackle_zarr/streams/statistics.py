@@ -1,0 +1,228 @@
+"""Voxel counts, bounding boxes and centroids of the labels of one stream, and the table that holds them.
+
+One pass over the components of the slices gives all of them, without painting a voxel. Ranges of slices, like
+the chunks of a stored array, answer with rows; rows of one label are added up. Counts and sums are exact, so
+the result does not depend on how the work was divided.
+"""
+
+from __future__ import annotations
+
+import csv
+import importlib
+import io
+import os
+from collections.abc import Callable, Sequence
+from typing import IO, Any, TypeAlias, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from .. import _binding
+from .._base import wide
+from .._base.integers import integer
+from ..errors import MissingLabelError
+from .stream import Source, bytes_of
+
+Rows: TypeAlias = Any  # a structured array of rows_dtype()
+T = TypeVar("T")
+
+
+# ---------------------------------------------------------------------------------------
+# The table that users get
+
+
+class StatisticsTable(np.ndarray[Any, np.dtype[Any]]):
+    """A structured array with a row per label, ascending.
+
+    Fields: ``label`` in the array's dtype; ``voxel_count`` (u8); ``start`` and ``stop`` (u8, a number per
+    axis; half-open); ``centroid`` (f8, a number per axis), the mean index of the voxels.
+    """
+
+    def to_csv(self, file: str | os.PathLike[str] | IO[str]) -> None:
+        """Write a line per label, below a line with the names of the columns.
+
+        Args:
+            file: a path, or a file opened for text. Labels are written as integers of all their digits.
+        """
+        if isinstance(file, str | os.PathLike):
+            with open(file, "w", newline="", encoding="ascii") as opened:
+                self.to_csv(opened)
+            return
+        columns = self._columns()
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(columns)
+        writer.writerows(zip(*(column.tolist() for column in columns.values()), strict=True))
+
+    def to_parquet(self, file: str | os.PathLike[str] | io.IOBase) -> None:
+        """Write a Parquet file with the columns of :meth:`to_csv`.
+
+        Raises:
+            ImportError: pyarrow is not installed.
+        """
+        pyarrow, parquet = _pyarrow()
+        table = pyarrow.table({name: pyarrow.array(column) for name, column in self._columns().items()})
+        parquet.write_table(table, file)
+
+    def _columns(self) -> dict[str, npt.NDArray[Any]]:
+        plain = self.view(np.ndarray)
+        columns = {}
+        for name in ("label", "voxel_count", "start", "stop", "centroid"):
+            values = plain[name]
+            if values.dtype.kind == "b":
+                values = values.astype(np.uint8)
+            if values.ndim == 1:
+                columns[name] = values.astype(values.dtype.newbyteorder("="))
+            else:
+                for axis in range(values.shape[1]):
+                    columns[f"{name}_{axis}"] = np.ascontiguousarray(values[:, axis])
+        return columns
+
+
+def _pyarrow() -> tuple[Any, Any]:
+    try:
+        return importlib.import_module("pyarrow"), importlib.import_module("pyarrow.parquet")
+    except ImportError:
+        raise ImportError("Parquet needs pyarrow: pip install 'crackle-zarr[parquet]'") from None
+
+
+def boxes_table(rows: StatisticsTable, axes: Sequence[str]) -> Any:
+    """Labels, voxel counts and boxes as a table of pyarrow; see :func:`crackle_zarr.to_parquet`."""
+    pyarrow, _ = _pyarrow()
+    columns = rows._columns()
+    made = {name: columns[name] for name in ("label", "voxel_count")}
+    for axis, name in enumerate(axes):
+        made[f"min_{name}"] = columns[f"start_{axis}"].astype(np.uint32)
+        made[f"max_{name}"] = (columns[f"stop_{axis}"] - np.uint64(1)).astype(np.uint32)
+    return pyarrow.table({name: pyarrow.array(column) for name, column in made.items()})
+
+
+def table_of(rows: Rows | None, dtype: np.dtype[Any], ndim: int) -> StatisticsTable:
+    """The table of rows that were merged; None: of no rows."""
+    made: Rows = np.empty(
+        0 if rows is None else len(rows),
+        dtype=[
+            ("label", dtype),
+            ("voxel_count", "u8"),
+            ("start", "u8", (ndim,)),
+            ("stop", "u8", (ndim,)),
+            ("centroid", "f8", (ndim,)),
+        ],
+    )
+    if rows is not None:
+        for name in ("label", "start", "stop"):
+            made[name] = rows[name]
+        made["voxel_count"] = rows["voxels"]
+        made["centroid"] = wide.quotient((rows["high"], rows["low"]), rows["voxels"][:, np.newaxis])
+    return made.view(StatisticsTable)  # type: ignore[no-any-return]
+
+
+# ---------------------------------------------------------------------------------------
+# Rows: partial results, which can be added up
+
+
+def rows_dtype(label: np.dtype[Any], ndim: int) -> np.dtype[Any]:
+    """The dtype of rows: sums of coordinates take 128 bits, as two fields."""
+    fields = [("label", label), ("voxels", "u8")]
+    axes = [(name, "u8", (ndim,)) for name in ("start", "stop", "high", "low")]
+    return np.dtype([*fields, *axes])
+
+
+def merged(rows: Rows) -> Rows:
+    """Rows of equal labels made one; ascending."""
+    rows = rows[np.argsort(rows["label"], kind="stable")]
+    new = np.ones(len(rows), dtype=np.bool_)
+    new[1:] = rows["label"][1:] != rows["label"][:-1]
+    if new.all():
+        return rows
+    firsts = np.flatnonzero(new)
+    result = rows[firsts]
+    result["voxels"] = np.add.reduceat(rows["voxels"], firsts)
+    result["start"] = np.minimum.reduceat(rows["start"], firsts, axis=0)
+    result["stop"] = np.maximum.reduceat(rows["stop"], firsts, axis=0)
+    result["high"], result["low"] = wide.add_groups((rows["high"], rows["low"]), firsts)
+    return result
+
+
+# ---------------------------------------------------------------------------------------
+# One stream
+
+
+def statistics(binary: Source, parallel: int = 0) -> StatisticsTable:
+    """A row per label of a stream; see :func:`crackle_zarr.statistics`."""
+    return statistics_of(_binding.Reader(bytes_of(binary)), _binding.threads(parallel))
+
+
+def bounding_boxes(
+    binary: Source, label: int | None = None, parallel: int = 0, no_slice_conversion: bool = False
+) -> Any:
+    """The bounding box of each label of a stream; see :func:`crackle_zarr.bounding_boxes`."""
+    wanted = None if label is None else integer("label", label)
+    return by_label(statistics(binary, parallel), wanted, box_of_row(no_slice_conversion))
+
+
+def centroids(binary: Source, label: int | None = None, parallel: int = 0) -> Any:
+    """The mean index of each label of a stream; see :func:`crackle_zarr.centroids`."""
+    wanted = None if label is None else integer("label", label)
+    return by_label(statistics(binary, parallel), wanted, centroid_of_row)
+
+
+def to_parquet(binary: Source, parallel: int = 0) -> Any:
+    """Labels, voxel counts and boxes of a stream as a table of pyarrow.
+
+    See :func:`crackle_zarr.to_parquet`.
+    """
+    return boxes_table(statistics(binary, parallel), ["x", "y", "z"])
+
+
+def by_label(rows: StatisticsTable | None, label: int | None, take: Callable[[Any], T]) -> Any:
+    """What ``take`` makes of each row, in a dict by label; or of the row of one label.
+
+    Raises:
+        MissingLabelError: there is no such label.
+    """
+    found = {} if rows is None else dict(zip(rows["label"].tolist(), rows, strict=True))
+    if label is None:
+        return {int(name): take(row) for name, row in found.items()}
+    if label not in found:
+        raise MissingLabelError(f"there is no label {label}")
+    return take(found[label])
+
+
+def box_of_row(as_integers: bool) -> Callable[[Any], Any]:
+    """A function that turns a row into a tuple of slices, or into an array: lowest indices, then highest."""
+
+    def box(row: Any) -> Any:
+        if as_integers:
+            return np.concatenate([row["start"], row["stop"] - np.uint64(1)])
+        return tuple(map(slice, row["start"].tolist(), row["stop"].tolist()))
+
+    return box
+
+
+def centroid_of_row(row: Any) -> npt.NDArray[np.float64]:
+    """The mean index of a row, which does not keep the table alive."""
+    made: npt.NDArray[np.float64] = row["centroid"].copy()
+    return made
+
+
+def statistics_of(reader: _binding.Reader, parallel: int = 1) -> StatisticsTable:
+    """A row per label of a stream, whose axes are x, y and z."""
+    head = reader.header
+    if head.voxels() == 0:
+        return table_of(None, head.dtype, 3)
+    dtype = rows_dtype(head.dtype, 3)
+    table = reader.table()
+
+    def rows(z_start: int, z_end: int) -> Rows:
+        extents = reader.measure(z_start, z_end)
+        some = extents["voxels"] > 0
+        extents = extents[some]
+        made: Rows = np.zeros(len(extents), dtype=dtype)
+        made["label"], made["low"] = table[some], extents["sum"]
+        for name in ("voxels", "start", "stop"):
+            made[name] = extents[name]
+        return made
+
+    depth = _binding.slices_at_once(head, shared=True, rows=len(table))
+    found = _binding.over_slices(rows, 0, head.sz, parallel, depth)
+    return table_of(merged(np.concatenate(found)), head.dtype, 3)
