@@ -12,7 +12,7 @@ from _common import interleaved, load, milliseconds, parser, save, show
 from zarr.storage import LocalStore, MemoryStore
 
 import crackle_zarr
-from crackle_zarr import _binding
+from crackle_zarr._binding.codec import volume_of
 from crackle_zarr._crackle import ffi, lib
 
 EDGE = 64
@@ -31,7 +31,7 @@ def of_c(chunk: np.ndarray, stream: bytes, repeats: int) -> dict[str, float]:
     data = ffi.from_buffer("uint8_t[]", stream)
     lib.crackle_split(data, len(data), parts, where)
 
-    source, target = _binding._volume(chunk.T), _binding._volume(out.T, writable=True)
+    source, target = volume_of(chunk.T), volume_of(out.T, writable=True)
 
     def encode() -> None:
         buffer, nbytes = ffi.new("uint8_t **"), ffi.new("size_t *")

@@ -103,7 +103,7 @@ class Task(Generic[P]):
         return answer
 
     def _ask(self, chunk: Chunk) -> Steps[P | None]:
-        _binding.go_on()
+        _binding.raise_if_interrupted()
         if num_voxels(chunk.box) == 0:
             return None
         try:

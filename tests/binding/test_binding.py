@@ -20,7 +20,8 @@ from volumes import EDGES, VOLUMES, noise
 
 import crackle_zarr
 from crackle_zarr import CrackleError, FormatError, _binding
-from crackle_zarr._binding import ffi, lib
+from crackle_zarr._binding import library
+from crackle_zarr._crackle import ffi, lib
 
 Array = npt.NDArray[Any]
 
@@ -80,10 +81,10 @@ def test_status_becomes_exception(name: str) -> None:
     assert message(status) not in others
     expected = EXCEPTIONS[name]
     if expected is None:
-        _binding._check(status)
+        library.check_status(status)
         return
     with pytest.raises(expected) as caught:
-        _binding._check(status)
+        library.check_status(status)
     assert message(status) in str(caught.value)
     assert isinstance(caught.value, FormatError) == (expected is FormatError)
 

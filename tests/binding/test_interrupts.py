@@ -19,6 +19,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import bindings
 import numpy as np
 import pytest
 import zarr
@@ -160,16 +161,16 @@ def stopped(stop: Any) -> bool:
 def test_little_is_done_where_it_is_asked_for() -> None:
     """Few voxels are not worth a thread, and nobody stops them; many have one, and their answer comes."""
     here = threading.get_ident()
-    few, many = _binding._VOXELS_AT_ONCE, _binding._VOXELS_AT_ONCE + 1
-    assert _binding.aside(lambda stop: (stop == ffi.NULL, threading.get_ident()), few) == (
+    few, many = bindings.parallel.VOXELS_AT_ONCE, bindings.parallel.VOXELS_AT_ONCE + 1
+    assert _binding.run_in_thread(lambda stop: (stop == ffi.NULL, threading.get_ident()), few) == (
         True,
         here,
     )
-    is_told, thread = _binding.aside(lambda stop: (stop[0] == 0, threading.get_ident()), many)
+    is_told, thread = _binding.run_in_thread(lambda stop: (stop[0] == 0, threading.get_ident()), many)
     assert is_told
     assert thread != here
     with pytest.raises(ValueError, match="its own"):
-        _binding.aside(lambda stop: int("its own"), many)
+        _binding.run_in_thread(lambda stop: int("its own"), many)
 
 
 def test_without_threads_nothing_is_done_aside(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -179,7 +180,7 @@ def test_without_threads_nothing_is_done_aside(monkeypatch: pytest.MonkeyPatch) 
         raise RuntimeError("can't start new thread")
 
     monkeypatch.setattr(threading.Thread, "start", refuse)
-    assert _binding.aside(lambda stop: threading.get_ident(), 2**40) == threading.get_ident()
+    assert _binding.run_in_thread(lambda stop: threading.get_ident(), 2**40) == threading.get_ident()
 
 
 @needs_signals
@@ -195,7 +196,7 @@ def test_work_aside_is_stopped_and_waited_for() -> None:
         ended.append(None)
 
     with contextlib.suppress(KeyboardInterrupt), pytest.raises(KeyboardInterrupt):
-        _binding.aside(work, 2**40)
+        _binding.run_in_thread(work, 2**40)
     assert ended
 
 
@@ -208,7 +209,7 @@ def test_work_aside_is_stopped_with_the_call_that_it_is_for() -> None:
         told.append(stopped(number))
 
     with ThreadPoolExecutor(1) as pool:
-        future = pool.submit(stop.over, _binding.aside, work, 2**40)
+        future = pool.submit(stop.over, _binding.run_in_thread, work, 2**40)
         assert begun.wait(PATIENCE)
         stop.ask()
         with pytest.raises(KeyboardInterrupt):
@@ -256,13 +257,13 @@ def test_a_single_call_of_c_is_stopped(name: str, monkeypatch: pytest.MonkeyPatc
     """What is not cut into ranges hands C the number to look at; C ends, and the next call is right."""
     function, call = STOPPED_CALLS[name]
     right = call()
-    monkeypatch.setattr(_binding, "_VOXELS_AT_ONCE", 0)
-    lib = Stopping(_binding.lib, function)
+    bindings.replace("VOXELS_AT_ONCE", 0, monkeypatch.setattr)
+    lib = Stopping(bindings.lib, function)
     with monkeypatch.context() as patch:
-        patch.setattr(_binding, "lib", lib)
+        bindings.replace("lib", lib, patch.setattr)
         with pytest.raises(KeyboardInterrupt):
             call()
-    assert lib.statuses == [_binding.lib.CRACKLE_STOPPED]
+    assert lib.statuses == [bindings.lib.CRACKLE_STOPPED]
     assert repr(call()) == repr(right)
 
 
@@ -287,32 +288,32 @@ class Late(Stopping):
 def test_what_was_made_is_freed(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """SIGINT as C ends with a result that nobody takes any more."""
     function, call = STOPPED_CALLS[name]
-    monkeypatch.setattr(_binding, "_VOXELS_AT_ONCE", 0)
-    lib = Late(_binding.lib, function)
+    bindings.replace("VOXELS_AT_ONCE", 0, monkeypatch.setattr)
+    lib = Late(bindings.lib, function)
     with monkeypatch.context() as patch:
-        patch.setattr(_binding, "lib", lib)
+        bindings.replace("lib", lib, patch.setattr)
         with pytest.raises(KeyboardInterrupt):
             call()
         gc.collect()
-    assert lib.statuses == [_binding.lib.CRACKLE_OK]
+    assert lib.statuses == [bindings.lib.CRACKLE_OK]
     assert lib.freed == 1
 
 
 @needs_signals
 def test_an_interrupted_call_keeps_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without the garbage collector, too, the caller's memory is nobody's when the call has ended."""
-    monkeypatch.setattr(_binding, "_VOXELS_AT_ONCE", 0)
+    bindings.replace("VOXELS_AT_ONCE", 0, monkeypatch.setattr)
     volume = cells((20, 20, 20), 30)
     seen = weakref.ref(volume)
     gc.disable()
     try:
         for parallel in (1, 3):
-            lib = Stopping(_binding.lib, "crackle_assemble")
+            lib = Stopping(bindings.lib, "crackle_assemble")
             with monkeypatch.context() as patch:
-                patch.setattr(_binding, "lib", lib)
+                bindings.replace("lib", lib, patch.setattr)
                 with contextlib.suppress(KeyboardInterrupt):
                     cz.compress(volume, 2, parallel=parallel)
-            assert lib.statuses == [_binding.lib.CRACKLE_STOPPED]
+            assert lib.statuses == [bindings.lib.CRACKLE_STOPPED]
         del volume
         assert seen() is None
     finally:
@@ -384,9 +385,9 @@ LONG_CALLS: dict[str, Callable[[int], Any]] = {
 @pytest.fixture
 def short_ranges(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Ranges of one slice."""
-    for name in ("_VOXELS_AT_ONCE", "_VOXELS_OF_SHARED", "_VOXELS_OF_PINS"):
-        monkeypatch.setattr(_binding, name, 1)
-    monkeypatch.setattr(_binding, "_VOXELS_PER_ROW", 0)
+    for name in ("VOXELS_AT_ONCE", "_VOXELS_OF_SHARED", "_VOXELS_OF_PINS"):
+        bindings.replace(name, 1, monkeypatch.setattr)
+    bindings.replace("_VOXELS_PER_ROW", 0, monkeypatch.setattr)
     return
 
 
@@ -396,9 +397,9 @@ def short_ranges(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 @pytest.mark.parametrize("name", LONG_CALLS)
 def test_every_long_call_is_cut_short(name: str, parallel: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each goes to C in ranges of slices, and begins few of them after SIGINT; the next call is right."""
-    lib = Interrupting(_binding.lib)
+    lib = Interrupting(bindings.lib)
     right = LONG_CALLS[name](parallel)
-    monkeypatch.setattr(_binding, "lib", lib)
+    bindings.replace("lib", lib, monkeypatch.setattr)
     LONG_CALLS[name](parallel)
     total, lib.calls, lib.at = lib.calls, 0, 3
     assert total >= 30

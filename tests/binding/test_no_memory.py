@@ -194,7 +194,13 @@ def outcomes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
         env={
             **os.environ,
             "LD_PRELOAD": str(library),
-            "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), os.environ["PYTHONPATH"]]),
+            "PYTHONPATH": os.pathsep.join(
+                [
+                    str(Path(__file__).parent),
+                    str(Path(__file__).resolve().parents[1]),
+                    os.environ["PYTHONPATH"],
+                ]
+            ),
         },
         capture_output=True,
         text=True,

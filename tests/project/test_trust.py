@@ -13,6 +13,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import bindings
 import numpy as np
 import pytest
 
@@ -200,7 +201,7 @@ def test_nothing_leaks(tmp_path: Path) -> None:
     assert not told["leaks"]
     assert told["never_refused"] == []
     functions = told["functions"]
-    lib = cz._binding.lib
+    lib = bindings.lib
     assert set(functions) == {name for name in dir(lib) if name.startswith("crackle_")}
     fail = {name for name, outcomes in functions.items() if "failed" in outcomes}
     assert {

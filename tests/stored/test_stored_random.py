@@ -366,7 +366,8 @@ def test_tables_in_files(tmp_path: Any) -> None:
     import pyarrow.parquet
 
     array = cz.create_array({}, shape=(4, 6), dtype="u8", chunks=(2, 4))
-    array[...] = np.where(np.arange(24).reshape(4, 6) % 5 == 0, 2**64 - 1, 2**53 + 1)
+    largest, inexact = np.array([2**64 - 1, 2**53 + 1], dtype="u8")
+    array[...] = np.where(np.arange(24).reshape(4, 6) % 5 == 0, largest, inexact)
     table = cz.statistics(array)
     table.to_csv(tmp_path / "t.csv")
     lines = (tmp_path / "t.csv").read_text().splitlines()

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import _common
+import bindings
 import numcodecs
 import numpy as np
 from tqdm import tqdm
@@ -244,10 +245,10 @@ REFUSALS = (cz.FormatError, cz.MissingLabelError, ValueError, OverflowError)
 
 def encoded(chunk: Chunk, leak: bool) -> None:
     """Encode as a C program does; a leak is a result that is not given back."""
-    ffi, lib = _binding.ffi, _binding.lib
+    ffi, lib = bindings.ffi, bindings.library.lib
     out, nbytes = ffi.new("uint8_t **"), ffi.new("size_t *")
     options = ffi.new("struct crackle_options *", {"format_version": 1})
-    volume = _binding._volume(chunk.volume)
+    volume = bindings.codec.volume_of(chunk.volume)
     assert lib.crackle_encode(volume, options, out, nbytes) == lib.CRACKLE_OK
     if not leak:
         lib.crackle_free(out[0])
@@ -314,8 +315,9 @@ class _Watched:
 
 def reached(chunks: list[Chunk]) -> dict[str, Counter[str]]:
     """How often each function of the C library is called, and how often it fails, in one turn."""
-    watched = _Watched(_binding.lib)
-    real, _binding.lib = _binding.lib, watched
+    watched = _Watched(bindings.lib)
+    real = bindings.lib
+    bindings.replace("lib", watched)
     try:
         for chunk in chunks:
             for _ in chunk.damaged:
@@ -324,7 +326,7 @@ def reached(chunks: list[Chunk]) -> dict[str, Counter[str]]:
                     step(chunk)
         gc.collect()
     finally:
-        _binding.lib = real
+        bindings.replace("lib", real)
     return watched.outcomes
 
 

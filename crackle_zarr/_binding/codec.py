@@ -1,0 +1,401 @@
+"""Headers, sections, decoding and encoding: the calls of ``crackle.h``."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from .._base.header import CrackleHeader
+from .._base.options import MarkovOrder
+from .library import Buffer, bytes_in, check_status, ffi, label_bits, lib, take_bytes, verify_flag
+from .parallel import RANGES_PER_THREAD, VOXELS_AT_ONCE, over_slices, run_in_thread, slices_at_once, slices_of
+
+MAX_MARKOV_ORDER: int = lib.CRACKLE_MAX_MARKOV_ORDER
+
+
+# ---------------------------------------------------------------------------------------
+# Headers and sections
+
+
+def _header(fields: Any) -> CrackleHeader:
+    return CrackleHeader(
+        sx=fields.sx,
+        sy=fields.sy,
+        sz=fields.sz,
+        data_width=fields.data_width,
+        stored_data_width=fields.stored_width,
+        label_format=fields.label_format,
+        crack_format=fields.permissible,
+        fortran_order=bool(fields.fortran_order),
+        signed=bool(fields.is_signed),
+        markov_model_order=fields.markov_order,
+        is_sorted=bool(fields.is_sorted),
+        format_version=fields.format_version,
+        num_label_bytes=fields.num_label_bytes,
+    )
+
+
+def read_header(binary: Buffer) -> CrackleHeader:
+    """Read and check the header; ``binary`` needs to hold no more than the first 29 bytes."""
+    fields, where = ffi.new("struct crackle_header *"), ffi.new("struct crackle_where *")
+    with bytes_in(binary) as data:
+        check_status(lib.crackle_read_header(data, len(data), fields, where), where)
+    return _header(fields)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where the sections of a stream begin, in bytes from its start; ``end`` is its length."""
+
+    crack_index: int
+    labels: int
+    markov_model: int
+    crack_codes: int
+    checksums: int
+    end: int
+
+
+def prefix_nbytes(sz: int) -> int:
+    """An upper bound of the bytes that :func:`read_layout` needs for ``sz`` slices."""
+    fields = ffi.new("struct crackle_header *", {"sx": 1, "sy": 1, "sz": sz, "format_version": 1})
+    return int(lib.crackle_prefix_nbytes(fields))
+
+
+def read_layout(prefix: Buffer) -> Layout:
+    """Find the sections; ``prefix`` holds the header and the crack index."""
+    fields, where = ffi.new("struct crackle_layout *"), ffi.new("struct crackle_where *")
+    with bytes_in(prefix) as data:
+        check_status(lib.crackle_read_layout(data, len(data), fields, where), where)
+    return Layout(
+        crack_index=fields.crack_index,
+        labels=fields.labels,
+        markov_model=fields.markov_model,
+        crack_codes=fields.crack_codes,
+        checksums=fields.checksums,
+        end=fields.end,
+    )
+
+
+def codes_range(prefix: Buffer, z_start: int, z_end: int) -> tuple[int, int]:
+    """Where the crack codes of the slices [z_start, z_end) begin and end in the stream."""
+    begin, end = ffi.new("uint64_t *"), ffi.new("uint64_t *")
+    where = ffi.new("struct crackle_where *")
+    with bytes_in(prefix) as data:
+        status = lib.crackle_codes_range(data, len(data), z_start, z_end, begin, end, where)
+        check_status(status, where)
+    return begin[0], end[0]
+
+
+def table_nbytes(prefix: Buffer) -> int:
+    """Where the label table ends, from the stream's first byte. Needs 16 bytes more than the layout does."""
+    nbytes, where = ffi.new("uint64_t *"), ffi.new("struct crackle_where *")
+    with bytes_in(prefix) as data:
+        check_status(lib.crackle_table_nbytes(data, len(data), nbytes, where), where)
+    return int(nbytes[0])
+
+
+# ---------------------------------------------------------------------------------------
+# Reading
+
+# What is allocated because a header says so, before anything else of the stream was looked at.
+_CREDIBLE_NBYTES = 32 * 2**20
+
+
+class Decoder:
+    """A stream, whole or in the parts that a question needs, ready to be asked.
+
+    ``Reader(binary)`` checks that the sections add up to the length of ``binary``.
+    :meth:`from_parts` takes the ranges of a stream that were fetched.
+    """
+
+    def __init__(self, binary: Buffer) -> None:
+        data = bytes_in(binary)
+        parts, where = ffi.new("struct crackle_parts *"), ffi.new("struct crackle_where *")
+        check_status(lib.crackle_split(data, len(data), parts, where), where)
+        self._parts = parts
+        self._keep: tuple[Any, ...] = (data,)  # the C pointers in _parts live in these
+        self.header = read_header(binary)
+
+    @classmethod
+    def from_parts(
+        cls,
+        head: Buffer,
+        codes: Buffer = b"",
+        codes_z: int = 0,
+        tail: Buffer = b"",
+        header: CrackleHeader | None = None,
+    ) -> Self:
+        """A reader over parts of a stream.
+
+        Args:
+            head: from the first byte to ``Layout.crack_codes``.
+            codes: the crack codes of consecutive slices, as :func:`codes_range` found them.
+            codes_z: the first of those slices.
+            tail: from ``Layout.checksums`` to the end.
+            header: that of ``head``, where it has been read already.
+        """
+        self = cls.__new__(cls)
+        views = tuple(bytes_in(part) for part in (head, codes, tail))
+        self._parts = ffi.new("struct crackle_parts *")
+        self._parts.head, self._parts.head_nbytes = views[0], len(views[0])
+        self._parts.codes, self._parts.codes_nbytes = views[1], len(views[1])
+        self._parts.codes_z = codes_z
+        self._parts.tail, self._parts.tail_nbytes = views[2], len(views[2])
+        self._keep = views
+        self.header = read_header(head) if header is None else header
+        return self
+
+    def decode(
+        self,
+        out: npt.NDArray[Any],
+        z_start: int,
+        z_end: int,
+        *,
+        label: int | None = None,
+        values: npt.NDArray[np.uint64] | None = None,
+        verify: bool = True,
+        parallel: int = 1,
+    ) -> None:
+        """Decode the slices [z_start, z_end) into ``out``.
+
+        Args:
+            out: writable, shape (sx, sy, z_end - z_start), contiguous in C or F order; of the
+                stream's item size, of 1 byte when ``label`` is given, of any when ``values`` are.
+            z_start: the first slice.
+            z_end: the slice after the last.
+            label: write 1 where the voxel has this label and 0 elsewhere.
+            values: write these instead of labels, one per entry of :meth:`table`. Slices that are all 0
+                according to the labels section are not decoded.
+            verify: verify the checksums of the labels and of the slices.
+            parallel: threads; 0 is one per core.
+        """
+        flags = verify_flag(verify)
+        given = None if values is None else ffi.from_buffer("uint64_t[]", values)
+        volume = volume_of(out, writable=True)
+
+        def work(start: int, end: int) -> None:
+            where = ffi.new("struct crackle_where *")
+            if given is not None:
+                status = lib.crackle_decode_as(
+                    self._parts, start, end, flags, given, len(given), volume, z_start, where
+                )
+            elif label is None:
+                status = lib.crackle_decode(self._parts, start, end, flags, volume, z_start, where)
+            else:
+                status = lib.crackle_decode_mask(
+                    self._parts, start, end, flags, label_bits(label), volume, z_start, where
+                )
+            check_status(status, where)
+
+        # Every call reads the list of pins, which is no small part of the work.
+        per_thread = 1 if self.header.label_format else RANGES_PER_THREAD
+        over_slices(work, z_start, z_end, parallel, slices_at_once(self.header), per_thread)
+
+    def check_slice(self, z: int) -> int:
+        """Verify slice ``z`` without looking at the labels; how many components it has."""
+        where, components = ffi.new("struct crackle_where *"), ffi.new("uint64_t *")
+        check_status(lib.crackle_check_slice(self._parts, z, components, where), where)
+        return int(components[0])
+
+    def check_claims(self, nbytes: int, z: int, verify: bool = True) -> None:
+        """Look at more of the stream before ``nbytes`` are allocated because its header says so.
+
+        A damaged header may claim any volume. Small ones are believed; of a large one, the labels section and
+        slice ``z`` have to be those of such a volume, which costs what decoding that slice costs.
+
+        Raises:
+            FormatError: they are not.
+        """
+        if nbytes > _CREDIBLE_NBYTES:
+            self.slices_with(np.zeros(self._table_size(), dtype=np.bool_), verify)
+            if verify:
+                with contextlib.suppress(MemoryError):  # the allocation itself can say how much it was
+                    self.check_slice(z)
+
+    def table(self, verify: bool = True) -> npt.NDArray[np.integer]:
+        """The label table in stored order, the background of pins first, in the volume's dtype."""
+        where = ffi.new("struct crackle_where *")
+        labels = np.empty(self._table_size(), dtype=np.uint64)
+        flags = verify_flag(verify)
+        with ffi.from_buffer("uint64_t[]", labels, require_writable=True) as target:
+            check_status(lib.crackle_read_table(self._parts, flags, target, len(labels), where), where)
+        return labels.astype(self.header.dtype)
+
+    def contains(self, label: int, verify: bool = True) -> bool:
+        """Whether the label table lists ``label``, which must be within the volume's dtype."""
+        where, found = ffi.new("struct crackle_where *"), ffi.new("int *")
+        flags = verify_flag(verify)
+        check_status(lib.crackle_contains(self._parts, flags, label_bits(label), found, where), where)
+        return bool(found[0])
+
+    def _table_size(self) -> int:
+        where, count = ffi.new("struct crackle_where *"), ffi.new("uint64_t *")
+        check_status(lib.crackle_table_size(self._parts, count, where), where)
+        return int(count[0])
+
+    def slices_with(self, wanted: npt.NDArray[np.bool_], verify: bool = True) -> npt.NDArray[np.bool_]:
+        """Per slice, whether it has an entry of :meth:`table` that is wanted, or may have, as to pins."""
+        where = ffi.new("struct crackle_where *")
+        slices = np.zeros(self.header.sz, dtype=np.uint8)
+        flags = verify_flag(verify)
+        with (
+            ffi.from_buffer("uint8_t[]", np.ascontiguousarray(wanted).view(np.uint8)) as asked,
+            ffi.from_buffer("uint8_t[]", slices, require_writable=True) as target,
+        ):
+            status = lib.crackle_slices_with(self._parts, flags, asked, len(asked), target, where)
+            check_status(status, where)
+        return slices.view(np.bool_)
+
+
+def volume_of(array: npt.NDArray[Any], writable: bool = False) -> Any:
+    """A ``struct crackle_volume`` over a contiguous 3-D array, which lives as long as the struct does."""
+    fortran = array.flags.f_contiguous
+    flat = array.T if fortran else array  # cffi takes C-contiguous buffers only
+    data = ffi.from_buffer("uint8_t[]", flat, require_writable=writable)
+    made = ffi.new(
+        "struct crackle_volume *",
+        {
+            "voxels": data,
+            "nbytes": array.nbytes,
+            "sx": array.shape[0],
+            "sy": array.shape[1],
+            "sz": array.shape[2],
+            "width": array.dtype.itemsize,
+            "is_signed": array.dtype.kind == "i",
+            # An array of one column is contiguous both ways; either description is then right.
+            "fortran_order": fortran,
+        },
+    )
+    # Not released at the end of a call: whatever way Ctrl-C takes out of it, C may still be at work in a
+    # thread, and that thread holds the struct.
+    return ffi.gc(made, lambda _, data=data: None)
+
+
+# ---------------------------------------------------------------------------------------
+# Writing
+
+
+def markov_order_of(order: MarkovOrder) -> int:
+    """A Markov order as the C library takes it."""
+    return int(lib.CRACKLE_MARKOV_AUTO) if order == "auto" else order
+
+
+def encode(
+    volume: npt.NDArray[Any],
+    *,
+    fortran_order: bool,
+    pins: int = 0,
+    markov_order: MarkovOrder = 0,
+    background: int | None = None,
+    format_version: int = 1,
+    parallel: int = 1,
+) -> bytes:
+    """Encode a 3-D array (x, y, z) of native integers or bool, contiguous in C or F order.
+
+    Args:
+        volume: the labels.
+        fortran_order: the memory order that the stream is to render.
+        pins: 0 flat labels, 1 pins, 2 pins chosen with more effort.
+        markov_order: 0 to 12, or "auto" for the one that makes the stream smallest.
+        background: label to treat as the pins' background; None leaves the choice to C.
+        format_version: 0 or 1.
+        parallel: threads; 0 is one per core.
+    """
+    options = ffi.new(
+        "struct crackle_options *",
+        {
+            "format_version": format_version,
+            "markov_order": markov_order_of(markov_order),
+            "pins": pins,
+            "has_background": background is not None,
+            "background": label_bits(background or 0),
+        },
+    )
+    source = volume_of(volume)
+    if volume.flags.c_contiguous and volume.flags.f_contiguous:
+        source.fortran_order = fortran_order  # contiguous both ways: the caller's word decides
+
+    def make(z_start: int, z_end: int, crack_format: int, part: Any, where: Any) -> int:
+        status: int = lib.crackle_encode_part(source, z_start, z_end, crack_format, part)
+        return status
+
+    guess = lib.crackle_guess_crack_format(source)
+    parts = best_parts(make, source.sz, guess, parallel, slices_of(source.sx, source.sy, VOXELS_AT_ONCE))
+    out, nbytes = ffi.new("uint8_t **"), ffi.new("size_t *")
+
+    def work(stop: Any) -> bytes:
+        check_status(lib.crackle_assemble(source, options, parts, len(parts), stop, out, nbytes))
+        return take_bytes(out, nbytes)
+
+    return run_in_thread(work, volume.size)
+
+
+# Makes the part of the slices [z_start, z_end) with a crack format: (z_start, z_end, format, part, where) ->
+# status.
+MakePart = Callable[[int, int, int, Any, Any], int]
+
+
+def best_parts(
+    make: MakePart,
+    num_slices: int,
+    crack_format: int,
+    parallel: int,
+    depth: int,
+    per_thread: int = RANGES_PER_THREAD,
+) -> Sequence[Any]:
+    """The parts of a volume in the crack format with fewer cracks, of which ``crack_format`` is a guess."""
+
+    def work(z_start: int, z_end: int) -> Any:
+        part, where = ffi.new("crackle_part **"), ffi.new("struct crackle_where *")
+        status = make(z_start, z_end, crack_format, part, where)
+        owned = None if part[0] == ffi.NULL else ffi.gc(part[0], lib.crackle_part_free)
+        check_status(status, where)
+        return owned
+
+    parts = over_slices(work, 0, num_slices, parallel, depth, per_thread)
+    fewer = lib.crackle_fewer_cracks(parts, len(parts))
+    if fewer != crack_format:
+        crack_format = fewer
+        parts = over_slices(work, 0, num_slices, parallel, depth, per_thread)
+    return parts
+
+
+def shape_of(shape: tuple[int, int, int], dtype: np.dtype[Any], fortran_order: bool) -> Any:
+    """A ``struct crackle_volume`` without voxels."""
+    nbytes = math.prod(shape) * dtype.itemsize
+    if nbytes > 2**64 - 1:
+        raise ValueError(
+            f"a volume of shape {shape} and dtype {dtype} has {nbytes:,} bytes: more than 2^64 - 1"
+        )
+    return ffi.new(
+        "struct crackle_volume *",
+        {
+            "nbytes": nbytes,
+            "sx": shape[0],
+            "sy": shape[1],
+            "sz": shape[2],
+            "width": dtype.itemsize,
+            "is_signed": dtype.kind == "i",
+            "fortran_order": fortran_order,
+        },
+    )
+
+
+def constant(
+    shape: tuple[int, int, int],
+    dtype: np.dtype[np.integer],
+    label: int,
+    fortran_order: bool,
+    format_version: int = 1,
+) -> bytes:
+    """The stream of a volume whose voxels all have one label, which ``dtype`` holds."""
+    out, nbytes = ffi.new("uint8_t **"), ffi.new("size_t *")
+    volume = shape_of(shape, dtype, fortran_order)
+    check_status(lib.crackle_encode_constant(volume, label_bits(label), format_version, out, nbytes))
+    return take_bytes(out, nbytes)

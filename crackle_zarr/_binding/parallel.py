@@ -1,0 +1,259 @@
+"""Threads over ranges of slices, and how Ctrl-C ends them.
+
+cffi releases the GIL around every call of C, so threads over ranges of slices run side by side. They live no
+longer than the call that made them. Nothing is started or locked at import, so forking and spawning are safe.
+
+Python handles signals between two calls of C, not within one. So C gets no more slices in one call than it
+goes through in a fraction of a second, and Ctrl-C ends a call when the ranges that have begun are done. A
+call that cannot be cut into ranges and takes seconds runs in a thread of its own, and C is told to stop.
+"""
+
+from __future__ import annotations
+
+import collections
+import contextlib
+import itertools
+import os
+import queue
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any, Generic, ParamSpec, TypeVar
+
+import numpy as np
+
+from .._base.header import CrackleHeader
+from .library import ffi
+
+T = TypeVar("T")
+A = ParamSpec("A")
+
+
+def threads(parallel: int) -> int:
+    """How many threads ``parallel`` stands for: 0 is one per core."""
+    if isinstance(parallel, bool) or not isinstance(parallel, int | np.integer):
+        raise TypeError(f"parallel is a number of threads, not {type(parallel).__name__}")
+    if parallel < 0:
+        raise ValueError(f"parallel is a number of threads, or 0 for one per core, not {parallel}")
+    return int(parallel) or os.cpu_count() or 1
+
+
+# Slices differ in cost. Threads that take several short ranges each finish together.
+RANGES_PER_THREAD = 4
+
+# How many voxels C goes through before Python looks for signals: 0.01 to 0.3 s of work. Where ranges share
+# slices, or every call begins with work of its own, they are longer, so that this stays a small part.
+VOXELS_AT_ONCE = 2**23
+_VOXELS_OF_SHARED = 2**25
+_VOXELS_OF_PINS = 2**27
+# A call that measures fills a row for every label: it goes through this many voxels for each at least.
+_VOXELS_PER_ROW = 64
+
+
+def slices_at_once(*heads: CrackleHeader, shared: bool = False, rows: int = 0) -> int:
+    """How many slices of streams of one shape C takes in one call, at most.
+
+    Args:
+        heads: of the streams.
+        shared: neighbouring ranges both read the slice between them.
+        rows: how many rows of a table a call fills.
+    """
+    if any(head.label_format for head in heads):  # every call reads the list of pins
+        voxels = _VOXELS_OF_PINS
+    else:
+        voxels = _VOXELS_OF_SHARED if shared else VOXELS_AT_ONCE
+    return slices_of(heads[0].sx, heads[0].sy, max(voxels, _VOXELS_PER_ROW * rows))
+
+
+def slices_of(sx: int, sy: int, voxels: int) -> int:
+    return max(1, voxels // max(1, sx * sy))
+
+
+class Stop:
+    """Tells threads that work for one call to end, and those of calls within it."""
+
+    def __init__(self) -> None:
+        self._asked = False
+        self._outer = _thread.stop
+
+    def ask(self) -> None:
+        """Let the threads raise KeyboardInterrupt before they begin with another range of slices."""
+        self._asked = True
+
+    def is_asked(self) -> bool:
+        """Whether the threads are to end."""
+        return self._asked or (self._outer is not None and self._outer.is_asked())
+
+    def over(self, work: Callable[A, T], *args: A.args, **kwargs: A.kwargs) -> T:
+        """Call ``work`` in a thread that is to end when this says so."""
+        outer, _thread.stop = _thread.stop, self
+        try:
+            raise_if_interrupted()
+            return work(*args, **kwargs)
+        finally:
+            _thread.stop = outer
+
+
+class _Thread(threading.local):
+    stop: Stop | None = None
+
+
+_thread = _Thread()
+
+
+def raise_if_interrupted() -> None:
+    """Raise KeyboardInterrupt where the call that this thread works for was interrupted."""
+    if _thread.stop is not None and _thread.stop.is_asked():
+        raise KeyboardInterrupt
+
+
+def over_slices(
+    work: Callable[[int, int], T],
+    z_start: int,
+    z_end: int,
+    parallel: int,
+    depth: int,
+    per_thread: int = RANGES_PER_THREAD,
+) -> list[T]:
+    """Call ``work(z_start, z_end)`` over consecutive ranges of slices in some threads, this one included.
+
+    Args:
+        work: is given a range of slices. Where it raises, later ranges may never begin, and of several that
+            raise the first in the order of z is heard.
+        z_start: the first slice.
+        z_end: the slice after the last.
+        parallel: threads; 0 is one per core.
+        depth: how many slices a range has at most.
+        per_thread: how many ranges each of several threads takes, where they are not shorter anyway.
+
+    Raises:
+        KeyboardInterrupt: SIGINT came, to this thread or to the one that it works for. Ranges that had begun
+            are done, and no others begin.
+    """
+    num_slices = max(1, z_end - z_start)
+    count = min(threads(parallel), num_slices)
+    ranges = -(-num_slices // depth)
+    if count > 1:
+        ranges = max(ranges, min(count * per_thread, num_slices))
+    edges = [z_start + (z_end - z_start) * i // ranges for i in range(ranges + 1)]
+    if count > 1:
+        return _Crew(work, edges).results(count)
+    done = []
+    for start, end in itertools.pairwise(edges):
+        raise_if_interrupted()
+        done.append(work(start, end))
+    return done
+
+
+def run_in_thread(work: Callable[[Any], T], voxels: int) -> T:
+    """Call ``work(stop)``, one call of C that goes through so many voxels.
+
+    Where that may take long, it is done in another thread, while this one waits for Ctrl-C too.
+
+    Args:
+        work: hands C ``stop``, the number by which it is told to stop, or NULL. It takes what C allocated:
+            nobody else does when Ctrl-C comes as C ends.
+        voxels: how many there are.
+
+    Raises:
+        KeyboardInterrupt: SIGINT came, to this thread or to the one that it works for.
+    """
+    if voxels <= VOXELS_AT_ONCE:
+        return work(ffi.NULL)
+    stop = ffi.new("int32_t *")
+    return _Crew(lambda start, end: work(stop), [0, 1], stop).results(1)[0]
+
+
+# For how many seconds a thread waits for others before it asks whether it should.
+_PATIENCE = 0.1
+
+
+class _Crew(Generic[T]):
+    """Some threads that take ranges of slices in their order.
+
+    The one that calls works too, unless there is a number ``stop``, which it makes other than 0 when it is
+    interrupted.
+
+    Not a ThreadPoolExecutor: that has no threads left for functions that run at exit, and a second Ctrl-C
+    makes it leave while C still works on the caller's memory.
+    """
+
+    def __init__(self, work: Callable[[int, int], T], edges: Sequence[int], stop: Any = None) -> None:
+        self._work = work
+        self._stop = stop
+        self._outer = _thread.stop
+        # What several threads change are deques, of which they take and to which they add one at a time.
+        self._todo = collections.deque(enumerate(itertools.pairwise(edges)))
+        self._working: collections.deque[None] = collections.deque()
+        self._failures: collections.deque[tuple[bool, int, BaseException]] = collections.deque()
+        self._ended: queue.SimpleQueue[None] = queue.SimpleQueue()
+        self._results: dict[int, T] = {}
+
+    def results(self, count: int) -> list[T]:
+        """Do all the work in ``count`` threads; what it returned, in the order of the ranges."""
+        others = count if self._stop is not None else count - 1
+        helpers = [threading.Thread(target=self._help, name="crackle") for _ in range(others)]
+        started = []
+        is_done = False
+        try:
+            for helper in helpers:
+                with contextlib.suppress(RuntimeError):  # no more threads are to be had: there is this one
+                    helper.start()
+                    started.append(helper)
+            if self._stop is None or not started:
+                self._serve()
+            while self._todo or self._working:
+                self._let_end()
+                raise_if_interrupted()
+            is_done = True
+        finally:
+            if not is_done:
+                self._todo.clear()
+                if self._stop is not None:
+                    self._stop[0] = 1
+            # C works on memory that is the caller's: it has to be done with it.
+            while self._working:
+                with contextlib.suppress(BaseException):
+                    self._let_end()
+            if not is_done:
+                self._failures.clear()  # exceptions hold frames, which hold this
+        for helper in started:
+            helper.join()
+        if self._failures:
+            *_, failure = min(self._failures, key=lambda one: one[:2])
+            self._failures.clear()
+            try:
+                raise failure
+            finally:
+                del failure
+        return [self._results[number] for number in sorted(self._results)]
+
+    def _help(self) -> None:
+        # Seen to be working before it takes anything, it is either waited for or finds nothing to take.
+        self._working.append(None)
+        try:
+            _thread.stop = self._outer
+            self._serve()
+        finally:
+            self._working.pop()
+            self._ended.put(None)
+
+    def _serve(self) -> None:
+        while True:
+            try:
+                number, (start, end) = self._todo.popleft()
+            except IndexError:
+                return
+            try:
+                raise_if_interrupted()
+                self._results[number] = self._work(start, end)
+            except BaseException as error:
+                # Ranges before this one have begun, so the first that fails is known when all have ended.
+                self._todo.clear()
+                self._failures.append((isinstance(error, Exception), number, error))
+                return
+
+    def _let_end(self) -> None:
+        # Not an Event: Ctrl-C can leave one locked for ever, and so the helper that sets it. And with an
+        # end: on Windows, Ctrl-C ends no wait.
+        with contextlib.suppress(queue.Empty):
+            self._ended.get(timeout=_PATIENCE)
