@@ -31,17 +31,11 @@ from .streams.arithmetic import (
     multiply_scalar,
     subtract_scalar,
 )
-from .streams.array import CrackleArray, compressa, full, ones, zeros
-from .streams.objects import (
-    component_map,
-    connected_components,
-    contacts,
-    edge_labels,
-    overlaps,
-    select_enclosed_points,
-    signed_distance_to_boundary,
-    voxel_connectivity_graph,
-)
+from .streams.array import CrackleArray
+from .streams.components_3d import component_map, connected_components
+from .streams.constructors import compressa, full, ones, zeros
+from .streams.neighbours import contacts, edge_labels, overlaps, voxel_connectivity_graph
+from .streams.points import select_enclosed_points, signed_distance_to_boundary
 from .streams.rewriting import mode_pooling, mode_pooling_2x2x1, mode_pooling_2x2x2, recompress, reencode
 from .streams.sections import component_lengths, components, crack_codes
 from .streams.slices import labels_for_z_range, zrange, zshatter, zsplit, zstack

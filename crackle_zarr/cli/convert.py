@@ -1,6 +1,6 @@
 """The command line's ``convert``: Zarr arrays and files of labels into each other.
 
-Options and sources are those of ``cli_stored``, the formats of files those of ``_formats``. Zarr is imported
+Options and sources are those of ``places``, the formats of files those of ``files.formats``. Zarr is imported
 when an array is read or written, not before.
 """
 
@@ -21,7 +21,7 @@ from ..files import formats
 from ..files.volumes import UnusableError
 from . import _common
 from ._common import EXIT_CODES
-from .stored import (
+from .places import (
     Asked,
     array_at,
     by,

@@ -167,12 +167,12 @@ def with_scalar(binary: Source, symbol: str, scalar: int, reverse: bool = False)
     number = integer("the other operand", scalar)
     held = bytes_of(binary)
     reader = _binding.Reader(held)
-    table = stream._table(reader)
+    table = stream.label_table(reader)
     exact = _exact(table)
     numbers = np.full(len(exact), number, dtype=object)
     first, second = (numbers, exact) if reverse else (exact, numbers)
     new = _computed(symbol, first, second, reader.header.dtype)
-    return stream._relabelled(held, reader.header, new, new.dtype)
+    return stream.with_table(held, reader.header, new, new.dtype)
 
 
 def with_array(a: Source, symbol: str, b: Source, parallel: int = 0) -> bytes:
@@ -239,6 +239,6 @@ def _overlaid(a: Source, b: Source, compute: Operation, parallel: int) -> bytes:
     first = tables[0][(pairs >> np.uint64(32)).astype(np.intp)]
     second = tables[1][(pairs & np.uint64(2**32 - 1)).astype(np.intp)]
     new = compute(first, second)
-    merged = stream._relabelled(laid, overlay.header, new, new.dtype)
+    merged = stream.with_table(laid, overlay.header, new, new.dtype)
     # Boundaries of either volume may now lie between equal labels.
     return _binding.recompress(merged, heads[0].markov_model_order, threads)

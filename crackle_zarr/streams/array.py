@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import math
-import operator
 from collections.abc import Callable, Iterable, Iterator
-from types import EllipsisType
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -14,15 +12,15 @@ import numpy.typing as npt
 from .. import _binding
 from .._base.atomic_files import FileLike
 from .._base.header import CrackleHeader
-from .._base.integers import holds, integer, integer_array, range_text
-from .._base.options import MarkovOrder, Preset
-from . import arithmetic, objects, rewriting, saving, slices, statistics, stream
+from .._base.options import MarkovOrder
+from . import arithmetic, components_3d, neighbours, objects, rewriting, saving, slices, statistics, stream
+from . import points as points_module
+from .indexing import Index, as_slice, assignable, expand, runs, selected
+from .operators import Operators
 from .stream import Casting, Labels, Order, Source
 
-Index: TypeAlias = int | np.integer[Any] | slice | EllipsisType
 
-
-class CrackleArray:
+class CrackleArray(Operators):
     """A label volume of shape (sx, sy, sz) in the form of its stream.
 
     Indexing with integers, slices and ``...`` gives NumPy arrays and scalars, as it would on the
@@ -156,9 +154,9 @@ class CrackleArray:
             TypeError: an index is of another kind.
         """
         head = self.header()
-        keys = _expand(index, head.shape)
+        keys = expand(index, head.shape)
         ranges = [
-            _selected(key, axis, length)
+            selected(key, axis, length)
             for axis, (key, length) in enumerate(zip(keys, head.shape, strict=True))
         ]
         volume = self._select(head, ranges)
@@ -171,25 +169,25 @@ class CrackleArray:
         shape = (len(xs), len(ys), len(zs))
         reader = _binding.Reader(self.binary)
         if math.prod(shape) == 0:
-            return stream._empty(shape, head.dtype, head.order)
+            return stream.empty_volume(shape, head.dtype, head.order)
         threads = _binding.threads(self.parallel)
         backwards = zs.step < 0
         ascending = zs[::-1] if backwards else zs
         whole = xs == range(head.sx) and ys == range(head.sy)
         reader.check_claims(math.prod(shape) * head.dtype.itemsize, ascending[0])
         if whole and (ascending.step == 1 or len(ascending) == 1):
-            volume = stream._empty(shape, head.dtype, head.order)
-            stream._decode(reader, volume, ascending[0], ascending[-1] + 1, threads=threads)
+            volume = stream.empty_volume(shape, head.dtype, head.order)
+            stream.decode_into(reader, volume, ascending[0], ascending[-1] + 1, threads=threads)
             return volume[:, :, ::-1] if backwards else volume
 
         # Slab by slab: memory is what was asked for and some slices, not all slices that were looked at.
-        volume = stream._empty(shape, head.dtype, head.order)
+        volume = stream.empty_volume(shape, head.dtype, head.order)
         target = volume[:, :, ::-1] if backwards else volume
-        inside = (_as_slice(xs), _as_slice(ys))
+        inside = (as_slice(xs), as_slice(ys))
         done = 0
-        for start, end in _runs(head, ascending):
-            slab = stream._empty((head.sx, head.sy, end - start), head.dtype, "F")
-            stream._decode(reader, slab, start, end, threads=threads)
+        for start, end in runs(head, ascending):
+            slab = stream.empty_volume((head.sx, head.sy, end - start), head.dtype, "F")
+            stream.decode_into(reader, slab, start, end, threads=threads)
             target[:, :, done : done + end - start] = slab[inside]
             done += end - start
         return volume
@@ -212,12 +210,12 @@ class CrackleArray:
             IndexError: an integer is out of bounds, or there are too many indices.
         """
         head = self.header()
-        keys = _expand(index, head.shape)
+        keys = expand(index, head.shape)
         xs, ys, zs = (
-            _selected(key, axis, length)
+            selected(key, axis, length)
             for axis, (key, length) in enumerate(zip(keys, head.shape, strict=True))
         )
-        labels = _assignable(value, head.dtype)
+        labels = assignable(value, head.dtype)
         shape = tuple(
             len(places) for key, places in zip(keys, (xs, ys, zs), strict=True) if isinstance(key, slice)
         )
@@ -240,16 +238,16 @@ class CrackleArray:
         """The stream with labels at x, y, z of three ranges replaced; ``zs`` ascends."""
         reader = _binding.Reader(self.binary)
         threads = _binding.threads(self.parallel)
-        inside = (_as_slice(xs), _as_slice(ys))
+        inside = (as_slice(xs), as_slice(ys))
         whole = len(xs) == head.sx and len(ys) == head.sy
         # No slice of its own, but its crack format and its model, so that the slices that stay need no
         # recoding.
         pieces: list[tuple[_binding.Buffer, int, int]] = [(self.binary, 0, 0)]
         done = used = 0
-        for start, end in _runs(head, zs):
-            slab = stream._empty((head.sx, head.sy, end - start), head.dtype, "F")
+        for start, end in runs(head, zs):
+            slab = stream.empty_volume((head.sx, head.sy, end - start), head.dtype, "F")
             if not whole:
-                stream._decode(reader, slab, start, end, threads=threads)
+                stream.decode_into(reader, slab, start, end, threads=threads)
             slab[inside] = new[:, :, used : used + end - start]
             used += end - start
             made = _binding.encode(
@@ -289,7 +287,7 @@ class CrackleArray:
         """
         if z is None:
             return stream.labels(self.binary)
-        zs = _selected(z, 2, self.header().sz)
+        zs = selected(z, 2, self.header().sz)
         if abs(zs.step) == 1 or len(zs) < 2:
             start, end = (min(zs[0], zs[-1]), max(zs[0], zs[-1]) + 1) if len(zs) else (0, 0)
             return slices.labels_for_z_range(self.binary, start, end)
@@ -369,24 +367,24 @@ class CrackleArray:
         self, anisotropy: tuple[float, float, float] = (1.0, 1.0, 1.0), skip_background: bool = True
     ) -> dict[tuple[int, int], float]:
         """The area over which labels touch; see :func:`crackle_zarr.contacts`."""
-        return objects.contacts(self.binary, anisotropy, self.parallel, skip_background)
+        return neighbours.contacts(self.binary, anisotropy, self.parallel, skip_background)
 
     def overlaps(self, other: Source) -> dict[tuple[int, int], int]:
         """How many voxels labels have in common with those of another volume; see
         :func:`crackle_zarr.overlaps`.
         """
-        return objects.overlaps(self.binary, other, self.parallel)
+        return neighbours.overlaps(self.binary, other, self.parallel)
 
     def edge_labels(self) -> set[int]:
         """The labels that touch a face of the volume."""
-        return objects.edge_labels(self.binary, self.parallel)
+        return neighbours.edge_labels(self.binary, self.parallel)
 
     def voxel_connectivity_graph(self, connectivity: Literal[4, 6] = 4) -> npt.NDArray[np.uint8]:
         """Which ways lead from every voxel to one of the same label; see the function of that name.
 
         Mind the default: within the slices alone, as in crackle-codec, whose function has another, too.
         """
-        return objects.voxel_connectivity_graph(self.binary, connectivity, self.parallel)
+        return neighbours.voxel_connectivity_graph(self.binary, connectivity, self.parallel)
 
     def connected_components(
         self,
@@ -397,14 +395,14 @@ class CrackleArray:
         return_mapping: bool = False,
     ) -> Any:
         """The connected components; see :func:`crackle_zarr.connected_components`."""
-        made, mapping = objects.connected_components(
+        made, mapping = components_3d.connected_components(
             self.binary, connectivity, binary_image, memory_target, progress, True
         )
         return (self._like(made), mapping) if return_mapping else self._like(made)
 
     def select_enclosed_points(self, label: int, points: npt.ArrayLike) -> npt.NDArray[np.bool_]:
         """Which points lie in a label; see :func:`crackle_zarr.select_enclosed_points`."""
-        return objects.select_enclosed_points(self.binary, label, points, self.parallel)
+        return points_module.select_enclosed_points(self.binary, label, points, self.parallel)
 
     def signed_distance_to_boundary(
         self,
@@ -414,7 +412,7 @@ class CrackleArray:
         progress: bool = False,
     ) -> npt.NDArray[np.float64]:
         """How far points are from the boundary of a label, negative inside."""
-        return objects.signed_distance_to_boundary(
+        return points_module.signed_distance_to_boundary(
             self.binary, label, points, anisotropy, self.parallel, progress=progress
         )
 
@@ -520,288 +518,5 @@ class CrackleArray:
         """Write the volume to a ``.npy`` file; see :func:`crackle_zarr.save_numpy`."""
         saving.save_numpy(self, filelike, block_size)
 
-    # -- Operators
-
-    def _computed(self, symbol: str, other: Any, reverse: bool = False) -> Any:
-        """What an operator makes of this volume and a number or another volume."""
-        if isinstance(other, CrackleArray | bytes | bytearray | memoryview):
-            pair = (other, self) if reverse else (self, other)
-            return self._like(arithmetic.with_array(pair[0], symbol, pair[1], self.parallel))
-        if isinstance(other, np.ndarray) and other.ndim:
-            held = stream.compress(other, parallel=self.parallel, preset="fast")  # read once, and forgotten
-            return self._computed(symbol, held, reverse)
-        try:
-            number = integer("the other operand", other.item() if isinstance(other, np.ndarray) else other)
-        except TypeError:
-            return NotImplemented
-        return self._like(arithmetic.with_scalar(self.binary, symbol, number, reverse))
-
-    # Comparing volumes voxel by voxel leaves nothing to hash by.
-    __hash__ = None  # type: ignore[assignment]
-
-    def __eq__(self, other: object) -> Any:
-        """1 where the labels are equal, else 0."""
-        return self._computed("==", other)
-
-    def __ne__(self, other: object) -> Any:
-        """1 where the labels differ, else 0."""
-        return self._computed("!=", other)
-
-    def __lt__(self, other: Any) -> Any:
-        """1 where the label is lower, else 0."""
-        return self._computed("<", other)
-
-    def __le__(self, other: Any) -> Any:
-        """1 where the label is lower or equal, else 0."""
-        return self._computed("<=", other)
-
-    def __gt__(self, other: Any) -> Any:
-        """1 where the label is higher, else 0."""
-        return self._computed(">", other)
-
-    def __ge__(self, other: Any) -> Any:
-        """1 where the label is higher or equal, else 0."""
-        return self._computed(">=", other)
-
-    def __pos__(self) -> CrackleArray:
-        """The same volume."""
-        return self.copy()
-
-    def __neg__(self) -> CrackleArray:
-        """Minus the labels; OverflowError where they are unsigned and not 0."""
-        return self._like(arithmetic.with_scalar(self.binary, "-", 0, reverse=True))
-
-    def __invert__(self) -> CrackleArray:
-        """The labels with all bits turned over."""
-        ones = -1 if self.dtype.kind == "i" else int(np.iinfo(self.dtype).max)
-        return self._like(arithmetic.with_scalar(self.binary, "^", ones))
-
-    def __add__(self, other: Any) -> Any:
-        """The sum; OverflowError where it is no label of the dtype."""
-        return self._computed("+", other)
-
-    def __radd__(self, other: Any) -> Any:
-        """The sum, the other operand first."""
-        return self._computed("+", other, reverse=True)
-
-    def __sub__(self, other: Any) -> Any:
-        """The difference; OverflowError where it is no label of the dtype."""
-        return self._computed("-", other)
-
-    def __rsub__(self, other: Any) -> Any:
-        """The difference, the other operand first."""
-        return self._computed("-", other, reverse=True)
-
-    def __mul__(self, other: Any) -> Any:
-        """The product; OverflowError where it is no label of the dtype."""
-        return self._computed("*", other)
-
-    def __rmul__(self, other: Any) -> Any:
-        """The product, the other operand first."""
-        return self._computed("*", other, reverse=True)
-
-    def __floordiv__(self, other: Any) -> Any:
-        """The quotient, rounded down; OverflowError where it is no label of the dtype."""
-        return self._computed("//", other)
-
-    def __rfloordiv__(self, other: Any) -> Any:
-        """The quotient, rounded down, the other operand first."""
-        return self._computed("//", other, reverse=True)
-
-    def __mod__(self, other: Any) -> Any:
-        """The remainder; OverflowError where it is no label of the dtype."""
-        return self._computed("%", other)
-
-    def __rmod__(self, other: Any) -> Any:
-        """The remainder, the other operand first."""
-        return self._computed("%", other, reverse=True)
-
-    def __and__(self, other: Any) -> Any:
-        """The bits that both have; OverflowError where it is no label of the dtype."""
-        return self._computed("&", other)
-
-    def __rand__(self, other: Any) -> Any:
-        """The bits that both have, the other operand first."""
-        return self._computed("&", other, reverse=True)
-
-    def __or__(self, other: Any) -> Any:
-        """The bits that either has; OverflowError where it is no label of the dtype."""
-        return self._computed("|", other)
-
-    def __ror__(self, other: Any) -> Any:
-        """The bits that either has, the other operand first."""
-        return self._computed("|", other, reverse=True)
-
-    def __xor__(self, other: Any) -> Any:
-        """The bits that one of them has; OverflowError where it is no label of the dtype."""
-        return self._computed("^", other)
-
-    def __rxor__(self, other: Any) -> Any:
-        """The bits that one of them has, the other operand first."""
-        return self._computed("^", other, reverse=True)
-
-    def __lshift__(self, other: Any) -> Any:
-        """The labels, shifted up by bits; OverflowError where it is no label of the dtype."""
-        return self._computed("<<", other)
-
-    def __rlshift__(self, other: Any) -> Any:
-        """The labels, shifted up by bits, the other operand first."""
-        return self._computed("<<", other, reverse=True)
-
-    def __rshift__(self, other: Any) -> Any:
-        """The labels, shifted down by bits; OverflowError where it is no label of the dtype."""
-        return self._computed(">>", other)
-
-    def __rrshift__(self, other: Any) -> Any:
-        """The labels, shifted down by bits, the other operand first."""
-        return self._computed(">>", other, reverse=True)
-
     def _like(self, binary: bytes) -> CrackleArray:
         return CrackleArray(binary, self.parallel)
-
-
-def compressa(
-    labels: npt.ArrayLike,
-    allow_pins: int | None = None,
-    markov_model_order: MarkovOrder | None = None,
-    bgcolor: int | None = None,
-    parallel: int = 0,
-    *,
-    preset: Preset | None = None,
-    format_version: int = 1,
-) -> CrackleArray:
-    """Encode a label volume; as :func:`crackle_zarr.compress`, but returns a :class:`CrackleArray`."""
-    binary = stream.compress(
-        labels,
-        allow_pins,
-        markov_model_order,
-        bgcolor,
-        parallel,
-        preset=preset,
-        format_version=format_version,
-    )
-    return CrackleArray(binary, parallel)
-
-
-def zeros(
-    shape: int | Iterable[int], dtype: npt.DTypeLike | None = None, order: Literal["C", "F"] = "C"
-) -> CrackleArray:
-    """A volume of zeros; see :func:`full`."""
-    return full(shape, 0, dtype, order)
-
-
-def ones(
-    shape: int | Iterable[int], dtype: npt.DTypeLike | None = None, order: Literal["C", "F"] = "C"
-) -> CrackleArray:
-    """A volume of ones; see :func:`full`."""
-    return full(shape, 1, dtype, order)
-
-
-def full(
-    shape: int | Iterable[int],
-    fill_value: int,
-    dtype: npt.DTypeLike | None = None,
-    order: Literal["C", "F"] = "C",
-) -> CrackleArray:
-    """A volume of one label, made without one in memory: some bytes per slice, however large a slice is.
-
-    Args:
-        shape: up to three lengths; missing ones are 1.
-        fill_value: the label.
-        dtype: an integer dtype, or bool for uint8; None is uint64, or int64 for a negative label.
-        order: the memory order to render.
-
-    Raises:
-        OverflowError: the dtype does not hold the label.
-        TypeError: ``dtype`` is neither an integer nor bool, or ``fill_value`` or ``shape`` are no integers.
-        ValueError: ``shape`` has more than three axes, negative ones or too long ones; or ``order`` is
-            another.
-    """
-    lengths = [integer("shape", n) for n in (shape if isinstance(shape, Iterable) else [shape])]
-    if len(lengths) > 3 or any(not 0 <= n <= stream.MAX_AXIS for n in lengths):
-        raise ValueError(f"shape is up to three lengths of 0 to {stream.MAX_AXIS}, not {tuple(lengths)}")
-    x, y, z = lengths + [1] * (3 - len(lengths))
-    label = integer("fill_value", fill_value)
-    if order not in ("C", "F"):
-        raise ValueError(f"order is 'C' or 'F', not {order!r}")
-    if dtype is None:
-        target: np.dtype[Any] = np.dtype(np.int64 if label < 0 else np.uint64)
-    else:
-        target = np.dtype(dtype).newbyteorder("=")
-        if target.kind == "b":
-            target, label = np.dtype(np.uint8), int(label != 0)
-    if target.kind not in "iu":
-        raise TypeError(f"a stream holds integers or bool, not {target}")
-    if not holds(target, label):
-        raise OverflowError(f"a label of {range_text(target)} cannot be {label}")
-    return CrackleArray(_binding.constant((x, y, z), target, label, order == "F"))
-
-
-def _assignable(value: Any, dtype: np.dtype[Any]) -> npt.NDArray[Any]:
-    """A value to assign as an array of the volume's dtype, every label of which it holds."""
-    labels = np.asarray(value)
-    if labels.dtype.kind == "O" or (
-        labels.dtype.kind == "f" and not isinstance(value, np.ndarray | np.generic)
-    ):
-        # Python ints past 64 bits, or of both signs: NumPy makes objects or floats of them.
-        exact = np.array(value, dtype=object)
-        labels = integer_array("a label", exact.ravel().tolist()).reshape(exact.shape)
-    if labels.dtype.kind not in "iubO":
-        raise TypeError(f"labels are integers or bool, not {labels.dtype}")
-    if labels.dtype.kind == "b":
-        return labels.astype(dtype)
-    low, high = (int(labels.min()), int(labels.max())) if labels.size else (0, 0)
-    for label in (low, high):
-        if not holds(dtype, label):
-            raise OverflowError(
-                f"a label of {range_text(dtype)} cannot be {label}; widen the volume first with astype()"
-            )
-    return labels.astype(dtype)
-
-
-def _expand(index: Index | tuple[Index, ...], shape: tuple[int, int, int]) -> tuple[Any, ...]:
-    """An index as one integer or slice per axis."""
-    given = index if isinstance(index, tuple) else (index,)
-    ellipses = [place for place, key in enumerate(given) if key is Ellipsis]
-    if len(ellipses) > 1:
-        raise IndexError("an index can only have a single ellipsis ('...')")
-    count = len(given) - len(ellipses)
-    if count > len(shape):
-        raise IndexError(f"too many indices: the array has {len(shape)} axes, and {count} were indexed")
-    place = ellipses[0] if ellipses else len(given)
-    fill = (slice(None),) * (len(shape) - count)
-    return (*given[:place], *fill, *given[place + 1 :])
-
-
-def _selected(key: Any, axis: int, length: int) -> range:
-    """The coordinates along an axis that an integer or a slice selects."""
-    if isinstance(key, slice):
-        return range(length)[key]
-    try:
-        if isinstance(key, bool | np.bool_):
-            raise TypeError
-        place = operator.index(key)
-    except TypeError:
-        raise TypeError(
-            f"a CrackleArray takes integers, slices and '...', not {type(key).__name__}: "
-            f"decode it first, with numpy() or np.asarray(), to use the other kinds of index"
-        ) from None
-    if not -length <= place < length:
-        raise IndexError(f"index {place} is out of bounds for axis {axis} of length {length}")
-    place %= length
-    return range(place, place + 1)
-
-
-def _runs(head: CrackleHeader, zs: range) -> Iterator[tuple[int, int]]:
-    """Consecutive slices [start, end) that together are an ascending range."""
-    if zs.step == 1:
-        yield from stream._slabs(head, zs[0], zs[-1] + 1, head.data_width)
-    else:
-        for z in zs:
-            yield z, z + 1
-
-
-def _as_slice(places: range) -> slice:
-    """The slice that selects the places of a range that is not empty."""
-    stop = places[-1] + (1 if places.step > 0 else -1)
-    return slice(places.start, stop if stop >= 0 else None, places.step)

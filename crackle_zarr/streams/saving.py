@@ -57,8 +57,8 @@ def save_numpy(arr: Any, filelike: FileLike, block_size: int = 200_000_000) -> N
         depth = max(1, size // max(1, head.sx * head.sy * head.data_width))
         for start in range(0, head.sz, depth):
             end = min(start + depth, head.sz)
-            slab = stream._empty((head.sx, head.sy, end - start), head.dtype, "F")
-            stream._decode(reader, slab, start, end, threads=_binding.threads(0))
+            slab = stream.empty_volume((head.sx, head.sy, end - start), head.dtype, "F")
+            stream.decode_into(reader, slab, start, end, threads=_binding.threads(0))
             write_all(file, slab.T.data if slab.size else b"")
 
     write_file(filelike, write)

@@ -213,8 +213,8 @@ def _check_parts(whole: memoryview, head: CrackleHeader, layout: _binding.Layout
 
     def decodes(start: int, end: int) -> bool:
         try:
-            for first, last in stream._slabs(head, start, end, head.data_width):
-                slab = stream._empty((head.sx, head.sy, last - first), head.dtype, "F")
+            for first, last in stream.slabs(head, start, end, head.data_width):
+                slab = stream.empty_volume((head.sx, head.sy, last - first), head.dtype, "F")
                 reader.decode(slab, first, last)
         except (FormatError, MemoryError):  # a damaged size can claim a slice that no memory holds
             return False

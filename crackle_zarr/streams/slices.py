@@ -83,7 +83,7 @@ def zrange(binary: Source, z_start: int, z_end: int) -> bytes:
     held = bytes_of(binary)
     head = stream.header(held)
     start, end = (_from_end(name, z, head.sz) for name, z in (("z_start", z_start), ("z_end", z_end)))
-    return _cut(held, head, *stream._z_range(head, start, end))
+    return _cut(held, head, *stream.z_range(head, start, end))
 
 
 def zsplit(binary: Source, z: int) -> tuple[bytes, bytes, bytes]:
@@ -134,7 +134,7 @@ def labels_for_z_range(binary: Source, z_start: int, z_end: int) -> Labels:
     """
     held = bytes_of(binary)
     reader = _binding.Reader(held)
-    start, end = stream._z_range(reader.header, z_start, z_end)
+    start, end = stream.z_range(reader.header, z_start, z_end)
     if reader.header.voxels() == 0 or start == end:
         return np.empty(0, dtype=reader.header.dtype)
     if reader.header.label_format:

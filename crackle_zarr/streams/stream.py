@@ -53,7 +53,7 @@ def bytes_of(source: Source) -> _binding.Buffer:
     return source.binary if isinstance(source, _HoldsStream) else source
 
 
-def _reader(source: Source) -> _binding.Reader:
+def reader_of(source: Source) -> _binding.Reader:
     """A reader over a source; the one place where a source becomes one."""
     return _binding.Reader(bytes_of(source))
 
@@ -104,7 +104,7 @@ def compress(
     if version not in (0, 1):
         raise ValueError(f"format_version is 0 or 1, not {version}")
     threads = _binding.threads(parallel)
-    volume = _as_volume(labels)
+    volume = as_volume(labels)
     background = None if bgcolor is None else integer("bgcolor", bgcolor)
     if background is not None and not holds(volume.dtype, background):
         raise ValueError(f"bgcolor is a label of {range_text(volume.dtype)}, not {background}")
@@ -119,7 +119,7 @@ def compress(
     )
 
 
-def _as_volume(labels: npt.ArrayLike) -> Labels:
+def as_volume(labels: npt.ArrayLike) -> Labels:
     """Labels as a 3-D contiguous array of native integers, without a copy where possible."""
     if isinstance(labels, np.ma.MaskedArray):
         raise TypeError(
@@ -203,28 +203,29 @@ def decompress(
         raise ValueError("crop cuts to the slices that hold a label: give the label")
     if crop and out is not None:
         raise ValueError("crop decides the shape of the result, so it does not go together with out")
-    reader = _reader(binary)
+    reader = reader_of(binary)
     head = reader.header
-    start, end = _z_range(head, z_start, z_end)
+    start, end = z_range(head, z_start, z_end)
     if crop:
         return _decode_cropped(reader, start, end, cast(int, wanted), verify, threads)
     shape = (head.sx, head.sy, end - start)
     if out is None:
         dtype = head.dtype if wanted is None else np.dtype(np.bool_)
         reader.check_claims(math.prod(shape) * dtype.itemsize, start, verify)
-        out = _empty(shape, dtype, head.order)
+        out = empty_volume(shape, dtype, head.order)
     else:
         _check_out(out, shape, [head.dtype] if wanted is None else [np.dtype(np.bool_), np.dtype(np.uint8)])
     if wanted is not None and not holds(head.dtype, wanted):
         if verify:
-            _table(reader)  # that a label is not there is an answer of the label table's
+            label_table(reader)  # that a label is not there is an answer of the label table's
         out[...] = 0
     else:
-        _decode(reader, out, start, end, wanted, verify, threads)
+        decode_into(reader, out, start, end, wanted, verify, threads)
     return out
 
 
-def _z_range(head: CrackleHeader, z_start: int, z_end: int | None) -> tuple[int, int]:
+def z_range(head: CrackleHeader, z_start: int, z_end: int | None) -> tuple[int, int]:
+    """The slices [z_start, z_end) of a stream, where None is its end; ValueError for others."""
     start = integer("z_start", z_start)
     end = head.sz if z_end is None else integer("z_end", z_end)
     if not 0 <= start <= end <= head.sz:
@@ -247,7 +248,8 @@ def _check_out(out: Any, shape: tuple[int, ...], dtypes: Sequence[np.dtype[Any]]
         raise ValueError("out is read-only")
 
 
-def _empty(shape: tuple[int, ...], dtype: np.dtype[Any], order: str) -> npt.NDArray[Any]:
+def empty_volume(shape: tuple[int, ...], dtype: np.dtype[Any], order: str) -> npt.NDArray[Any]:
+    """Memory for a volume of a shape in C or F order; MemoryError names what was asked for."""
     try:
         return np.empty(shape, dtype=dtype, order=cast(Literal["C", "F"], order))
     except (MemoryError, ValueError):  # NumPy: past the address space it is a ValueError
@@ -260,14 +262,14 @@ def _empty(shape: tuple[int, ...], dtype: np.dtype[Any], order: str) -> npt.NDAr
         ) from None
 
 
-def _slabs(head: CrackleHeader, z_start: int, z_end: int, voxel_nbytes: int) -> Iterator[tuple[int, int]]:
+def slabs(head: CrackleHeader, z_start: int, z_end: int, voxel_nbytes: int) -> Iterator[tuple[int, int]]:
     """Consecutive ranges of slices, each of about SLAB_NBYTES."""
     depth = builtins.max(1, SLAB_NBYTES // builtins.max(1, head.sx * head.sy * voxel_nbytes))
     for start in range(z_start, z_end, depth):
         yield start, builtins.min(start + depth, z_end)
 
 
-def _decode(
+def decode_into(
     reader: _binding.Reader,
     out: npt.NDArray[Any],
     z_start: int,
@@ -283,8 +285,8 @@ def _decode(
         reader.decode(out, z_start, z_end, label=label, verify=verify, parallel=threads)
         return
     head = reader.header
-    for start, end in _slabs(head, z_start, z_end, out.dtype.itemsize):
-        scratch = _empty((head.sx, head.sy, end - start), out.dtype, "F")
+    for start, end in slabs(head, z_start, z_end, out.dtype.itemsize):
+        scratch = empty_volume((head.sx, head.sy, end - start), out.dtype, "F")
         reader.decode(scratch, start, end, label=label, verify=verify, parallel=threads)
         out[:, :, start - z_start : end - z_start] = scratch
 
@@ -297,18 +299,18 @@ def _decode_cropped(
     mask = np.dtype(np.bool_)
     found: list[tuple[int, npt.NDArray[Any]]] = []
     if head.voxels() and holds(head.dtype, label) and reader.contains(label, verify):
-        for start, end in _slabs(head, z_start, z_end, 1):
-            slab = _empty((head.sx, head.sy, end - start), mask, head.order)
+        for start, end in slabs(head, z_start, z_end, 1):
+            slab = empty_volume((head.sx, head.sy, end - start), mask, head.order)
             reader.decode(slab, start, end, label=label, verify=verify, parallel=threads)
             hits = np.flatnonzero(slab.any(axis=(0, 1)))
             if hits.size:
                 found.append((start + int(hits[0]), slab[:, :, hits[0] : hits[-1] + 1]))
     elif verify:
-        _table(reader)
+        label_table(reader)
     if not found:
-        return _empty((head.sx, head.sy, 0), mask, head.order)
+        return empty_volume((head.sx, head.sy, 0), mask, head.order)
     first, last = found[0][0], found[-1][0] + found[-1][1].shape[2]
-    result = _empty((head.sx, head.sy, last - first), mask, head.order)
+    result = empty_volume((head.sx, head.sy, last - first), mask, head.order)
     result[...] = False
     for start, slab in found:
         result[:, :, start - first : start - first + slab.shape[2]] = slab
@@ -327,7 +329,7 @@ def array_equal(a: Source, b: Source, parallel: int = 0) -> bool:
         parallel: threads; 0 is one per core.
     """
     threads = _binding.threads(parallel)
-    first, second = _reader(a), _reader(b)
+    first, second = reader_of(a), reader_of(b)
     if first.header.shape != second.header.shape:
         return False
     return first.header.voxels() == 0 or first.equal(second, threads)
@@ -342,14 +344,16 @@ def labels(binary: Source) -> Labels:
 
     They are those of the stream's label table: the background of pins is one of them.
     """
-    return _unique(_reader(binary))
+    return unique_labels(reader_of(binary))
 
 
-def _unique(reader: _binding.Reader) -> Labels:
-    return np.unique(_table(reader))
+def unique_labels(reader: _binding.Reader) -> Labels:
+    """The labels of a stream, ascending, each once."""
+    return np.unique(label_table(reader))
 
 
-def _table(reader: _binding.Reader) -> Labels:
+def label_table(reader: _binding.Reader) -> Labels:
+    """The label table, in which no label has to be there twice or in any order."""
     if reader.header.voxels() == 0:  # the stream is its header
         return np.empty(0, dtype=reader.header.dtype)
     return reader.table()
@@ -379,8 +383,8 @@ def max(binary: Source) -> int:
 
 
 def _some_labels(binary: Source) -> Labels:
-    reader = _reader(binary)
-    table = _table(reader)
+    reader = reader_of(binary)
+    table = label_table(reader)
     if table.size == 0:
         raise ValueError(f"a volume of shape {reader.header.shape} has no labels")
     return table
@@ -392,7 +396,7 @@ def contains(binary: Source, label: int) -> bool:
     A label that the volume's dtype cannot hold is not there.
     """
     wanted = integer("label", label)
-    reader = _reader(binary)
+    reader = reader_of(binary)
     if reader.header.voxels() == 0 or not holds(reader.header.dtype, wanted):
         return False
     return reader.contains(wanted)
@@ -453,14 +457,14 @@ def remap(
 def relabelled_by(stream: _binding.Buffer, mapping: LabelMapping, in_place: bool, parallel: int) -> Any:
     """:func:`remap` by a mapping that is ready."""
     _binding.threads(parallel)
-    reader = _reader(stream)
+    reader = reader_of(stream)
     head = reader.header
     if in_place:
         _check_writable(stream)
-    table = _table(reader)
+    table = label_table(reader)
     renamed = mapping.renamed(table)
     if not in_place:
-        return _relabelled(stream, head, renamed, head.dtype)
+        return with_table(stream, head, renamed, head.dtype)
     if table.size:
         try:
             _binding.relabel_in_place(stream, renamed)
@@ -486,11 +490,11 @@ def _check_writable(stream: _binding.Buffer) -> None:
 def refit(binary: Source) -> bytes:
     """The same volume in the smallest dtype that holds its labels; signed stays signed."""
     stream = bytes_of(binary)
-    reader = _reader(stream)
-    table = _table(reader)
+    reader = reader_of(stream)
+    table = label_table(reader)
     low, high = (int(table.min()), int(table.max())) if table.size else (0, 0)
     dtype = smallest_dtype(low, high, reader.header.signed)
-    return _relabelled(stream, reader.header, table.astype(dtype), dtype)
+    return with_table(stream, reader.header, table.astype(dtype), dtype)
 
 
 def renumber(binary: Source, start: int = 0, parallel: int = 0) -> tuple[bytes, dict[int, int]]:
@@ -513,14 +517,14 @@ def renumber(binary: Source, start: int = 0, parallel: int = 0) -> tuple[bytes, 
     _binding.threads(parallel)
     first = integer("start", start)
     stream = bytes_of(binary)
-    reader = _reader(stream)
-    old, rank = np.unique(_table(reader), return_inverse=True)
+    reader = reader_of(stream)
+    old, rank = np.unique(label_table(reader), return_inverse=True)
     last = first + builtins.max(0, len(old) - 1)
     dtype = smallest_dtype(first, last, reader.header.signed)
     wide = np.dtype(np.int64 if dtype.kind == "i" else np.uint64)
     new = (rank.astype(wide) + wide.type(first)).astype(dtype)
     mapping = dict(zip(old.tolist(), range(first, first + len(old)), strict=True))
-    return _relabelled(stream, reader.header, new, dtype), mapping
+    return with_table(stream, reader.header, new, dtype), mapping
 
 
 def astype(binary: Source, dtype: npt.DTypeLike, order: Order = "K", casting: Casting = "unsafe") -> bytes:
@@ -544,18 +548,18 @@ def astype(binary: Source, dtype: npt.DTypeLike, order: Order = "K", casting: Ca
     if order not in ("C", "F", "K", "A"):
         raise ValueError(f"order is 'C', 'F', 'K' or 'A', not {order!r}")
     stream = bytes_of(binary)
-    reader = _reader(stream)
+    reader = reader_of(stream)
     head = reader.header
     if not np.can_cast(head.dtype, target, casting=casting):
         raise TypeError(
             f"cannot cast the labels from {head.dtype} to {target} according to the rule {casting!r}"
         )
-    converted = _table(reader).astype(target)
+    converted = label_table(reader).astype(target)
     if target.kind == "b":
         target = np.dtype(np.uint8)
         converted = converted.astype(target)
     fortran_order = head.fortran_order if order in ("K", "A") else order == "F"
-    return _relabelled(stream, head, converted, target, fortran_order)
+    return with_table(stream, head, converted, target, fortran_order)
 
 
 def asfortranarray(binary: Source) -> bytes:
@@ -568,12 +572,13 @@ def ascontiguousarray(binary: Source) -> bytes:
     return astype(binary, header(binary).dtype, order="C")
 
 
-def _relabelled(
+def with_table(
     stream: _binding.Buffer,
     head: CrackleHeader,
     table: Labels,
     dtype: np.dtype[Any],
     fortran_order: bool | None = None,
 ) -> bytes:
+    """A stream with another label table, of another dtype or another order to render."""
     fortran = head.fortran_order if fortran_order is None else fortran_order
     return _binding.relabel(stream, table, dtype, fortran)

@@ -1,0 +1,115 @@
+"""What ``crackle-zarr info`` tells of a stored array."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import zarr
+    from rich.table import Table
+
+from .places import array_at, by, commas, counted
+
+
+def inform(place: str, options: dict[str, Any]) -> dict[str, Any]:
+    """What ``info`` tells of the array at a path or URL, as JSON has it."""
+    from .._base import zarr_facts
+
+    array = array_at(place, options)
+    stored = _stored_nbytes(array)
+    nbytes = int(np.prod(array.shape, dtype=object)) * array.dtype.itemsize
+    fill = array.fill_value
+    names = zarr_facts.dimension_names(array)
+    chunks, shards = zarr_facts.chunk_shape(array), array.shards
+    return {
+        "file": place,
+        "kind": "zarr",
+        "zarr_format": zarr_facts.format_of(array),
+        "array": array.path,
+        "nbytes": nbytes,
+        "stored_nbytes": stored,
+        "ratio": nbytes / stored if stored else None,
+        "shape": list(array.shape),
+        "dtype": array.dtype.name,
+        "dimension_names": None if names is None else list(names),
+        "chunks": list(chunks),
+        "num_chunks": int(
+            np.prod([-(-a // b) for a, b in zip(array.shape, chunks, strict=True)], dtype=object)
+        ),
+        "shards": None if shards is None else list(shards),
+        "codecs": _codecs(array),
+        "fill_value": None if fill is None else str(int(fill)) if array.dtype.kind in "iub" else str(fill),
+    }
+
+
+def _stored_nbytes(array: zarr.Array[Any]) -> int | None:
+    """What an array takes in its store; None where the store can not list."""
+    try:
+        return int(array.nbytes_stored()) or None
+    except Exception:  # each store refuses in its own way
+        return None
+
+
+def _codecs(array: zarr.Array[Any]) -> list[str]:
+    """The codecs of an array in words, in the order in which they encode."""
+    from .._base import zarr_facts
+
+    words = ["axes in reverse order (F)"] if zarr_facts.is_fortran(array) else []
+    for codec in zarr_facts.codecs(array):
+        # The codecs within a shard are those that encode; the shard itself is told of elsewhere.
+        inner = codec.codecs if zarr_facts.codec_json(codec).get("name") == "sharding_indexed" else [codec]
+        words += [_in_words(zarr_facts.codec_json(one)) for one in inner]
+    return words
+
+
+def _in_words(told: dict[str, Any]) -> str:
+    """A codec and its options; of Crackle, those that are not off."""
+    name = str(told.get("name") or told.get("id"))
+    options = {**told, **(told.get("configuration") or {})}
+    for key in ("name", "id", "configuration"):
+        options.pop(key, None)
+    if name == "crackle":
+        markov, pins = options.get("markov_model_order", 0), options.get("allow_pins", 0)
+        words = [f"Markov order {markov}"] * bool(markov) + [f"pins {int(pins)}"] * bool(pins)
+        return ", ".join(["Crackle", *words])
+    if name == "transpose":
+        return f"axes transposed to {commas(options['order'])}"
+    if name == "bytes":
+        return f"bytes, {options['endian']}-endian" if options.get("endian") else "bytes"
+    words = [f"{key} {value}" for key, value in options.items() if value is not None]
+    return ", ".join([name, *words])
+
+
+def info_tables(record: dict[str, Any]) -> Iterator[Table]:
+    """The fields of an array."""
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    axes = record["dimension_names"]
+    named = f" ({', '.join(str(name or '-') for name in axes)})" if axes and any(axes) else ""
+    raw, stored = record["nbytes"], record["stored_nbytes"]
+    rows = {
+        "kind": f"Zarr array, format {record['zarr_format']}",
+        "array": record["array"],
+        "shape": by(record["shape"]) + named,
+        "dtype": record["dtype"],
+        "fill value": str(record["fill_value"]),
+        "chunks": f"{by(record['chunks'])}, {counted(record['num_chunks'], 'chunk')}",
+        "shards": "" if record["shards"] is None else by(record["shards"]),
+        "codecs": "; ".join(record["codecs"]) or "none",
+        "volume": f"{raw:,} bytes",
+        "stored": "unknown: the store can not list"
+        if stored is None
+        else f"{stored:,} bytes" + (f", ratio {raw / stored:.1f}" if raw else ""),
+    }
+    table = Table(title=Text(record["file"]), title_justify="left", box=box.SIMPLE, show_header=False)
+    table.add_column(style="bold")
+    table.add_column()
+    for name, value in rows.items():
+        if value:
+            table.add_row(name, Text(value))
+    yield table

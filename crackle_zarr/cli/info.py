@@ -1,0 +1,166 @@
+"""``crackle-zarr info``: what is in files and arrays."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from .. import _binding
+from .._base.header import LABEL_FORMATS
+from ..files import crackle_files, volumes
+from ..streams import stream
+from . import _common, array_info, places
+from ._common import EXIT_CODES
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+# ---------------------------------------------------------------------------------------
+# info, labels, test, verify
+
+
+def section_sizes(binary: _binding.Buffer, voxels: int) -> dict[str, int]:
+    """Sizes of the sections in bytes; a stream without voxels is its header alone."""
+    if not voxels:
+        return {"header": len(binary)}
+    names = ("header", "crack_index", "labels", "markov_model", "crack_codes", "checksums")
+    begins = (0, *dataclasses.astuple(_binding.read_layout(binary)))
+    sizes = (end - begin for begin, end in itertools.pairwise(begins))
+    return dict(zip(names, sizes, strict=True))
+
+
+def _inform(path: Path) -> dict[str, Any]:
+    """What ``info`` tells of a file, as JSON has it."""
+    kind = volumes.kind_of(path)
+    file_nbytes = path.stat().st_size
+    record: dict[str, Any] = {"file": str(path), "kind": kind, "file_nbytes": file_nbytes}
+    if kind == "npy":
+        volume = volumes.read_volume(path)
+        order = "F" if volume.flags.f_contiguous and not volume.flags.c_contiguous else "C"
+        return record | {
+            "nbytes": volume.nbytes,
+            "ratio": volume.nbytes / file_nbytes,
+            "shape": list(volume.shape),
+            "dtype": volume.dtype.name,
+            "memory_order": order,
+        }
+    binary = crackle_files.bload(path, allow_mmap=True)
+    head = stream.header(binary)
+    number = stream.num_labels(binary)
+    return record | {
+        "stream_nbytes": len(binary),
+        "nbytes": head.nbytes,
+        "ratio": head.nbytes / file_nbytes,
+        "format_version": head.format_version,
+        "shape": list(head.shape),
+        "dtype": head.dtype.name,
+        "memory_order": head.order,
+        "num_labels": number,
+        # As text: labels go past what JSON's readers hold in a number.
+        "min_label": str(stream.min(binary)) if number else None,
+        "max_label": str(stream.max(binary)) if number else None,
+        "stored_label_width": head.stored_data_width,
+        "label_format": LABEL_FORMATS[head.label_format],
+        "label_table_sorted": head.is_sorted,
+        "crack_format": "permissible" if head.crack_format else "impermissible",
+        "markov_model_order": head.markov_model_order,
+        "sections": section_sizes(binary, head.voxels()),
+    }
+
+
+@click.command(epilog=EXIT_CODES)
+@_common.places
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON array with an object per file or array.")
+@places.storage_option
+def info(inputs: tuple[str, ...], as_json: bool, storage_option: dict[str, Any]) -> None:
+    """Show what files and Zarr arrays say about their volumes.
+
+    Of a file: shape, dtype, labels, and where the bytes go. Of a Zarr array: shape, dtype, chunks,
+    shards, codecs, and what it takes in its store, where that can list. Nothing is decoded. In
+    JSON, labels are text, since they may be larger than JSON's readers can hold in a number.
+
+    \b
+    Examples:
+      crackle-zarr info seg.ckl
+      crackle-zarr info --json *.ckl
+      crackle-zarr info seg.zarr
+      crackle-zarr info s3://bucket/seg.zarr --storage-option anon=true
+    """
+    told: list[dict[str, Any]] = []
+
+    def work(place: str) -> None:
+        is_stored = places.is_stored(place)
+        record = array_info.inform(place, storage_option) if is_stored else _inform(Path(place))
+        if as_json:
+            told.append(record)
+            return
+        from rich.console import Console
+
+        # Into a file or a pipe rich would wrap at 80 columns.
+        console = Console(width=None if sys.stdout.isatty() else 120, highlight=False)
+        tables = array_info.info_tables if record["kind"] == "zarr" else _info_tables
+        for table in tables(record):
+            console.print(table)
+
+    try:
+        _common.Batch().over(inputs, work)
+    finally:
+        if as_json:
+            click.echo(json.dumps(told, indent=2))
+
+
+def _info_tables(record: dict[str, Any]) -> Iterator[Table]:
+    """The fields of a file, and the sizes of its sections."""
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    raw, file_nbytes = record["nbytes"], record["file_nbytes"]
+    shape = " x ".join(map(str, record["shape"]))
+    rows = {
+        "kind": "NumPy array",
+        "shape": shape,
+        "dtype": f"{record['dtype']}, {record['memory_order']} order",
+        "volume": f"{raw:,} bytes",
+        "file": f"{file_nbytes:,} bytes{_ratio(raw, file_nbytes)}",
+    }
+    if record["kind"] == "ckl":
+        stored = record["stream_nbytes"]
+        span = f", {record['min_label']} to {record['max_label']}" if record["num_labels"] else ""
+        rows |= {
+            "kind": f"Crackle stream, format version {record['format_version']}",
+            "shape": f"{shape} (x, y, z)",
+            "labels": f"{record['num_labels']:,}{span}",
+            "label format": f"{record['label_format']}, {record['stored_label_width']} bytes each",
+            "label table": "sorted" if record["label_table_sorted"] else "unsorted",
+            "crack format": record["crack_format"],
+            "Markov order": str(record["markov_model_order"] or "off"),
+            "stream": f"{stored:,} bytes{_ratio(raw, stored)}",
+        }
+        if file_nbytes == stored:
+            del rows["file"]
+    table = Table(title=Text(record["file"]), title_justify="left", box=box.SIMPLE, show_header=False)
+    table.add_column(style="bold")
+    table.add_column()
+    for name, value in rows.items():
+        table.add_row(name, value)
+    yield table
+    if record["kind"] == "ckl":
+        sections = Table(box=box.SIMPLE)
+        sections.add_column("section")
+        sections.add_column("bytes", justify="right")
+        sections.add_column("share", justify="right")
+        for name, size in record["sections"].items():
+            sections.add_row(name.replace("_", " "), f"{size:,}", f"{100 * size / stored:.1f} %")
+        yield sections
+
+
+def _ratio(raw: int, stored: int) -> str:
+    return f", ratio {raw / stored:.1f}" if raw and stored else ""

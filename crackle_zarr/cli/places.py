@@ -1,0 +1,339 @@
+"""Stored arrays by path or URL, and the options of questions to them."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import json
+import os
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, NoReturn
+
+import click
+from tqdm import tqdm  # type: ignore[import-untyped]
+
+from .. import verbs
+from ..errors import FormatError, StoreError
+from ..files.volumes import UnusableError
+from . import _common
+from ._common import AbsentError
+
+if TYPE_CHECKING:
+    import zarr
+
+    from ..stored.engine import Progress
+
+
+# ---------------------------------------------------------------------------------------
+# Options of questions
+
+
+def _ranges(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[Any, ...] | None:
+    """Ranges as in Python, with commas between them, such as 10:20,:,5:100."""
+    if value is None:
+        return None
+    parts: list[Any] = []
+    for text in (part.strip() for part in value.split(",")):
+        numbers = text.split(":")
+        try:
+            if text == "...":
+                parts.append(Ellipsis)
+            elif len(numbers) == 1:
+                parts.append(int(text))
+            else:
+                parts.append(slice(*(int(number) if number.strip() else None for number in numbers)))
+        except (ValueError, TypeError):
+            raise click.BadParameter(
+                f"{value!r} is not a region: ranges as in Python, one per axis, such as 10:20,:,5:100; "
+                f"{text!r} is no range.",
+                ctx,
+                param,
+            ) from None
+    return tuple(parts)
+
+
+def _options(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> dict[str, Any]:
+    """KEY=VALUE, where the value is JSON if it can be read as such."""
+    options: dict[str, Any] = {}
+    for given in values:
+        key, equals, text = given.partition("=")
+        if not key or not equals:
+            raise click.BadParameter(f"{given!r} is not KEY=VALUE, such as anon=true.", ctx, param)
+        try:
+            options[key] = json.loads(text)
+        except json.JSONDecodeError:
+            options[key] = text
+    return options
+
+
+def region(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The part of the array that is asked about."""
+    return click.option(
+        "--region",
+        metavar="RANGES",
+        callback=_ranges,
+        help="Ask about this part of the array only: ranges as in Python, one per axis, such as "
+        "10:20,:,5:100. Indices in answers count from the array's first voxel all the same.",
+    )(command)
+
+
+def storage_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """What the store of a URL has to know."""
+    return click.option(
+        "--storage-option",
+        metavar="KEY=VALUE",
+        multiple=True,
+        callback=_options,
+        help="An option of the store of a URL, as fsspec has it, such as anon=true; a value may be JSON. "
+        "Repeat it for others.",
+    )(command)
+
+
+def no_progress(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Whether there is a bar."""
+    return click.option(
+        "--no-progress", is_flag=True, help="No bar on stderr. There is none where stderr is no terminal."
+    )(command)
+
+
+def _no_verify(command: Callable[..., Any]) -> Callable[..., Any]:
+    return click.option(
+        "--no-verify", is_flag=True, help="Do not verify the checksums of what is read: even less is read."
+    )(command)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """The options that all questions have."""
+
+    region: tuple[Any, ...] | None = None
+    parallel: int = 0
+    verify: bool = True
+    storage_options: dict[str, Any] | None = None
+    progress: bool = True
+
+    def refuse_for_file(self, place: str) -> None:
+        """Raise UnusableError where an option is given that a file does not take."""
+        if self.region is not None:
+            raise UnusableError(f"{place}: --region is for Zarr arrays, and this is a file")
+        refuse_storage_options(place, self.storage_options)
+
+    @contextlib.contextmanager
+    def keywords(self) -> Iterator[verbs.ArrayOptions]:
+        """As keywords of the functions on stored arrays, with a bar."""
+        with self.bar() as progress:
+            yield {
+                "region": self.region,
+                "parallel": self.parallel,
+                "verify": self.verify,
+                "progress": progress,
+            }
+
+    @contextlib.contextmanager
+    def bar(self, unit: str = "chunk") -> Iterator[Progress]:
+        """A bar on stderr, if that is a terminal, as a function of what is done and the whole."""
+        if not self.progress or not sys.stderr.isatty():
+            yield False
+            return
+        with tqdm(unit=unit, leave=False, file=sys.stderr) as shown:
+
+            def advance(done: int, total: int) -> None:
+                if shown.total != total or done < shown.n:
+                    shown.reset(total)  # the next of several passes
+                shown.update(done - shown.n)
+
+            yield advance
+
+
+def query(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The options of questions; they arrive as one argument, ``asked``."""
+
+    @functools.wraps(command)
+    def with_asked(
+        *arguments: Any,
+        region: tuple[Any, ...] | None,
+        parallel: int,
+        no_verify: bool,
+        storage_option: dict[str, Any],
+        no_progress: bool,
+        **others: Any,
+    ) -> Any:
+        asked = Asked(region, parallel, not no_verify, storage_option, not no_progress)
+        return command(*arguments, asked=asked, **others)
+
+    made: Callable[..., Any] = with_asked
+    for option in (no_progress, storage_option, _no_verify, _common.parallel, region):
+        made = option(made)
+    return made
+
+
+class LabelCommand(click.Command):
+    """A command with labels among its arguments, which may be negative."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Tell what to do about a negative label, which looks like an option."""
+        try:
+            return super().parse_args(ctx, args)
+        except click.NoSuchOption as error:
+            if error.option_name[1:2].isdigit():
+                raise click.UsageError(
+                    f"{error.option_name!r} is no option: put negative labels behind ' -- ', "
+                    f"at the end of the line.",
+                    ctx,
+                ) from None
+            raise
+
+
+def source_argument(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The one place to work on."""
+    return click.argument("source", metavar="PATH-or-URL")(command)
+
+
+# ---------------------------------------------------------------------------------------
+# Sources
+
+
+def is_url(place: str) -> bool:
+    """Whether a place is a URL; others are paths."""
+    return "://" in place
+
+
+def is_stored(place: str) -> bool:
+    """Whether a path or URL is one of Zarr; other paths are those of files."""
+    return is_url(place) or Path(place).is_dir()
+
+
+def refuse_storage_options(place: str, options: dict[str, Any] | None) -> None:
+    """Raise UnusableError where options of a store are given for a path."""
+    if options:
+        raise UnusableError(f"{place}: --storage-option is for URLs, and this is a path")
+
+
+def opened(
+    place: str, options: dict[str, Any] | None = None, mode: Literal["r", "r+"] = "r"
+) -> zarr.Array[Any] | zarr.Group:
+    """The Zarr array or group at a path or URL.
+
+    Raises:
+        UnusableError: there is none, or what a URL needs is not installed.
+        FormatError: its metadata is damaged.
+        StoreError: the store failed.
+    """
+    if not is_url(place):
+        refuse_storage_options(place, options)
+        path = Path(place)
+        if not path.exists():
+            raise FileNotFoundError(2, os.strerror(2), place)
+        if not path.is_dir():
+            raise UnusableError(
+                f"{place}: a file, and a Zarr array is a folder or a URL; 'crackle-zarr --help' tells "
+                f"which commands take files"
+            )
+    import zarr
+
+    from ..stored import layout  # noqa: F401 - it registers the codecs, should entry points not
+
+    with opening(place):
+        return zarr.open(place, mode=mode, storage_options=options or None)
+
+
+@contextlib.contextmanager
+def opening(place: str) -> Iterator[None]:
+    """Say what kept Zarr from opening a place."""
+    try:
+        yield
+    except ImportError as error:
+        raise UnusableError(
+            f"{place} cannot be opened: {error} (what URLs of http and s3 need: "
+            f"pip install 'crackle-zarr[remote]')"
+        ) from error
+    except FileNotFoundError as error:
+        raise UnusableError(f"{place}: there is no Zarr array or group") from error
+    except json.JSONDecodeError as error:
+        raise FormatError(f"{place}: its metadata is damaged: {error}") from error
+    except PermissionError as error:
+        raise UnusableError(f"{place} cannot be opened: {error}") from error
+    except (ValueError, TypeError) as error:
+        raise UnusableError(f"{place} cannot be opened: {error}") from error
+    except Exception as error:  # of a store, each of which has exceptions of its own
+        reason = str(error) or "no reason given"
+        raise StoreError(f"{place} cannot be opened: {type(error).__name__}: {reason}") from error
+
+
+def array_at(
+    place: str, options: dict[str, Any] | None = None, mode: Literal["r", "r+"] = "r"
+) -> zarr.Array[Any]:
+    """The array at a path or URL: of a group of OME-Zarr labels, that of level 0."""
+    import zarr
+
+    found = opened(place, options, mode)
+    if isinstance(found, zarr.Group):
+        from ..stored.sources import array_of
+
+        return array_of(found)
+    return found
+
+
+def absent(place: str, label: int) -> NoReturn:
+    """Raise AbsentError, with the command that lists the labels which are there."""
+    raise AbsentError(f"{place}: there is no label {label}; 'crackle-zarr labels {place}' lists them")
+
+
+def as_ranges(slices: Iterable[slice]) -> str:
+    """A box as --region takes it."""
+    return ",".join(f"{one.start}:{one.stop}" for one in slices)
+
+
+def commas(numbers: Iterable[int]) -> str:
+    """Numbers as options take them."""
+    return ",".join(map(str, numbers))
+
+
+def counted(number: int, what: str) -> str:
+    """A number and its noun, which takes an s."""
+    return f"{number:,} {what}" if number == 1 else f"{number:,} {what}s"
+
+
+def by(shape: Iterable[int]) -> str:
+    """A shape, for people."""
+    return " x ".join(map(str, shape)) or "no axes"
+
+
+def new_file(path: Path, force: bool) -> None:
+    """Refuse a file to write that exists, or that has no folder."""
+    if path.exists() and not force:
+        raise UnusableError(f"{path} exists already: --force replaces it, --output names another file")
+    if not path.absolute().parent.is_dir():
+        raise UnusableError(f"{path}: there is no directory {path.parent}")
+
+
+# ---------------------------------------------------------------------------------------
+# For the commands that take files as well
+
+
+def labels_of(place: str, asked: Asked) -> Any:
+    """The labels of the array at a path or URL."""
+    array = array_at(place, asked.storage_options)
+    with asked.keywords() as keywords:
+        return verbs.labels(array, **keywords)
+
+
+def verified(place: str, asked: Asked) -> tuple[bool, str]:
+    """Whether something of the array at a path or URL is damaged, and what to say of it."""
+    array = array_at(place, asked.storage_options)
+    with asked.keywords() as keywords:
+        damaged = verbs.verify(array, **keywords)
+    if not damaged:
+        return False, f"{place}: sound" + ("" if _has_crackle(array) else ", as far as decoding can tell")
+    lines = [f"{place}: chunk {commas(one.chunk)}, {one.key}: {one.message}" for one in damaged]
+    of = "chunk is damaged" if len(damaged) == 1 else "chunks are damaged"
+    return True, "\n".join([*lines, f"{place}: {len(damaged):,} {of}"])
+
+
+def _has_crackle(array: zarr.Array[Any]) -> bool:
+    from ..stored.layout import layout_of
+
+    return layout_of(array).chain is not None

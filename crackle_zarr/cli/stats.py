@@ -1,0 +1,171 @@
+"""``crackle-zarr stats``: a table of all labels."""
+
+from __future__ import annotations
+
+import importlib.util
+import io
+import os
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, cast
+
+import click
+import numpy as np
+
+from .. import verbs
+from .._base import atomic_files
+from ..files import volumes
+from . import _common
+from ._common import EXIT_CODES
+
+if TYPE_CHECKING:
+    from ..stored.statistics import StatisticsTable
+from .places import Asked, absent, array_at, as_ranges, counted, is_stored, new_file, query, source_argument
+
+# Rows of a table on a terminal, unless all are asked for.
+_ROWS = 40
+
+
+# ---------------------------------------------------------------------------------------
+# stats
+
+
+@click.command(epilog=EXIT_CODES)
+@source_argument
+@click.option(
+    "-o",
+    "--output",
+    metavar="FILE",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write the table there instead: .csv or .parquet (which needs pyarrow).",
+)
+@click.option(
+    "--csv", "as_csv", is_flag=True, help="Print CSV, as is done where stdout is no terminal anyway."
+)
+@click.option(
+    "-l", "--label", "labels", metavar="LABEL", type=int, multiple=True, help="Only this label. Repeatable."
+)
+@click.option(
+    "--all", "every", is_flag=True, help=f"Show all rows on a terminal, not only the first {_ROWS}."
+)
+@_common.force
+@query
+def stats(
+    source: str,
+    output: Path | None,
+    as_csv: bool,
+    labels: tuple[int, ...],
+    every: bool,
+    force: bool,
+    asked: Asked,
+) -> None:
+    """Count the voxels of labels; boxes and centroids.
+
+    There is a row per label, ascending. Boxes are half-open, centroids are mean indices, and both
+    are along the array's axes. A Zarr array answers from the boundaries in its chunks, and no voxel is
+    painted. A .ckl file is taken, too; its axes are x, y and z.
+
+    On a terminal it is a table; into a pipe or a file it is CSV with the columns label, voxel_count,
+    start_0 ..., stop_0 ..., centroid_0 ....
+
+    \b
+    Examples:
+      crackle-zarr stats seg.zarr
+      crackle-zarr stats seg.zarr > seg.csv
+      crackle-zarr stats seg.zarr -o seg.parquet
+      crackle-zarr stats seg.zarr --label 42 --label 43
+      crackle-zarr stats seg.zarr --region 0:64,:,:
+    """
+    if output is not None:
+        if output.suffix.lower() not in (".csv", ".parquet"):
+            raise click.UsageError(f"--output {output}: the name has to end in .csv or .parquet.")
+        if output.suffix.lower() == ".parquet" and importlib.util.find_spec("pyarrow") is None:
+            raise click.UsageError(
+                f"--output {output}: Parquet needs pyarrow: pip install 'crackle-zarr[parquet]'"
+            )
+        new_file(output, force)
+
+    def work(source: str) -> None:
+        table = _statistics(source, labels, asked)
+        if output is not None:
+            _write_table(table, output)
+            click.echo(f"{source} -> {output}  {counted(len(table), 'label')}")
+        elif as_csv or not sys.stdout.isatty():
+            table.to_csv(sys.stdout)
+        else:
+            _show_statistics(table, every)
+        there = set(table["label"].tolist())
+        for label in labels:
+            if label not in there:
+                absent(source, label)
+
+    _common.Batch().over([source], work)
+
+
+def _statistics(source: str, labels: tuple[int, ...], asked: Asked) -> StatisticsTable:
+    """The table of a file or an array, of some labels or of all."""
+    table: Any
+    if not is_stored(source):
+        asked.refuse_for_file(source)
+        table = verbs.statistics(volumes.read_stream(Path(source)), parallel=asked.parallel)
+        if labels:
+            table = table[np.isin(table["label"], _held(labels, table))]
+        return cast("StatisticsTable", table)
+    array = array_at(source, asked.storage_options)
+    with asked.keywords() as keywords:
+        if not labels:
+            return verbs.statistics(array, **keywords)
+        # Only the chunks that hold a label are measured.
+        parts = []
+        for label in sorted(set(labels)):
+            keywords["region"] = asked.region
+            keywords["region"] = verbs.find(array, label, **keywords).slices
+            if keywords["region"] is not None:
+                table = verbs.statistics(array, **keywords)
+                parts.append(table[table["label"] == label])
+        if not parts:  # a table without rows
+            keywords["region"] = (slice(0, 0),) * min(1, array.ndim)
+            return cast("StatisticsTable", verbs.statistics(array, **keywords)[:0])
+        return cast("StatisticsTable", np.concatenate(parts).view(type(parts[0])))
+
+
+def _held(labels: Iterable[int], table: Any) -> Any:
+    """Labels as the dtype of a table has them; those that it can not hold are left out."""
+    from .._base.integers import holds
+
+    dtype = np.dtype(np.uint8) if table["label"].dtype.kind == "b" else table["label"].dtype
+    return np.array([label for label in labels if holds(dtype, label)], dtype=dtype)
+
+
+def _write_table(table: StatisticsTable, path: Path) -> None:
+    def write(file: IO[bytes]) -> None:
+        if path.suffix.lower() == ".parquet":
+            table.to_parquet(cast(io.IOBase, file))
+            return
+        text = io.TextIOWrapper(file, encoding="ascii", newline="")
+        table.to_csv(text)
+        text.detach()
+
+    atomic_files.replace(os.fspath(path), write)
+
+
+def _show_statistics(table: StatisticsTable, every: bool) -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    shown = Table(box=box.SIMPLE)
+    for name in ("label", "voxels", "box", "centroid"):
+        shown.add_column(name, justify="right", no_wrap=True)
+    rows = table if every else table[:_ROWS]
+    for row in rows:
+        bounds = map(slice, row["start"].tolist(), row["stop"].tolist())
+        centroid = ", ".join(f"{index:.1f}" for index in row["centroid"].tolist())
+        shown.add_row(str(int(row["label"])), f"{int(row['voxel_count']):,}", as_ranges(bounds), centroid)
+    console = Console(highlight=False)
+    console.print(shown)
+    if len(rows) < len(table):
+        click.echo(
+            f"... and {len(table) - len(rows):,} more: --all shows them, --output FILE.csv writes them"
+        )

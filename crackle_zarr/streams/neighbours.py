@@ -1,0 +1,153 @@
+"""Which labels of a stream touch, and where; which labels of two streams meet.
+
+The boundaries of slices and the components between them answer; no voxel is decoded. Memory is that of the
+answer and of some slices.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from .. import _binding
+from . import stream
+from .objects import boxes_of, signed_labels
+from .stream import Source, reader_of
+
+
+def edge_labels(binary: Source, parallel: int = 0) -> set[int]:
+    """The labels that touch a face of the volume: those of objects that may go on beyond it.
+
+    Args:
+        binary: the stream.
+        parallel: threads; 0 is one per core.
+    """
+    reader = reader_of(binary)
+    if reader.header.voxels() == 0:
+        return set()
+    found = set()
+    for label, box in boxes_of(reader, _binding.threads(parallel)).items():
+        if any(
+            side.start == 0 or side.stop == length
+            for side, length in zip(box, reader.header.shape, strict=True)
+        ):
+            found.add(label)
+    return found
+
+
+def contacts(
+    binary: Source,
+    anisotropy: tuple[float, float, float] = (1.0, 1.0, 1.0),
+    parallel: int = 0,
+    skip_background: bool = True,
+) -> dict[tuple[int, int], float]:
+    """The area over which labels touch.
+
+    Args:
+        binary: the stream.
+        anisotropy: the size of a voxel along x, y and z; the area is in the square of its unit.
+        parallel: threads; 0 is one per core.
+        skip_background: leave out the label 0.
+
+    Returns:
+        A dict (label a, label b) -> area of the faces that they share, where a < b; labels that do not touch
+        are not in it.
+
+    Raises:
+        ValueError: ``anisotropy`` is not three positive numbers.
+    """
+    wx, wy, wz = three_sizes(anisotropy)
+    threads = _binding.threads(parallel)
+    reader = reader_of(binary)
+    if reader.header.voxels() == 0:
+        return {}
+    found = reader.contacts(threads, skip_background)
+    wide = np.dtype(np.int64 if reader.header.signed else np.uint64)
+    first, second = found["a"].astype(wide), found["b"].astype(wide)
+    pairs = np.stack([np.minimum(first, second), np.maximum(first, second)], axis=1)
+    pairs, faces = _added_up(pairs, found["faces"])
+    x, y, z = faces.T.astype(np.float64)
+    areas = x * (wy * wz) + y * (wx * wz) + z * (wx * wy)
+    names = zip(pairs[:, 0].tolist(), pairs[:, 1].tolist(), strict=True)
+    return dict(zip(names, areas.tolist(), strict=True))
+
+
+def _added_up(pairs: npt.NDArray[Any], counts: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+    """Pairs in ascending order, each once, and the sums of their counts."""
+    order = np.lexsort((pairs[:, 1], pairs[:, 0]))
+    pairs, counts = pairs[order], counts[order]
+    if not len(pairs):
+        return pairs, counts
+    firsts = np.flatnonzero(np.append(True, (pairs[1:] != pairs[:-1]).any(axis=1)))
+    return pairs[firsts], np.add.reduceat(counts, firsts, axis=0)
+
+
+def three_sizes(anisotropy: Any) -> tuple[float, float, float]:
+    """The sizes of a voxel along x, y and z, which have to be finite and positive."""
+    sizes = np.asarray(anisotropy, dtype=np.float64)
+    if sizes.shape != (3,) or not (np.isfinite(sizes) & (sizes > 0)).all():
+        raise ValueError(f"anisotropy is the size of a voxel along x, y and z, not {anisotropy!r}")
+    x, y, z = sizes.tolist()
+    return x, y, z
+
+
+def overlaps(a: Source, b: Source, parallel: int = 0) -> dict[tuple[int, int], int]:
+    """How many voxels labels of two volumes of one shape have in common.
+
+    Args:
+        a: a stream.
+        b: another of the same shape, of any dtype: another segmentation, or the parents of components.
+        parallel: threads; 0 is one per core.
+
+    Returns:
+        A dict (label of a, label of b) -> voxels, of the pairs that meet.
+
+    Raises:
+        ValueError: the shapes differ.
+    """
+    threads = _binding.threads(parallel)
+    first, second = reader_of(a), reader_of(b)
+    if first.header.shape != second.header.shape:
+        raise ValueError(f"the volumes have different shapes: {first.header.shape} and {second.header.shape}")
+    if first.header.voxels() == 0:
+        return {}
+    found = first.overlaps(second, threads)
+    # As 64 bits, which may be of a signed and of an unsigned label.
+    pairs, voxels = _added_up(np.stack([found["a"], found["b"]], axis=1), found["voxels"])
+    names = zip(
+        signed_labels(pairs[:, 0], first.header.dtype),
+        signed_labels(pairs[:, 1], second.header.dtype),
+        strict=True,
+    )
+    return dict(sorted(zip(names, voxels.tolist(), strict=True)))
+
+
+def voxel_connectivity_graph(
+    binary: Source, connectivity: Literal[4, 6] = 6, parallel: int = 0
+) -> npt.NDArray[np.uint8]:
+    """Which ways lead from every voxel to one of the same label.
+
+    Args:
+        binary: the stream.
+        connectivity: 6, or 4 for the ways within a slice.
+        parallel: threads; 0 is one per core.
+
+    Returns:
+        An array of uint8 of the volume's shape and memory order. Bits from the lowest: +x, -x, +y, -y, +z,
+        -z; a bit is clear where the neighbour has another label, and in the other directions of
+        ``connectivity`` set: ways out of the volume are open, as in cc3d.
+
+    Raises:
+        ValueError: ``connectivity`` is another number.
+    """
+    if connectivity not in (4, 6):
+        raise ValueError(f"connectivity is 4 or 6, not {connectivity!r}")
+    threads = _binding.threads(parallel)
+    reader = reader_of(binary)
+    reader.check_claims(reader.header.voxels(), 0)
+    graph = stream.empty_volume(reader.header.shape, np.dtype(np.uint8), reader.header.order)
+    if graph.size:
+        reader.connectivity(graph, connectivity, threads)
+    return graph

@@ -1,0 +1,117 @@
+"""How many voxels labels have, their bounding boxes and centroids."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Unpack
+
+from .._base.integers import integer
+from ..streams import objects as stream_objects
+from ..streams import statistics as of_stream
+
+if TYPE_CHECKING:
+    from ..stored.statistics import StatisticsTable
+from .labels import find
+from .sources import ArrayOptions, OtherOptions, Source, T, is_stored, no_options, stored_source
+
+
+def statistics(binary: Source, **options: Unpack[ArrayOptions]) -> StatisticsTable:
+    """How many voxels each label has, where they begin and end, and their mean index.
+
+    One pass over the connected components of the slices; voxels are not painted.
+
+    Returns:
+        A structured array with a row per label, ascending: ``label`` in the volume's dtype, ``voxel_count``
+        (u8), ``start`` and ``stop`` (u8, a number per axis, half-open) and ``centroid`` (f8, a number per
+        axis: the mean index). It has ``to_csv`` and ``to_parquet``.
+    """
+    if not is_stored(binary):
+        no_options(options)
+        return of_stream.statistics(binary, options.get("parallel", 0))
+    from ..stored.statistics import statistics as of_array
+
+    return of_array(*stored_source(binary, options))
+
+
+def voxel_counts(
+    binary: Source, label: int | None = None, parallel: int = 0, **options: Unpack[OtherOptions]
+) -> Any:
+    """How many voxels each label has, as a dict; or of one label, as a number.
+
+    Raises:
+        MissingLabelError: there is no such label.
+    """
+    asked: ArrayOptions = {**options, "parallel": parallel}
+    if is_stored(binary):
+        return _column(binary, label, asked, lambda row: int(row["voxel_count"]))
+    no_options(asked)
+    return stream_objects.voxel_counts(binary, label, parallel)
+
+
+def bounding_boxes(
+    binary: Source,
+    label: int | None = None,
+    parallel: int = 0,
+    no_slice_conversion: bool = False,
+    **options: Unpack[OtherOptions],
+) -> Any:
+    """The bounding box of each label as an index of the array, in a dict; or that of one label.
+
+    Args:
+        binary: a stream or a stored array.
+        label: the label; None: all.
+        parallel: see the module.
+        no_slice_conversion: give arrays of integers instead of tuples of slices: the lowest index along every
+            axis, then the highest.
+        options: see the module.
+
+    Raises:
+        MissingLabelError: there is no such label.
+    """
+    take = of_stream.box_of_row(no_slice_conversion)
+    return _column(binary, label, {**options, "parallel": parallel}, take)
+
+
+def centroids(
+    binary: Source, label: int | None = None, parallel: int = 0, **options: Unpack[OtherOptions]
+) -> Any:
+    """The mean index of each label's voxels, an array of a number per axis, in a dict; or that of one label.
+
+    Raises:
+        MissingLabelError: there is no such label.
+    """
+    return _column(binary, label, {**options, "parallel": parallel}, of_stream.centroid_of_row)
+
+
+def _column(source: Source, label: int | None, options: ArrayOptions, take: Callable[[Any], T]) -> Any:
+    wanted = None if label is None else integer("label", label)
+    if wanted is not None and is_stored(source):
+        # Only the chunks that hold it.
+        found = find(source, wanted, **options)
+        within: ArrayOptions = {**options, "region": found.slices}
+        rows = statistics(source, **within) if found else None
+    else:
+        rows = statistics(source, **options)
+    return of_stream.by_label(rows, wanted, take)
+
+
+def to_parquet(binary: Source, parallel: int = 0, **options: Unpack[OtherOptions]) -> Any:
+    """Voxel counts and bounding boxes of all labels, as a table of pyarrow.
+
+    Returns:
+        A ``pyarrow.Table`` with the columns ``label``, ``voxel_count`` (uint64), and ``min_x``, ``max_x`` and
+        so on (uint32), the lowest and the highest coordinate along every axis; those of a stored array have
+        the names of its axes, or else 0, 1 ... Write it with ``pyarrow.parquet.write_table``.
+
+    Raises:
+        ImportError: pyarrow is not installed: ``pip install 'crackle-zarr[parquet]'``.
+    """
+    rows = statistics(binary, parallel=parallel, **options)
+    names = ["x", "y", "z"]
+    if is_stored(binary):
+        from .._base import zarr_facts
+
+        array = stored_source(binary, {})[0].array
+        given = zarr_facts.dimension_names(array)
+        names = [name or str(axis) for axis, name in enumerate(given or [None] * array.ndim)]
+    return of_stream.boxes_table(rows, names)
