@@ -17,9 +17,10 @@ import time
 from collections.abc import AsyncIterator, Iterable
 from typing import Any
 
+import sync_stores
 from zarr.abc.store import Store
 from zarr.core.buffer import Buffer, default_buffer_prototype
-from zarr.storage import MemoryStore, WrapperStore
+from zarr.storage import WrapperStore
 
 
 class ClientError(Exception):
@@ -217,7 +218,7 @@ class Faulty(WrapperStore[Store]):
         await Store.delete_dir(self, prefix)
 
 
-class FaultyMemory(MemoryStore):
+class FaultyMemory(sync_stores.MemoryStore):
     """A MemoryStore that fails where it is called without an event loop."""
 
     def __init__(self, store_dict: Any = None, *, read_only: bool = False) -> None:

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import sync_stores
 import zarr
 from zarr.storage import LocalStore
 
@@ -38,7 +39,7 @@ def mapped() -> np.ndarray:
     return table[VOXELS]
 
 
-class Mortal(LocalStore):
+class Mortal(sync_stores.LocalStore):
     """Kills its process at the n-th change."""
 
     left = -1

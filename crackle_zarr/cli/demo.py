@@ -235,7 +235,9 @@ def run(
         crackle, default = directory / "crackle.zarr", directory / "default.zarr"
         options: dict[str, Any] = {
             "shape": volume.shape,
-            "dtype": volume.dtype,
+            # Format 3 keeps no byte order, and Zarr before 3.1 has no default codecs for another than the
+            # machine's.
+            "dtype": volume.dtype.newbyteorder("=") if zarr_format == 3 else volume.dtype,
             "zarr_format": zarr_format,
         }
         array = create_array(

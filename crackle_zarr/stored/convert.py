@@ -323,7 +323,7 @@ def _parts_of(store: Any, path: str) -> tuple[Any, tuple[str, ...]]:
     store = zarr_facts.unwrapped(store)
     if isinstance(store, LocalStore):
         return "disk", (*Path(store.root).resolve().parts, *names)
-    return store, names
+    return zarr_facts.memory_of(store) or store, names
 
 
 def _holds_other_things(store: Any, path: str, marker: str) -> bool:

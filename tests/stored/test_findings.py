@@ -18,9 +18,10 @@ from typing import Any
 import numpy as np
 import pytest
 import reference
+import sync_stores
 import zarr
 from reference import Style
-from zarr.storage import LocalStore, MemoryStore
+from zarr.storage import LocalStore
 
 import crackle_zarr
 from crackle_zarr import FormatError, _binding
@@ -108,7 +109,7 @@ def test_a_journal_that_leads_out_of_the_array(tmp_path: Path) -> None:
     assert (zarr.open_array(tmp_path / "a.zarr")[...] == 3).all()
 
 
-class Forgetful(LocalStore):
+class Forgetful(sync_stores.LocalStore):
     """Loses all of a chunk but its first bytes."""
 
     async def get(self, key: str, prototype: Any, byte_range: Any = None) -> Any:
@@ -130,7 +131,7 @@ def test_a_chunk_that_is_lost_between_two_requests(tmp_path: Path) -> None:
         zarr.open_array(store, mode="r")[3]
 
 
-class Hasty(LocalStore):
+class Hasty(sync_stores.LocalStore):
     """Lets another process take the journal as soon as it is free."""
 
     other: Journal | None = None
@@ -159,7 +160,7 @@ def test_the_journal_of_another_process(tmp_path: Path) -> None:
     assert len(journal.names()) == 1
 
 
-class Stubborn(LocalStore):
+class Stubborn(sync_stores.LocalStore):
     """Cannot delete a plan, nor read chunks."""
 
     broken: bool = False
@@ -206,7 +207,7 @@ def test_ctrl_c_waits_for_writes_under_way() -> None:
     assert written.is_set()
 
 
-class Denying(MemoryStore):
+class Denying(sync_stores.MemoryStore):
     """Says of what it is to delete that it is not there, once, and leaves it there."""
 
     deletions = 10**9
@@ -241,7 +242,7 @@ def test_a_deletion_that_did_not_happen() -> None:
     assert n >= 3
 
 
-class Losing(LocalStore):
+class Losing(sync_stores.LocalStore):
     """Does not find a chunk any more."""
 
     lost = ""

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import sync_stores
 import zarr
 from zarr.core.buffer import default_buffer_prototype
 from zarr.core.sync import sync
@@ -32,7 +33,7 @@ def test_killed(what: str, tmp_path: Path) -> None:
     assert int(done.stdout) > 10  # deaths
 
 
-class Failing(LocalStore):
+class Failing(sync_stores.LocalStore):
     """Fails the n-th change, or the n-th read of a chunk, and all that follow."""
 
     left = 10**9
@@ -225,7 +226,7 @@ def test_convert_costs_nothing(store: Failing, tmp_path: Path) -> None:
     assert [path.name for path in (tmp_path / "other").iterdir()] == ["thesis.txt"]
 
 
-class FailingMemory(MemoryStore):
+class FailingMemory(sync_stores.MemoryStore):
     """Fails the n-th change and all that follow."""
 
     left = 10**9
@@ -279,7 +280,7 @@ def test_replacing_is_cut_off(kind: str, path: str, store: Failing, tmp_path: Pa
     assert not not_told
 
 
-class Odd(MemoryStore):
+class Odd(sync_stores.MemoryStore):
     """Lists names that are no keys of its own, as some file systems behind fsspec do."""
 
     async def list_prefix(self, prefix: str) -> Any:

@@ -96,7 +96,7 @@ def offsets(binary: bytes) -> _binding.Layout:
 
 def flipped(binary: bytes, place: int, bit: int = 0) -> bytes:
     changed = bytearray(binary)
-    changed[place] ^= 1 << bit
+    changed[place] ^= changed.dtype.type(1) << bit
     return bytes(changed)
 
 
@@ -1005,7 +1005,7 @@ class TestArrayEqual:
                 assert crackle_zarr.array_equal(binary, other, parallel)
         for place in ((0, 0, 0), tuple(n - 1 for n in volume.shape)):
             changed = volume.copy()
-            changed[place] ^= 1
+            changed[place] ^= changed.dtype.type(1)
             assert not crackle_zarr.array_equal(binary, crackle_zarr.compress(changed))
 
     @pytest.mark.parametrize(
