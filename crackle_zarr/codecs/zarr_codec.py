@@ -14,9 +14,10 @@ damaged one, by its checksums.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+import contextlib
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, fields
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -177,70 +178,112 @@ class CrackleCodec(ArrayBytesCodec, ArrayBytesCodecPartialDecodeMixin):
     async def _decode_partial_single(
         self, byte_getter: ByteGetter, selection: Any, chunk_spec: ArraySpec
     ) -> NDBuffer | None:
-        try:
-            return await self._fetch_and_decode(byte_getter, selection, chunk_spec)
-        except FormatError as error:
-            if hasattr(byte_getter, "path"):  # which of all the chunks it is
-                error.add_note(f"The stream is the chunk {byte_getter}.")
-            raise
-
-    async def _fetch_and_decode(
-        self, byte_getter: ByteGetter, selection: Any, chunk_spec: ArraySpec
-    ) -> NDBuffer | None:
-        sz = volume_shape(chunk_spec.shape)[2]
-        runs = join(consecutive(selected_slices(selection, chunk_spec.shape)), _WORTH_A_CALL)
-        prefix_nbytes = max(_binding.prefix_nbytes(sz), FIRST_REQUEST)
-
-        # Of a shard, the getter holds the chunk in memory (and refuses byte ranges before zarr 3.1.6).
-        whole = hasattr(byte_getter, "shard_dict") or 4 * sum(end - start for start, end in runs) >= 3 * sz
-        request = None if whole else RangeByteRequest(0, prefix_nbytes)
-        first = await byte_getter.get(chunk_spec.prototype, request)
-        if first is None:
-            return None
-        prefix = first.as_numpy_array()
-        if whole or len(prefix) < prefix_nbytes:  # that was all there is
-            return await asyncio.to_thread(
-                lambda: _decode_runs([(_binding.Reader(prefix), runs)], selection, chunk_spec)
-            )
-
-        check_header(_binding.read_header(prefix), chunk_spec.shape, zarr_facts.numpy_dtype(chunk_spec.dtype))
-        layout = _binding.read_layout(prefix)
-        if layout.end > _most_nbytes(chunk_spec.shape):
-            raise FormatError(
-                f"not a sound Crackle stream: it claims {layout.end} bytes for a chunk of {chunk_spec.shape}",
-                section="header",
-            )
-        codes = [_binding.codes_range(prefix, start, end) for start, end in runs]
-        requests = requests_for(
-            [(0, layout.crack_codes), *codes, (layout.checksums, layout.end)], len(prefix)
-        )
-        fetched = await asyncio.gather(
-            *(byte_getter.get(chunk_spec.prototype, RangeByteRequest(*request)) for request in requests)
-        )
-        pieces = [(0, prefix)]
-        for (start, end), piece in zip(requests, fetched, strict=True):
-            if piece is None:
-                if await byte_getter.get(chunk_spec.prototype, request) is None:  # deleted meanwhile
-                    return None
-                # The fill value would be an answer about no version of the chunk.
-                raise FormatError(
-                    f"not a sound Crackle stream: its bytes {start} to {end} are not in the store, "
-                    "where its first ones were a moment ago"
+        with _naming(byte_getter):
+            steps = _partial_read(byte_getter, selection, chunk_spec)
+            requests: _Requests | None = next(steps)
+            while requests is not None:
+                fetched = await asyncio.gather(
+                    *(byte_getter.get(chunk_spec.prototype, request) for request in requests)
                 )
-            if len(piece) != end - start:
-                raise truncated(layout, start + len(piece))
-            pieces.append((start, piece.as_numpy_array()))
+                requests, decode = _advance(steps, fetched)
+            return None if decode is None else await asyncio.to_thread(decode)
 
-        def decode() -> NDBuffer:
-            head = cut(pieces, 0, layout.crack_codes)
-            tail = cut(pieces, layout.checksums, layout.end)
-            readers = [
-                (_binding.Reader.from_parts(head, cut(pieces, *span), run[0], tail), [run])
-                for run, span in zip(runs, codes, strict=True)
-            ]
-            return _decode_runs(readers, selection, chunk_spec)
+    def _decode_partial_sync(
+        self, byte_getter: Any, selection: Any, chunk_spec: ArraySpec
+    ) -> NDBuffer | None:
+        """The same without an event loop, for the fused pipeline of Zarr 3.3 and later."""
+        with _naming(byte_getter):
+            steps = _partial_read(byte_getter, selection, chunk_spec)
+            requests: _Requests | None = next(steps)
+            while requests is not None:
+                fetched = [
+                    byte_getter.get_sync(prototype=chunk_spec.prototype, byte_range=request)
+                    for request in requests
+                ]
+                requests, decode = _advance(steps, fetched)
+            return None if decode is None else decode()
 
-        return await asyncio.to_thread(decode)
+
+# ---------------------------------------------------------------------------------------
+# Reading a part of a chunk
+
+# Yields the ranges that it needs next, None for the whole chunk, and is sent their bytes, None where there is
+# no chunk. Returns a function that decodes them, or None for a chunk that is not there.
+_Requests: TypeAlias = list[RangeByteRequest | None]
+_Steps: TypeAlias = Generator[_Requests, "Sequence[Buffer | None]", "Callable[[], NDBuffer] | None"]
+
+
+def _advance(
+    steps: _Steps, fetched: Sequence[Buffer | None]
+) -> tuple[_Requests | None, Callable[[], NDBuffer] | None]:
+    """Send bytes to a read: the requests that it makes next, or at its end None and what decodes."""
+    try:
+        return steps.send(fetched), None
+    except StopIteration as end:
+        return None, end.value
+
+
+@contextlib.contextmanager
+def _naming(byte_getter: object) -> Iterator[None]:
+    """Let a FormatError say which of all the chunks it is about."""
+    try:
+        yield
+    except FormatError as error:
+        if hasattr(byte_getter, "path"):
+            error.add_note(f"The stream is the chunk {byte_getter}.")
+        raise
+
+
+def _partial_read(byte_getter: object, selection: Any, chunk_spec: ArraySpec) -> _Steps:
+    sz = volume_shape(chunk_spec.shape)[2]
+    runs = join(consecutive(selected_slices(selection, chunk_spec.shape)), _WORTH_A_CALL)
+    prefix_nbytes = max(_binding.prefix_nbytes(sz), FIRST_REQUEST)
+
+    # Of a shard, the getter holds the chunk in memory (and refuses byte ranges before zarr 3.1.6).
+    whole = hasattr(byte_getter, "shard_dict") or 4 * sum(end - start for start, end in runs) >= 3 * sz
+    request = None if whole else RangeByteRequest(0, prefix_nbytes)
+    (first,) = yield [request]
+    if first is None:
+        return None
+    prefix = first.as_numpy_array()
+    if whole or len(prefix) < prefix_nbytes:  # that was all there is
+        return lambda: _decode_runs([(_binding.Reader(prefix), runs)], selection, chunk_spec)
+
+    check_header(_binding.read_header(prefix), chunk_spec.shape, zarr_facts.numpy_dtype(chunk_spec.dtype))
+    layout = _binding.read_layout(prefix)
+    if layout.end > _most_nbytes(chunk_spec.shape):
+        raise FormatError(
+            f"not a sound Crackle stream: it claims {layout.end} bytes for a chunk of {chunk_spec.shape}",
+            section="header",
+        )
+    codes = [_binding.codes_range(prefix, start, end) for start, end in runs]
+    requests = requests_for([(0, layout.crack_codes), *codes, (layout.checksums, layout.end)], len(prefix))
+    fetched = (yield [RangeByteRequest(*one) for one in requests]) if requests else []
+    pieces = [(0, prefix)]
+    for (start, end), piece in zip(requests, fetched, strict=True):
+        if piece is None:
+            (again,) = yield [request]
+            if again is None:  # deleted meanwhile
+                return None
+            # The fill value would be an answer about no version of the chunk.
+            raise FormatError(
+                f"not a sound Crackle stream: its bytes {start} to {end} are not in the store, "
+                "where its first ones were a moment ago"
+            )
+        if len(piece) != end - start:
+            raise truncated(layout, start + len(piece))
+        pieces.append((start, piece.as_numpy_array()))
+
+    def decode() -> NDBuffer:
+        head = cut(pieces, 0, layout.crack_codes)
+        tail = cut(pieces, layout.checksums, layout.end)
+        readers = [
+            (_binding.Reader.from_parts(head, cut(pieces, *span), run[0], tail), [run])
+            for run, span in zip(runs, codes, strict=True)
+        ]
+        return _decode_runs(readers, selection, chunk_spec)
+
+    return decode
 
 
 # ---------------------------------------------------------------------------------------
