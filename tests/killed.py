@@ -19,9 +19,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import sync_stores
 import zarr
 from zarr.storage import LocalStore
+
+# A helper beside this script, whose folder PYTHONSAFEPATH leaves out.
+sys.path.append(str(Path(__file__).resolve().parent))
+
+import sync_stores
 
 import crackle_zarr as cz
 import crackle_zarr.codecs.zarr_codec

@@ -96,7 +96,7 @@ def offsets(binary: bytes) -> _binding.Layout:
 
 def flipped(binary: bytes, place: int, bit: int = 0) -> bytes:
     changed = bytearray(binary)
-    changed[place] ^= changed.dtype.type(1) << bit
+    changed[place] ^= 1 << bit
     return bytes(changed)
 
 
