@@ -20,7 +20,7 @@ from . import _common
 from ._common import EXIT_CODES
 
 if TYPE_CHECKING:
-    from ..stored.statistics import StatisticsTable
+    from ..streams.statistics_table import StatisticsTable
 from .places import Asked, absent, array_at, as_ranges, counted, is_stored, new_file, query, source_argument
 
 # Rows of a table on a terminal, unless all are asked for.

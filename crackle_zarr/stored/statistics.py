@@ -15,7 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from .._base import wide
-from ..streams.statistics import Rows, StatisticsTable, merged, rows_dtype, table_of
+from ..streams.statistics import Rows, merged, rows_dtype, table_of
+from ..streams.statistics_table import StatisticsTable
 from .chunk import Chunk
 from .engine import Options, ask
 from .fetch import Steps

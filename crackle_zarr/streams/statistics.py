@@ -7,12 +7,8 @@ the result does not depend on how the work was divided.
 
 from __future__ import annotations
 
-import csv
-import importlib
-import io
-import os
-from collections.abc import Callable, Sequence
-from typing import IO, Any, TypeAlias, TypeVar
+from collections.abc import Callable
+from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -21,99 +17,11 @@ from .. import _binding
 from .._base import wide
 from .._base.integers import integer
 from ..errors import MissingLabelError
+from .statistics_table import StatisticsTable, boxes_table, empty_table
 from .stream import Source, bytes_of
 
 Rows: TypeAlias = Any  # a structured array of rows_dtype()
 T = TypeVar("T")
-
-
-# ---------------------------------------------------------------------------------------
-# The table that users get
-
-
-class StatisticsTable(np.ndarray[Any, np.dtype[Any]]):
-    """A structured array with a row per label, ascending.
-
-    Fields: ``label`` in the array's dtype; ``voxel_count`` (u8); ``start`` and ``stop`` (u8, a number per
-    axis; half-open); ``centroid`` (f8, a number per axis), the mean index of the voxels.
-    """
-
-    def to_csv(self, file: str | os.PathLike[str] | IO[str]) -> None:
-        """Write a line per label, below a line with the names of the columns.
-
-        Args:
-            file: a path, or a file opened for text. Labels are written as integers of all their digits.
-        """
-        if isinstance(file, str | os.PathLike):
-            with open(file, "w", newline="", encoding="ascii") as opened:
-                self.to_csv(opened)
-            return
-        columns = self._columns()
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(columns)
-        writer.writerows(zip(*(column.tolist() for column in columns.values()), strict=True))
-
-    def to_parquet(self, file: str | os.PathLike[str] | io.IOBase) -> None:
-        """Write a Parquet file with the columns of :meth:`to_csv`.
-
-        Raises:
-            ImportError: pyarrow is not installed.
-        """
-        pyarrow, parquet = _pyarrow()
-        table = pyarrow.table({name: pyarrow.array(column) for name, column in self._columns().items()})
-        parquet.write_table(table, file)
-
-    def _columns(self) -> dict[str, npt.NDArray[Any]]:
-        plain = self.view(np.ndarray)
-        columns = {}
-        for name in ("label", "voxel_count", "start", "stop", "centroid"):
-            values = plain[name]
-            if values.dtype.kind == "b":
-                values = values.astype(np.uint8)
-            if values.ndim == 1:
-                columns[name] = values.astype(values.dtype.newbyteorder("="))
-            else:
-                for axis in range(values.shape[1]):
-                    columns[f"{name}_{axis}"] = np.ascontiguousarray(values[:, axis])
-        return columns
-
-
-def _pyarrow() -> tuple[Any, Any]:
-    try:
-        return importlib.import_module("pyarrow"), importlib.import_module("pyarrow.parquet")
-    except ImportError:
-        raise ImportError("Parquet needs pyarrow: pip install 'crackle-zarr[parquet]'") from None
-
-
-def boxes_table(rows: StatisticsTable, axes: Sequence[str]) -> Any:
-    """Labels, voxel counts and boxes as a table of pyarrow; see :func:`crackle_zarr.to_parquet`."""
-    pyarrow, _ = _pyarrow()
-    columns = rows._columns()
-    made = {name: columns[name] for name in ("label", "voxel_count")}
-    for axis, name in enumerate(axes):
-        made[f"min_{name}"] = columns[f"start_{axis}"].astype(np.uint32)
-        made[f"max_{name}"] = (columns[f"stop_{axis}"] - np.uint64(1)).astype(np.uint32)
-    return pyarrow.table({name: pyarrow.array(column) for name, column in made.items()})
-
-
-def table_of(rows: Rows | None, dtype: np.dtype[Any], ndim: int) -> StatisticsTable:
-    """The table of rows that were merged; None: of no rows."""
-    made: Rows = np.empty(
-        0 if rows is None else len(rows),
-        dtype=[
-            ("label", dtype),
-            ("voxel_count", "u8"),
-            ("start", "u8", (ndim,)),
-            ("stop", "u8", (ndim,)),
-            ("centroid", "f8", (ndim,)),
-        ],
-    )
-    if rows is not None:
-        for name in ("label", "start", "stop"):
-            made[name] = rows[name]
-        made["voxel_count"] = rows["voxels"]
-        made["centroid"] = wide.quotient((rows["high"], rows["low"]), rows["voxels"][:, np.newaxis])
-    return made.view(StatisticsTable)  # type: ignore[no-any-return]
 
 
 # ---------------------------------------------------------------------------------------
@@ -141,6 +49,18 @@ def merged(rows: Rows) -> Rows:
     result["stop"] = np.maximum.reduceat(rows["stop"], firsts, axis=0)
     result["high"], result["low"] = wide.add_groups((rows["high"], rows["low"]), firsts)
     return result
+
+
+def table_of(rows: Rows | None, dtype: np.dtype[Any], ndim: int) -> StatisticsTable:
+    """The table of rows that were merged; None: of no rows."""
+    table = empty_table(0 if rows is None else len(rows), dtype, ndim)
+    if rows is not None:
+        table["label"][...] = rows["label"]
+        table["voxel_count"][...] = rows["voxels"]
+        table["start"][...] = rows["start"]
+        table["stop"][...] = rows["stop"]
+        table["centroid"][...] = wide.quotient((rows["high"], rows["low"]), rows["voxels"][:, np.newaxis])
+    return table
 
 
 # ---------------------------------------------------------------------------------------

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any, Unpack
 from .._base.integers import integer
 from ..streams import objects as stream_objects
 from ..streams import statistics as of_stream
+from ..streams.statistics_table import boxes_table
 
 if TYPE_CHECKING:
-    from ..stored.statistics import StatisticsTable
+    from ..streams.statistics_table import StatisticsTable
 from .labels import find
 from .sources import ArrayOptions, OtherOptions, Source, T, is_stored, no_options, stored_source
 
@@ -114,4 +115,4 @@ def to_parquet(binary: Source, parallel: int = 0, **options: Unpack[OtherOptions
         array = stored_source(binary, {})[0].array
         given = zarr_facts.dimension_names(array)
         names = [name or str(axis) for axis, name in enumerate(given or [None] * array.ndim)]
-    return of_stream.boxes_table(rows, names)
+    return boxes_table(rows, names)

@@ -1,0 +1,160 @@
+"""The table of labels that ``statistics`` returns, and its ways into pandas, polars, Arrow, Parquet and CSV.
+
+The table is a structured array with one flat field for each column, so whatever takes structured arrays takes
+it. Fields of one number per axis lie side by side in memory; their common name gives them as one array,
+without a copy.
+"""
+
+from __future__ import annotations
+
+import csv
+import importlib
+import io
+import os
+from collections.abc import Sequence
+from typing import IO, Any
+
+import numpy as np
+import numpy.typing as npt
+
+# What has a number per axis: the fields are start_0, start_1 and so on.
+_PER_AXIS = {"start": "u8", "stop": "u8", "centroid": "f8"}
+
+
+class StatisticsRow(np.void):  # type: ignore[misc] # final to the stubs alone
+    """A row of a :class:`StatisticsTable`: its fields, and ``start``, ``stop`` and ``centroid`` as arrays."""
+
+    def __getitem__(self, key: Any) -> Any:
+        """A field, or the numbers of all axes as a new array."""
+        if isinstance(key, str) and key in _PER_AXIS:
+            names = _columns_of(self.dtype, key)
+            return np.array([super(StatisticsRow, self).__getitem__(name) for name in names], _PER_AXIS[key])
+        return super().__getitem__(key)
+
+
+class StatisticsTable(np.ndarray[Any, np.dtype[Any]]):
+    """A structured array with a row per label, ascending.
+
+    Columns: ``label`` in the array's dtype; ``voxel_count`` (u8); ``start_0``, ``start_1`` ... and ``stop_0``
+    ... (u8, one per axis; half-open); ``centroid_0`` ... (f8, one per axis), the mean index of the voxels.
+    Beside these fields, ``table["start"]``, ``table["stop"]`` and ``table["centroid"]`` are arrays of shape
+    (rows, axes).
+
+    ``pandas.DataFrame(table)`` and ``polars.DataFrame(table)`` take it as it is, and so does whatever knows
+    Arrow's stream interface and does not take it for an array of NumPy first. Of duckdb it is
+    ``duckdb.from_arrow(table.to_arrow())``.
+    """
+
+    def __getitem__(self, key: Any) -> Any:
+        """A column, the columns of all axes, or rows as NumPy selects them."""
+        if not isinstance(key, str) or self.dtype.names is None:
+            return super().__getitem__(key)
+        plain = self.view(np.ndarray)
+        if key not in _PER_AXIS:
+            return plain[key]
+        names = _columns_of(self.dtype, key)
+        if not names:
+            return np.empty((*self.shape, 0), dtype=_PER_AXIS[key])
+        assert self.dtype.fields is not None
+        together = np.dtype(
+            {
+                "names": [key],
+                "formats": [(_PER_AXIS[key], (len(names),))],
+                "offsets": [self.dtype.fields[names[0]][1]],
+                "itemsize": self.dtype.itemsize,
+            }
+        )
+        return plain.view(together)[key]
+
+    def to_pandas(self) -> Any:
+        """A ``pandas.DataFrame`` with the columns of :meth:`to_csv`, in the machine's byte order.
+
+        Raises:
+            ImportError: pandas is not installed.
+        """
+        try:
+            pandas = importlib.import_module("pandas")
+        except ImportError:
+            raise ImportError("a DataFrame needs pandas: pip install pandas") from None
+        return pandas.DataFrame(self.columns())
+
+    def to_arrow(self) -> Any:
+        """A ``pyarrow.Table`` with the columns of :meth:`to_csv`.
+
+        Raises:
+            ImportError: pyarrow is not installed.
+        """
+        pyarrow, _ = _pyarrow()
+        return pyarrow.table({name: pyarrow.array(column) for name, column in self.columns().items()})
+
+    def __arrow_c_stream__(self, requested_schema: Any = None) -> Any:
+        """The table as a stream of Arrow's C interface, as polars, duckdb and pandas 3 ask for it."""
+        return self.to_arrow().__arrow_c_stream__(requested_schema)
+
+    def __dataframe__(self, nan_as_null: bool = False, allow_copy: bool = True) -> Any:
+        """The table in the dataframe interchange protocol."""
+        return self.to_arrow().__dataframe__(nan_as_null, allow_copy)
+
+    def to_csv(self, file: str | os.PathLike[str] | IO[str]) -> None:
+        """Write a line per label, below a line with the names of the columns.
+
+        Args:
+            file: a path, or a file opened for text. Labels are written as integers with all their digits.
+        """
+        if isinstance(file, str | os.PathLike):
+            with open(file, "w", newline="", encoding="ascii") as opened:
+                self.to_csv(opened)
+            return
+        columns = self.columns()
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(columns)
+        writer.writerows(zip(*(column.tolist() for column in columns.values()), strict=True))
+
+    def to_parquet(self, file: str | os.PathLike[str] | io.IOBase) -> None:
+        """Write a Parquet file with the columns of :meth:`to_csv`.
+
+        Raises:
+            ImportError: pyarrow is not installed.
+        """
+        _pyarrow()[1].write_table(self.to_arrow(), file)
+
+    def columns(self) -> dict[str, npt.NDArray[Any]]:
+        """The columns by name, each contiguous and in the machine's byte order; labels of bool as 0 and 1."""
+        plain = self.view(np.ndarray)
+        found = {}
+        for name in self.dtype.names or ():
+            values = plain[name]
+            if values.dtype.kind == "b":
+                values = values.astype(np.uint8)
+            found[name] = np.ascontiguousarray(values.astype(values.dtype.newbyteorder("="), copy=False))
+        return found
+
+
+def _columns_of(dtype: np.dtype[Any], key: str) -> list[str]:
+    return [name for name in dtype.names or () if name.rpartition("_")[0] == key]
+
+
+def empty_table(length: int, label: np.dtype[Any], ndim: int) -> StatisticsTable:
+    """A table of some rows, to be filled."""
+    fields: list[tuple[str, Any]] = [("label", label), ("voxel_count", "u8")]
+    for key, dtype in _PER_AXIS.items():
+        fields += [(f"{key}_{axis}", dtype) for axis in range(ndim)]
+    return np.empty(length, dtype=np.dtype((StatisticsRow, np.dtype(fields)))).view(StatisticsTable)
+
+
+def boxes_table(rows: StatisticsTable, axes: Sequence[str]) -> Any:
+    """Labels, voxel counts and boxes as a table of pyarrow; see :func:`crackle_zarr.to_parquet`."""
+    pyarrow, _ = _pyarrow()
+    columns = rows.columns()
+    made = {name: columns[name] for name in ("label", "voxel_count")}
+    for axis, name in enumerate(axes):
+        made[f"min_{name}"] = columns[f"start_{axis}"].astype(np.uint32)
+        made[f"max_{name}"] = (columns[f"stop_{axis}"] - np.uint64(1)).astype(np.uint32)
+    return pyarrow.table({name: pyarrow.array(column) for name, column in made.items()})
+
+
+def _pyarrow() -> tuple[Any, Any]:
+    try:
+        return importlib.import_module("pyarrow"), importlib.import_module("pyarrow.parquet")
+    except ImportError:
+        raise ImportError("Arrow and Parquet need pyarrow: pip install 'crackle-zarr[parquet]'") from None
