@@ -19,6 +19,7 @@ PAGES = [
     "fix-a-merge.md",
     "run-on-a-cluster.md",
     "read-from-s3.md",
+    "xarray.md",
 ]
 
 pytestmark = pytest.mark.skipif(not DOCS.is_dir(), reason="the documents are not part of this tree")
