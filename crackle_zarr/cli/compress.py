@@ -12,7 +12,7 @@ import numpy as np
 from .._base.options import MarkovOrder, Preset
 from ..files import crackle_files, volumes
 from ..files.volumes import UnusableError
-from ..streams import stream
+from ..streams import saving, stream
 from . import _common
 from ._common import EXIT_CODES, AbsentError
 
@@ -159,7 +159,7 @@ def decompress(
         if label is not None and not stream.contains(binary, label):
             raise AbsentError(f"{path}: there is no label {label}; 'crackle-zarr labels {path}' lists them")
         volume = stream.decompress(binary, label, parallel)
-        volumes.write_npy(target, volume)
+        saving.save_numpy(volume, target)
         what = "" if label is None else f"  {int(np.count_nonzero(volume)):,} voxels of label {label}"
         return f"{path} -> {target}  {target.stat().st_size:,} bytes{what}"
 

@@ -6,7 +6,8 @@ when an array is read or written, not before.
 
 from __future__ import annotations
 
-import dataclasses
+import contextlib
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ from .. import verbs
 from .._base.options import MarkovOrder, Preset
 from ..errors import FormatError, StoreError
 from ..files import formats
+from ..files.formats import hdf5, whole_numbers
 from ..files.volumes import UnusableError
 from . import _common
 from ._common import EXIT_CODES
@@ -34,6 +36,7 @@ from .places import (
     opening,
     refuse_storage_options,
     source_argument,
+    space_of,
     storage_option,
 )
 
@@ -78,6 +81,12 @@ if TYPE_CHECKING:
 @_common.pins
 @click.option("--overwrite", is_flag=True, help="Replace what is at DESTINATION.")
 @click.option("--no-verify", is_flag=True, help="Do not read everything back to compare it.")
+@click.option(
+    "--round",
+    "rounding",
+    is_flag=True,
+    help="Round numbers of a file of floats, such as 7014.9999, to labels.",
+)
 @_common.parallel
 @storage_option
 @no_progress
@@ -96,34 +105,38 @@ def convert(
     pins: int | None,
     overwrite: bool,
     no_verify: bool,
+    rounding: bool,
     parallel: int,
     storage_option: dict[str, Any],
     no_progress: bool,
 ) -> None:
     """Store Zarr arrays and files of labels in another way.
 
-    From and to Zarr arrays; .ckl and .npy, also within .gz, .xz, .lzma, .bz2 or .zst; .nrrd; .nii and
-    .nii.gz; .tif and .tiff. What a source holds is told by its content, and what DESTINATION is to
-    be by its name: one that ends in none of these is a Zarr array. For NRRD, NIfTI and TIFF:
-    pip install 'crackle-zarr[formats]'.
+    SOURCE and DESTINATION are Zarr arrays, or files: .ckl and .npy, also within .gz, .xz, .lzma, .bz2 or
+    .zst; .nrrd; .nii and .nii.gz; .tif and .tiff; and datasets of HDF5, written file.h5:/volumes/labels.
+    The content of SOURCE tells what it is. The name of DESTINATION does: a name without one of these
+    endings is a Zarr array. For NRRD, NIfTI, TIFF and HDF5: pip install 'crackle-zarr[formats]'.
 
     Everything is read back and compared with the source.
 
-    Of a Zarr array, shape, dtype, fill value, attributes and names of axes stay in another; of a
-    group, such as OME-Zarr labels with their pyramid, all arrays are taken, or level 0 into a file.
-    What was interrupted goes on when the same command is given again. --storage-option is for
-    both places, if they are URLs.
+    Zarr to Zarr keeps shape, dtype, fill value, attributes and the names of axes. Of a group, such
+    as OME-Zarr labels with their pyramid, all arrays are taken, or level 0 into a file. An
+    interrupted command goes on when it is given again. --storage-option is for both places, if they
+    are URLs.
 
-    Axes keep their names. x, y, z are the axes of streams, NRRD, NIfTI and .npy (--npy-axes zyx for
-    what NumPy's users mostly have); TIFF has a page per z with rows along y, and Zarr z, y, x,
-    unless the names of its axes tell otherwise.
+    Axes keep their names: x, y, z in streams, NRRD, NIfTI and .npy (--npy-axes zyx for arrays as
+    most NumPy users have them); a page per z with rows along y in TIFF; z, y, x in HDF5 and Zarr,
+    unless the names of a Zarr array's axes tell otherwise.
 
-    Labels stay exact, and are integers or bool: floats, and NIfTI that is to be scaled, are refused.
-    Lost is what the new format has no place for: bool becomes 0 and 1 in all but .npy, TIFF and
-    Zarr; voxel size, orientation and origin go between NRRD and NIfTI (as 32-bit floats), TIFF takes
-    the voxel size, and .ckl, .npy and Zarr take none of them; other fields of a header stay only
-    from NRRD to NRRD and from NIfTI to NIfTI. The line on stdout says what was not kept of space.
-    Files are read into memory as a whole.
+    Labels stay exact. Whole numbers that a file keeps as floats, or that NIfTI scales, become the
+    smallest integers that hold them; anything else is refused, or rounded with --round.
+
+    The voxel size, its unit and the origin go into every format that has a place for them: NIfTI,
+    NRRD, HDF5 and Zarr (attributes voxel_size, voxel_unit, voxel_origin); TIFF keeps the size. The
+    line on stdout names what is not kept. Other fields of a header stay from NRRD to NRRD and from
+    NIfTI to NIfTI. bool becomes 0 and 1 in .ckl, NRRD and NIfTI.
+
+    Into Zarr, .npy and HDF5 the volume goes slab by slab; other formats take it into memory.
 
     \b
     Examples:
@@ -132,11 +145,12 @@ def convert(
       crackle-zarr convert seg.zarr plain.zarr --to zstd
       crackle-zarr convert s3://bucket/old.zarr seg.zarr --storage-option anon=true
       crackle-zarr convert seg.nii.gz seg.ckl -m 5 -p 1
-      crackle-zarr convert seg.ckl seg.nrrd
-      crackle-zarr convert seg.tif seg.zarr --chunks 64,256,256
+      crackle-zarr convert aseg.nii seg.zarr --round
+      crackle-zarr convert sample.h5:/volumes/labels/neuron_ids seg.zarr
+      crackle-zarr convert seg.zarr out.h5:/labels
       crackle-zarr convert seg.npy seg.zarr --npy-axes zyx
     """
-    format = None if is_stored(destination) else formats.of_name(Path(destination))
+    format = None if is_stored(destination) else formats.of_name(destination)
     encoded = any(option is not None for option in (preset, markov, pins))
     if to != "crackle" and encoded:
         raise click.UsageError(f"--preset, --markov and --pins are for Crackle, not for --to {to}.")
@@ -152,47 +166,77 @@ def convert(
     asked = Asked(None, parallel, True, storage_option, not no_progress)
     zyx = npy_axes == "zyx"
 
-    def to_file(source: str) -> str:
-        assert format is not None
-        target = Path(destination)
-        _check_file(source, target, overwrite)
-        if is_stored(source):
-            volume = formats.Volume(_read_xyz(source, storage_option, target))
-        else:
-            refuse_storage_options(source, storage_option)
-            formats.require(format)  # fail before the work
-            volume = _read_file(source, zyx, parallel)
+    def labels(volume: formats.Volume, source: str) -> formats.Volume:
+        """The volume in a file as integers, with the axes (x, y, z) if it has three."""
         if npy_axes and "npy" not in (format, volume.format):
             raise UnusableError(f"{source}: --npy-axes is for .npy files, and none is read or written")
-        if format == "npy" and zyx:
-            volume = dataclasses.replace(volume, array=volume.array.T)
-        formats.write(target, volume, preset=preset, markov=markov, pins=pins, parallel=parallel)
-        if not no_verify:
-            formats.verify(target, volume, parallel)
-        lost = volume.lost_in(format)
-        array, size = volume.array, target.stat().st_size
-        said = f"{source} -> {destination}  {by(array.shape)} {array.dtype.name}, {array.nbytes:,} -> "
-        said += f"{size:,} bytes, ratio {array.nbytes / max(1, size):.1f}"
-        return said + (f"; not kept: {lost}" if lost else "")
+        with asked.bar("voxel") as progress:
+            seen, total = 0, math.prod(volume.shape)
+
+            def advance(count: int) -> None:
+                nonlocal seen
+                seen += count
+                if callable(progress):
+                    progress(seen, total)
+
+            volume = whole_numbers.labels_of(volume, source, rounding=rounding, progress=advance)
+        turned = volume.format == "hdf5" or (volume.format == "npy" and zyx)
+        return volume.transposed() if turned else volume
+
+    def to_file(source: str) -> str:
+        assert format is not None
+        target = Path(hdf5.split(destination)[0])
+        _check_file(source, destination, target, overwrite)
+        with contextlib.ExitStack() as stack:
+            if is_stored(source):
+                volume = _of_array(source, storage_option, destination)
+                if npy_axes and format != "npy":
+                    raise UnusableError(
+                        f"{source}: --npy-axes is for .npy files, and none is read or written"
+                    )
+            else:
+                refuse_storage_options(source, storage_option)
+                formats.require(format)  # fail before the work
+                volume = labels(stack.enter_context(formats.opened(source, parallel)), source)
+            if format == "npy" and zyx:
+                volume = volume.transposed()
+            formats.write(
+                destination,
+                volume,
+                preset=preset,
+                markov=markov,
+                pins=pins,
+                parallel=parallel,
+                overwrite=overwrite,
+            )
+            if not no_verify:
+                formats.verify(destination, volume, parallel)
+        size = target.stat().st_size
+        said = f"{source} -> {destination}  {by(volume.shape)} {volume.dtype.name}, {volume.nbytes:,} -> "
+        said += f"{size:,} bytes, ratio {volume.nbytes / max(1, size):.1f}"
+        return _with_notes(said, volume.note, formats.not_kept(volume, format))
 
     def to_array(source: str) -> str:
-        from_file = not is_stored(source) and Path(source).exists()
+        with contextlib.ExitStack() as stack:
+            return _to_array(source, stack)
+
+    def _to_array(source: str, stack: contextlib.ExitStack) -> str:
+        from_file = not is_stored(source) and Path(hdf5.split(source)[0]).exists()
         urls = [place for place in (source, destination) if is_url(place)]
         if not urls:
             refuse_storage_options(source, storage_option)
-        lost = ""
+        lost = note = ""
         src: Any
         if from_file:
             _check_new_array(destination, overwrite)
-            _check_destination(source, destination)
-            volume = _read_file(source, zyx, parallel)
-            if npy_axes and volume.format != "npy":
-                raise UnusableError(f"{source}: --npy-axes is for .npy files, and this is none")
-            src = _in_memory(volume.array.T, chunks, shards, zarr_format)
-            lost = volume.lost_in(None)
+            _check_destination(hdf5.split(source)[0], destination)
+            volume = labels(stack.enter_context(formats.opened(source, parallel)), source)
+            src = _array_of(volume.transposed(), chunks, shards, zarr_format)
+            lost, note = formats.not_kept(volume, None), volume.note
         else:
-            if npy_axes:
-                raise UnusableError(f"{source}: --npy-axes is for .npy files, and none is read or written")
+            if npy_axes or rounding:
+                option = "--npy-axes is for .npy files" if npy_axes else "--round is for files of floats"
+                raise UnusableError(f"{source}: {option}, and none is read or written")
             src = opened(source, storage_option if is_url(source) else None)
             _check_destination(source, destination)
             _check_chunks(src, chunks, shards, zarr_format)
@@ -228,27 +272,24 @@ def convert(
         said = f"{source} -> {destination}  {what}"
         if before and after:  # else it is a store that can not list
             said += f", {before:,} -> {after:,} bytes, ratio {before / after:.1f}"
-        return said + (f"; not kept: {lost}" if lost else "")
+        return _with_notes(said, note, lost)
 
     _common.Batch().over([source], to_array if format is None else to_file)
 
 
-def _read_file(source: str, zyx: bool, parallel: int) -> formats.Volume:
-    """The volume in a file, with the axes (x, y, z)."""
-    volume = formats.read(Path(source), parallel)
-    if volume.format == "npy" and zyx:
-        return dataclasses.replace(volume, array=volume.array.T)
-    return volume
+def _with_notes(said: str, note: str, lost: str) -> str:
+    """The line about a conversion, with what was made of floats, and what was not kept."""
+    return said + (f"; {note}" if note else "") + (f"; not kept: {lost}" if lost else "")
 
 
-def _check_file(source: str, target: Path, overwrite: bool) -> None:
+def _check_file(source: str, destination: str, target: Path, overwrite: bool) -> None:
     """Refuse a file to write that exists, that is the source, or that has no folder."""
     if not is_url(source) and Path(source).is_dir() and Path(source).resolve() in target.resolve().parents:
         raise UnusableError(f"{target}: the destination lies in the source: name another")
     if target.exists():
         if not is_url(source) and Path(source).exists() and target.samefile(source):
             raise UnusableError(f"{target}: the destination is the source")
-        if not overwrite:
+        if not overwrite and formats.of_name(destination) != "hdf5":  # of which other datasets stay
             raise UnusableError(f"{target} exists already: --overwrite replaces it")
     if not target.absolute().parent.is_dir():
         raise UnusableError(f"{target}: there is no directory {target.parent}")
@@ -270,54 +311,69 @@ def _check_new_array(destination: str, overwrite: bool) -> None:
         raise UnusableError(f"{destination} exists already: --overwrite replaces it")
 
 
-def _read_xyz(source: str, options: dict[str, Any] | None, target: Path) -> Any:
-    """All voxels of the array at a path or URL, with the axes (x, y, z), for a file."""
+def _of_array(source: str, options: dict[str, Any] | None, destination: str) -> formats.Volume:
+    """The array at a path or URL as a volume with the axes (x, y, z), for a file.
+
+    Boxes are read when asked for.
+    """
+    from .._base import zarr_facts
     from ..codecs.chunk import label_dtype
 
     if not is_url(source):
         refuse_storage_options(source, options)
     array = array_at(source, options if is_url(source) else None)
     label_dtype(array.dtype)
-    from .._base import zarr_facts
-
     order = formats.xyz_order(array.ndim, zarr_facts.dimension_names(array))
-    formats.check(target, [array.shape[axis] for axis in order])
-    try:
-        voxels = np.asarray(array[...])
-    except FormatError as error:
-        notes = " ".join(["", *getattr(error, "__notes__", ())])  # Zarr's codec notes which chunk it was
-        raise FormatError(f"{source}: {error}.{notes}", error.section, error.slice) from error
-    except (StoreError, MemoryError):
-        raise
-    except Exception as error:  # of a store, each of which has exceptions of its own
-        raise StoreError(f"{source} cannot be read: {type(error).__name__}: {error}") from error
-    return voxels.reshape(array.shape).transpose(order)
+    formats.check(destination, [array.shape[axis] for axis in order])
+
+    def read_box(box: formats.Box) -> Any:
+        place = [slice(0)] * array.ndim
+        for part, axis in zip(box, order, strict=True):
+            place[axis] = part
+        try:
+            voxels = np.asarray(array[tuple(place)])
+        except FormatError as error:
+            notes = " ".join(["", *getattr(error, "__notes__", ())])  # Zarr's codec notes which chunk it was
+            raise FormatError(f"{source}: {error}.{notes}", error.section, error.slice) from error
+        except (StoreError, MemoryError):
+            raise
+        except Exception as error:  # of a store, each of which has exceptions of its own
+            raise StoreError(f"{source} cannot be read: {type(error).__name__}: {error}") from error
+        shape = [
+            array.shape[axis] if part == slice(0) else len(range(*part.indices(array.shape[axis])))
+            for axis, part in enumerate(place)
+        ]
+        native = voxels.astype(voxels.dtype.newbyteorder("="), copy=False)
+        return native.reshape(shape).transpose(order)
+
+    return formats.Volume(
+        tuple(array.shape[axis] for axis in order),
+        array.dtype.newbyteorder("="),
+        read_box,
+        space_of(array).of_axes(order),
+    )
 
 
-def _in_memory(
-    voxels: Any, chunks: tuple[int, ...] | None, shards: tuple[int, ...] | None, zarr_format: str | None
+def _array_of(
+    volume: formats.Volume,
+    chunks: tuple[int, ...] | None,
+    shards: tuple[int, ...] | None,
+    zarr_format: str | None,
 ) -> zarr.Array[Any]:
-    """A volume (z, y, x) as an array of Zarr that is stored nowhere, for verbs.convert to take it from."""
-    import zarr
+    """A volume (z, y, x) as an array of Zarr, for verbs.convert to take it from.
 
-    from ..codecs.create import _NAMES, _default_chunks
+    Its chunks are read when asked for.
+    """
+    from ..codecs.create import AXES, default_chunks
+    from ..files.formats.as_zarr import as_zarr
 
-    named = zarr_format != "2" and 0 < voxels.ndim <= len(_NAMES)
-    keywords: dict[str, Any] = {"dimension_names": _NAMES[-voxels.ndim :]} if named else {}
-    right = chunks is None or len(chunks) == voxels.ndim  # else _check_chunks is about to say so
-    array = zarr.create_array(
-        {},
-        shape=voxels.shape,
-        dtype=voxels.dtype.newbyteorder("="),
-        chunks=chunks if chunks is not None and right else _default_chunks(voxels.shape, shards),
-        zarr_format=2 if zarr_format == "2" else 3,
-        compressors=None,
-        filters=None,
-        fill_value=voxels.dtype.type(0),
-        **keywords,
+    ndim = len(volume.shape)
+    names = AXES[-ndim:] if zarr_format != "2" and 0 < ndim <= len(AXES) else None
+    right = chunks is None or len(chunks) == ndim  # else _check_chunks is about to say so
+    array = as_zarr(
+        volume, chunks if chunks is not None and right else default_chunks(volume.shape, shards), names
     )
     _check_chunks(array, chunks, shards, zarr_format)
-    array[...] = voxels
     return array
 
 

@@ -17,6 +17,7 @@ from tqdm import tqdm  # type: ignore[import-untyped]
 
 from .. import verbs
 from ..errors import FormatError, StoreError
+from ..files.space import Space, from_attributes, from_multiscales
 from ..files.volumes import UnusableError
 from . import _common
 from ._common import AbsentError
@@ -275,6 +276,24 @@ def array_at(
 
         return array_of(found)
     return found
+
+
+def space_of(array: zarr.Array[Any]) -> Space:
+    """Where the voxels of a stored array lie.
+
+    Its attributes, or those of the OME-Zarr image that it is a level of.
+    """
+    import zarr
+
+    space = from_attributes(array.attrs.asdict(), array.ndim)
+    parent, _, name = array.path.rpartition("/")
+    if space or not name:
+        return space
+    try:
+        group = zarr.open_group(array.store_path.store, path=parent, mode="r")
+    except Exception:  # each store says in its own way that there is none
+        return space
+    return from_multiscales(group.attrs.asdict(), name, array.ndim)
 
 
 def absent(place: str, label: int) -> NoReturn:

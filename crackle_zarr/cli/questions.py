@@ -12,7 +12,7 @@ import numpy as np
 from .. import verbs
 from ..files import crackle_files, volumes
 from ..files.volumes import UnusableError
-from ..streams import stream
+from ..streams import saving, stream
 from . import _common, places
 from ._common import EXIT_CODES
 
@@ -127,7 +127,7 @@ def crop(source: str, label: int, output: Path, force: bool, asked: Asked) -> No
         if kind == "ckl":
             crackle_files.save(mask, output, parallel=asked.parallel)
         else:
-            volumes.write_npy(output, mask)
+            saving.save_numpy(mask, output)
         voxels = counted(int(np.count_nonzero(mask)), "voxel")
         return f"{source} -> {output}  shape {by(mask.shape)}, offset {commas(offset)}, {voxels}"
 

@@ -20,7 +20,7 @@ _SLICES = 64
 _ONLY_PLANE = (1024, 1024)
 _ONLY_LINE = 2**20
 
-_NAMES = ("t", "c", "z", "y", "x")
+AXES = ("t", "c", "z", "y", "x")
 
 
 def create_array(
@@ -100,7 +100,7 @@ def create_array(
         array_dtype = array_dtype.newbyteorder("=")
         data, dtype = (None, array_dtype) if data is None else (np.asarray(data, dtype=array_dtype), None)
     if chunks is None or isinstance(chunks, str):
-        chunks = _default_chunks(array_shape, shards)
+        chunks = default_chunks(array_shape, shards)
     if isinstance(chunks, tuple):
         volume_shape(chunks)
     if array_dtype.kind == "b" and isinstance(fill_value, int):
@@ -109,8 +109,8 @@ def create_array(
     chain: dict[str, Any]
     if zarr_format == 3:
         if isinstance(dimension_names, str):
-            named = 0 < len(array_shape) <= len(_NAMES)
-            dimension_names = _NAMES[-len(array_shape) :] if named else None
+            named = 0 < len(array_shape) <= len(AXES)
+            dimension_names = AXES[-len(array_shape) :] if named else None
         chain = {
             "filters": filters,
             "serializer": CrackleCodec(**options),
@@ -154,7 +154,7 @@ def _shape_and_dtype(shape: Any, dtype: Any, data: Any) -> tuple[tuple[int, ...]
     return (int(shape),) if np.ndim(shape) == 0 else tuple(map(int, shape)), zarr_facts.numpy_dtype(dtype)
 
 
-def _default_chunks(shape: tuple[int, ...], shards: Any) -> tuple[int, ...]:
+def default_chunks(shape: tuple[int, ...], shards: Any) -> tuple[int, ...]:
     """The shape of a chunk where none is given: see the constants above."""
     whole = shards.get("shape") if isinstance(shards, dict) else shards
     if len(shape) < 3:

@@ -86,7 +86,7 @@ def load(filelike: FileLike, label: int | None = None, parallel: int = 0) -> npt
         OSError: the file cannot be read.
     """
     binary = bload(filelike)
-    with _naming(filelike):
+    with naming(filelike):
         return stream.decompress(binary, label, parallel)
 
 
@@ -113,14 +113,14 @@ def bload(filelike: FileLike, allow_mmap: bool = False) -> _binding.Buffer:
         OSError: the file cannot be read.
     """
     if isinstance(filelike, str | bytes | os.PathLike):
-        with open(filelike, "rb") as file, _naming(filelike):
+        with open(filelike, "rb") as file, naming(filelike):
             return _read(file, allow_mmap and stat.S_ISREG(os.fstat(file.fileno()).st_mode))
     if not callable(getattr(filelike, "read", None)):
         raise TypeError(f"a file is a path or a file object to read from, not {type(filelike).__name__}")
     content: Any = filelike.read()
     if not isinstance(content, bytes | bytearray | memoryview):
         raise TypeError(f"the file object gives {type(content).__name__}, not bytes: open it in binary mode")
-    with _naming(filelike):
+    with naming(filelike):
         return _read(io.BufferedReader(io.BytesIO(content)), False)
 
 
@@ -158,7 +158,7 @@ def _decompress(file: IO[bytes], outer: str) -> bytes:
 
 
 @contextlib.contextmanager
-def _naming(filelike: Any) -> Iterator[None]:
+def naming(filelike: Any) -> Iterator[None]:
     """Put the file's name in front of a FormatError."""
     try:
         yield

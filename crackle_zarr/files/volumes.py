@@ -12,7 +12,7 @@ import lzma
 import tokenize
 import warnings
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,7 +21,7 @@ import numpy.typing as npt
 
 from .._base import atomic_files
 from ..errors import FormatError
-from ..streams import saving, stream
+from ..streams import stream
 from . import crackle_files
 
 NPY_MAGIC = b"\x93NUMPY"
@@ -29,7 +29,7 @@ NPY_MAGIC = b"\x93NUMPY"
 Kind = Literal["npy", "ckl"]
 
 # What only 'convert' reads; see _formats.
-_CONVERTIBLE = (".nrrd", ".nii", ".tif", ".tiff")
+_CONVERTIBLE = (".nrrd", ".nii", ".tif", ".tiff", ".h5", ".hdf5")
 
 
 class UnusableError(ValueError):
@@ -146,8 +146,13 @@ def read_volume(path: Path, parallel: int = 0) -> npt.NDArray[Any]:
         return decoded(path, content, kind, parallel)
 
 
-def decoded(path: Path, content: Any, kind: Kind, parallel: int = 0) -> npt.NDArray[Any]:
-    """The volume in a file that is open; raises what :func:`read_volume` raises."""
+def decoded(
+    path: Path, content: Any, kind: Kind, parallel: int = 0, numbers: bool = False
+) -> npt.NDArray[Any]:
+    """The volume in a file that is open; raises what :func:`read_volume` raises.
+
+    With ``numbers``, a ``.npy`` file may hold floats.
+    """
     if kind == "ckl":
         try:
             return stream.decompress(content.read(), parallel=parallel)
@@ -163,7 +168,7 @@ def decoded(path: Path, content: Any, kind: Kind, parallel: int = 0) -> npt.NDAr
         if "allow_pickle" in str(error):
             raise UnusableError(f"{path}: it holds Python objects, and labels are integers") from None
         raise UnusableError(f"{path}: a damaged .npy file: {error}") from error
-    if array.dtype.kind not in "iub":
+    if array.dtype.kind not in ("iubf" if numbers else "iub"):
         raise UnusableError(
             f"{path}: labels are integers or bool, not {array.dtype}: convert them first, for example with "
             f"np.save(..., np.load(...).astype(np.uint32))"
@@ -175,6 +180,44 @@ def decoded(path: Path, content: Any, kind: Kind, parallel: int = 0) -> npt.NDAr
 # Writing
 
 
-def write_npy(path: Path, array: npt.NDArray[Any]) -> None:
-    """Write a ``.npy`` file, within the outer format that its suffix names, in one step for readers."""
-    saving.save_numpy(array, path)
+def write_npy(
+    path: Path,
+    shape: tuple[int, ...],
+    dtype: np.dtype[Any],
+    slow_axis: int,
+    slabs: Iterable[npt.NDArray[Any]],
+) -> None:
+    """Write a ``.npy`` file, within the outer format that its suffix names, in one step for readers.
+
+    Args:
+        path: the file.
+        shape: of the array.
+        dtype: of the array.
+        slow_axis: along which the slabs lie one behind the other: 0 makes C order, -1 Fortran order.
+        slabs: of the array, in their order.
+    """
+    fortran = slow_axis == -1 and len(shape) > 1
+
+    def write(file: Any) -> None:
+        fields = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": fortran, "shape": shape}
+        np.lib.format.write_array_header_1_0(file, fields)
+        for slab in slabs:
+            ordered = np.ascontiguousarray(slab.T if fortran else slab, dtype=dtype)
+            if ordered.size:
+                atomic_files.write_all(file, ordered.data)
+
+    atomic_files.write_file(path, write)
+
+
+def mapped_npy(path: Path) -> npt.NDArray[Any] | None:
+    """The array in a plain ``.npy`` file, mapped.
+
+    None where it has to be read, or where something is wrong with it.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about headers that Python 2 may have written
+            mapped: npt.NDArray[Any] = np.lib.format.open_memmap(path, mode="r")
+    except Exception:  # whatever it is, reading it says it better
+        return None
+    return mapped if mapped.dtype.kind in "iubf" and mapped.size else None

@@ -21,7 +21,8 @@ import crackle_zarr
 from crackle_zarr import cli
 from crackle_zarr.errors import FormatError, VerificationError
 from crackle_zarr.files import formats
-from crackle_zarr.files.formats import Volume
+from crackle_zarr.files.formats import Volume, in_memory
+from crackle_zarr.files.space import Space
 from crackle_zarr.files.volumes import UnusableError
 from crackle_zarr.synthetic import neurons
 
@@ -40,6 +41,12 @@ class Ran:
     code: int
     out: str
     err: str
+
+
+def volume_of(array, affine=None, spacing=None, header=None):
+    """A volume whose edges of voxels are in millimetres."""
+    unit = None if spacing is None and affine is None else "millimeter"
+    return in_memory(array, space=Space(spacing, unit, None, affine), header=header)
 
 
 @pytest.fixture
@@ -108,7 +115,7 @@ def test_every_dtype_and_shape(tmp_path, name, order):
     """Every voxel is as it was, of every dtype and shape."""
     for shape, dtype in itertools.product(SHAPES, DTYPES):
         array = labels(shape, dtype, order)
-        volume = Volume(array)
+        volume = volume_of(array)
         formats.write(tmp_path / name, volume)
         same(formats.read(tmp_path / name).array, as_kept(array, name))
         formats.verify(tmp_path / name, volume)
@@ -120,7 +127,7 @@ def test_every_pair(tmp_path, first, second):
     one, two = tmp_path / first, tmp_path / f"b{second[1:]}"
     for dtype, order in itertools.product(DTYPES, "CF"):
         array = labels((3, 4, 5), dtype, order)
-        formats.write(one, Volume(array))
+        formats.write(one, volume_of(array))
         formats.write(two, formats.read(one))
         same(formats.read(two).array, as_kept(array, first, second))
 
@@ -129,7 +136,7 @@ def test_what_other_programs_see(tmp_path):
     """The libraries find x, y and z where their users expect them."""
     array = labels((3, 4, 5), "u2", "F")
     for name in NAMES:
-        formats.write(tmp_path / name, Volume(array))
+        formats.write(tmp_path / name, volume_of(array))
     same(np.load(tmp_path / "a.npy"), array)
     same(nrrd.read(str(tmp_path / "a.nrrd"), index_order="F")[0], array)
     same(np.asanyarray(nibabel.load(tmp_path / "a.nii").dataobj), array)
@@ -160,7 +167,7 @@ def test_long_axes(tmp_path):
     """NIfTI-1 counts up to 32,767: what is longer becomes NIfTI-2."""
     for length, sizeof_header in ((2**15 - 1, 348), (2**15, 540)):
         array = labels((length, 1, 2), "u1", "F")
-        formats.write(tmp_path / "a.nii", Volume(array))
+        formats.write(tmp_path / "a.nii", volume_of(array))
         assert int.from_bytes((tmp_path / "a.nii").read_bytes()[:4], sys.byteorder) == sizeof_header
         same(formats.read(tmp_path / "a.nii").array, array)
 
@@ -169,7 +176,7 @@ def test_long_axes(tmp_path):
 def test_told_by_content(tmp_path, name):
     """A file with a name that says nothing is read all the same, also within an outer format."""
     array = labels((3, 4, 5), "i8", "F")
-    formats.write(tmp_path / name, Volume(array))
+    formats.write(tmp_path / name, volume_of(array))
     content = (tmp_path / name).read_bytes()
     for packed in (content, gzip.compress(content), bz2.compress(content), lzma.compress(content)):
         (tmp_path / "file").write_bytes(packed)
@@ -250,20 +257,20 @@ def scaled(path: Path, slope: float, inter: float) -> None:
 
 REFUSED = {
     "floats.npy": (
-        lambda path: np.save(path, np.zeros((2, 3, 4))),
-        "labels are integers or bool, not float64",
+        lambda path: np.save(path, np.full((2, 3, 4), 0.5)),
+        "floats.npy: labels are whole numbers, and there is 0.5 at (0, 0, 0) (24 of 24 numbers are such)",
     ),
-    "floats.nrrd": (lambda path: write_nrrd(path, np.zeros((2, 3, 4))), "labels are integers, not float64"),
+    "floats.nrrd": (lambda path: write_nrrd(path, np.full((2, 3, 4), 1.5)), "there is 1.5 at (0, 0, 0)"),
     "floats.nii": (
-        lambda path: nibabel.Nifti1Image(np.zeros((2, 3, 4), "f4"), np.eye(4)).to_filename(path),
-        "labels are integers or bool, not float32",
+        lambda path: nibabel.Nifti1Image(np.full((2, 3, 4), np.nan, "f4"), np.eye(4)).to_filename(path),
+        "there is nan at (0, 0, 0)",
     ),
     "floats.tif": (
-        lambda path: tifffile.imwrite(path, np.zeros((2, 3, 4), "f4"), **GRAY),
-        "labels are integers or bool, not float32",
+        lambda path: tifffile.imwrite(path, np.full((2, 3, 4), 2**25, "f4"), **GRAY),
+        "does not hold every whole number above 16,777,216",
     ),
-    "slope.nii": (lambda path: scaled(path, 2, 0), "scl_slope 2, scl_inter 0"),
-    "inter.nii.gz": (lambda path: scaled(path, 1, 5), "scl_slope 1, scl_inter 5"),
+    "slope.nii": (lambda path: scaled(path, 2, 0.5), "there is 0.5 at (0, 0, 0)"),
+    "inter.nii.gz": (lambda path: scaled(path, 0.3, 5.1), "there is 5.09"),
     "colours.tif": (
         lambda path: tifffile.imwrite(path, np.zeros((4, 5, 3), "u1"), photometric="rgb"),
         "a TIFF file of colours (3 samples per pixel)",
@@ -280,8 +287,8 @@ REFUSED = {
     "text.tif": (lambda path: path.write_text("dear"), "a damaged or foreign TIFF file"),
     "text.nii": (lambda path: path.write_text("dear"), "a damaged or foreign NIfTI file"),
     "text.nrrd": (lambda path: path.write_text("dear"), "a damaged or foreign NRRD file"),
-    "text": (lambda path: path.write_text("dear"), "neither Crackle nor .npy, NRRD, NIfTI or TIFF"),
-    "empty": (lambda path: path.write_text(""), "neither Crackle nor .npy, NRRD, NIfTI or TIFF"),
+    "text": (lambda path: path.write_text("dear"), "neither Crackle nor .npy, NRRD, NIfTI, TIFF or HDF5"),
+    "empty": (lambda path: path.write_text(""), "neither Crackle nor .npy, NRRD, NIfTI, TIFF or HDF5"),
 }
 
 
@@ -311,7 +318,7 @@ def test_pages_of_several_shapes(run):
 def test_truncated(run, tmp_path, name):
     """A file that lost its end, wherever, is never taken for a smaller volume."""
     array = labels((6, 7, 8), "u4", "F")
-    formats.write(tmp_path / name, Volume(array, np.diag([2.0, 3, 4, 1]), (2.0, 3, 4)))
+    formats.write(tmp_path / name, volume_of(array, np.diag([2.0, 3, 4, 1]), (2.0, 3, 4)))
     content = (tmp_path / name).read_bytes()
     for end in [*range(0, len(content), 41), len(content) - 9]:
         (tmp_path / f"x{name}").write_bytes(content[:end])
@@ -340,7 +347,7 @@ def test_truncated_tiff_of_others(tmp_path):
 @pytest.mark.parametrize("name", [*NAMES, "a.npy.gz"])
 def test_changed_bytes(tmp_path, name):
     """Whatever is damaged, there is an error of one line, or labels."""
-    formats.write(tmp_path / name, Volume(labels((3, 4, 5), "u2", "F")))
+    formats.write(tmp_path / name, volume_of(labels((3, 4, 5), "u2", "F")))
     content = (tmp_path / name).read_bytes()
     rng = np.random.default_rng(3)
     for _ in range(200):
@@ -396,7 +403,7 @@ def test_tiff_needs_a_codec(run, monkeypatch):
 )
 def test_a_missing_library(run, seg, monkeypatch, name, module, package, extra):
     """The error names the package and the extra, whether the file is the source or the destination."""
-    formats.write(Path(name), Volume(seg))
+    formats.write(Path(name), volume_of(seg))
     np.save("seg.npy", seg)
     monkeypatch.setitem(sys.modules, module, None)
     said = f"need the package {package}: pip install 'crackle-zarr[{extra}]'"
@@ -434,12 +441,12 @@ def test_between_nrrd_and_nifti(tmp_path):
     """Voxel size, orientation and origin go both ways."""
     array = labels((3, 4, 5), "u2", "F")
     for first, second in itertools.product(["a.nrrd", "a.nii", "a.nii.gz"], repeat=2):
-        formats.write(tmp_path / first, Volume(array, AFFINE, (0.25, 0.5, 2.0)))
+        formats.write(tmp_path / first, volume_of(array, AFFINE, (0.25, 0.5, 2.0)))
         volume = formats.read(tmp_path / first)
         formats.write(tmp_path / f"b{second[1:]}", volume)
         found = formats.read(tmp_path / f"b{second[1:]}")
-        np.testing.assert_array_equal(found.affine, AFFINE)
-        assert found.spacing == (0.25, 0.5, 2.0)
+        np.testing.assert_array_equal(found.space.affine, AFFINE)
+        assert found.space.size_in("millimeter") == (0.25, 0.5, 2.0)
     image = nibabel.load(tmp_path / "b.nii")
     np.testing.assert_array_equal(image.affine, AFFINE)
     assert image.header.get_xyzt_units()[0] == "mm"
@@ -472,8 +479,8 @@ def test_spaces_of_nrrd(tmp_path, space, signs):
     volume = formats.read(tmp_path / "a.nrrd")
     expected = np.array([[0.5, 0, 0, 1], [0, 0.25, 0, 2], [0, 0, 2, 3], [0, 0, 0, 1]])
     expected[:3] *= np.array(signs)[:, None]
-    np.testing.assert_allclose(volume.affine, expected)
-    assert volume.spacing == pytest.approx((0.5, 0.25, 2))
+    np.testing.assert_allclose(volume.space.affine, expected)
+    assert volume.space.size_in("millimeter") == pytest.approx((0.5, 0.25, 2))
 
 
 @pytest.mark.parametrize(
@@ -492,13 +499,13 @@ def test_spacings_of_nrrd(tmp_path, header, spacing):
     """A voxel size without an orientation goes to NIfTI and TIFF, if it is one."""
     write_nrrd(tmp_path / "a.nrrd", np.zeros((3, 4, 5), "u1"), **header)
     volume = formats.read(tmp_path / "a.nrrd")
-    assert volume.affine is None
-    assert volume.spacing == (None if spacing is None else pytest.approx(spacing))
+    assert volume.space.affine is None
+    assert volume.space.size_in("millimeter") == (None if spacing is None else pytest.approx(spacing))
     for name in ("b.nii", "b.tif"):
         formats.write(tmp_path / name, volume)
         found = formats.read(tmp_path / name)
-        assert found.affine is None
-        assert found.spacing == (None if spacing is None else pytest.approx(spacing))
+        assert found.space.affine is None
+        assert found.space.size_in("millimeter") == (None if spacing is None else pytest.approx(spacing))
 
 
 def test_the_header_stays_in_its_format(tmp_path):
@@ -535,21 +542,21 @@ def test_the_header_stays_in_its_format(tmp_path):
     for name in ("qform_code", "sform_code", "srow_x", "quatern_b", "descrip", "intent_code", "xyzt_units"):
         np.testing.assert_array_equal(again.header[name], image.header[name], name)
     assert again.header.extensions[0].get_content().rstrip(b"\0") == b"hello"
-    assert formats.read(tmp_path / "a.nii").affine[0, 1] == pytest.approx(-1e-3)  # micrometres
+    assert formats.read(tmp_path / "a.nii").space.affine[0, 1] == pytest.approx(-1e-3)  # micrometres
 
 
 def test_voxel_size_of_tiff(tmp_path):
     """As this package, ImageJ and OME write it; the tags of resolution alone say nothing."""
     array = labels((5, 4, 3), "u1", "C")
     path = tmp_path / "a.tif"
-    formats.write(path, Volume(array.T, None, (0.5, 0.25, 2.0)))
-    assert formats.read(path).spacing == (0.5, 0.25, 2.0)
+    formats.write(path, volume_of(array.T, None, (0.5, 0.25, 2.0)))
+    assert formats.read(path).space.size_in("millimeter") == (0.5, 0.25, 2.0)
     with tifffile.TiffFile(path) as tiff:
         assert tiff.pages[0].tags["XResolution"].value == (20, 1)
         assert tiff.pages[0].tags["YResolution"].value == (40, 1)
     about = {"axes": "ZYX", "spacing": 2000, "unit": "um"}
     tifffile.imwrite(path, array, imagej=True, resolution=(1 / 500, 1 / 250), metadata=about, **GRAY)
-    assert formats.read(path).spacing == pytest.approx((0.5, 0.25, 2))
+    assert formats.read(path).space.size_in("millimeter") == pytest.approx((0.5, 0.25, 2))
     about = {
         "axes": "ZYX",
         "PhysicalSizeX": 500,
@@ -560,21 +567,21 @@ def test_voxel_size_of_tiff(tmp_path):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         tifffile.imwrite(tmp_path / "a.ome.tif", array, metadata=about, **GRAY)
-    assert formats.read(tmp_path / "a.ome.tif").spacing == pytest.approx((0.5, 0.25, 2))
+    assert formats.read(tmp_path / "a.ome.tif").space.size_in("millimeter") == pytest.approx((0.5, 0.25, 2))
     tifffile.imwrite(path, array, resolution=(72, 72), resolutionunit="INCH", metadata=None, **GRAY)
-    assert formats.read(path).spacing is None
+    assert formats.read(path).space.size_in("millimeter") is None
 
 
 def test_nothing_is_made_up(tmp_path):
     """Files that say nothing of space get nothing of it."""
     array = labels((3, 4, 5), "u1", "F")
     for first, second in itertools.product(NAMES, NAMES):
-        formats.write(tmp_path / first, Volume(array))
+        formats.write(tmp_path / first, volume_of(array))
         volume = formats.read(tmp_path / first)
-        assert (volume.affine, volume.spacing) == (None, None)
+        assert (volume.space.affine, volume.space.size_in("millimeter")) == (None, None)
         formats.write(tmp_path / f"b{second[1:]}", volume)
         again = formats.read(tmp_path / f"b{second[1:]}")
-        assert (again.affine, again.spacing) == (None, None)
+        assert (again.space.affine, again.space.size_in("millimeter")) == (None, None)
 
 
 # ---------------------------------------------------------------------------------------
@@ -619,7 +626,7 @@ def test_convert_options_of_streams(run, seg):
 @pytest.mark.parametrize("name", ["seg.ckl", "seg.npy", "seg.nrrd", "seg.nii", "seg.tif"])
 def test_convert_file_and_array(run, seg, name):
     """A file (x, y, z) becomes an array (z, y, x), and that the same file."""
-    formats.write(Path(name), Volume(seg))
+    formats.write(Path(name), volume_of(seg))
     ran = run("convert", name, "seg.zarr", "--chunks", "4,20,25")
     assert ran.code == 0, ran.err
     assert ran.out.startswith(f"{name} -> seg.zarr  1 array, 12 chunks, 80,000 -> ")
@@ -650,7 +657,7 @@ def test_convert_arrays_of_all_kinds(run, shape, dtype):
     ran = run("convert", "a.zarr", "b.nrrd")
     assert ran.code == (0 if len(shape) < 4 else 2)
     if ran.code:
-        assert "goes into .npy only" in one_line(ran)
+        assert "goes into .npy and HDF5 only" in one_line(ran)
         assert run("convert", "a.npy", "b.tif").code == 2
 
 
@@ -697,13 +704,13 @@ def test_convert_npy_axes(run, seg):
 
 def test_convert_says_what_is_lost(run, seg):
     """Where voxels lie is not kept by all, and the line says so."""
-    formats.write(Path("a.nii"), Volume(seg, AFFINE, (0.25, 0.5, 2.0)))
+    formats.write(Path("a.nii"), volume_of(seg, AFFINE, (0.25, 0.5, 2.0)))
     for name, lost in {
         "b.nrrd": "",
         "b.nii.gz": "",
         "b.tif": "; not kept: orientation, origin",
         "b.ckl": "; not kept: voxel size, orientation, origin",
-        "b.zarr": "; not kept: voxel size, orientation, origin",
+        "b.zarr": "; not kept: orientation, origin",
     }.items():
         ran = run("convert", "a.nii", name)
         assert ran.code == 0, ran.err
@@ -713,7 +720,7 @@ def test_convert_says_what_is_lost(run, seg):
 def test_convert_refuses_what_exists(run, seg):
     """A destination stays without --overwrite, and a source is never overwritten by itself."""
     np.save("seg.npy", seg)
-    formats.write(Path("seg.nrrd"), Volume(seg))
+    formats.write(Path("seg.nrrd"), volume_of(seg))
     assert run("convert", "seg.npy", "seg.zarr").code == 0
     Path("old.tif").write_text("dear")
     Path("old.zarr").write_text("dear")
@@ -794,7 +801,7 @@ def test_convert_verifies(run, seg, monkeypatch, name):
     def wrong(path: Path, volume: Volume, **options: object) -> None:
         array = volume.array.copy()
         array[1, 2, 3] += 1
-        write(path, Volume(array), **options)
+        write(path, volume_of(array), **options)
 
     monkeypatch.setattr(formats, "write", wrong)
     ran = run("convert", "seg.npy", name)
@@ -805,12 +812,12 @@ def test_convert_verifies(run, seg, monkeypatch, name):
 
     def torn(path: Path, volume: Volume, **options: object) -> None:
         write(path, volume, **options)
-        path.write_bytes(path.read_bytes()[:-30])
+        Path(path).write_bytes(Path(path).read_bytes()[:-30])
 
     monkeypatch.setattr(formats, "write", torn)
     ran = run("convert", "seg.npy", name, "--overwrite")
     assert ran.code == 1
-    assert "can not be read back" in one_line(ran)
+    assert "cannot be read back" in one_line(ran)
     assert not Path(name).exists()
 
 
@@ -826,7 +833,7 @@ def test_a_failure_leaves_the_old_file(run, seg, monkeypatch):
     monkeypatch.setitem(sys.modules, "tifffile", fake)
     ran = run("convert", "seg.npy", "old.tif", "--overwrite")
     assert ran.code == 2
-    assert "it can not be written as TIFF: no more" in one_line(ran)
+    assert "it cannot be written as TIFF: no more" in one_line(ran)
     assert Path("old.tif").read_text() == "dear"
     assert sorted(path.name for path in Path().iterdir()) == ["old.tif", "seg.npy"]
 
@@ -850,7 +857,7 @@ def test_convert_damaged_arrays(run, seg):
 
 def test_other_commands_tell_of_convert(run, seg):
     """A file that only convert reads is not the end of it."""
-    formats.write(Path("seg.nii.gz"), Volume(seg))
+    formats.write(Path("seg.nii.gz"), volume_of(seg))
     ran = run("labels", "seg.nii.gz")
     assert ran.code == 2
     assert "'crackle-zarr convert seg.nii.gz seg.ckl' makes a stream of it" in one_line(ran)
@@ -858,6 +865,6 @@ def test_other_commands_tell_of_convert(run, seg):
 
 def test_verification_error_is_what_verify_raises(tmp_path):
     """The function says it of itself, too."""
-    formats.write(tmp_path / "a.nii", Volume(np.zeros((2, 3), "u1")))
+    formats.write(tmp_path / "a.nii", volume_of(np.zeros((2, 3), "u1")))
     with pytest.raises(VerificationError):
-        formats.verify(tmp_path / "a.nii", Volume(np.ones((2, 3), "u1")))
+        formats.verify(tmp_path / "a.nii", volume_of(np.ones((2, 3), "u1")))

@@ -70,7 +70,7 @@ LATE_IMPORTS = {
     ("__init__.py", "f'.{_LATE[name]}'"),  # modules of this package
     ("__init__.py", "f'.{_moved.MOVED[name]}'"),
     ("_moved.py", "f'.{MOVED[name]}'"),
-    ("files/formats.py", "module"),  # packages of the extras that file formats need
+    ("files/formats/__init__.py", "module"),  # packages of the extras that file formats need
     ("_base/atomic_files.py", "name"),  # zstd of Python 3.14, or its backport
 }
 

@@ -1,0 +1,175 @@
+"""NIfTI: axes (x, y, z), x fastest; an affine, the edges of a voxel and their unit in its header."""
+
+from __future__ import annotations
+
+import logging
+import math
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ..._base import atomic_files
+from ..space import Space
+from ..volumes import UnusableError
+from .common import Box, Volume, bool_as_integers, check_axes, in_file, positive, shape_text, without_ones
+
+# Units of space by their codes. Those of a header that nobody filled in are taken for millimetres.
+_XYZT = {1: "meter", 2: "millimeter", 3: "micrometer"}
+_TO_MILLIMETRES = {"meter": 1000.0, "millimeter": 1.0, "micrometer": 1e-3}
+_NIFTI1_AXIS = 2**15 - 1
+
+
+def read(nibabel: Any, path: Path, content: Any, outer: str | None, heard: list[logging.LogRecord]) -> Volume:
+    """The volume in a file that is open at its begin.
+
+    Plain files are mapped, others are read slab by slab.
+    """
+    second = content.peek(8)[4:7] == b"n+2"
+    head = (nibabel.Nifti2Header if second else nibabel.Nifti1Header).from_fileobj(content)
+    stored = head.get_data_dtype()
+    if stored.kind not in "iuf":
+        raise UnusableError(f"{path}: labels are numbers, not {stored}")
+    lengths = head.get_data_shape()
+    if any(length < 1 for length in lengths):
+        raise UnusableError(f"{path}: a damaged NIfTI file: its axes are {shape_text(lengths)}")
+    shape = without_ones(lengths)
+    check_axes(path, shape)
+    offset = int(head.get_data_offset())
+    needed = offset + math.prod(shape) * stored.itemsize
+    if (
+        outer is None and path.stat().st_size < needed
+    ):  # before there is memory for what a damaged header says
+        raise UnusableError(f"{path}: a damaged NIfTI file: it is to have {needed:,} bytes or more")
+    space = _space(head, len(shape))
+    fields: dict[str, Any] = {"space": space, "header": (head, head.get_best_affine())}
+    if outer is None:
+        mapped = np.memmap(path, dtype=stored, mode="r", offset=offset, shape=shape, order="F")
+        volume = in_file(mapped, **fields)
+    else:
+        slabs = _Slabs(path, outer, stored, offset, shape)
+        volume = Volume(shape, stored.newbyteorder("="), slabs.read_box, close=slabs.close, **fields)
+        slabs.check_end(needed)
+    slope, inter = (1.0 if value is None else value for value in head.get_slope_inter())
+    inter = 0.0 if head.get_slope_inter()[1] is None else inter
+    return volume if (slope, inter) == (1.0, 0.0) else _scaled(volume, float(slope), float(inter))
+
+
+def _scaled(volume: Volume, slope: float, inter: float) -> Volume:
+    """A volume whose numbers are to be scaled (scl_slope, scl_inter): floats, which may be whole numbers."""
+    read_box = volume.read_box
+
+    def scaled(box: Box) -> npt.NDArray[Any]:
+        return read_box(box) * np.float64(slope) + np.float64(inter)
+
+    return Volume(
+        volume.shape,
+        np.dtype(np.float64),
+        scaled,
+        volume.space,
+        close=volume.close,
+        note=f"scaled by scl_slope {slope:g} and scl_inter {inter:g}",
+    )
+
+
+class _Slabs:
+    """Reads a compressed file from its begin to its end, some slices at a time.
+
+    Backwards means to begin again.
+    """
+
+    def __init__(
+        self, path: Path, outer: str, dtype: np.dtype[Any], offset: int, shape: tuple[int, ...]
+    ) -> None:
+        self._path, self._outer, self._dtype, self._offset, self._shape = path, outer, dtype, offset, shape
+        self._stream: Any = None
+        self._file: Any = None
+        self._place = 0
+        self._kept: tuple[int, int, Any] | None = None
+
+    def read_box(self, box: Box) -> npt.NDArray[Any]:
+        start, stop, _ = box[-1].indices(self._shape[-1])
+        if self._kept is None or not self._kept[0] <= start <= stop <= self._kept[1]:
+            self._kept = (start, stop, self._slab(start, stop))
+        first, _, slab = self._kept
+        return np.array(slab[(*box[:-1], slice(start - first, stop - first))], order="K")
+
+    def _slab(self, start: int, stop: int) -> npt.NDArray[Any]:
+        plane = math.prod(self._shape[:-1]) * self._dtype.itemsize
+        self._go_to(self._offset + start * plane)
+        raw = self._stream.read((stop - start) * plane)
+        self._place += len(raw)
+        if len(raw) != (stop - start) * plane:
+            raise UnusableError(f"{self._path}: a damaged NIfTI file: it ends within its voxels")
+        shape = (*self._shape[:-1], stop - start)
+        found = np.frombuffer(raw, self._dtype).reshape(shape, order="F")
+        return found.astype(self._dtype.newbyteorder("="), copy=False)
+
+    def _go_to(self, place: int) -> None:
+        if self._stream is None or place < self._place:
+            self.close()
+            self._file = open(self._path, "rb")  # noqa: SIM115 - it is closed with the volume, or by the next
+            self._stream, self._place = atomic_files.decompressor(self._file, self._outer), 0
+        while self._place < place:
+            skipped = len(self._stream.read(min(2**20, place - self._place)))
+            if not skipped:
+                raise UnusableError(f"{self._path}: a damaged NIfTI file: it ends before its voxels")
+            self._place += skipped
+
+    def check_end(self, needed: int) -> None:
+        """Read to the end once: only there does the compression tell that its checksum is another."""
+        nbytes = 0
+        try:
+            self._go_to(0)
+            while piece := self._stream.read(2**20):
+                nbytes += len(piece)
+        finally:
+            self.close()
+        if nbytes < needed:
+            raise UnusableError(f"{self._path}: a damaged NIfTI file: it is to have {needed:,} bytes or more")
+
+    def close(self) -> None:
+        if self._file is not None:
+            self._file.close()
+        self._file = self._stream = None
+
+
+def _space(head: Any, ndim: int) -> Space:
+    code = int(head["xyzt_units"]) & 7
+    unit = _XYZT.get(code, "millimeter")
+    declared = int(head["sform_code"]) > 0 or int(head["qform_code"]) > 0
+    affine = np.array(head.get_best_affine(), dtype=np.float64)
+    affine[:3] *= _TO_MILLIMETRES[unit]
+    placed = declared and ndim == 3 and bool(np.isfinite(affine).all())
+    size = positive(head.get_zooms()[:ndim])
+    size = None if size is None else tuple(float(f"{edge:.7g}") for edge in size)  # floats of 32 bits
+    if not declared and not code and size == (1.0,) * ndim:
+        size = None  # it is what a header says that nobody filled in
+    space = Space(size, unit if size is not None or placed else None, None, affine if placed else None)
+    if not placed or space.is_turned:
+        return space
+    origin = tuple((affine[:3, 3] / _TO_MILLIMETRES[unit]).tolist())
+    return Space(size, unit, origin, affine)
+
+
+def write(nibabel: Any, file: IO[bytes], volume: Volume) -> None:
+    """Write a file, with the header of the source where that was NIfTI too."""
+    array, space = bool_as_integers(volume.array), volume.space
+    header, affine = None, space.placed()
+    if volume.format == "nifti" and volume.header is not None:
+        header, affine = volume.header
+    # The header of NIfTI-1 counts in 16 bits.
+    second = max(array.shape) > _NIFTI1_AXIS or isinstance(header, nibabel.Nifti2Header)
+    kind = nibabel.Nifti2Image if second else nibabel.Nifti1Image
+    # The dtype is named, since nibabel refuses 64 bits otherwise.
+    image = kind(array, affine, header, dtype=array.dtype)
+    image.header.set_slope_inter(1, 0)
+    if header is None:
+        size = space.size_in("millimeter")
+        image.header.set_xyzt_units("mm" if size is not None or affine is not None else "unknown")
+        if affine is not None:
+            image.set_sform(affine, "scanner")
+        elif size is not None:
+            image.header.set_zooms(size)
+    image.to_stream(file)

@@ -1,0 +1,131 @@
+"""NRRD: axes (x, y, z), x fastest; directions, origin and units of space in its header."""
+
+from __future__ import annotations
+
+import logging
+import math
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ..space import UNITS, Space, unit_of
+from ..volumes import UnusableError
+from .common import Volume, bool_as_integers, check_axes, in_file, in_memory, positive
+
+# What NRRD's axes of space are in NIfTI's: right, anterior, superior.
+_SPACES = {
+    "right-anterior-superior": (1, 1, 1),
+    "ras": (1, 1, 1),
+    "left-anterior-superior": (-1, 1, 1),
+    "las": (-1, 1, 1),
+    "left-posterior-superior": (-1, -1, 1),
+    "lps": (-1, -1, 1),
+}
+# What the voxels say, and how they lay in the file that was read.
+_NRRD_OF_DATA = {"type", "dimension", "sizes", "endian", "encoding", "datafile", "data file"}
+_NRRD_OF_DATA |= {"lineskip", "line skip", "byteskip", "byte skip"}
+
+
+_UNIT = UNITS["millimeter"]
+
+
+def read(nrrd: Any, path: Path, content: Any, outer: str | None, heard: list[logging.LogRecord]) -> Volume:
+    """The volume in a file that is open at its begin."""
+    header = nrrd.read_header(content)
+    if "data file" in header or "datafile" in header:
+        raise UnusableError(
+            f"{path}: a NRRD header whose voxels lie in another file: join them in one .nrrd first"
+        )
+    if header["type"] == "block":
+        raise UnusableError(f"{path}: labels are numbers, not blocks of bytes")
+    check_axes(path, header["sizes"])
+    mapped = None if outer is not None else _mapped(path, header, content)
+    kept = {key: value for key, value in header.items() if key not in _NRRD_OF_DATA}
+    space = _space(header, len(header["sizes"]))
+    if mapped is not None:
+        return in_file(mapped, space=space, header=kept)
+    return in_memory(nrrd.read_data(header, content, index_order="F"), space=space, header=kept)
+
+
+_TYPES = {
+    **dict.fromkeys(["signed char", "int8", "int8_t"], "i1"),
+    **dict.fromkeys(["uchar", "unsigned char", "uint8", "uint8_t"], "u1"),
+    **dict.fromkeys(["short", "short int", "signed short", "signed short int", "int16", "int16_t"], "i2"),
+    **dict.fromkeys(["ushort", "unsigned short", "unsigned short int", "uint16", "uint16_t"], "u2"),
+    **dict.fromkeys(["int", "signed int", "int32", "int32_t"], "i4"),
+    **dict.fromkeys(["uint", "unsigned int", "uint32", "uint32_t"], "u4"),
+    **dict.fromkeys(["longlong", "long long", "long long int", "signed long long", "int64", "int64_t"], "i8"),
+    **dict.fromkeys(
+        ["ulonglong", "unsigned long long", "unsigned long long int", "uint64", "uint64_t"], "u8"
+    ),
+    "float": "f4",
+    "double": "f8",
+}
+
+
+def _mapped(path: Path, header: Any, content: Any) -> npt.NDArray[Any] | None:
+    """The voxels of a raw file, mapped; None where the library has to read them."""
+    skips = any(int(header.get(key, 0)) for key in ("lineskip", "line skip", "byteskip", "byte skip"))
+    kind = _TYPES.get(header["type"])
+    if header["encoding"] != "raw" or skips or kind is None:
+        return None
+    dtype = np.dtype(kind).newbyteorder(">" if header.get("endian") == "big" else "<")
+    shape, offset = tuple(map(int, header["sizes"])), content.tell()
+    if math.prod(shape) == 0 or path.stat().st_size < offset + math.prod(shape) * dtype.itemsize:
+        return None  # the library says what is wrong
+    return np.memmap(path, dtype=dtype, mode="r", offset=offset, shape=shape, order="F")
+
+
+def _space(header: Any, ndim: int) -> Space:
+    directions = header.get("space directions")
+    if directions is None:
+        units = [unit_of(unit or "mm") for unit in header.get("units") or ["mm"] * ndim]
+        if len(units) != ndim or "spacings" not in header or None in units:
+            return Space()
+        edges = zip(header["spacings"].tolist(), units, strict=True)
+        unit = units[0] if len(set(units)) == 1 else "millimeter"
+        size = positive([edge * UNITS[str(one)] / UNITS[str(unit)] for edge, one in edges])
+        return Space(size, unit)
+    units = header.get("space units") or ["mm"]
+    unit = unit_of(units[0] or "mm")
+    if unit is None or len(set(units)) > 1 or any(row is None for row in directions):
+        return Space()
+    columns = np.array(directions, dtype=np.float64).T
+    size = positive(np.linalg.norm(columns, axis=0).tolist())
+    if size is None or columns.shape != (3, 3):
+        return Space(size, unit if size else None)
+    place = np.asarray(header.get("space origin", (0, 0, 0)), dtype=np.float64)
+    is_straight = np.allclose(columns, np.diag(size), atol=1e-6 * max(size))
+    origin = tuple(place.tolist()) if is_straight and "space origin" in header else None
+    signs = _SPACES.get(str(header.get("space", "")).lower())
+    if signs is None:
+        return Space(size, unit, origin)
+    affine = np.eye(4)
+    affine[:3, :3], affine[:3, 3] = columns, place
+    affine[:3] *= np.array(signs)[:, None] * (UNITS[unit] / _UNIT)
+    return Space(size, unit, origin, affine if np.isfinite(affine).all() else None)
+
+
+def write(nrrd: Any, file: IO[bytes], volume: Volume) -> None:
+    """Write a file, with the header of the source where that was NRRD too."""
+    array, space = bool_as_integers(volume.array), volume.space
+    affine, size = space.placed(), space.size_in("millimeter")
+    if volume.format == "nrrd" and volume.header is not None:
+        header = dict(volume.header)
+    elif affine is not None:
+        header = {
+            "space": "right-anterior-superior",
+            "space directions": affine[:3, :3].T,
+            "space origin": affine[:3, 3],
+            "space units": ["mm"] * 3,
+            "kinds": ["domain"] * 3,
+        }
+    elif size is not None:
+        header = {"spacings": list(size), "units": ["mm"] * len(size)}
+    else:
+        header = {}
+    header["encoding"] = "gzip"
+    # Level 9, the library's own choice, takes several times as long, for labels that are hardly smaller.
+    nrrd.write(file, array, header, index_order="F", compression_level=6)

@@ -1,0 +1,203 @@
+"""Where voxels lie in space: the size of a voxel, its unit, and the place of the first one.
+
+One type for all that says so: headers of files, attributes of Zarr arrays, and the transformations of
+OME-Zarr.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+# The units that are converted into each other, in metres; their names are those of OME-Zarr.
+UNITS = {
+    "angstrom": 1e-10,
+    "nanometer": 1e-9,
+    "micrometer": 1e-6,
+    "millimeter": 1e-3,
+    "centimeter": 1e-2,
+    "meter": 1.0,
+}
+# How files write them. "m" is not among them: pynrrd drops what is not ASCII, and leaves that of "µm".
+SPELLINGS = {
+    "Å": "angstrom",
+    "a": "angstrom",
+    "nm": "nanometer",
+    "nanometers": "nanometer",
+    "um": "micrometer",
+    "µm": "micrometer",
+    "μm": "micrometer",
+    "\\u00b5m": "micrometer",
+    "micron": "micrometer",
+    "microns": "micrometer",
+    "mm": "millimeter",
+    "cm": "centimeter",
+}
+
+# The attributes of a plain Zarr array; one number per axis, in the array's own order.
+SIZE, UNIT, ORIGIN = "voxel_size", "voxel_unit", "voxel_origin"
+
+
+def unit_of(spelling: str) -> str | None:
+    """The unit that a file means; None: it is none of those that are known."""
+    name = str(spelling).strip().lower()
+    return name if name in UNITS else SPELLINGS.get(name)
+
+
+@dataclass(frozen=True)
+class Space:
+    """The place of voxels in space, each part of which a file may leave open.
+
+    Attributes:
+        voxel_size: the edges of a voxel, one per axis of the volume.
+        unit: of the voxel size and the origin; a name of UNITS.
+        origin: where the centre of the first voxel lies, one number per axis.
+        affine: from the indices (x, y, z) of a voxel to millimetres towards right, anterior and superior:
+            what NIfTI and NRRD know of rotation. Only they keep it.
+    """
+
+    voxel_size: tuple[float, ...] | None = None
+    unit: str | None = None
+    origin: tuple[float, ...] | None = None
+    affine: npt.NDArray[np.float64] | None = None
+
+    def __bool__(self) -> bool:
+        """Whether anything is known."""
+        return self.voxel_size is not None or self.origin is not None or self.affine is not None
+
+    def transposed(self) -> Space:
+        """For the same volume with its axes in reverse order.
+
+        The affine is that of (x, y, z) all the same.
+        """
+        return replace(
+            self,
+            voxel_size=None if self.voxel_size is None else self.voxel_size[::-1],
+            origin=None if self.origin is None else self.origin[::-1],
+        )
+
+    def of_axes(self, order: Sequence[int]) -> Space:
+        """For the same volume with its axes in another order."""
+        size, origin = self.voxel_size, self.origin
+        return replace(
+            self,
+            voxel_size=None if size is None else tuple(size[axis] for axis in order),
+            origin=None if origin is None else tuple(origin[axis] for axis in order),
+        )
+
+    def size_in(self, unit: str) -> tuple[float, ...] | None:
+        """The edges of a voxel in a unit; a size without a unit is taken as it is."""
+        return self._in(unit, self.voxel_size)
+
+    def origin_in(self, unit: str) -> tuple[float, ...] | None:
+        """The place of the first voxel in a unit."""
+        return self._in(unit, self.origin)
+
+    def _in(self, unit: str, numbers: tuple[float, ...] | None) -> tuple[float, ...] | None:
+        if numbers is None or self.unit is None or self.unit == unit:
+            return numbers
+        # The nearest number of 12 digits: 4e-6 m are 4 µm, and not 3.9999999999999996.
+        return tuple(float(f"{n * UNITS[self.unit] / UNITS[unit]:.12g}") for n in numbers)
+
+    def text(self, names: Sequence[str]) -> str:
+        """The voxel size, for people."""
+        if self.voxel_size is None:
+            return "unknown"
+        size = " x ".join(f"{edge:g}" for edge in self.voxel_size)
+        return f"{size} {self.unit or 'of no unit'} ({', '.join(names[: len(self.voxel_size)])})"
+
+    @property
+    def is_turned(self) -> bool:
+        """Whether the axes of the volume are not those of space.
+
+        An orientation that an origin and a size do not tell.
+        """
+        if self.affine is None:
+            return False
+        edges = np.diag(self.affine)[:3]
+        return bool(
+            (edges <= 0).any()
+            or not np.allclose(self.affine[:3, :3], np.diag(edges), atol=1e-6 * edges.max())
+        )
+
+    def placed(self) -> npt.NDArray[np.float64] | None:
+        """The affine, or the one that size and origin make, where both are known; in millimetres."""
+        size, origin = self.size_in("millimeter"), self.origin_in("millimeter")
+        if self.affine is not None or size is None or origin is None or len(size) != 3:
+            return self.affine
+        made = np.diag([*size, 1.0])
+        made[:3, 3] = origin
+        return made
+
+    def not_kept(self, *, size: bool = False, origin: bool = False, orientation: bool = False) -> str:
+        """What is known here and what a format that keeps these parts has no place for, in words."""
+        words = ["voxel size"] * (self.voxel_size is not None and not size)
+        words += ["orientation"] * (self.is_turned and not orientation)
+        has_origin = self.origin is not None or self.affine is not None
+        keeps_origin = orientation or (origin and self.origin is not None)
+        words += ["origin"] * (has_origin and not keeps_origin)
+        return ", ".join(words)
+
+    # -----------------------------------------------------------------------------------
+    # Zarr
+
+    def attributes(self) -> dict[str, Any]:
+        """The attributes of a Zarr array, for a space in the array's own order of axes."""
+        made: dict[str, Any] = {}
+        if self.voxel_size is not None:
+            made[SIZE] = list(self.voxel_size)
+        if self.origin is not None:
+            made[ORIGIN] = list(self.origin)
+        if made and self.unit is not None:
+            made[UNIT] = self.unit
+        return made
+
+
+def from_attributes(attributes: Mapping[str, Any], ndim: int) -> Space:
+    """The space that attributes of a Zarr array tell, in the array's order; what is not sound is left out.
+
+    ``resolution`` and ``offset``, which CREMI's files have, count where the others are missing; they are
+    nanometres.
+    """
+    size = numbers(attributes.get(SIZE), ndim, positive=True)
+    origin = numbers(attributes.get(ORIGIN), ndim)
+    if size is not None or origin is not None:
+        return Space(size, unit_of(str(attributes.get(UNIT, ""))), origin)
+    size = numbers(attributes.get("resolution"), ndim, positive=True)
+    origin = numbers(attributes.get("offset"), ndim)
+    known = size is not None or origin is not None
+    return Space(size, "nanometer" if known else None, origin)
+
+
+def from_multiscales(attributes: Mapping[str, Any], path: str, ndim: int) -> Space:
+    """The space of one level of an OME-Zarr image, from the attributes of its group."""
+    try:
+        multiscales = attributes.get("ome", attributes)["multiscales"][0]
+        level = next(one for one in multiscales["datasets"] if str(one["path"]) == path)
+        size: tuple[float, ...] | None = None
+        origin: tuple[float, ...] | None = None
+        for step in level["coordinateTransformations"]:
+            if step["type"] == "scale":
+                size = numbers(step["scale"], ndim, positive=True)
+            elif step["type"] == "translation":
+                origin = numbers(step["translation"], ndim)
+        units = {axis.get("unit") for axis in multiscales["axes"] if axis.get("type") == "space"}
+        unit = unit_of(str(units.pop())) if len(units) == 1 else None
+    except (LookupError, TypeError, AttributeError, StopIteration):
+        return Space()
+    return Space(size, unit, origin)
+
+
+def numbers(value: Any, count: int, positive: bool = False) -> tuple[float, ...] | None:
+    """Some finite numbers, of which there are as many as axes; None: these are not."""
+    try:
+        found = tuple(map(float, value))
+    except (TypeError, ValueError):
+        return None
+    sound = len(found) == count and count > 0 and all(math.isfinite(one) for one in found)
+    return found if sound and (not positive or min(found) > 0) else None
