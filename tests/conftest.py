@@ -34,6 +34,9 @@ os.environ["PYTHONPATH"] = os.pathsep.join(
     [str(Path(crackle_zarr.__file__).resolve().parents[1]), os.environ.get("PYTHONPATH", "")]
 ).rstrip(os.pathsep)
 
+# The fixture that runs the command line.
+from command_line import run as run  # noqa: E402
+
 hypothesis.settings.register_profile("default", deadline=None)
 hypothesis.settings.register_profile("ci", deadline=None, derandomize=True)
 hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "default")

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     import zarr
     from rich.table import Table
 
-from .places import array_at, by, commas, counted
+from .places import array_at, by, commas, counted, space_fields, space_of, space_rows
 
 
 def inform(place: str, options: dict[str, Any]) -> dict[str, Any]:
@@ -41,6 +41,7 @@ def inform(place: str, options: dict[str, Any]) -> dict[str, Any]:
         ),
         "shards": None if shards is None else list(shards),
         "codecs": _codecs(array),
+        **space_fields(space_of(array)),
         "fill_value": None if fill is None else str(int(fill)) if array.dtype.kind in "iub" else str(fill),
     }
 
@@ -102,7 +103,8 @@ def info_tables(record: dict[str, Any]) -> Iterator[Table]:
         "shards": "" if record["shards"] is None else by(record["shards"]),
         "codecs": "; ".join(record["codecs"]) or "none",
         "volume": f"{raw:,} bytes",
-        "stored": "unknown: the store can not list"
+        **space_rows(record, record["dimension_names"] or [f"axis {n}" for n in range(len(record["shape"]))]),
+        "stored": "unknown: the store cannot list"
         if stored is None
         else f"{stored:,} bytes" + (f", ratio {raw / stored:.1f}" if raw else ""),
     }

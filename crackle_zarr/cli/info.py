@@ -14,7 +14,9 @@ import click
 
 from .. import _binding
 from .._base.header import LABEL_FORMATS
-from ..files import crackle_files, volumes
+from ..files import crackle_files, formats, volumes
+from ..files.formats import hdf5
+from ..files.volumes import UnusableError
 from ..streams import stream
 from . import _common, array_info, places
 from ._common import EXIT_CODES
@@ -36,9 +38,15 @@ def section_sizes(binary: _binding.Buffer, voxels: int) -> dict[str, int]:
     return dict(zip(names, sizes, strict=True))
 
 
-def _inform(path: Path) -> dict[str, Any]:
+def _inform(place: str) -> dict[str, Any]:
     """What ``info`` tells of a file, as JSON has it."""
-    kind = volumes.kind_of(path)
+    path = Path(hdf5.split(place)[0])
+    if formats.of_name(place) not in (None, "ckl", "npy"):
+        return _inform_of_volume(place, path)
+    try:
+        kind = volumes.kind_of(path)
+    except UnusableError:
+        return _inform_of_volume(place, path)
     file_nbytes = path.stat().st_size
     record: dict[str, Any] = {"file": str(path), "kind": kind, "file_nbytes": file_nbytes}
     if kind == "npy":
@@ -75,6 +83,27 @@ def _inform(path: Path) -> dict[str, Any]:
     }
 
 
+def _inform_of_volume(place: str, path: Path) -> dict[str, Any]:
+    """What ``info`` tells of a file of another format: of HDF5 without a dataset's name, which there are."""
+    record: dict[str, Any] = {"file": place, "kind": "volume", "file_nbytes": path.stat().st_size}
+    _, member = hdf5.split(place)
+    if formats.of_name(place) == "hdf5" and member is None:
+        formats.require("hdf5")
+        return record | {"kind": "hdf5", "datasets": hdf5.listed(path)}
+    with formats.opened(place) as volume:
+        turned = volume.transposed() if volume.format == "hdf5" else volume
+        space = turned.space
+        return record | {
+            "format": formats.FORMATS[volume.format].name if volume.format else None,
+            "nbytes": turned.nbytes,
+            "ratio": turned.nbytes / record["file_nbytes"],
+            "shape": list(turned.shape),
+            "dtype": turned.dtype.name,
+            "scaled": volume.note or None,
+            **places.space_fields(space),
+        }
+
+
 @click.command(epilog=EXIT_CODES)
 @_common.places
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON array with an object per file or array.")
@@ -82,14 +111,17 @@ def _inform(path: Path) -> dict[str, Any]:
 def info(inputs: tuple[str, ...], as_json: bool, storage_option: dict[str, Any]) -> None:
     """Show what files and Zarr arrays say about their volumes.
 
-    Of a file: shape, dtype, labels, and where the bytes go. Of a Zarr array: shape, dtype, chunks,
-    shards, codecs, and what it takes in its store, where that can list. Nothing is decoded. In
-    JSON, labels are text, since they may be larger than JSON's readers can hold in a number.
+    Of a stream: shape, dtype, labels, and where the bytes go. Of other files: shape, dtype and voxel
+    size; of an HDF5 file, its datasets. Of a Zarr array: shape, dtype, chunks, shards, codecs, voxel
+    size, and its bytes in the store, if the store can list. Nothing is decoded. In JSON, labels are
+    text, since they may be larger than JSON's readers can hold in a number.
 
     \b
     Examples:
       crackle-zarr info seg.ckl
       crackle-zarr info --json *.ckl
+      crackle-zarr info seg.nii.gz
+      crackle-zarr info sample.h5
       crackle-zarr info seg.zarr
       crackle-zarr info s3://bucket/seg.zarr --storage-option anon=true
     """
@@ -97,7 +129,7 @@ def info(inputs: tuple[str, ...], as_json: bool, storage_option: dict[str, Any])
 
     def work(place: str) -> None:
         is_stored = places.is_stored(place)
-        record = array_info.inform(place, storage_option) if is_stored else _inform(Path(place))
+        record = array_info.inform(place, storage_option) if is_stored else _inform(place)
         if as_json:
             told.append(record)
             return
@@ -122,15 +154,23 @@ def _info_tables(record: dict[str, Any]) -> Iterator[Table]:
     from rich.table import Table
     from rich.text import Text
 
+    if record["kind"] == "hdf5":
+        yield _datasets_table(record)
+        return
     raw, file_nbytes = record["nbytes"], record["file_nbytes"]
     shape = " x ".join(map(str, record["shape"]))
+    order = f", {record['memory_order']} order" if "memory_order" in record else ""
     rows = {
         "kind": "NumPy array",
         "shape": shape,
-        "dtype": f"{record['dtype']}, {record['memory_order']} order",
+        "dtype": record["dtype"] + order,
         "volume": f"{raw:,} bytes",
         "file": f"{file_nbytes:,} bytes{_ratio(raw, file_nbytes)}",
     }
+    if record["kind"] == "volume":
+        rows |= {"kind": record["format"], "shape": f"{shape} (x, y, z)", **places.space_rows(record, "xyz")}
+        if record["scaled"]:
+            rows["numbers"] = record["scaled"]
     if record["kind"] == "ckl":
         stored = record["stream_nbytes"]
         span = f", {record['min_label']} to {record['max_label']}" if record["num_labels"] else ""
@@ -164,3 +204,25 @@ def _info_tables(record: dict[str, Any]) -> Iterator[Table]:
 
 def _ratio(raw: int, stored: int) -> str:
     return f", ratio {raw / stored:.1f}" if raw and stored else ""
+
+
+def _datasets_table(record: dict[str, Any]) -> Table:
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    title = f"{record['file']}: HDF5, {record['file_nbytes']:,} bytes"
+    table = Table(title=Text(title), title_justify="left", box=box.SIMPLE)
+    for column in ("dataset of integers", "shape", "dtype", "chunks", "compression"):
+        table.add_column(column)
+    for one in record["datasets"]:
+        table.add_row(
+            Text(one["name"]),
+            " x ".join(map(str, one["shape"])),
+            one["dtype"],
+            " x ".join(map(str, one["chunks"])) if one["chunks"] else "none",
+            one["compression"] or "none",
+        )
+    if not record["datasets"]:
+        table.add_row("none")
+    return table

@@ -7,7 +7,7 @@ import functools
 import json
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
@@ -294,6 +294,28 @@ def space_of(array: zarr.Array[Any]) -> Space:
     except Exception:  # each store says in its own way that there is none
         return space
     return from_multiscales(group.attrs.asdict(), name, array.ndim)
+
+
+def space_fields(space: Space) -> dict[str, Any]:
+    """The voxel size and its kin, as JSON has them."""
+    return {
+        "voxel_size": None if space.voxel_size is None else list(space.voxel_size),
+        "voxel_unit": space.unit,
+        "voxel_origin": None if space.origin is None else list(space.origin),
+        "turned": space.is_turned,
+    }
+
+
+def space_rows(record: dict[str, Any], names: Sequence[str]) -> dict[str, str]:
+    """The voxel size and its kin, for people; nothing where nothing is known."""
+    size, origin = record["voxel_size"], record["voxel_origin"]
+    space = Space(size and tuple(size), record["voxel_unit"])
+    rows = {"voxel size": space.text(names)} if size else {}
+    if origin:
+        rows["origin"] = f"{', '.join(f'{one:g}' for one in origin)} {record['voxel_unit'] or ''}".rstrip()
+    if record.get("turned"):
+        rows["orientation"] = "turned or flipped against the axes of space"
+    return rows
 
 
 def absent(place: str, label: int) -> NoReturn:

@@ -10,41 +10,18 @@ import json
 import os
 import subprocess
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pytest
 import zarr
+from command_line import one_line
 
 import crackle_zarr
-from crackle_zarr import cli
 from crackle_zarr.synthetic import neurons
 
 PACKAGES = str(Path(crackle_zarr.__file__).parent.parent)
 COMMANDS = ["stats", "find", "crop", "remap", "convert", "verify", "info", "labels"]
-
-
-@dataclass
-class Ran:
-    code: int
-    out: str
-    err: str
-
-
-@pytest.fixture
-def run(capsys, monkeypatch, tmp_path):
-    """Run the command line in an empty directory."""
-    monkeypatch.chdir(tmp_path)
-
-    def run(*arguments: object) -> Ran:
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as ended:
-            cli.main([str(argument) for argument in arguments])
-        captured = capsys.readouterr()
-        return Ran(int(ended.value.code or 0), captured.out, captured.err)
-
-    return run
 
 
 @pytest.fixture(scope="module")
@@ -94,14 +71,6 @@ def damage(folder: Path, key: str = "c/0/1/1") -> None:
     changed = bytearray(path.read_bytes())
     changed[len(changed) // 2] ^= 4
     path.write_bytes(changed)
-
-
-def one_line(ran: Ran) -> str:
-    """The error, which is one line without a traceback."""
-    assert ran.err.count("\n") == 1, ran.err
-    assert ran.err.startswith("crackle-zarr: ")
-    assert "Traceback" not in ran.err
-    return ran.err
 
 
 def box_of(mask: np.ndarray) -> list[tuple[int, int]]:
@@ -706,6 +675,10 @@ def test_info_json(run, seg, source, plain):
         "num_chunks": 12,
         "shards": None,
         "codecs": ["Crackle, Markov order 3"],
+        "voxel_size": None,
+        "voxel_unit": None,
+        "voxel_origin": None,
+        "turned": False,
         "fill_value": "0",
     }
     assert second["zarr_format"] == 2

@@ -9,16 +9,15 @@ import logging
 import lzma
 import sys
 import warnings
-from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import zarr
+from command_line import one_line
 
 import crackle_zarr
-from crackle_zarr import cli
 from crackle_zarr.errors import FormatError, VerificationError
 from crackle_zarr.files import formats
 from crackle_zarr.files.formats import Volume, in_memory
@@ -36,46 +35,16 @@ DTYPES = ["u1", "u2", "u4", "u8", "i1", "i2", "i4", "i8", "?"]
 SHAPES = [(5,), (4, 6), (3, 4, 5), (1, 4, 5), (4, 1, 5), (4, 5, 1), (1, 1, 1), (3, 3, 3), (5, 4, 3)]
 
 
-@dataclass
-class Ran:
-    code: int
-    out: str
-    err: str
-
-
 def volume_of(array, affine=None, spacing=None, header=None):
     """A volume whose edges of voxels are in millimetres."""
     unit = None if spacing is None and affine is None else "millimeter"
     return in_memory(array, space=Space(spacing, unit, None, affine), header=header)
 
 
-@pytest.fixture
-def run(capsys, monkeypatch, tmp_path):
-    """Run the command line in an empty directory."""
-    monkeypatch.chdir(tmp_path)
-
-    def run(*arguments: object) -> Ran:
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as ended:
-            cli.main([str(argument) for argument in arguments])
-        captured = capsys.readouterr()
-        return Ran(int(ended.value.code or 0), captured.out, captured.err)
-
-    return run
-
-
 @pytest.fixture(scope="module")
 def seg():
     """A volume (x, y, z) in F order."""
     return neurons((10, 40, 50), seed=2, dtype=np.uint32).T
-
-
-def one_line(ran: Ran) -> str:
-    """The error, which is one line without a traceback."""
-    assert ran.err.count("\n") == 1, ran.err
-    assert ran.err.startswith("crackle-zarr: ")
-    assert "Traceback" not in ran.err
-    return ran.err
 
 
 def labels(shape: tuple[int, ...], dtype: str, order: str) -> np.ndarray:

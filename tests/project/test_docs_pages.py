@@ -19,6 +19,7 @@ PAGES = [
     "fix-a-merge.md",
     "run-on-a-cluster.md",
     "read-from-s3.md",
+    "files.md",
     "xarray.md",
 ]
 

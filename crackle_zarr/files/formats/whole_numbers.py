@@ -96,7 +96,7 @@ def _look(
         if found.first is None:
             index = np.unravel_index(int(np.flatnonzero(unsound)[0]), numbers.shape)
             found.first = (
-                f"{float(numbers[index]):.17g}" if numbers.itemsize == 8 else str(numbers[index]),
+                _shown(numbers[index]),
                 tuple(int(a) + b for a, b in zip(index, start, strict=True)),
             )
         return
@@ -106,6 +106,14 @@ def _look(
         if changed:
             found.changed += changed
             found.most = max(found.most, float(np.abs(numbers - whole).max()))
+
+
+def _shown(number: np.floating) -> str:
+    """A number with all its digits.
+
+    A whole one without a point, others as they are told apart in their dtype.
+    """
+    return str(int(number)) if np.isfinite(number) and number == np.rint(number) else str(number)
 
 
 def _refuse(

@@ -1,0 +1,90 @@
+"""A conversion into Zarr, .npy or HDF5 takes a fraction of the volume's memory."""
+
+from __future__ import annotations
+
+import gzip
+import subprocess
+import sys
+from pathlib import Path
+
+import h5py
+import nibabel
+import nrrd
+import numpy as np
+import pytest
+import tifffile
+
+import crackle_zarr as cz
+
+resource = pytest.importorskip("resource", reason="needs getrusage")
+
+# 256 MB of labels: much more than a slab, and than what the libraries take by themselves.
+SHAPE = (256, 512, 512)
+NBYTES = int(np.prod(SHAPE)) * 4
+
+# The peak of a process that converts, above that of one that has imported all that it needs. In MB, on Linux.
+SCRIPT = """
+import resource, sys
+import h5py, nibabel, nrrd, numpy, tifffile, zarr
+import crackle_zarr.codecs.zarr_codec, crackle_zarr.verbs.arrays
+from crackle_zarr.cli import main
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+try:
+    main(["convert", *sys.argv[1:], "--parallel", "1", "--no-progress"])
+except SystemExit as end:
+    assert not end.code, end.code
+print("peak", (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
+"""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same volume in all formats."""
+    folder = tmp_path_factory.mktemp("large")
+    plane = (np.arange(512 * 512, dtype=np.uint32).reshape(512, 512) // 4096) + 1
+    volume = np.empty(SHAPE, dtype=np.uint32)
+    volume[...] = plane
+    volume += np.arange(256, dtype=np.uint32)[:, None, None] // 32
+    np.save(folder / "a.npy", volume)
+    nibabel.Nifti1Image(volume.T, np.eye(4), dtype=np.uint32).to_filename(folder / "a.nii")
+    with (
+        open(folder / "a.nii", "rb") as plain,
+        gzip.open(folder / "a.nii.gz", "wb", compresslevel=1) as packed,
+    ):
+        packed.write(plain.read())
+    nrrd.write(str(folder / "a.nrrd"), volume.T, {"encoding": "raw"}, index_order="F")
+    tifffile.imwrite(folder / "a.tif", volume, photometric="minisblack", compression="zlib")
+    with h5py.File(folder / "a.h5", "w") as file:
+        file.create_dataset(
+            "labels", data=volume, chunks=(16, 128, 128), compression="gzip", compression_opts=1
+        )
+    cz.create_array(folder / "a.zarr", data=volume, chunks=(32, 256, 256))
+    cz.save(volume.T, folder / "a.ckl")
+    return folder
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="getrusage has other units elsewhere")
+@pytest.mark.parametrize(
+    ("source", "destination"),
+    [
+        *((f"a{name}", "b.zarr") for name in (".npy", ".nii", ".nii.gz", ".nrrd", ".tif", ".h5", ".ckl")),
+        ("a.zarr", "b.npy"),
+        ("a.zarr", "b.h5:/labels"),
+        ("a.h5", "b.npy"),
+    ],
+)
+def test_peak(folder: Path, tmp_path: Path, source: str, destination: str) -> None:
+    """Less than the half of the volume; a conversion through memory takes one to three times the volume."""
+    options = ["--npy-axes", "zyx"] if ".npy" in source + destination else []
+    options += ["--chunks", "32,256,256"] if destination == "b.zarr" else []
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT, folder / source, f"{tmp_path}/{destination}", *options],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    peak = int(done.stdout.rpartition("peak ")[2])
+    # Pages of a mapped file count as long as nobody else needs the memory.
+    mapped = NBYTES / 2**20 if source in ("a.npy", "a.nii", "a.nrrd") else 0
+    assert peak - mapped < 0.5 * NBYTES / 2**20
