@@ -277,7 +277,7 @@ crackle_status crackle_measure(const struct crackle_parts *parts, uint32_t z_sta
 /*
  * crackle_surface() - the voxels of labels that have a neighbour of another label, or none
  *
- * A neighbour shares a face; beyond the rim of the volume there is none.  'wanted' has a byte per entry of the
+ * A neighbour shares a face; beyond the rim of the volume there is none.  'selected' has a byte per entry of the
  * label table, and 'count' is how many it lists.  '*points_ret' receives the surface voxels of the slices
  * [z_start, z_end) as x, y and z, integers of 'width' bytes, 2 or 4: those of the first entry that is wanted, by x,
  * then y, then z, then those of the next.  per_entry[i] is how many entry 'i' has; of entries that repeat a label,
@@ -285,7 +285,7 @@ crackle_status crackle_measure(const struct crackle_parts *parts, uint32_t z_sta
  * Memory: some more than the result, beside it.
  */
 crackle_status crackle_surface(const struct crackle_parts *parts, uint32_t z_start, uint32_t z_end,
-                               unsigned int flags, const uint8_t *wanted, uint64_t count, unsigned int width,
+                               unsigned int flags, const uint8_t *selected, uint64_t count, unsigned int width,
                                const volatile int32_t *stop, void **points_ret, uint64_t *per_entry,
                                struct crackle_where *where);
 
@@ -560,12 +560,12 @@ crackle_status crackle_component_counts(const struct crackle_parts *parts, uint6
 /*
  * crackle_slices_with() - the slices that have some of the labels
  *
- * 'wanted' has a byte per entry of the label table, as crackle_read_table() lists them, and
+ * 'selected' has a byte per entry of the label table, as crackle_read_table() lists them, and
  * 'count' is how many it lists.  slices[z] becomes 1 where slice z has an entry that is
  * wanted, else 0.  No crack is looked at.  Of pins this is an upper bound: their
  * background may be in any slice.
  */
-crackle_status crackle_slices_with(const struct crackle_parts *parts, unsigned int flags, const uint8_t *wanted,
+crackle_status crackle_slices_with(const struct crackle_parts *parts, unsigned int flags, const uint8_t *selected,
                                    uint64_t count, uint8_t *slices, struct crackle_where *where);
 
 /*

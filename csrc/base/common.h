@@ -47,7 +47,7 @@ static inline int ck_is_set(const volatile int32_t *number)
 }
 
 /* Volumes of more bytes are not left in the cache: the last level of common machines has some times as many. */
-#define CK_MOST_IN_CACHE ((u64)8 << 20)
+#define CK_CACHE_NBYTES ((u64)8 << 20)
 
 /* A condition on constants, checked while compiling. */
 #define CK_STATIC_ASSERT(name, expr) typedef char ck_static_assert_##name[(expr) ? 1 : -1]
@@ -345,20 +345,20 @@ static inline void *ck_calloc(u64 count, size_t size)
  */
 static inline int ck_reserve(void **items, size_t *capacity, u64 need, size_t size)
 {
-    u64 wanted = *capacity < 64 ? 64 : *capacity;
+    u64 new_capacity = *capacity < 64 ? 64 : *capacity;
     void *grown;
 
     if (CK_LIKELY(need <= *capacity))
         return 1;
-    while (wanted < need)
-        wanted *= 2;
-    if (wanted > (u64)PTRDIFF_MAX / size)
+    while (new_capacity < need)
+        new_capacity *= 2;
+    if (new_capacity > (u64)PTRDIFF_MAX / size)
         return 0;
-    grown = realloc(*items, (size_t)wanted * size);
+    grown = realloc(*items, (size_t)new_capacity * size);
     if (!grown)
         return 0;
     *items = grown;
-    *capacity = (size_t)wanted;
+    *capacity = (size_t)new_capacity;
     return 1;
 }
 

@@ -25,7 +25,7 @@
 #define CRACKS_FOR_EIGHT 16
 
 /* Places are numbers of 31 bits there, and there is room for sixteen bytes per voxel of a row. */
-#define MOST_FOR_EIGHT ((u32)1 << 24)
+#define MAX_SX_FOR_EIGHT ((u32)1 << 24)
 
 int ck_components_init(struct ck_components *c, u32 sx, u32 sy)
 {
@@ -107,7 +107,7 @@ static inline void add_patch(struct ck_components *c, struct ck_patch *patch, u6
     patch->begin = begin;
     patch->end = end;
     patch->component = component;
-    ck_lay_u32(c->row, begin, end, component);
+    ck_put_patch_u32(c->row, begin, end, component);
 }
 
 void ck_unite_dangling(struct ck_components *c, const struct ck_bitmaps *b, u64 y)
@@ -195,7 +195,7 @@ crackle_status ck_find_components(struct ck_components *c, const struct ck_bitma
     u32 count = 0;
 
 #if CK_MAYBE_V3
-    if (c->sx <= MOST_FOR_EIGHT && ck_cpu_has_v3() && ck_count_horizontal(b) / CRACKS_FOR_EIGHT >= c->sy) {
+    if (c->sx <= MAX_SX_FOR_EIGHT && ck_cpu_has_v3() && ck_count_horizontal(b) / CRACKS_FOR_EIGHT >= c->sy) {
         if (!c->pieces)
             c->pieces = ck_malloc(4 * ((u64)c->sx + CK_PIECES_SPARE), sizeof(*c->pieces));
         if (!c->pieces)
@@ -251,7 +251,7 @@ void ck_components_at(const struct ck_components *c, const u64 *voxels, size_t n
     size_t i = 0;
 
     for (u64 y = 0; i < num_voxels; y++) {
-        ck_lay_row(c->row, c->patches + ck_row_begin(c, y), c->patches + c->row_end[y], c->sx);
+        ck_put_row_patches(c->row, c->patches + ck_row_begin(c, y), c->patches + c->row_end[y], c->sx);
         for (; i < num_voxels && voxels[i] < (y + 1) * c->sx; i++)
             components[i] = c->row[voxels[i] - y * c->sx];
     }

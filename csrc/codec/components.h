@@ -64,13 +64,13 @@ static inline size_t ck_row_begin(const struct ck_components *c, u64 y)
 void ck_components_at(const struct ck_components *c, const u64 *voxels, size_t num_voxels, u32 *components);
 
 /* Lay the patches of a row, of sx voxels and CK_ROW_SPARE behind them, over the row above. */
-static inline void ck_lay_row(u32 *row, const struct ck_patch *patch, const struct ck_patch *end, u32 sx)
+static inline void ck_put_row_patches(u32 *row, const struct ck_patch *patch, const struct ck_patch *end, u32 sx)
 {
     if (ck_is_dense((size_t)(end - patch), sx))
         for (; patch < end; patch++)
-            ck_lay_each_u32(row, patch->begin, patch->end, patch->component);
+            ck_put_patch_scalar_u32(row, patch->begin, patch->end, patch->component);
     for (; patch < end; patch++)
-        ck_lay_u32(row, patch->begin, patch->end, patch->component);
+        ck_put_patch_u32(row, patch->begin, patch->end, patch->component);
 }
 
 /* ------------------------- Between the ways of finding --------------------- */

@@ -51,7 +51,7 @@ static u32 components_crc(const struct ck_image_crc *crc, const struct ck_compon
         u64 change = 0;
 
         if (ck_is_dense((size_t)(end - patch), c->sx)) {
-            ck_lay_row(row, patch, end, c->sx);
+            ck_put_row_patches(row, patch, end, c->sx);
             patch = end;
             row_part = 0;
             for (u32 x = 0; x < c->sx; x++)
@@ -219,7 +219,7 @@ CK_TARGET_CRC static u32 components_crc_by_instructions(const struct ck_image_cr
         const struct ck_patch *const end = c->patches + c->row_end[y];
 
         if (ck_is_dense((size_t)(end - patch), c->sx)) {
-            ck_lay_row(c->row, patch, end, c->sx);
+            ck_put_row_patches(c->row, patch, end, c->sx);
             row_part = part_of_row(c->row, c->sx);
         } else {
             row_part ^= reduce_95(sum_of_changes(crc->weight, c->row, patch, end));

@@ -174,7 +174,7 @@ CK_TARGET_V3 size_t ck_find_row_v3(struct ck_components *c, const struct ck_bitm
         patch[i].end = p.end[i];
         patch[i].component = p.component[i];
     }
-    ck_lay_row(c->row, patch, patch + p.count, c->sx);
+    ck_put_row_patches(c->row, patch, patch + p.count, c->sx);
     return num_patches + p.count;
 }
 

@@ -9,7 +9,7 @@
 #include "../crackle.h"
 #include "format.h"
 #include "header.h"
-#include "label_map.h"
+#include "label_table.h"
 #include "moves.h"
 #include "volume.h"
 

@@ -116,9 +116,9 @@ void ck_markov_write(const struct ck_markov_model *model, u8 *bytes)
  * Per history and window of the next bits, an entry of what they begin with: as many differences as they
  * hold whole, how many those are, how many bits they take, and the history behind them.
  */
-#define MOST_WINDOW 6 /* so that an entry has 12 + 3 + 3 bits, and 14 of a history */
-#define LEAST_WINDOW 3
-#define MOST_DECODER_ORDER 7
+#define MAX_WINDOW 6 /* so that an entry has 12 + 3 + 3 bits, and 14 of a history */
+#define MIN_WINDOW 3
+#define MAX_DECODER_ORDER 7
 
 #define ENTRY(differences, count, length, history) \
     ((u32)(differences) | (u32)(count) << 12 | (u32)(length) << 15 | (u32)(history) << 18)
@@ -148,11 +148,11 @@ static u32 make_entry(const struct ck_markov_model *model, size_t history, unsig
 int ck_markov_make_decoder(struct ck_markov_model *model, u64 nbytes)
 {
     const size_t rows = num_rows(model->order);
-    unsigned int window = MOST_WINDOW;
+    unsigned int window = MAX_WINDOW;
 
-    while (window >= LEAST_WINDOW && ((u64)rows << window) * ENTRY_NBYTES > nbytes)
+    while (window >= MIN_WINDOW && ((u64)rows << window) * ENTRY_NBYTES > nbytes)
         window--;
-    if (window < LEAST_WINDOW || model->order > MOST_DECODER_ORDER)
+    if (window < MIN_WINDOW || model->order > MAX_DECODER_ORDER)
         return 1;
     model->decoder = ck_malloc((u64)rows << window, sizeof(*model->decoder));
     if (!model->decoder)
@@ -360,17 +360,17 @@ static u64 cost_of_counts(u32 (*counts)[4], size_t rows)
     return bits;
 }
 
-crackle_status ck_markov_choose_order(const struct ck_differences *slices, size_t num_slices, unsigned int most,
+crackle_status ck_markov_choose_order(const struct ck_differences *slices, size_t num_slices, unsigned int max_order,
                                       const volatile int32_t *stop, unsigned int *order_ret)
 {
-    u32(*counts)[4] = ck_calloc(num_rows(most), sizeof(*counts));
+    u32(*counts)[4] = ck_calloc(num_rows(max_order), sizeof(*counts));
     u64 least = UINT64_MAX;
 
     if (!counts)
         return CRACKLE_NO_MEMORY;
     for (size_t z = 0; z < num_slices && !ck_is_set(stop); z++)
-        count_differences(&slices[z], most, 0, num_rows(most), counts);
-    for (unsigned int order = most; order >= 1 && !ck_is_set(stop); order--) {
+        count_differences(&slices[z], max_order, 0, num_rows(max_order), counts);
+    for (unsigned int order = max_order; order >= 1 && !ck_is_set(stop); order--) {
         const size_t rows = num_rows(order);
         const u64 bits = cost_of_counts(counts, rows) + (u64)rows * CK_BITS_PER_MARKOV_ROW;
 
@@ -465,14 +465,14 @@ void ck_markov_respell(const struct ck_markov_model *model, u8 *differences, u64
  * Per history and two differences, the code of both: its bits, and above them how many.
  */
 #define PAIR_BITS 6
-#define MOST_ENCODER_ORDER 6
+#define MAX_ENCODER_ORDER 6
 
 int ck_markov_make_encoder(struct ck_markov_model *model, u64 count)
 {
     const size_t rows = num_rows(model->order);
     u8 ranks_of_row[256];
 
-    if (model->order > MOST_ENCODER_ORDER || (u64)rows * 16 > count)
+    if (model->order > MAX_ENCODER_ORDER || (u64)rows * 16 > count)
         return 1;
     model->encoder = ck_malloc((u64)rows * 16, sizeof(*model->encoder));
     if (!model->encoder)

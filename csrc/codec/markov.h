@@ -46,7 +46,7 @@ struct ck_differences {
 };
 
 /* The order, 1 to 'most', of which the model and what it makes of the slices are shortest; 'most' is at most 10. */
-crackle_status ck_markov_choose_order(const struct ck_differences *slices, size_t num_slices, unsigned int most,
+crackle_status ck_markov_choose_order(const struct ck_differences *slices, size_t num_slices, unsigned int max_order,
                                       const volatile int32_t *stop, unsigned int *order_ret);
 
 /*

@@ -14,7 +14,7 @@
 #if CK_HAVE_SSE2
 
 /* Copy a row; to memory past the cache, but for what is not a whole sixteen bytes. */
-static void put_row(u8 *to, const u8 *row, size_t nbytes, enum ck_paint_to where)
+static void copy_row(u8 *to, const u8 *row, size_t nbytes, enum ck_paint_to where)
 {
     const size_t head = (16 - (uintptr_t)to % 16) % 16;
 
@@ -43,7 +43,7 @@ static void put_row(u8 *to, const u8 *row, size_t nbytes, enum ck_paint_to where
 }
 
 /* Such stores are in no order with others until then. */
-static void put_end(enum ck_paint_to where)
+static void copy_end(enum ck_paint_to where)
 {
     if (where == CK_TO_MEMORY)
         _mm_sfence();
@@ -51,13 +51,13 @@ static void put_end(enum ck_paint_to where)
 
 #else
 
-static void put_row(u8 *to, const u8 *row, size_t nbytes, enum ck_paint_to where)
+static void copy_row(u8 *to, const u8 *row, size_t nbytes, enum ck_paint_to where)
 {
     (void)where;
     memcpy(to, row, nbytes);
 }
 
-static void put_end(enum ck_paint_to where)
+static void copy_end(enum ck_paint_to where)
 {
     (void)where;
 }

@@ -32,10 +32,10 @@ struct ck_slice_to_paint {
 };
 
 /*
- * The same for the slices [z, z + count) of the C-order volume 'out', at most CK_MOST_COLUMNS: row by row, so that what
+ * The same for the slices [z, z + count) of the C-order volume 'out', at most CK_MAX_COLUMNS: row by row, so that what
  * belongs side by side there is written at once.
  */
-#define CK_MOST_COLUMNS 64
+#define CK_MAX_COLUMNS 64
 void ck_paint_columns(const struct ck_slice_to_paint *slices, u32 count, const struct crackle_volume *out, u32 z,
                       u64 *scratch);
 

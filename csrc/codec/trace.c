@@ -47,14 +47,14 @@ void ck_chains_free(struct ck_chains *chains)
 int ck_tracer_init(struct ck_tracer *t, const struct ck_bitmaps *b)
 {
     memset(t, 0, sizeof(*t));
-    t->ways = ck_calloc(((u64)b->sy + 1) * b->stride, 1); /* no walk leaves the grid: no guard */
+    t->vertex_steps = ck_calloc(((u64)b->sy + 1) * b->stride, 1); /* no walk leaves the grid: no guard */
     t->row_has_start = ck_malloc((u64)b->sy + 1, 1);
-    return t->ways && t->row_has_start;
+    return t->vertex_steps && t->row_has_start;
 }
 
 void ck_tracer_free(struct ck_tracer *t)
 {
-    free(t->ways);
+    free(t->vertex_steps);
     free(t->row_has_start);
     free(t->headings);
     free(t->chains);
@@ -75,12 +75,12 @@ static inline unsigned int straight_on(unsigned int open, unsigned int heading)
     return open >> heading & 1 ? heading : first_direction[open];
 }
 
-/* See ck_habit. */
-static inline unsigned int choose(unsigned int open, unsigned int heading, enum ck_habit habit)
+/* See ck_trace_rule. */
+static inline unsigned int choose(unsigned int open, unsigned int heading, enum ck_trace_rule rule)
 {
-    unsigned int turned = (heading + (habit == CK_TO_THE_LEFT ? 3 : 1)) & 3;
+    unsigned int turned = (heading + (rule == CK_LEFT_FIRST ? 3 : 1)) & 3;
 
-    return (habit == CK_TO_THE_LEFT || habit == CK_TO_THE_RIGHT) && open >> turned & 1
+    return (rule == CK_LEFT_FIRST || rule == CK_RIGHT_FIRST) && open >> turned & 1
                ? turned
                : straight_on(open, heading);
 }
@@ -100,7 +100,7 @@ static struct steps make_steps(size_t stride)
     struct steps steps = {{-(ptrdiff_t)stride, 1, (ptrdiff_t)stride, -1}, 0, stride <= INT16_MAX};
 
     for (unsigned int d = 0; d < 4; d++)
-        steps.packed |= (u64)(u16)steps.of[d] << CK_WAYS_HEADING(d);
+        steps.packed |= (u64)(u16)steps.of[d] << CK_HEADING(d);
     return steps;
 }
 
@@ -110,11 +110,11 @@ CK_FORCEINLINE ptrdiff_t step_of(const struct steps *steps, unsigned int heading
                       : steps->of[CK_DIRECTION_OF_HEADING(heading)];
 }
 
-/* In 't->headings', codepoints are as CK_WAYS_HEADING() makes them, with any bit 6. */
+/* In 't->headings', codepoints are as CK_HEADING() makes them, with any bit 6. */
 static inline void put_control(struct ck_tracer *t, size_t *size, unsigned int first)
 {
-    t->headings[*size] = (u8)CK_WAYS_HEADING(first);
-    t->headings[*size + 1] = (u8)CK_WAYS_HEADING(CK_OPPOSITE(first));
+    t->headings[*size] = (u8)CK_HEADING(first);
+    t->headings[*size + 1] = (u8)CK_HEADING(CK_OPPOSITE(first));
     *size += 2;
 }
 
@@ -160,9 +160,9 @@ static inline int remember(struct ck_tracer *t, size_t *num_pending, size_t vert
 CK_FORCEINLINE crackle_status trace_chain(struct ck_tracer *t, size_t vertex, const struct steps *steps,
                                           int are_packed, size_t *size_ret)
 {
-    u8 *const ways = t->ways;
-    unsigned int open = ways[vertex] & CK_WAYS_SET;
-    unsigned int direction = t->habit == CK_STRAIGHT_ON ? CK_RIGHT : CK_DOWN;
+    u8 *const vertex_steps = t->vertex_steps;
+    unsigned int open = vertex_steps[vertex] & CK_STEPS_SET;
+    unsigned int direction = t->rule == CK_STRAIGHT_FIRST ? CK_RIGHT : CK_DOWN;
     size_t num_pending = 0;
     size_t size = *size_ret;
 
@@ -170,7 +170,7 @@ CK_FORCEINLINE crackle_status trace_chain(struct ck_tracer *t, size_t vertex, co
         unsigned int heading;
 
         if (open == 0) {
-            ways[vertex] = 0;
+            vertex_steps[vertex] = 0;
             put_terminate(t, &size);
             /* Back to the last vertex with something left; the others' BRANCH was spurious. */
             for (;;) {
@@ -182,7 +182,7 @@ CK_FORCEINLINE crackle_status trace_chain(struct ck_tracer *t, size_t vertex, co
                 }
                 p = &t->pending[--num_pending];
                 vertex = p->vertex;
-                open = ways[vertex] & CK_WAYS_SET;
+                open = vertex_steps[vertex] & CK_STEPS_SET;
                 if (open)
                     break;
                 t->headings[p->symbol] = t->headings[p->symbol + 1] = HOLE;
@@ -193,30 +193,30 @@ CK_FORCEINLINE crackle_status trace_chain(struct ck_tracer *t, size_t vertex, co
                 return CRACKLE_NO_MEMORY;
             put_branch(t, &size);
         }
-        direction = choose(open, direction, t->habit);
+        direction = choose(open, direction, t->rule);
         open &= ~(1u << direction);
-        ways[vertex] = (u8)(open ? CK_WAYS_LISTED | open : 0);
+        vertex_steps[vertex] = (u8)(open ? CK_STEPS_LISTED | open : 0);
 
         /* Along vertices that have one way on. */
-        heading = CK_WAYS_HEADING(direction);
+        heading = CK_HEADING(direction);
         {
             u8 *out = t->headings + size;
-            u8 *at = ways + vertex;
+            u8 *at = vertex_steps + vertex;
             unsigned int turn;
 
             for (;;) {
                 *out++ = (u8)heading;
                 at += step_of(steps, heading, are_packed);
                 turn = *at;
-                if (!(turn & CK_WAYS_TURN))
+                if (!(turn & CK_STEPS_TURN))
                     break;
                 *at = 0;
                 heading ^= turn;
             }
             size = (size_t)(out - t->headings);
-            vertex = (size_t)(at - ways);
+            vertex = (size_t)(at - vertex_steps);
             direction = CK_DIRECTION_OF_HEADING(heading);
-            open = turn & CK_WAYS_SET & ~(1u << CK_OPPOSITE(direction));
+            open = turn & CK_STEPS_SET & ~(1u << CK_OPPOSITE(direction));
         }
     }
 }
@@ -262,12 +262,12 @@ static void explore(const struct outline *o, size_t vertex, unsigned int directi
     size_t at = vertex, row = vertex / o->bitmaps->stride;
 
     for (;;) {
-        unsigned int ways;
+        unsigned int steps;
 
         at += (size_t)o->steps->of[direction];
         row += (size_t)((direction == CK_DOWN) - (direction == CK_UP));
-        ways = o->tracer->ways[at];
-        if (!(ways & CK_WAYS_TURN) && is_odd(ways & CK_WAYS_SET)) {
+        steps = o->tracer->vertex_steps[at];
+        if (!(steps & CK_STEPS_TURN) && is_odd(steps & CK_STEPS_SET)) {
             consider(o, at, row, 0, odd);
             return;
         }
@@ -276,8 +276,8 @@ static void explore(const struct outline *o, size_t vertex, unsigned int directi
             *lowest = at;
         if (at == vertex)
             return;
-        if (ways & CK_WAYS_TURN)
-            direction = CK_DIRECTION_OF_HEADING(CK_WAYS_HEADING(direction) ^ ways);
+        if (steps & CK_STEPS_TURN)
+            direction = CK_DIRECTION_OF_HEADING(CK_HEADING(direction) ^ steps);
         /* All four are open at a crossing: straight on. */
     }
 }
@@ -374,7 +374,7 @@ static crackle_status order_chains(const struct ck_tracer *t, struct ck_chains *
 /* The chain of the group of cracks that is first met at 'vertex'. */
 static crackle_status add_chain(struct ck_tracer *t, const struct outline *outline, size_t vertex, size_t *size)
 {
-    size_t start = t->habit == CK_FROM_THE_TOP ? vertex : choose_start(outline, vertex);
+    size_t start = t->rule == CK_STRAIGHT_FROM_TOP ? vertex : choose_start(outline, vertex);
     void *chains = t->chains;
     int ok = ck_reserve(&chains, &t->chains_capacity, (u64)t->num_chains + 1, sizeof(*t->chains));
     crackle_status status;
@@ -382,7 +382,7 @@ static crackle_status add_chain(struct ck_tracer *t, const struct outline *outli
     t->chains = chains;
     if (!ok)
         return CRACKLE_NO_MEMORY;
-    t->ways[start] = (u8)(CK_WAYS_LISTED | ck_cracks_at(outline->bitmaps, start));
+    t->vertex_steps[start] = (u8)(CK_STEPS_LISTED | ck_cracks_at(outline->bitmaps, start));
     status = outline->steps->are_packed ? trace_chain(t, start, outline->steps, 1, size)
                                         : trace_chain(t, start, outline->steps, 0, size);
     t->row_has_start[start / outline->bitmaps->stride] = 1;
@@ -418,8 +418,8 @@ crackle_status ck_trace(struct ck_tracer *t, const struct ck_bitmaps *b, u64 num
     outline.steps = &steps;
     outline.row_cost = ck_width((u64)b->sx + 1) + ck_width((u64)b->sy + 1);
 
-    ck_spread_ways(b, t->ways);
-    for (size_t vertex = 0; (vertex = ck_next_way(t->ways, vertex, num_vertices)) < num_vertices;) {
+    ck_spread_steps(b, t->vertex_steps);
+    for (size_t vertex = 0; (vertex = ck_next_vertex_with_steps(t->vertex_steps, vertex, num_vertices)) < num_vertices;) {
         crackle_status status = add_chain(t, &outline, vertex, &size);
 
         if (status != CRACKLE_OK)

@@ -28,18 +28,18 @@ void ck_chains_free(struct ck_chains *chains);
  * Where a walk begins and which way it goes first where there is a choice.  Any will do; they differ in
  * what a Markov model makes of them.
  */
-enum ck_habit {
-    CK_STRAIGHT_ON,  /* leaves the fewest stretches: what is done where nothing else is tried */
-    CK_TO_THE_LEFT,  /* goes around things one way: a hundredth less of many moves with a model */
-    CK_TO_THE_RIGHT,
-    CK_FROM_THE_TOP, /* straight on, from the first vertex of each group */
-    CK_NUM_HABITS
+enum ck_trace_rule {
+    CK_STRAIGHT_FIRST,  /* leaves the fewest stretches: what is done where nothing else is tried */
+    CK_LEFT_FIRST,  /* goes around things one way: a hundredth less of many moves with a model */
+    CK_RIGHT_FIRST,
+    CK_STRAIGHT_FROM_TOP, /* straight on, from the first vertex of each group */
+    CK_NUM_TRACE_RULES
 };
 
 /* What tracing a slice needs besides: kept between slices, as it stays clear. */
 struct ck_tracer {
-    enum ck_habit habit;
-    u8 *ways;               /* per vertex, see vertex_steps.h: the cracks that are not yet walked */
+    enum ck_trace_rule rule;
+    u8 *vertex_steps;               /* per vertex, see vertex_steps.h: the cracks that are not yet walked */
     u8 *row_has_start;      /* per row of vertices, whether a chain of this slice begins there */
     u8 *headings;           /* of the slice, chain by chain as they were found, with gaps */
     size_t headings_capacity;

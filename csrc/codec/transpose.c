@@ -67,7 +67,7 @@ CK_TILES(u64, 64)
 /* Whether what is scattered is more than a cache holds, and sixteen bytes of it always lie on a multiple of sixteen. */
 static int is_past_cache(const struct crackle_volume *v, const void *first)
 {
-    return v->nbytes > CK_MOST_IN_CACHE && v->width >= 4 && (uintptr_t)first % 16 == 0 &&
+    return v->nbytes > CK_CACHE_NBYTES && v->width >= 4 && (uintptr_t)first % 16 == 0 &&
            (u64)v->sz * v->width % 16 == 0;
 }
 

@@ -7,8 +7,8 @@
 #include "format.h"
 #include "vertex_steps.h"
 
-#define TURN(a, b) (CK_WAYS_TURN | CK_WAYS_HEADING((a) ^ (b) ^ 2))
-#define LISTED(set) (CK_WAYS_LISTED | (set))
+#define TURN(a, b) (CK_STEPS_TURN | CK_HEADING((a) ^ (b) ^ 2))
+#define LISTED(set) (CK_STEPS_LISTED | (set))
 
 /* By the set of directions, bit d for direction d. */
 static const u8 byte_of_set[16] = {
@@ -43,14 +43,14 @@ static inline unsigned int set_at(const struct directions *d, unsigned int bit)
                           (d->down >> bit & 1) << CK_DOWN | (d->left >> bit & 1) << CK_LEFT);
 }
 
-static void spread_ways(const struct ck_bitmaps *b, u8 *ways)
+static void spread_steps(const struct ck_bitmaps *b, u8 *vertex_steps)
 {
     for (u64 y = 0; y <= b->sy; y++)
-        for (size_t w = 0; w < b->words; w++, ways += 64) {
+        for (size_t w = 0; w < b->words; w++, vertex_steps += 64) {
             const struct directions d = directions_at(b, y, w);
 
             for (u64 any = d.up | d.right | d.down | d.left; any; any &= any - 1)
-                ways[ck_ctz64(any)] = byte_of_set[set_at(&d, ck_ctz64(any))];
+                vertex_steps[ck_ctz64(any)] = byte_of_set[set_at(&d, ck_ctz64(any))];
         }
 }
 
@@ -71,12 +71,12 @@ CK_TARGET_V3 static inline __m256i spread_bits(u32 bits, unsigned int value)
 }
 
 /* 32 vertices at once: bits to bytes, and the table as a shuffle. */
-CK_TARGET_V3 static void spread_ways_v3(const struct ck_bitmaps *b, u8 *ways)
+CK_TARGET_V3 static void spread_steps_v3(const struct ck_bitmaps *b, u8 *vertex_steps)
 {
     const __m256i table = _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)byte_of_set));
 
     for (u64 y = 0; y <= b->sy; y++)
-        for (size_t w = 0; w < b->words; w++, ways += 64) {
+        for (size_t w = 0; w < b->words; w++, vertex_steps += 64) {
             const struct directions d = directions_at(b, y, w);
             const u64 any = d.up | d.right | d.down | d.left;
 
@@ -89,22 +89,22 @@ CK_TARGET_V3 static void spread_ways_v3(const struct ck_bitmaps *b, u8 *ways)
                                                        spread_bits((u32)(d.right >> half), 1u << CK_RIGHT)),
                                        _mm256_or_si256(spread_bits((u32)(d.down >> half), 1u << CK_DOWN),
                                                        spread_bits((u32)(d.left >> half), 1u << CK_LEFT)));
-                _mm256_storeu_si256((__m256i *)(ways + half), _mm256_shuffle_epi8(table, sets));
+                _mm256_storeu_si256((__m256i *)(vertex_steps + half), _mm256_shuffle_epi8(table, sets));
             }
         }
 }
 
 #endif /* CK_MAYBE_V3 */
 
-void ck_spread_ways(const struct ck_bitmaps *b, u8 *ways)
+void ck_spread_steps(const struct ck_bitmaps *b, u8 *vertex_steps)
 {
 #if CK_MAYBE_V3
     if (ck_cpu_has_v3()) {
-        spread_ways_v3(b, ways);
+        spread_steps_v3(b, vertex_steps);
         return;
     }
 #endif
-    spread_ways(b, ways);
+    spread_steps(b, vertex_steps);
 }
 
 unsigned int ck_cracks_at(const struct ck_bitmaps *b, size_t vertex)
@@ -114,20 +114,20 @@ unsigned int ck_cracks_at(const struct ck_bitmaps *b, size_t vertex)
     return set_at(&d, vertex % 64);
 }
 
-size_t ck_next_way(const u8 *ways, size_t vertex, size_t end)
+size_t ck_next_vertex_with_steps(const u8 *vertex_steps, size_t vertex, size_t end)
 {
     for (; vertex % 64; vertex++)
-        if (ways[vertex])
+        if (vertex_steps[vertex])
             return vertex;
     for (; vertex < end; vertex += 64) {
         u64 any = 0;
 
         for (unsigned int i = 0; i < 64; i += 8)
-            any |= ck_load64(ways + vertex + i);
+            any |= ck_load64(vertex_steps + vertex + i);
         if (any)
             break;
     }
-    while (vertex < end && !ways[vertex])
+    while (vertex < end && !vertex_steps[vertex])
         vertex++;
     return vertex;
 }

@@ -10,7 +10,7 @@
 #include "../base/sort.h"
 #include "../codec/format.h"
 #include "../codec/header.h"
-#include "../codec/label_map.h"
+#include "../codec/pin_list.h"
 #include "edit.h"
 
 /* Whether every label is a number of 'width' bytes. */

@@ -128,11 +128,11 @@ static void measure_slice(const struct ck_components *c, const struct window *w,
 /* Whether no sum of coordinates in the window can pass 64 bits. */
 static int sums_fit(const struct window *w, u32 z_start, u32 z_end)
 {
-    u64 most = w->x_end > w->y_end ? w->x_end : w->y_end, sum;
+    u64 max_end = w->x_end > w->y_end ? w->x_end : w->y_end, sum;
 
-    most = z_end > most ? z_end : most;
+    max_end = z_end > max_end ? z_end : max_end;
     return ck_mul((u64)(w->x_end - w->x_start) * (w->y_end - w->y_start), z_end - z_start, &sum) &&
-           ck_mul(sum, most - 1, &sum);
+           ck_mul(sum, max_end - 1, &sum);
 }
 
 static void add_slice(struct crackle_extent *to, const struct extent *from, u32 z)

@@ -4,6 +4,7 @@
 #include "../codec/format.h"
 #include "../codec/header.h"
 #include "../codec/label_map.h"
+#include "../codec/pin_list.h"
 
 /*
  * The table of a stream that has voxels; a stream without any has an empty one.  Where nothing is to be
@@ -166,7 +167,7 @@ crackle_status crackle_component_counts(const struct crackle_parts *parts, uint6
 
 /* The slices that wanted pins and singles reach. */
 static crackle_status slices_of_pins(const struct crackle_header *h, const struct ck_label_table *table,
-                                     const u8 *wanted, u8 *slices)
+                                     const u8 *selected, u8 *slices)
 {
     const u64 slice_voxels = (u64)h->sx * h->sy;
     struct ck_pin_list list = {NULL, 0, 0, NULL, 0, 0};
@@ -182,12 +183,12 @@ static crackle_status slices_of_pins(const struct crackle_header *h, const struc
         goto out;
     for (u32 z = 0; z < h->sz; z++)
         ends[z] = (z ? ends[z - 1] : 0) + ck_component_count(table, z);
-    if (wanted[0]) /* the background is wherever no pin is: in any slice */
+    if (selected[0]) /* the background is wherever no pin is: in any slice */
         memset(slices, 1, h->sz);
     for (size_t i = 0; i < list.num_pins; i++) {
         const u64 z = list.pins[i].voxel / slice_voxels, end = z + list.pins[i].depth + 1;
 
-        if (wanted[1 + (size_t)list.pins[i].label] && end > reach[z])
+        if (selected[1 + (size_t)list.pins[i].label] && end > reach[z])
             reach[z] = end;
     }
     for (u32 z = 0; z < h->sz; z++) {
@@ -197,7 +198,7 @@ static crackle_status slices_of_pins(const struct crackle_header *h, const struc
     for (size_t i = 0; i < list.num_singles; i++) {
         u32 low = 0, high = h->sz - 1;
 
-        if (!wanted[1 + (size_t)list.singles[i].label])
+        if (!selected[1 + (size_t)list.singles[i].label])
             continue;
         while (low < high) { /* the first slice that ends behind the component */
             u32 middle = low + (high - low) / 2;
@@ -216,7 +217,7 @@ out:
     return status;
 }
 
-crackle_status crackle_slices_with(const struct crackle_parts *parts, unsigned int flags, const uint8_t *wanted,
+crackle_status crackle_slices_with(const struct crackle_parts *parts, unsigned int flags, const uint8_t *selected,
                                    uint64_t count, uint8_t *slices, struct crackle_where *where)
 {
     struct crackle_header h;
@@ -228,11 +229,11 @@ crackle_status crackle_slices_with(const struct crackle_parts *parts, unsigned i
     if (status == CRACKLE_OK) {
         memset(slices, 0, h.sz);
         if (map.pins)
-            status = ck_fail(where, slices_of_pins(&h, &map.table, wanted, slices), CRACKLE_SECTION_LABELS,
+            status = ck_fail(where, slices_of_pins(&h, &map.table, selected, slices), CRACKLE_SECTION_LABELS,
                              CRACKLE_NO_SLICE);
         else
             for (u32 z = 0; z < h.sz; z++) {
-                slices[z] = (u8)ck_flat_slice_has(&map, wanted);
+                slices[z] = (u8)ck_label_map_slice_has(&map, selected);
                 ck_label_map_skip(&map);
             }
     }
@@ -255,7 +256,7 @@ crackle_status crackle_entries_in(const struct crackle_parts *parts, unsigned in
         memset(present, 0, (size_t)count);
     for (u32 z = 0; status == CRACKLE_OK && z < z_end; z++) {
         if (z >= z_start)
-            status = ck_fail(where, ck_flat_slice_entries(&map, present), CRACKLE_SECTION_LABELS, z);
+            status = ck_fail(where, ck_label_map_slice_entries(&map, present), CRACKLE_SECTION_LABELS, z);
         ck_label_map_skip(&map);
     }
     ck_label_map_free(&map);

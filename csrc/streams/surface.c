@@ -125,7 +125,7 @@ CK_FORCEINLINE void put_point(void *points, size_t i, u32 x, u32 y, u32 z, unsig
 struct cloud {
     void *points;
     size_t count, capacity;
-    int is_wanted;
+    int is_selected;
 };
 
 struct found {
@@ -148,7 +148,7 @@ CK_FORCEINLINE int add_points(struct found *found, const u32 *row, u32 first, u6
         const u32 x = first + ck_ctz64(on);
         struct cloud *cloud = &found->clouds[row[x]];
 
-        if (!cloud->is_wanted)
+        if (!cloud->is_selected)
             continue;
         if (CK_UNLIKELY(cloud->count == cloud->capacity) &&
             !ck_reserve(&cloud->points, &cloud->capacity, (u64)cloud->count + 1, (size_t)3 * width))
@@ -241,14 +241,14 @@ static crackle_status sort_points(const struct found *found, u32 sx, u32 sy, con
 {
     const u32 longest = sx > sy ? sx : sy;
     struct ck_pair *pairs = ck_malloc(longest, 2 * sizeof(*pairs));
-    size_t *next = ck_malloc(longest, sizeof(*next)), most = 0;
+    size_t *next = ck_malloc(longest, sizeof(*next)), longest_cloud = 0;
     void *scratch;
     u8 *to = out;
     crackle_status status;
 
     for (size_t n = 0; n < found->num_clouds; n++)
-        most = found->clouds[n].count > most ? found->clouds[n].count : most;
-    scratch = ck_malloc(most, (size_t)3 * found->width);
+        longest_cloud = found->clouds[n].count > longest_cloud ? found->clouds[n].count : longest_cloud;
+    scratch = ck_malloc(longest_cloud, (size_t)3 * found->width);
     status = pairs && next && scratch ? CRACKLE_OK : CRACKLE_NO_MEMORY;
     for (size_t n = 0; status == CRACKLE_OK && n < found->num_clouds; n++) {
         const struct cloud *cloud = &found->clouds[n];
@@ -276,7 +276,7 @@ static crackle_status sort_points(const struct found *found, u32 sx, u32 sy, con
 
 /* Collect the surface voxels of the slices. */
 static crackle_status collect(struct pipeline *p, const struct crackle_parts *parts, u32 z_start, u32 z_end,
-                              const u8 *wanted, u64 count, const volatile int32_t *stop, struct found *found,
+                              const u8 *selected, u64 count, const volatile int32_t *stop, struct found *found,
                               struct crackle_where *where)
 {
     crackle_status status = begin_pipeline(p, parts, z_start, z_end, where);
@@ -290,7 +290,7 @@ static crackle_status collect(struct pipeline *p, const struct crackle_parts *pa
     if (!found->clouds)
         return CRACKLE_NO_MEMORY;
     for (u64 i = 0; i < count; i++)
-        found->clouds[p->faces.number_of_entry[i]].is_wanted |= wanted[i] != 0;
+        found->clouds[p->faces.number_of_entry[i]].is_selected |= selected[i] != 0;
     for (u32 z = z_start; status == CRACKLE_OK && z < z_end; z++) {
         status = ck_is_set(stop) ? CRACKLE_STOPPED : complete_slice(p, z, where);
         if (status == CRACKLE_OK && !find_surface(p, z, found))
@@ -300,7 +300,7 @@ static crackle_status collect(struct pipeline *p, const struct crackle_parts *pa
 }
 
 crackle_status crackle_surface(const struct crackle_parts *parts, uint32_t z_start, uint32_t z_end,
-                               unsigned int flags, const uint8_t *wanted, uint64_t count, unsigned int width,
+                               unsigned int flags, const uint8_t *selected, uint64_t count, unsigned int width,
                                const volatile int32_t *stop, void **points_ret, uint64_t *per_entry,
                                struct crackle_where *where)
 {
@@ -325,7 +325,7 @@ crackle_status crackle_surface(const struct crackle_parts *parts, uint32_t z_sta
         return CRACKLE_OK;
     }
     found.width = width;
-    status = collect(&p, parts, z_start, z_end, wanted, count, stop, &found, where);
+    status = collect(&p, parts, z_start, z_end, selected, count, stop, &found, where);
     if (status == CRACKLE_OK) {
         for (size_t n = 0; n < found.num_clouds; n++)
             total += found.clouds[n].count;
@@ -419,7 +419,7 @@ crackle_status crackle_connectivity(const struct crackle_parts *parts, uint32_t 
     struct spreading spread;
     const struct crackle_header *h = &p.faces.reading.header;
     crackle_status status = ck_reading_open(&p.faces.reading, parts, flags, where);
-    u32 most = 1;
+    u32 batch_capacity = 1;
     u8 *batch = NULL;
     size_t slice_nbytes, stride;
 
@@ -435,14 +435,14 @@ crackle_status crackle_connectivity(const struct crackle_parts *parts, uint32_t 
     init_spreading(&spread);
     status = begin_pipeline(&p, parts, z_start, z_end, where);
     if (status == CRACKLE_OK && !out->fortran_order) {
-        most = ck_batch_slices(out);
-        most = most < z_end - z_start ? most : z_end - z_start;
-        batch = ck_malloc(most, stride);
+        batch_capacity = ck_batch_slices(out);
+        batch_capacity = batch_capacity < z_end - z_start ? batch_capacity : z_end - z_start;
+        batch = ck_malloc(batch_capacity, stride);
         if (!batch)
             status = CRACKLE_NO_MEMORY;
     }
     for (u32 z = z_start; status == CRACKLE_OK && z < z_end;) {
-        const u32 number = z_end - z < most ? z_end - z : most;
+        const u32 number = z_end - z < batch_capacity ? z_end - z : batch_capacity;
         u8 *slices = batch ? batch : (u8 *)out->voxels + (z - out_z) * slice_nbytes;
 
         for (u32 i = 0; i < number && status == CRACKLE_OK; i++) {

@@ -288,10 +288,10 @@ static void check_trace(struct ck_tracer *t, const struct ck_bitmaps *b, int mod
 {
     struct ck_chains chains = {NULL, 0, 0, NULL, 0, 0};
 
-    for (int habit = 0; habit < CK_NUM_HABITS; habit++) {
+    for (int rule = 0; rule < CK_NUM_TRACE_RULES; rule++) {
         struct ck_bytes code = {NULL, 0, 0};
 
-        t->habit = (enum ck_habit)habit;
+        t->rule = (enum ck_trace_rule)rule;
         CHECK(ck_trace(t, b, ck_count_horizontal(b) + ck_count_vertical(b), &chains) == CRACKLE_OK);
         CHECK(ck_write_crack_code(&chains, b, &code) == CRACKLE_OK);
         check_code(&code, b, 0, NULL);

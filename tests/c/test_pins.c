@@ -1,7 +1,7 @@
 /*
  * test_pins.c - lists of pins to sections and back, and sections that point outside of the volume
  */
-#include "codec/label_map.h"
+#include "codec/pin_list.h"
 #include "volumes.h"
 
 static struct ck_pin_list random_list(const struct crackle_header *h, size_t num_labels, u64 num_components)

@@ -170,15 +170,15 @@ static void test_trace(struct ck_bitmaps *b)
 
     memcpy(before, b->buffer, nbytes);
     CHECK(ck_tracer_init(&tracer, b));
-    for (int habit = 0; habit < CK_NUM_HABITS; habit++) {
+    for (int rule = 0; rule < CK_NUM_TRACE_RULES; rule++) {
         struct ck_bytes code = {NULL, 0, 0};
         u8 *exact;
 
-        tracer.habit = (enum ck_habit)habit;
+        tracer.rule = (enum ck_trace_rule)rule;
         CHECK(ck_trace(&tracer, b, ck_count_horizontal(b) + ck_count_vertical(b), &chains) == CRACKLE_OK);
         CHECK(spurious_branches(&chains) == 0);
         for (size_t i = 0; i < ((size_t)b->sy + 1) * b->stride; i++)
-            if (tracer.ways[i] != 0) {
+            if (tracer.vertex_steps[i] != 0) {
                 CHECK(!"tracing leaves no crack open");
                 break;
             }

@@ -1,8 +1,8 @@
 /*
- * remodel.h - crack codes of order 0 -> a Markov model, and crack codes written with it
+ * markov_recode.h - crack codes of order 0 -> a Markov model, and crack codes written with it
  */
-#ifndef CK_REMODEL_H
-#define CK_REMODEL_H
+#ifndef CK_MARKOV_RECODE_H
+#define CK_MARKOV_RECODE_H
 
 #include "../base/common.h"
 #include "../crackle.h"
@@ -21,7 +21,7 @@ crackle_status ck_put_markov_codes(struct ck_bytes *out, unsigned int order, con
  * Append a crack code as one of the model: the index of 'code', which is of order 0, and 'differences', as many
  * bytes as '*nbytes_ret' says.
  */
-crackle_status ck_put_modelled_code(struct ck_bytes *out, const struct ck_markov_model *model, const u8 *code,
+crackle_status ck_put_markov_code(struct ck_bytes *out, const struct ck_markov_model *model, const u8 *code,
                                     const struct ck_differences *differences, u32 *nbytes_ret);
 
-#endif /* CK_REMODEL_H */
+#endif /* CK_MARKOV_RECODE_H */

@@ -1,5 +1,5 @@
 /*
- * remodel.c - crack codes of order 0 -> a Markov model, and crack codes written with it
+ * markov_recode.c - crack codes of order 0 -> a Markov model, and crack codes written with it
  *
  * A model has to have seen all slices before the first can be written, so the parts hold codes of
  * order 0, four codepoints a byte, and they are written once more here.
@@ -10,14 +10,14 @@
  * What a model makes of a walk depends on how the walk is written down, where the format leaves
  * that free.  Each control symbol has two spellings; a first model decides between them and the
  * model in use is made of the result.  And a walk may go either way first.  For a volume of few moves
- * all habits are tried, for one of many the two that are best.  All of that takes longer than
+ * all rules are tried, for one of many the two that are best.  All of that takes longer than
  * writing the codes, and is left to the orders that are chosen for size.
  */
-#include "encode.h"
 #include "header.h"
-#include "markov.h"
+#include "markov_recode.h"
 #include "moves.h"
-#include "remodel.h"
+#include "part.h"
+#include "trace.h"
 
 /* The orders from which on size is worth time, and those from which on it is worth tracing anew. */
 #define PATIENT_ORDER 5
@@ -30,15 +30,15 @@
 #define DIFFERENCES_PER_HISTORY 4096
 
 /* The highest order that is tried where the best is asked for; higher ones have models of megabytes. */
-#define MOST_TRIED_ORDER 9
+#define MAX_TRIED_ORDER 9
 
-/* Up to so many codepoints all habits of tracing are tried for a Markov model: some milliseconds. */
+/* Up to so many codepoints all rules of tracing are tried for a Markov model: some milliseconds. */
 #define FEW_CODEPOINTS 100000
-#define ALL_HABITS ((1u << CK_NUM_HABITS) - 1)
+#define ALL_TRACE_RULES ((1u << CK_NUM_TRACE_RULES) - 1)
 #define FEW_HISTORIES_ORDER 8 /* not for models that are larger than the codes */
 
 /* What writing the crack codes once more, with a model, works on. */
-struct remodel {
+struct recoder {
     const u8 **codes;               /* per slice, of order 0 */
     struct ck_differences *slices;  /* of the codes */
     struct ck_differences *sample;  /* those of them that the model is made of, or of them respelled */
@@ -48,7 +48,7 @@ struct remodel {
     u8 *unpacked;                   /* those of a slice, one to a byte */
 };
 
-static void free_remodel(struct remodel *r)
+static void free_recoder(struct recoder *r)
 {
     free((void *)r->codes);
     free(r->slices);
@@ -65,7 +65,7 @@ static u64 packed_nbytes(u64 count)
 }
 
 /* Every n-th slice, so that a model of that order is well founded. */
-static void choose_sample(struct remodel *r, unsigned int order, u32 sz, u64 num_differences)
+static void choose_sample(struct recoder *r, unsigned int order, u32 sz, u64 num_differences)
 {
     const u64 enough = (u64)DIFFERENCES_PER_HISTORY << 2 * order;
     const u64 every = num_differences / enough ? num_differences / enough : 1;
@@ -77,10 +77,10 @@ static void choose_sample(struct remodel *r, unsigned int order, u32 sz, u64 num
         r->sample[r->num_sampled++] = r->slices[sz / 2];
 }
 
-static crackle_status init_remodel(struct remodel *r, unsigned int order, u32 sz, crackle_part *const *parts,
+static crackle_status init_recoder(struct recoder *r, unsigned int order, u32 sz, crackle_part *const *parts,
                                    size_t num_parts, const volatile int32_t *stop)
 {
-    u64 total = 0, most = 0, sampled = 0;
+    u64 total = 0, longest = 0, sampled = 0;
     u32 z = 0;
 
     memset(r, 0, sizeof(*r));
@@ -101,7 +101,7 @@ static crackle_status init_remodel(struct remodel *r, unsigned int order, u32 sz
             r->slices[z].count = s->num_codepoints;
             code += s->code_nbytes;
             total += s->num_codepoints;
-            most = s->num_codepoints > most ? s->num_codepoints : most;
+            longest = s->num_codepoints > longest ? s->num_codepoints : longest;
         }
     }
     choose_sample(r, order, sz, total);
@@ -109,13 +109,13 @@ static crackle_status init_remodel(struct remodel *r, unsigned int order, u32 sz
         return CRACKLE_OK;
     for (size_t i = 0; i < r->num_sampled; i++)
         sampled += packed_nbytes(r->sample[i].count);
-    r->respelled = ck_malloc(sampled > packed_nbytes(most) ? sampled : packed_nbytes(most), 1);
-    r->unpacked = ck_malloc(most, 1);
+    r->respelled = ck_malloc(sampled > packed_nbytes(longest) ? sampled : packed_nbytes(longest), 1);
+    r->unpacked = ck_malloc(longest, 1);
     return r->respelled && r->unpacked ? CRACKLE_OK : CRACKLE_NO_MEMORY;
 }
 
 /* Spell the control symbols of a slice anew, for the model, to 'to'. */
-static void respell(struct remodel *r, const struct ck_markov_model *model, struct ck_differences *slice, u8 *to)
+static void respell(struct recoder *r, const struct ck_markov_model *model, struct ck_differences *slice, u8 *to)
 {
     for (u64 i = 0; i < slice->count; i++)
         r->unpacked[i] = slice->packed[i / 4] >> 2 * (i % 4) & 3;
@@ -127,7 +127,7 @@ static void respell(struct remodel *r, const struct ck_markov_model *model, stru
 }
 
 /* The same for all slices that the model is made of. */
-static void respell_sample(struct remodel *r, const struct ck_markov_model *model)
+static void respell_sample(struct recoder *r, const struct ck_markov_model *model)
 {
     u8 *to = r->respelled;
 
@@ -137,7 +137,7 @@ static void respell_sample(struct remodel *r, const struct ck_markov_model *mode
     }
 }
 
-crackle_status ck_put_modelled_code(struct ck_bytes *out, const struct ck_markov_model *model, const u8 *code,
+crackle_status ck_put_markov_code(struct ck_bytes *out, const struct ck_markov_model *model, const u8 *code,
                                     const struct ck_differences *differences, u32 *nbytes_ret)
 {
     const size_t begin = out->size;
@@ -163,8 +163,8 @@ static crackle_status put_codes(struct ck_bytes *out, unsigned int order, u32 sz
                                 size_t num_parts, const volatile int32_t *stop, int respellings, u32 *lengths)
 {
     struct ck_markov_model model = {0};
-    struct remodel r;
-    crackle_status status = init_remodel(&r, order, sz, parts, num_parts, stop);
+    struct recoder r;
+    crackle_status status = init_recoder(&r, order, sz, parts, num_parts, stop);
     u64 total = 0;
 
     if (status == CRACKLE_OK)
@@ -187,16 +187,16 @@ static crackle_status put_codes(struct ck_bytes *out, unsigned int order, u32 sz
         if (respellings)
             respell(&r, &model, &r.slices[z], r.respelled);
         status = ck_is_set(stop) ? CRACKLE_STOPPED
-                                 : ck_put_modelled_code(out, &model, r.codes[z], &r.slices[z], &lengths[z]);
+                                 : ck_put_markov_code(out, &model, r.codes[z], &r.slices[z], &lengths[z]);
     }
 out:
     ck_markov_free(&model);
-    free_remodel(&r);
+    free_recoder(&r);
     return status;
 }
 
-/* Trace the crack codes of a part anew with another habit: a part that has codes and nothing else. */
-static crackle_status retrace(const crackle_part *part, u32 sx, u32 sy, enum ck_habit habit,
+/* Trace the crack codes of a part anew with another rule: a part that has codes and nothing else. */
+static crackle_status retrace(const crackle_part *part, u32 sx, u32 sy, enum ck_trace_rule rule,
                               const volatile int32_t *stop, crackle_part *retraced)
 {
     struct ck_bitmaps b;
@@ -210,7 +210,7 @@ static crackle_status retrace(const crackle_part *part, u32 sx, u32 sy, enum ck_
     retraced->slices = ck_calloc(part->z_end - part->z_start, sizeof(*retraced->slices));
     if (!ck_bitmaps_init(&b, sx, sy) || !ck_tracer_init(&tracer, &b) || !retraced->slices)
         goto out;
-    tracer.habit = habit;
+    tracer.rule = rule;
     status = CRACKLE_OK;
     for (u32 k = 0; k < part->z_end - part->z_start && status == CRACKLE_OK; k++) {
         const size_t begin = retraced->codes.size;
@@ -235,24 +235,24 @@ out:
 }
 
 /*
- * Trace anew with the habits of a set, bit h for habit h; spell controls anew and, if 'also_as_is', leave them as they
+ * Trace anew with the rules of a set, bit h for rule h; spell controls anew and, if 'also_as_is', leave them as they
  * are too: a model of few moves depends so much on chance that everything is worth trying.  'out' and 'lengths' are
  * replaced where the codes are shorter.
  */
-static crackle_status try_habits(struct ck_bytes *out, unsigned int order, const struct crackle_volume *v,
+static crackle_status try_trace_rules(struct ck_bytes *out, unsigned int order, const struct crackle_volume *v,
                                  crackle_part *const *parts, size_t num_parts, const volatile int32_t *stop,
-                                 unsigned int habits, int also_as_is, u32 *lengths)
+                                 unsigned int rules, int also_as_is, u32 *lengths)
 {
     crackle_part **retraced = ck_calloc(num_parts, sizeof(*retraced));
     u32 *new_lengths = ck_malloc(v->sz, sizeof(*new_lengths));
     crackle_status status = retraced && new_lengths ? CRACKLE_OK : CRACKLE_NO_MEMORY;
 
-    for (int habit = 0; habit < CK_NUM_HABITS && status == CRACKLE_OK; habit++) {
-        if (!(habits >> habit & 1))
+    for (int rule = 0; rule < CK_NUM_TRACE_RULES && status == CRACKLE_OK; rule++) {
+        if (!(rules >> rule & 1))
             continue;
         for (size_t i = 0; i < num_parts && status == CRACKLE_OK; i++) {
             retraced[i] = ck_calloc(1, sizeof(**retraced));
-            status = retraced[i] ? retrace(parts[i], v->sx, v->sy, (enum ck_habit)habit, stop, retraced[i])
+            status = retraced[i] ? retrace(parts[i], v->sx, v->sy, (enum ck_trace_rule)rule, stop, retraced[i])
                                  : CRACKLE_NO_MEMORY;
         }
         for (int respellings = also_as_is ? 0 : RESPELLINGS; respellings <= RESPELLINGS && status == CRACKLE_OK;
@@ -283,16 +283,16 @@ static crackle_status try_habits(struct ck_bytes *out, unsigned int order, const
 static crackle_status choose_order(u32 sz, crackle_part *const *parts, size_t num_parts, u64 plain_nbytes,
                                    const volatile int32_t *stop, unsigned int *order_ret)
 {
-    unsigned int most = 1;
-    struct remodel r;
+    unsigned int max_order = 1;
+    struct recoder r;
     crackle_status status;
 
-    while (most < MOST_TRIED_ORDER && ck_model_nbytes(most + 1) <= plain_nbytes / 4)
-        most++;
-    status = init_remodel(&r, 1, sz, parts, num_parts, stop);
+    while (max_order < MAX_TRIED_ORDER && ck_model_nbytes(max_order + 1) <= plain_nbytes / 4)
+        max_order++;
+    status = init_recoder(&r, 1, sz, parts, num_parts, stop);
     if (status == CRACKLE_OK)
-        status = ck_markov_choose_order(r.slices, sz, most, stop, order_ret);
-    free_remodel(&r);
+        status = ck_markov_choose_order(r.slices, sz, max_order, stop, order_ret);
+    free_recoder(&r);
     return status;
 }
 
@@ -319,9 +319,9 @@ crackle_status ck_put_markov_codes(struct ck_bytes *out, unsigned int order, con
     is_patient = order >= PATIENT_ORDER;
     status = put_codes(out, order, v->sz, parts, num_parts, stop, is_patient ? RESPELLINGS : 0, lengths);
     if (status == CRACKLE_OK && is_patient && num_codepoints <= FEW_CODEPOINTS && order <= FEW_HISTORIES_ORDER)
-        status = try_habits(out, order, v, parts, num_parts, stop, ALL_HABITS, 1, lengths);
+        status = try_trace_rules(out, order, v, parts, num_parts, stop, ALL_TRACE_RULES, 1, lengths);
     else if (status == CRACKLE_OK && order >= RETRACING_ORDER)
-        status = try_habits(out, order, v, parts, num_parts, stop, 1u << CK_TO_THE_LEFT, 0, lengths);
+        status = try_trace_rules(out, order, v, parts, num_parts, stop, 1u << CK_LEFT_FIRST, 0, lengths);
     if (status == CRACKLE_OK && out->size < plain_nbytes)
         *order_ret = (u8)order;
     else

@@ -1,0 +1,70 @@
+/*
+ * pin_sweeps.h - sweeps through the slices of a volume that propose pins, and give each component to one of them
+ */
+#ifndef CK_PIN_SWEEPS_H
+#define CK_PIN_SWEEPS_H
+
+#include "components.h"
+#include "pin_list.h"
+#include "pin_task.h"
+#include "slices.h"
+
+/* No pin owns the component. */
+#define CK_NO_PIN UINT32_MAX
+
+/* What the upward sweep finds out about a component.  Components are numbered within their slices. */
+struct ck_deepest {
+    u64 place;              /* where in the slice (y * sx + x) its label continues deepest */
+    u32 last_z;             /* the last slice in which the label continues there */
+    u32 next;               /* the component below 'place', or CK_NO_COMPONENT */
+    u32 behind;             /* the component that follows in slice last_z + 1, or CK_NO_COMPONENT */
+    unsigned int bytes : 31;    /* least bytes from here to the end of the object; saturates */
+    unsigned int is_single : 1; /* the least is reached when the component is listed as a single */
+};
+
+/* A pin that reaches the current slice of a downward sweep. */
+struct ck_active_pin {
+    u64 place;
+    u32 last_z;
+    u32 pin;
+};
+
+struct ck_pin_chooser {
+    const struct ck_pin_task *task;
+    const struct crackle_volume *volume;
+    u64 slice_voxels;
+    u64 *first;                  /* per slice: the number of its first component in the volume; and one more */
+    u64 num_components;
+    u32 *label_of;               /* per component: the place of its label in task->unique */
+    struct ck_deepest *deepest;  /* per component */
+    u32 *owner;                  /* per component: the pin that owns it, or CK_NO_PIN */
+
+    struct ck_slices slices;
+    struct ck_bitmaps bitmaps;
+    struct ck_components components;
+    u32 *last_z;                 /* per voxel of a slice: the last slice in which its label continues */
+    void *below;                 /* the labels of the slice below ... */
+    u32 *component_below;        /* ... and its components */
+
+    struct ck_pin_list list;     /* pins, by slice; a pin's depth reaches to the last component that it owns */
+    u32 *reach;                  /* per pin: the last slice in which its label continues */
+    size_t reach_capacity;
+    u32 *owned;                  /* per pin: how many components it owned after the previous sweep, or NULL */
+    struct ck_active_pin *active, *merged;
+    size_t num_active, active_capacity, merged_capacity;
+    u64 *places;
+    u32 *hits;
+    size_t places_capacity, hits_capacity;
+};
+
+/* ck_pin_chooser_free() has to be called whatever the status is. */
+crackle_status ck_pin_chooser_init(struct ck_pin_chooser *c, const struct ck_pin_task *task);
+void ck_pin_chooser_free(struct ck_pin_chooser *c);
+
+/* Propose pins, and set c->owner. */
+crackle_status ck_propose_pins(struct ck_pin_chooser *c);
+
+/* Set c->owner again for the pins in c->list: a component that several pins hit goes to the one with most in c->owned. */
+crackle_status ck_share_components(struct ck_pin_chooser *c);
+
+#endif /* CK_PIN_SWEEPS_H */
