@@ -13,12 +13,12 @@
 #include "markov_recode.h"
 #include "volume.h"
 
-/* The volume's labels, merged from the parts. */
+/* The labels of the volume, merged from the parts. */
 struct merged_labels {
     u64 *unique;         /* ascending */
     size_t num_unique;
-    u32 **rank_of_key;   /* per part: the place in 'unique' of each of the part's keys */
-    u32 *ranks;          /* all of the above */
+    u32 **rank_of_key;   /* per part: for each of its keys, the index of the label in 'unique' */
+    u32 *ranks;          /* the memory of 'rank_of_key' */
     u64 *counts;         /* components per slice */
 };
 
@@ -76,9 +76,8 @@ static int put_flat_labels(struct ck_bytes *out, const struct merged_labels *m, 
 }
 
 /*
- * The labels section in the format that was asked for.  Pins pay where objects are larger than
- * a voxel; where three quarters of the neighbours along x differ they are not even tried, and
- * where the section turns out no shorter than that of flat labels, the labels are flat.
+ * Append the labels section in the requested format.  Pins pay off only if objects are larger than a voxel.  They are
+ * not tried if more than three quarters of the neighbours along x differ, and not used if flat labels are no longer.
  */
 static crackle_status put_labels(struct ck_bytes *out, struct crackle_header *h, const struct crackle_volume *v,
                                  const struct crackle_options *options, crackle_part *const *parts,
@@ -150,7 +149,7 @@ static int are_parts_of(const struct crackle_volume *v, crackle_part *const *par
 
     for (size_t i = 0; i < num_parts; i++) {
         if (parts[i]->z_start != z || parts[i]->permissible != parts[0]->permissible ||
-            (!parts[i]->slices && parts[i]->z_end > z && v->sx != 0 && v->sy != 0)) /* of a volume without voxels */
+            (!parts[i]->slices && parts[i]->z_end > z && v->sx != 0 && v->sy != 0)) /* a part without voxels has none */
             return 0;
         z = parts[i]->z_end;
     }
@@ -195,7 +194,7 @@ crackle_status ck_assemble(const struct crackle_volume *volume, const struct cra
         if (h.format_version == 0 && labels.size > UINT32_MAX)
             goto out;
 
-        /* A volume without cracks has nothing to model. */
+        /* Without cracks there is nothing to model. */
         for (size_t i = 0; i < num_parts; i++)
             for (u32 k = 0; k < parts[i]->z_end - parts[i]->z_start; k++)
                 num_codepoints += parts[i]->slices[k].num_codepoints;
@@ -210,7 +209,7 @@ crackle_status ck_assemble(const struct crackle_volume *volume, const struct cra
     }
 
     status = CRACKLE_NO_MEMORY;
-    /* Of slices without voxels there may be any number: they take no byte. */
+    /* A volume without voxels may have any number of slices; they take no bytes. */
     if (!ck_bytes_reserve(&out, crackle_prefix_nbytes(&h) + (u64)labels.size + codes.size +
                                     (ck_is_empty(&h) ? 0 : CK_CRC_NBYTES + 4 * (u64)h.sz)))
         goto out;

@@ -1,30 +1,30 @@
 /*
- * choose_pins.c - which pins a volume is given
+ * choose_pins.c - choose the pins of a volume
  *
- * Every component must be hit by a pin that stays inside its label, or be listed as a single.  That is a set cover.
- * A greedy search over all lines of voxels is slow, because each choice changes the value of the others.  Two sweeps
+ * Every component must be hit by a pin that stays inside its label, or be listed as a single.  That is a set cover.  A
+ * greedy search over all lines of voxels is slow, because each choice changes the value of the others.  Two sweeps
  * through the slices (pin_sweeps.c) do nearly as well here.  They propose pins and give each component one owner: the
  * first pin that hits it.
  *
- * This file keeps the pins that pay off.  Where listing a pin's components as singles is shorter, the pin is dropped;
- * and a pin is cut behind the last component that it owns.  Few pins are deeper than 255 slices.  Cutting those in two
- * can pay off, because all depths then take one byte.
+ * This file keeps the pins that pay off.  A pin is dropped if listing its components as singles is shorter, and it is
+ * cut behind the last component that it owns.  Few pins are deeper than 255 slices.  Cutting those in two can pay off,
+ * because all depths then take one byte.
  *
- * With more effort, the sweep downwards is repeated for the pins that pay off, and a component that several of them
- * hit goes to the one that owns most.  Pins that own too little are then dropped, and the components that only they
- * had hit become singles.
+ * With more effort, the pins that pay off go through the downward sweep again.  A component that several of them hit
+ * then goes to the pin that owned most components.  Pins that are left with too few are dropped, and their components
+ * become singles.
  *
- * Time: linear in the voxels, some sweeps.  Memory: some tens of bytes per component, and per voxel of a slice.
+ * Time: some sweeps, each linear in the voxels.  Memory: some tens of bytes per component and per voxel of a slice.
  */
 #include "choose_pins.h"
 #include "pin_sweeps.h"
 
-/* How often the sweep is repeated with more effort; further rounds gain next to nothing. */
+/* With more effort, the sweep is repeated this often. Further rounds gain next to nothing. */
 #define REFINEMENTS 2
 
 /* -------------------------------- Selecting -------------------------------- */
 
-/* Bytes of a pin by the width of depths: a deep one is cut. */
+/* The bytes of a pin, for a given width of depths. With a width of 1, a deep pin is cut. */
 static u64 pin_cost(const struct ck_pin *pin, unsigned int voxel_width, unsigned int depth_width)
 {
     u64 pieces = depth_width == 1 ? (u64)pin->depth / 256 + 1 : 1;
@@ -40,7 +40,7 @@ static int pays_off(const struct ck_pin_chooser *c, size_t pin, u32 owned, unsig
     return pin_cost(&c->list.pins[pin], voxel_width, depth_width) < (u64)owned * component_width;
 }
 
-/* How many components each pin answers for. */
+/* How many components each pin owns. */
 static u32 *count_owned(const struct ck_pin_chooser *c)
 {
     u32 *owned = ck_calloc(c->list.num_pins, sizeof(*owned));
@@ -52,7 +52,7 @@ static u32 *count_owned(const struct ck_pin_chooser *c)
     return owned;
 }
 
-/* Drop the pins that are not worth while and share the components out among the others again. */
+/* Drop the pins that do not pay off, and share the components among the others again. */
 static crackle_status refine(struct ck_pin_chooser *c)
 {
     size_t kept = 0;
@@ -72,8 +72,8 @@ static crackle_status refine(struct ck_pin_chooser *c)
 }
 
 /*
- * The pins that are worth while, cut where depths are to take one byte, and the components that they
- * leave as singles.  Nothing of the background.
+ * Copy the pins that pay off to 'kept', cut if depths take one byte, and list the other components as singles.  Leave
+ * out the background.
  */
 static crackle_status select_pins(const struct ck_pin_chooser *c, unsigned int depth_width, u32 background,
                             struct ck_pin_list *kept)
@@ -110,7 +110,7 @@ static crackle_status select_pins(const struct ck_pin_chooser *c, unsigned int d
         int ok;
 
         if (label == background || (c->owner[i] != CK_NO_PIN && !owned[c->owner[i]]))
-            continue; /* owned is 0 where the pin was kept */
+            continue; /* owned[] is 0 for pins that were kept */
         ok = ck_reserve(&singles, &kept->singles_capacity, (u64)kept->num_singles + 1, sizeof(*kept->singles));
         kept->singles = singles;
         if (!ok)
@@ -124,7 +124,7 @@ out:
     return status;
 }
 
-/* The label that takes most bytes: it is the one that need not be listed. */
+/* The label that takes the most bytes is the best background, because it need not be listed. */
 static crackle_status choose_background(const struct ck_pin_chooser *c, u32 *background_ret)
 {
     const struct ck_pin_task *task = c->task;

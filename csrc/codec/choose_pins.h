@@ -1,6 +1,4 @@
-/*
- * choose_pins.h - which pins a volume is given
- */
+/* choose_pins.h - choose the pins of a volume */
 #ifndef CK_CHOOSE_PINS_H
 #define CK_CHOOSE_PINS_H
 

@@ -3,10 +3,12 @@
  *
  *   take apart -> moves -> bitmaps -> components -> { checksum ; label map } -> paint
  *
- * the mirror of encode.c, slice by slice.  reading.c goes as far as the entry of every component in the
- * label table; here entries become values, the stream's labels or others that the caller gives them, and
- * values voxels.  Nothing is allocated on the word of the stream alone: the caller's volume has to have
- * the stream's size in x and y before anything of the size of a slice is set up.
+ * This is the mirror of encode.c, slice by slice. reading.c gets as far as the label table entry of every component.
+ * This file turns entries into values, which are the labels of the stream or values of the caller, and values into
+ * voxels.
+ *
+ * The size in a header alone never leads to an allocation: the caller's volume must have the same sx and sy before
+ * memory for a slice is allocated.
  */
 #include "../crackle.h"
 #include "header.h"
@@ -14,10 +16,10 @@
 #include "reading.h"
 #include "volume.h"
 
-/* Slices of a C-order volume are painted together, but for more patches than that. */
+/* Slices of a C-order volume are painted together, but no more at a time than have this many patches. */
 #define MAX_PENDING_PATCHES ((size_t)1 << 20)
 
-/* A slice that waits to be painted with others. */
+/* A slice that is read and will be painted together with others. */
 struct pending_slice {
     struct ck_components components;
     u64 *labels;
@@ -26,9 +28,9 @@ struct pending_slice {
 
 struct decoder {
     struct ck_reading reading;
-    const u64 *values;       /* per entry; NULL: the labels themselves */
-    u8 *selected;              /* per entry of flat labels, whether its value is not 0; NULL where values is */
-    u64 *scratch;            /* of painting */
+    const u64 *values;       /* per entry; NULL: use the labels */
+    u8 *selected;              /* flat labels only: per entry, whether its value is not 0; NULL if 'values' is */
+    u64 *scratch;            /* for painting */
     size_t scratch_capacity;
     enum ck_paint_to to;
     struct pending_slice *pending; /* NULL unless the volume is in C order */
@@ -47,7 +49,7 @@ static void free_decoder(struct decoder *d)
     free(d->pending);
 }
 
-/* Free the decoder whatever comes back. */
+/* Call free_decoder() whatever the status is. */
 static crackle_status open_decoder(struct decoder *d, const struct crackle_parts *parts, u32 z_start, u32 z_end,
                                    unsigned int flags, const u64 *values, u64 count,
                                    const struct crackle_volume *out, u32 out_z, struct crackle_where *where)
@@ -89,7 +91,7 @@ static crackle_status reserve_scratch(struct decoder *d, u64 count)
     return ok ? CRACKLE_OK : CRACKLE_NO_MEMORY;
 }
 
-/* Whether slice 'z', which is next, is known to be zeros from its keys: then it is left undecoded. */
+/* Whether the keys of slice 'z', the next one, show that all its values are 0. If so, it is not decoded. */
 static int skip_zeros(struct decoder *d, u32 z)
 {
     if (!d->selected || ck_label_map_slice_has(&d->reading.map, d->selected))
@@ -98,7 +100,7 @@ static int skip_zeros(struct decoder *d, u32 z)
     return 1;
 }
 
-/* The components of slice 'z', which is next; the entries are what they are to be painted with. */
+/* Read slice 'z', the next one. r->entries then hold the values to paint. */
 static crackle_status read_slice(struct decoder *d, u32 z, struct crackle_where *where)
 {
     struct ck_reading *r = &d->reading;
@@ -132,7 +134,7 @@ static crackle_status decode_slice(struct decoder *d, u32 z, unsigned int width,
     return status;
 }
 
-/* Read slice 'z', which is next, and let it wait. */
+/* Read slice 'z', the next one, into 'w'. */
 static crackle_status take_slice(struct decoder *d, u32 z, struct pending_slice *w, struct crackle_where *where)
 {
     struct ck_reading *r = &d->reading;
@@ -162,7 +164,7 @@ static crackle_status take_slice(struct decoder *d, u32 z, struct pending_slice 
     return status;
 }
 
-/* Slices from 'z' on, several at once; '*count_ret' is how many. */
+/* Decode several slices from 'z' on; '*count_ret' is their number. */
 static crackle_status decode_columns(struct decoder *d, u32 z, u32 z_end, const struct crackle_volume *out, u32 out_z,
                                      u32 *count_ret, struct crackle_where *where)
 {
@@ -249,7 +251,7 @@ crackle_status crackle_decode_mask(const struct crackle_parts *parts, uint32_t z
     values = ck_malloc(count, sizeof(*values));
     if (!values)
         return CRACKLE_NO_MEMORY;
-    /* Decoding verifies what is read here. */
+    /* decode() verifies the checksums. */
     status = crackle_read_table(parts, CRACKLE_NO_VERIFY, values, count, where);
     for (u64 i = 0; status == CRACKLE_OK && i < count; i++)
         values[i] = values[i] == label;

@@ -11,17 +11,17 @@
 #include "encode_part.h"
 #include "volume.h"
 
-/* How many voxels the crack format is guessed from. */
+/* The crack format is guessed from this many voxels. */
 #define GUESS_VOXELS 2048
 
-/* What the bitmaps of several slices may take. */
+/* Limit for the bitmaps of a batch of slices. */
 #define MAX_BATCH_NBYTES ((u64)16 << 20)
 
-/* Slices of a volume. */
+/* A ck_slice_source that reads a volume. */
 struct volume_source {
     const struct crackle_volume *volume;
-    u32 z;                          /* the slice that was asked for last */
-    /* Of a C-order volume the boundaries of several slices are found at once. */
+    u32 z;                          /* the current slice */
+    /* C order only: the boundaries of several slices, found at once. */
     struct ck_bitmaps *batch;
     u32 batch_z, batch_count, batch_capacity;
     void *scratch;
@@ -118,7 +118,7 @@ crackle_status crackle_encode_part(const struct crackle_volume *volume, uint32_t
     return status;
 }
 
-/* Count the boundaries between some voxels and their neighbours in x and y, and all pairs that were looked at. */
+/* Compare some voxels with their neighbours in x and y. Count the boundaries, and all pairs compared. */
 static void sample_voxels(const struct crackle_volume *v, u64 *boundaries, u64 *pairs)
 {
     u64 random = 1;
@@ -129,7 +129,7 @@ static void sample_voxels(const struct crackle_volume *v, u64 *boundaries, u64 *
         const u64 step_z = v->fortran_order ? (u64)v->sx * v->sy : 1;
         u64 x, y, voxel, label;
 
-        random = random * 6364136223846793005u + 1442695040888963407u; /* Knuth's; the high bits are good */
+        random = random * 6364136223846793005u + 1442695040888963407u; /* Knuth's; only its high bits are random */
         x = (random >> 32) % v->sx;
         y = (random >> 20) % v->sy;
         voxel = x * step_x + y * step_y + (random >> 40) % v->sz * step_z;

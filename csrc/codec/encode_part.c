@@ -8,7 +8,7 @@
 #include "encode_part.h"
 #include "moves.h"
 
-/* What encoding a slice needs besides the part; kept from slice to slice. */
+/* Scratch memory, kept from slice to slice. */
 struct workspace {
     struct ck_bitmaps bitmaps;
     struct ck_components components;
@@ -36,7 +36,7 @@ static int init_workspace(struct workspace *w, u32 sx, u32 sy)
            ck_image_crc_init(&w->image_crc, sx) && ck_tracer_init(&w->tracer, &w->bitmaps);
 }
 
-/* The keys of the components of a slice. */
+/* Add the keys of the components of a slice. */
 static crackle_status put_keys(struct workspace *w, crackle_part *part, const struct ck_slice_source *source)
 {
     const struct ck_components *c = &w->components;

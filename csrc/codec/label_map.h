@@ -26,18 +26,18 @@ crackle_status ck_label_map_open(struct ck_label_map *map, const struct crackle_
 void ck_label_map_free(struct ck_label_map *map);
 
 /*
- * Get the entries of the components of slice map->next_z, and go on to the next slice.  CRACKLE_CORRUPT where 'c' has
- * another number of components than the section says.
+ * Get the entries of the components of slice map->next_z, and go on to the next slice.  CRACKLE_CORRUPT if the section
+ * states another number of components than 'c' has.
  */
 crackle_status ck_label_map_next(struct ck_label_map *map, const struct ck_components *c, u64 *entries);
 
-/* Flat labels only: leave slice map->next_z out. */
+/* Flat labels only: skip slice map->next_z. */
 void ck_label_map_skip(struct ck_label_map *map);
 
-/* Flat labels only: whether slice map->next_z has a component of a selected entry, or one with a bad key. */
+/* Flat labels only: whether slice map->next_z has a component with a selected entry, or one with a bad key. */
 int ck_label_map_slice_has(const struct ck_label_map *map, const u8 *selected);
 
-/* Flat labels only: set present[] for the entries of slice map->next_z.  CRACKLE_CORRUPT where a key is bad. */
+/* Flat labels only: set present[] for the entries of slice map->next_z. CRACKLE_CORRUPT if a key is bad. */
 crackle_status ck_label_map_slice_entries(const struct ck_label_map *map, u8 *present);
 
 #endif /* CK_LABEL_MAP_H */

@@ -27,7 +27,7 @@ void ck_flat_skip(struct ck_flat_labels *flat, u64 count)
     flat->keys += count * flat->key_width;
 }
 
-/* The highest of the keys.  Each width has a loop of its own. */
+/* Read keys, and return the highest. Each width has its own loop. */
 CK_FORCEINLINE u64 read_keys_of_width(const u8 *keys, unsigned int width, size_t count, u64 *entries)
 {
     u64 highest = 0;

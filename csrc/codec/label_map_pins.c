@@ -25,7 +25,7 @@ struct ck_pins {
     struct ck_label_table table;
     u32 z;
     u64 slice_voxels;
-    u64 first_component;         /* of slice z, counted through the volume */
+    u64 first_component;         /* of slice z, numbered through the volume */
     struct ck_pair *pins;        /* voxel -> depth and label, ascending */
     size_t next_pin, num_pins;
     struct ck_pair *singles;     /* component -> label, ascending */
@@ -52,8 +52,8 @@ void ck_pins_free(struct ck_pins *p)
 }
 
 /*
- * Copy what the slices [z_start, z_end) have of the list to pairs that are sorted by where they begin; half of each
- * array is scratch.  Pins that come from above begin in slice 'z_start'.
+ * Copy the pins and singles of the slices [z_start, z_end), and sort them by where they begin.  Pins that begin earlier
+ * begin at slice 'z_start' instead.  Half of each array is scratch.
  */
 static crackle_status take_list(struct ck_pins *p, const struct ck_pin_list *list, u32 z_start, u32 z_end,
                                 u64 end_component)
@@ -89,15 +89,15 @@ static crackle_status take_list(struct ck_pins *p, const struct ck_pin_list *lis
     return CRACKLE_OK;
 }
 
-/* Whether entries are of one label, which a table may list more than once. */
+/* Whether two entries have one label. A table may repeat labels. */
 static int is_same_label(const struct ck_pins *p, u64 a, u64 b)
 {
     return a == b || ck_label_of_entry(p->header, &p->table, a) == ck_label_of_entry(p->header, &p->table, b);
 }
 
 /*
- * Take up the pins that begin in slice p->z, drop those that ended, and keep them sorted by place.  Of pins that
- * overlap, one is kept: there are never more than a slice has voxels, whatever a stream lists.
+ * Add the pins that begin in slice p->z, drop those that ended, and keep the list sorted by place.  Of pins at one
+ * place, only one is kept.  So there are never more than a slice has voxels, however many a stream lists.
  */
 static crackle_status activate(struct ck_pins *p)
 {
@@ -113,7 +113,7 @@ static crackle_status activate(struct ck_pins *p)
     p->merged = merged;
     if (!ok)
         return CRACKLE_NO_MEMORY;
-    /* Pins of one slice are sorted by place already. */
+    /* The new pins, which begin in one slice, are already sorted by place. */
     for (size_t i = begin; from < p->num_active || i < end;) {
         const u64 place = i < end ? p->pins[i].key - (u64)p->z * p->slice_voxels : 0;
         struct active next;
@@ -182,7 +182,7 @@ out:
     return status;
 }
 
-/* Give a component an entry; false where it has one of another label. */
+/* Give a component an entry. False if it has an entry of another label. */
 static int name_component(const struct ck_pins *p, u64 *entry, u64 named)
 {
     if (*entry != 0 && !is_same_label(p, *entry, named))

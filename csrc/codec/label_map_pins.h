@@ -9,12 +9,12 @@
 
 struct ck_pins;
 
-/* The pins of the slices [z_start, z_end).  'h' must outlive them. */
+/* Read the pins of the slices [z_start, z_end). 'h' must outlive them. */
 crackle_status ck_pins_open(const struct crackle_header *h, const struct ck_label_table *table, u32 z_start,
                             u32 z_end, struct ck_pins **pins_ret);
 void ck_pins_free(struct ck_pins *pins);
 
-/* The entries of the components of the next slice. */
+/* Get the entries of the components of the next slice. */
 crackle_status ck_pins_next(struct ck_pins *pins, const struct ck_components *c, u64 *entries);
 
 #endif /* CK_LABEL_MAP_PINS_H */

@@ -5,8 +5,8 @@
 #include "label_table.h"
 
 /*
- * Labels may be stored in more bytes than a voxel has, as crackle-codec does where it renumbers; but they have to be
- * labels of such voxels.
+ * Labels may be stored in more bytes than a voxel has, as crackle-codec does when it renumbers.  Their values must
+ * still fit a voxel.
  */
 static int labels_fit(const struct crackle_header *h, const struct ck_label_table *table)
 {
@@ -39,7 +39,7 @@ crackle_status ck_label_table_peek(const struct crackle_header *h, const u8 *sec
         !ck_get_array(&r, table->num_unique, h->stored_width, &table->unique))
         return CRACKLE_TRUNCATED;
     if (table->num_unique == 0 && !table->has_background)
-        return CRACKLE_CORRUPT; /* there are voxels, so there is a label */
+        return CRACKLE_CORRUPT; /* there are voxels, so there must be a label */
     if (!labels_fit(h, table))
         return CRACKLE_CORRUPT;
     table->rest = r;
@@ -50,7 +50,7 @@ crackle_status ck_label_table_open(const struct crackle_header *h, const u8 *sec
 {
     if (ck_label_table_peek(h, section, h->num_label_bytes, table) != CRACKLE_OK ||
         !ck_get_array(&table->rest, h->sz, table->counts_width, &table->counts))
-        return CRACKLE_CORRUPT; /* the section is there whole */
+        return CRACKLE_CORRUPT; /* the section is complete, so it is not truncated */
     return CRACKLE_OK;
 }
 
@@ -69,11 +69,11 @@ int ck_sum_counts(const struct crackle_header *h, const struct ck_label_table *t
     return 1;
 }
 
-/* The labels of entries, which take their place. */
+/* Replace entries by their labels. */
 CK_FORCEINLINE void label_entries(const struct ck_label_table *table, unsigned int width, int is_signed, size_t count,
                                   u64 *entries)
 {
-    /* An entry 0 may be the background: the table then begins with entry 1. */
+    /* With a background, entry 0 is not in the table, which begins with entry 1. */
     const u8 *labels = table->unique - (table->has_background ? width : 0);
 
     for (size_t i = 0; i < count; i++) {
@@ -115,7 +115,7 @@ unsigned int ck_stored_width(const u64 *unique, size_t num_unique, int is_signed
 
     if (num_unique == 0)
         return 1;
-    /* The labels ascend: the extremes need the most bytes. */
+    /* The labels ascend, so one of the extremes needs the most bytes. */
     if (!is_signed)
         return ck_width(unique[num_unique - 1]);
     first = ck_signed_width(unique[0]);

@@ -5,7 +5,7 @@
  *   CK_NAME(name)  the name with a suffix for the width
  */
 
-/* Lay the patches of row 'y', as labels, over the row above. */
+/* Write the patches of row 'y', as labels, into the row above. */
 static inline void CK_NAME(put_row_patches)(CK_LABEL *row, const struct ck_components *c, u64 y, const u64 *labels)
 {
     const struct ck_patch *patch = c->patches + ck_row_begin(c, y);

@@ -26,13 +26,13 @@ struct crackle_part {
     int permissible;
     struct ck_bytes codes;           /* the crack codes, slice after slice */
     struct ck_part_slice *slices;    /* NULL in a part without voxels */
-    struct ck_label_set labels;      /* in order of first occurrence */
+    struct ck_label_set labels;      /* the labels that occur, in order of first occurrence */
     u32 *keys;                       /* per component: the number of its label in 'labels' */
     size_t num_keys, keys_capacity;
-    u64 num_boundaries;              /* cracks between different labels, */
-    u64 num_vertical;                /* those of them that are vertical, */
-    u64 num_interior;                /* and all cracks of the slices */
-    /* Recompressed parts only: per component of the old slices, the number of the new one in its slice. */
+    u64 num_boundaries;              /* cracks between different labels */
+    u64 num_vertical;                /* the vertical ones of these */
+    u64 num_interior;                /* all cracks of the slices */
+    /* Recompressed parts only: for each component of the old slices, the number of its new component. */
     u32 *moved;
     size_t num_moved;
 };

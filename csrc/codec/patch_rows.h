@@ -1,29 +1,31 @@
 /*
- * patch_rows.h - writing a patch into a row
+ * patch_rows.h - write a patch into a row
  *
- * Most patches are a few voxels long, and how many can not be predicted.  With SSE2 or NEON sixteen bytes
- * of the row are read, the voxels of the patch replaced, and all sixteen written back: so a row has
- * CK_ROW_SPARE voxels behind it.  Patches that are longer are written voxel by voxel.
+ * Most patches are a few voxels long, and the length cannot be predicted.  With SSE2 or NEON, one load reads sixteen
+ * bytes of the row, the voxels of the patch are replaced, and one store writes all sixteen back.  A row therefore has
+ * CK_ROW_SPARE voxels behind it.  Longer patches are written voxel by voxel.
  *
- * But a processor can not read sixteen bytes of which some have just been written until the cache has them.
- * Where patches stand side by side that costs more than it saves: in dense rows, whose patches are nearly
- * all of one voxel, each voxel is written as it is.
+ * A processor stalls when it loads sixteen bytes of which some were stored just before, until the store has reached the
+ * cache.  For patches side by side, that costs more than it saves.  In dense rows, nearly all patches are one voxel
+ * long, so each voxel is stored on its own.
  */
 #ifndef CK_PATCH_ROWS_H
 #define CK_PATCH_ROWS_H
 
 #include "../base/common.h"
 
-/* How many voxels behind a row may be read and written back as they were. */
+/* How many voxels behind a row may be read, and written back unchanged. */
 #define CK_ROW_SPARE 16
 
-/* Whether a row of 'sx' voxels with so many patches is better written voxel by voxel, by ck_put_patch_scalar_TYPE(). */
+/* Whether ck_put_patch_scalar_TYPE() is faster for a row of 'sx' voxels with this many patches. */
 static inline int ck_is_dense(size_t num_patches, u32 sx)
 {
     return num_patches > sx / 4;
 }
 
-/* ck_put_patch_TYPE() and ck_put_patch_scalar_TYPE(): row[x] = value for begin <= x < end; there is one at least. */
+/*
+ * ck_put_patch_TYPE() and ck_put_patch_scalar_TYPE(): row[x] = value for begin <= x < end.  The patch is not empty.
+ */
 #define CK_PUT_PATCH_SCALAR(type)                                                            \
     static inline void ck_put_patch_scalar_##type(type *row, u32 begin, u32 end, type value) \
     {                                                                                \
@@ -41,7 +43,7 @@ CK_PUT_PATCH_SCALAR(u64)
 
 #include <emmintrin.h>
 
-/* Replace those of the sixteen bytes at 'at' for which 'lanes' are ones. */
+/* Replace the bytes at 'at' whose lanes are ones. */
 static inline void ck_put_lanes(void *at, __m128i lanes, __m128i values)
 {
     const __m128i old = _mm_loadu_si128((const __m128i *)at);
@@ -49,7 +51,7 @@ static inline void ck_put_lanes(void *at, __m128i lanes, __m128i values)
     _mm_storeu_si128((__m128i *)at, _mm_or_si128(_mm_and_si128(lanes, values), _mm_andnot_si128(lanes, old)));
 }
 
-/* The first 'count' of four lanes, at most all. */
+/* Set the first 'count' of four lanes. 'count' may exceed four. */
 static inline __m128i ck_first_lanes_32(u32 count)
 {
     return _mm_cmpgt_epi32(_mm_set1_epi32((int)count), _mm_setr_epi32(0, 1, 2, 3));
@@ -101,7 +103,7 @@ static inline void ck_put_patch_u64(u64 *row, u32 begin, u32 end, u64 value)
 
 #include <arm_neon.h>
 
-/* The numbers of lanes, from 0. */
+/* The numbers of the lanes, from 0. */
 static inline uint8x16_t ck_lanes_8(void)
 {
     return vcombine_u8(vcreate_u8(0x0706050403020100u), vcreate_u8(0x0f0e0d0c0b0a0908u));
@@ -122,7 +124,7 @@ static inline uint64x2_t ck_lanes_64(void)
     return vcombine_u64(vcreate_u64(0), vcreate_u64(1));
 }
 
-/* The first 'count' of four lanes, at most all. */
+/* Set the first 'count' of four lanes. 'count' may exceed four. */
 static inline uint32x4_t ck_first_lanes_32(u32 count)
 {
     return vcltq_u32(ck_lanes_32(), vdupq_n_u32(count));

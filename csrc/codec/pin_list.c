@@ -14,9 +14,9 @@ void ck_pin_list_free(struct ck_pin_list *list)
     memset(list, 0, sizeof(*list));
 }
 
-/* ----------------------- Sections to lists and back ------------------------ */
+/* --------------------------- Sections <-> lists --------------------------- */
 
-/* The byte that says how wide the fields behind it are. */
+/* A byte of the section gives the widths of the fields behind it. */
 struct widths {
     unsigned int count;     /* numbers of pins and of singles */
     unsigned int depth;
@@ -39,7 +39,7 @@ static crackle_status read_pins_of_label(struct ck_reader *r, const struct crack
                                          const struct widths *w, u32 label, struct ck_pin_list *list)
 {
     const u64 slice_voxels = (u64)h->sx * h->sy;
-    const u64 voxels = slice_voxels * h->sz; /* checked by ck_read_pin_list() */
+    const u64 voxels = slice_voxels * h->sz; /* ck_read_pin_list() checked the product */
     const unsigned int voxel_width = ck_width(voxels);
     void *pins = list->pins;
     const u8 *voxel_at, *depth_at;
@@ -114,7 +114,7 @@ crackle_status ck_read_pin_list(const struct crackle_header *h, const struct ck_
     return ck_left(&r) == 0 ? CRACKLE_OK : CRACKLE_CORRUPT;
 }
 
-/* By label, then by voxel or component: two stable sorts, the minor one first. */
+/* Sort by label, then by voxel or component: two stable sorts, first by the minor key. */
 static int sort_list(struct ck_pin_list *list)
 {
     size_t longer = list->num_pins > list->num_singles ? list->num_pins : list->num_singles;
@@ -180,7 +180,7 @@ crackle_status ck_write_pins(struct ck_bytes *out, u64 background, const u64 *un
     if (!sort_list(list))
         return CRACKLE_NO_MEMORY;
 
-    /* The widths that all numbers fit, of singles too: differences are never wider than the last. */
+    /* Find the least widths for all numbers. Differences never need more than the last number. */
     for (size_t i = 0, run = 0; i < list->num_pins; i++) {
         run = i > 0 && list->pins[i].label == list->pins[i - 1].label ? run + 1 : 1;
         max_run = run > max_run ? run : max_run;
@@ -228,7 +228,7 @@ crackle_status ck_write_pins(struct ck_bytes *out, u64 background, const u64 *un
     return CRACKLE_OK;
 }
 
-/* The label that is named most often. */
+/* The label with the most pins and singles. */
 static crackle_status most_named(const struct ck_pin_list *list, size_t num_unique, size_t *label_ret)
 {
     u64 *times = ck_calloc(num_unique, sizeof(*times));

@@ -9,13 +9,13 @@
  *              that hits it.  A component that no pin hits gets a pin at its deepest place, or is
  *              listed as a single.
  *
- * The upward sweep also decides whether a pin or a single is shorter, from the least bytes from a component to the end
- * of its object:
+ * The upward sweep also decides whether a pin or a single is shorter.  It computes the least bytes from each component
+ * to the end of its object:
  *
  *     bytes(c) = min(pin + bytes(the component behind the pin's end), single + bytes(the next component))
  *
- * For an object that does not branch this is optimal.  In one that branches, the components follow each
- * other along the deepest lines.
+ * For an object that does not branch this is optimal.  In a branching object, the next component is the one along the
+ * deepest line.
  */
 #include "boundary.h"
 #include "part.h"
@@ -104,7 +104,7 @@ CARRY_DEPTH(u16)
 CARRY_DEPTH(u32)
 CARRY_DEPTH(u64)
 
-/* Update 'last_z' to slice 'z', whose labels become those below the next. */
+/* Update 'last_z' for slice 'z', whose labels become those below the next slice. */
 static void carry_depth(struct ck_pin_chooser *c, const void *slice, u32 z)
 {
     switch (c->volume->width) {
@@ -134,7 +134,10 @@ static u32 max_of(const u32 *values, size_t count)
 
 #define NO_PLACE UINT64_MAX
 
-/* The deepest places of the components of a slice: run by run, as only a new best is located. */
+/*
+ * Find the deepest place of each component of a slice.  Runs are compared first; only a new best run is searched for
+ * the voxel.
+ */
 static void find_deepest(struct ck_pin_chooser *c, struct ck_deepest *deepest)
 {
     const struct ck_components *components = &c->components;
@@ -174,7 +177,7 @@ static void find_deepest(struct ck_pin_chooser *c, struct ck_deepest *deepest)
     }
 }
 
-/* The components of the slice, voxel by voxel, for the slice above. */
+/* Keep the component of each voxel, for the slice above. */
 static void keep_components(struct ck_pin_chooser *c)
 {
     const struct ck_patch *patch = c->components.patches;
@@ -196,7 +199,7 @@ static u32 bytes_from(const struct ck_pin_chooser *c, u32 z, u32 component)
     return component == CK_NO_COMPONENT ? 0 : c->deepest[c->first[z] + component].bytes;
 }
 
-/* Whether the components of slice 'z' are better begun with a pin or listed. */
+/* Decide for each component of slice 'z' whether a pin or a single is shorter. */
 static void decide(struct ck_pin_chooser *c, u32 z)
 {
     const u32 pin = ck_width(c->slice_voxels * c->volume->sz) + 1;
@@ -209,11 +212,11 @@ static void decide(struct ck_pin_chooser *c, u32 z)
 
         d->next = d->last_z > z ? c->component_below[d->place] : CK_NO_COMPONENT;
         d->behind = d->next;
-        /* The next component goes as deep at least, so the way does not end before 'last_z'. */
+        /* The component below continues at least as deep, so the path does not end before 'last_z'. */
         for (u32 at = z + 1; at <= d->last_z; at++) {
             const struct ck_deepest *below = &c->deepest[c->first[at] + d->behind];
 
-            /* Mostly its line is the same, and what follows is known. */
+            /* Mostly both have the same line, so the component behind it is known. */
             if (below->last_z == d->last_z) {
                 d->behind = below->behind;
                 break;
@@ -254,8 +257,8 @@ static crackle_status sweep_upwards(struct ck_pin_chooser *c)
 /* --------------------------------- Downwards ------------------------------- */
 
 /*
- * The components of slice 'z' that the followers hit are theirs, if nobody's yet or if they
- * answered for more than the owner.
+ * Give the components of slice 'z' to the active pins that hit them.  A component changes its owner only if the new pin
+ * owned more components in the previous sweep.
  */
 static crackle_status mark_hits(struct ck_pin_chooser *c, u32 z)
 {
@@ -287,7 +290,7 @@ static crackle_status mark_hits(struct ck_pin_chooser *c, u32 z)
     return CRACKLE_OK;
 }
 
-/* A pin for every component of slice 'z' that has none and is not to be listed singly. */
+/* Add a pin for every component of slice 'z' that has no owner and is no single. */
 static crackle_status add_pins(struct ck_pin_chooser *c, u32 z)
 {
     void *pins = c->list.pins, *reach = c->reach;
@@ -315,8 +318,8 @@ static crackle_status add_pins(struct ck_pin_chooser *c, u32 z)
 }
 
 /*
- * Merge the pins [first, end), which begin in slice 'z', into the followers, by place, and drop
- * those that do not reach slice 'needed_z'.
+ * Merge the pins [first, end), which begin in slice 'z', into the active pins, sorted by place.  Drop pins that do not
+ * reach slice 'needed_z'.
  */
 static crackle_status follow(struct ck_pin_chooser *c, u32 z, size_t first, size_t end, u32 needed_z)
 {
@@ -366,7 +369,7 @@ static crackle_status follow(struct ck_pin_chooser *c, u32 z, size_t first, size
 
 static void forget_owners(struct ck_pin_chooser *c)
 {
-    memset(c->owner, 0xff, (size_t)c->num_components * sizeof(*c->owner)); /* CK_NO_PIN */
+    memset(c->owner, 0xff, (size_t)c->num_components * sizeof(*c->owner)); /* sets CK_NO_PIN */
     c->num_active = 0;
 }
 

@@ -19,7 +19,7 @@ struct ck_deepest {
     u32 next;               /* the component below 'place', or CK_NO_COMPONENT */
     u32 behind;             /* the component that follows in slice last_z + 1, or CK_NO_COMPONENT */
     unsigned int bytes : 31;    /* least bytes from here to the end of the object; saturates */
-    unsigned int is_single : 1; /* the least is reached when the component is listed as a single */
+    unsigned int is_single : 1; /* 'bytes' assumes a single here, not a pin */
 };
 
 /* A pin that reaches the current slice of a downward sweep. */
@@ -33,9 +33,9 @@ struct ck_pin_chooser {
     const struct ck_pin_task *task;
     const struct crackle_volume *volume;
     u64 slice_voxels;
-    u64 *first;                  /* per slice: the number of its first component in the volume; and one more */
+    u64 *first;                  /* per slice: the number of its first component in the volume; then the total */
     u64 num_components;
-    u32 *label_of;               /* per component: the place of its label in task->unique */
+    u32 *label_of;               /* per component: the index of its label in task->unique */
     struct ck_deepest *deepest;  /* per component */
     u32 *owner;                  /* per component: the pin that owns it, or CK_NO_PIN */
 
@@ -43,8 +43,8 @@ struct ck_pin_chooser {
     struct ck_bitmaps bitmaps;
     struct ck_components components;
     u32 *last_z;                 /* per voxel of a slice: the last slice in which its label continues */
-    void *below;                 /* the labels of the slice below ... */
-    u32 *component_below;        /* ... and its components */
+    void *below;                 /* labels of the slice below */
+    u32 *component_below;        /* components of the slice below */
 
     struct ck_pin_list list;     /* pins, by slice; a pin's depth reaches to the last component that it owns */
     u32 *reach;                  /* per pin: the last slice in which its label continues */
@@ -57,14 +57,17 @@ struct ck_pin_chooser {
     size_t places_capacity, hits_capacity;
 };
 
-/* ck_pin_chooser_free() has to be called whatever the status is. */
+/* Call ck_pin_chooser_free() whatever the status is. */
 crackle_status ck_pin_chooser_init(struct ck_pin_chooser *c, const struct ck_pin_task *task);
 void ck_pin_chooser_free(struct ck_pin_chooser *c);
 
 /* Propose pins, and set c->owner. */
 crackle_status ck_propose_pins(struct ck_pin_chooser *c);
 
-/* Set c->owner again for the pins in c->list: a component that several pins hit goes to the one with most in c->owned. */
+/*
+ * Set c->owner again, for the pins in c->list.  A component that several pins hit goes to the pin with the most in
+ * c->owned.
+ */
 crackle_status ck_share_components(struct ck_pin_chooser *c);
 
 #endif /* CK_PIN_SWEEPS_H */

@@ -15,9 +15,9 @@ struct ck_pin_task {
     int has_background;
     u64 background;
     unsigned int effort;             /* 1 or 2 */
-    crackle_part *const *parts;      /* for the labels of the components ... */
+    crackle_part *const *parts;      /* have the label of each component, as a key */
     size_t num_parts;
-    u32 *const *rank_of_key;         /* ... as places in 'unique' */
+    u32 *const *rank_of_key;         /* per part and key: index of the label in 'unique' */
     const volatile int32_t *stop;    /* see crackle.h */
 };
 

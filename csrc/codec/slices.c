@@ -37,7 +37,7 @@ const void *ck_slice_at(struct ck_slices *s, u32 z)
     if (z < s->batch_z || z - s->batch_z >= s->batch_count) {
         u32 left;
 
-        /* Who goes backwards will ask for the slices before this one. */
+        /* A caller that walks z downwards asks for the preceding slices next. */
         s->batch_z = z >= s->batch_z ? z : z + 1 > s->batch_capacity ? z + 1 - s->batch_capacity : 0;
         left = s->volume->sz - s->batch_z;
         s->batch_count = left < s->batch_capacity ? left : s->batch_capacity;

@@ -1,8 +1,8 @@
 /*
- * vertex_steps.c - boundary bitmaps -> a byte per vertex: the cracks that are still to be walked from it
+ * vertex_steps.c - boundary bitmaps -> a byte per vertex: its cracks that tracing has not walked yet
  *
- * Arriving at a vertex of two cracks a and b by one, one leaves by the other.  A heading h arrives by the
- * crack in the opposite direction, h ^ 2, and so leaves with a ^ b ^ h ^ 2: the byte is a ^ b ^ 2.
+ * At a vertex with two cracks, a and b, a walk arrives by one and leaves by the other.  A heading h arrives by the
+ * crack in the opposite direction, h ^ 2, and so leaves by a ^ b ^ h ^ 2.  The byte of the vertex is a ^ b ^ 2.
  */
 #include "format.h"
 #include "vertex_steps.h"
@@ -10,7 +10,7 @@
 #define TURN(a, b) (CK_STEPS_TURN | CK_HEADING((a) ^ (b) ^ 2))
 #define LISTED(set) (CK_STEPS_LISTED | (set))
 
-/* By the set of directions, bit d for direction d. */
+/* Indexed by the set of directions: bit d for direction d. */
 static const u8 byte_of_set[16] = {
     0,                         LISTED(1),                LISTED(2),                   TURN(CK_UP, CK_RIGHT),
     LISTED(4),                 TURN(CK_UP, CK_DOWN),     TURN(CK_RIGHT, CK_DOWN),     LISTED(7),
@@ -18,7 +18,7 @@ static const u8 byte_of_set[16] = {
     TURN(CK_DOWN, CK_LEFT),    LISTED(13),               LISTED(14),                  LISTED(15),
 };
 
-/* Word 'w' of the four directions at the vertices of row 'y'. */
+/* The cracks in the four directions from 64 vertices: those of word 'w' in row 'y'. */
 struct directions {
     u64 up, right, down, left;
 };
@@ -29,7 +29,7 @@ static inline struct directions directions_at(const struct ck_bitmaps *b, u64 y,
     const u64 *v = ck_vertical(b, y) + w;
     struct directions d;
 
-    /* Row 0 finds the clear row between the planes above it, the last row is clear itself. */
+    /* Above row 0 lies the clear row between the planes. The last row has no vertical cracks. */
     d.up = *(v - b->words);
     d.down = *v;
     d.right = *h;
@@ -58,7 +58,7 @@ static void spread_steps(const struct ck_bitmaps *b, u8 *vertex_steps)
 
 #include <immintrin.h>
 
-/* 'value' in the bytes whose bits are set. */
+/* Put 'value' into the bytes whose bits are set. */
 CK_TARGET_V3 static inline __m256i spread_bits(u32 bits, unsigned int value)
 {
     const __m256i byte_of_bits = _mm256_setr_epi8(0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1, /* the lower half */
@@ -70,7 +70,7 @@ CK_TARGET_V3 static inline __m256i spread_bits(u32 bits, unsigned int value)
                             _mm256_set1_epi8((char)value));
 }
 
-/* 32 vertices at once: bits to bytes, and the table as a shuffle. */
+/* Handles 32 vertices at once: spreads bits to bytes, and looks up the table by a shuffle. */
 CK_TARGET_V3 static void spread_steps_v3(const struct ck_bitmaps *b, u8 *vertex_steps)
 {
     const __m256i table = _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)byte_of_set));
