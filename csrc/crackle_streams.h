@@ -202,8 +202,9 @@ crackle_status crackle_relabel_in_place(void *stream, size_t nbytes, const uint6
                                         struct crackle_where *where);
 
 /*
- * The connected components of a volume, as a stream.  It is made in steps, so that a caller can report progress or stop:
- * begin, next until all slices are read, finish.  Memory: two slices, and 8 bytes for every component of every slice.
+ * The connected components of a volume, as a stream.  It is made in steps, so that a caller can report progress or
+ * stop: begin, next until all slices are read, finish.  Memory: two slices, and 8 bytes for every component of every
+ * slice.
  */
 typedef struct crackle_joiner crackle_joiner;
 
@@ -298,8 +299,8 @@ struct crackle_piece {
 /*
  * crackle_stack() - stack slices of one or more streams along z
  *
- * The streams have equal sx and sy.  The result has labels of the given width and sign, and the given memory order.  Its
- * label table lists the labels that occur.
+ * The streams have equal sx and sy.  The result has labels of the given width and sign, and the given memory order.
+ * Its label table lists the labels that occur.
  * The result takes its crack format and its Markov model from piece 'model', which may have an empty range of slices;
  * 'model' = 'num_pieces' chooses the piece with the most bytes.  Crack codes are copied, with two exceptions, which are
  * traced again: pieces with another format or model, and pieces of version 0 if others have checksums.

@@ -81,7 +81,8 @@ static int put_flat_labels(struct ck_bytes *out, const struct merged_labels *m, 
  */
 static crackle_status put_labels(struct ck_bytes *out, struct crackle_header *h, const struct crackle_volume *v,
                                  const struct crackle_options *options, crackle_part *const *parts,
-                                 size_t num_parts, const volatile int32_t *stop, const struct ck_pins_writer *pins_writer)
+                                 size_t num_parts, const volatile int32_t *stop,
+                                 const struct ck_pins_writer *pins_writer)
 {
     struct merged_labels m;
     struct ck_bytes pins = {NULL, 0, 0};

@@ -76,7 +76,7 @@ static crackle_status refine(struct ck_pin_chooser *c)
  * out the background.
  */
 static crackle_status select_pins(const struct ck_pin_chooser *c, unsigned int depth_width, u32 background,
-                            struct ck_pin_list *kept)
+                                  struct ck_pin_list *kept)
 {
     u32 *owned = count_owned(c);
     crackle_status status = CRACKLE_NO_MEMORY;

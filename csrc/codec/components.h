@@ -110,8 +110,8 @@ size_t ck_find_row_v3(struct ck_components *c, const struct ck_bitmaps *b, u64 y
 /* ------------------ The checksum of the component image ------------------- */
 
 struct ck_image_crc {
-    u32 *weight;     /* per column x: factor of a word at x in the CRC of its row; then that of the position behind the row */
-    u32 row_weight;  /* factor of a state, for one whole row that follows */
+    u32 *weight;     /* per column x, and behind the row: the factor of a word at x in the CRC of its row */
+    u32 row_weight;  /* the factor of a state when a whole row follows */
 };
 
 int ck_image_crc_init(struct ck_image_crc *crc, u32 sx);

@@ -135,7 +135,7 @@ static crackle_status decode_slice(struct decoder *d, u32 z, unsigned int width,
 }
 
 /* Read slice 'z', the next one, into 'w'. */
-static crackle_status take_slice(struct decoder *d, u32 z, struct pending_slice *w, struct crackle_where *where)
+static crackle_status read_pending_slice(struct decoder *d, u32 z, struct pending_slice *w, struct crackle_where *where)
 {
     struct ck_reading *r = &d->reading;
     struct pending_slice swap;
@@ -176,7 +176,7 @@ static crackle_status decode_columns(struct decoder *d, u32 z, u32 z_end, const 
     while (count < d->max_pending && count < z_end - z && num_patches < MAX_PENDING_PATCHES) {
         struct pending_slice *w = &d->pending[count];
 
-        status = take_slice(d, z + count, w, where);
+        status = read_pending_slice(d, z + count, w, where);
         if (status != CRACKLE_OK)
             return status;
         num_patches += w->components.row_end[out->sy - 1];

@@ -55,7 +55,7 @@ void ck_pins_free(struct ck_pins *p)
  * Copy the pins and singles of the slices [z_start, z_end), and sort them by where they begin.  Pins that begin earlier
  * begin at slice 'z_start' instead.  Half of each array is scratch.
  */
-static crackle_status take_list(struct ck_pins *p, const struct ck_pin_list *list, u32 z_start, u32 z_end,
+static crackle_status load_list(struct ck_pins *p, const struct ck_pin_list *list, u32 z_start, u32 z_end,
                                 u64 end_component)
 {
     size_t num_pins = 0, num_singles = 0;
@@ -171,7 +171,7 @@ crackle_status ck_pins_open(const struct crackle_header *h, const struct ck_labe
         goto out;
     status = ck_read_pin_list(h, table, total, &list);
     if (status == CRACKLE_OK)
-        status = take_list(p, &list, z_start, z_end, p->first_component + of_slices);
+        status = load_list(p, &list, z_start, z_end, p->first_component + of_slices);
     p->z = z_start;
 out:
     ck_pin_list_free(&list);

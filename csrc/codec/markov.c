@@ -422,7 +422,7 @@ void ck_markov_respell(const struct ck_markov_model *model, u8 *differences, u64
     u8 ranks_of_row[256];
     unsigned int codepoint = 0; /* before differences[i] */
     size_t history = 0;
-    int after_control = 1;      /* whether the previous codepoint cannot pair: none, or part of a control */
+    int after_control = 1;      /* whether no codepoint precedes with which the next could pair */
 
     make_ranks(ranks_of_row);
     for (u64 i = 0; i + 1 < count; i++) {

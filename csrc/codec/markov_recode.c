@@ -137,7 +137,7 @@ static void respell_sample(struct recoder *r, const struct ck_markov_model *mode
 }
 
 crackle_status ck_put_markov_code(struct ck_bytes *out, const struct ck_markov_model *model, const u8 *code,
-                                    const struct ck_differences *differences, u32 *nbytes_ret)
+                                  const struct ck_differences *differences, u32 *nbytes_ret)
 {
     const size_t begin = out->size;
     const u64 index_nbytes = ck_chain_index_nbytes(code, UINT32_MAX);
@@ -239,8 +239,8 @@ out:
  * 'out' and 'lengths' whenever the codes become shorter.
  */
 static crackle_status try_trace_rules(struct ck_bytes *out, unsigned int order, const struct crackle_volume *v,
-                                 crackle_part *const *parts, size_t num_parts, const volatile int32_t *stop,
-                                 unsigned int rules, int also_as_is, u32 *lengths)
+                                      crackle_part *const *parts, size_t num_parts, const volatile int32_t *stop,
+                                      unsigned int rules, int also_as_is, u32 *lengths)
 {
     crackle_part **retraced = ck_calloc(num_parts, sizeof(*retraced));
     u32 *new_lengths = ck_malloc(v->sz, sizeof(*new_lengths));

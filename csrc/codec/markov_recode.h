@@ -20,6 +20,6 @@ crackle_status ck_put_markov_codes(struct ck_bytes *out, unsigned int order, con
  * '*nbytes_ret' is the length.
  */
 crackle_status ck_put_markov_code(struct ck_bytes *out, const struct ck_markov_model *model, const u8 *code,
-                                    const struct ck_differences *differences, u32 *nbytes_ret);
+                                  const struct ck_differences *differences, u32 *nbytes_ret);
 
 #endif /* CK_MARKOV_RECODE_H */

@@ -151,8 +151,8 @@ static void find_deepest(struct ck_pin_chooser *c, struct ck_deepest *deepest)
         const u64 *v = ck_vertical(&c->bitmaps, y);
         u32 begin = 0;
 
-        ck_put_row_patches(row, components->patches + ck_row_begin(components, y), components->patches + components->row_end[y],
-                   sx);
+        ck_put_row_patches(row, components->patches + ck_row_begin(components, y),
+                           components->patches + components->row_end[y], sx);
         for (size_t w = 0; w < c->bitmaps.words; w++) {
             u64 ends = v[w];
 

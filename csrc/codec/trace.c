@@ -15,11 +15,11 @@
  * step is a load, an exclusive or, a shift and an addition.  Each waits for the previous one, and this latency is the
  * cost of tracing.  Tracing sets every byte back to zero, so nothing needs clearing between slices.
  *
- * In scan order, the first vertex of a connected group of cracks has no crack above or to the left, so a chain is
- * started when the scan meets a vertex with cracks.  The chain may begin at any vertex of its group, and the choice
- * matters twice.  First, beginning at a vertex with an even number of cracks, when there are odd ones, costs an extra
- * BRANCH and TERMINATE.  Second, the index takes some bytes for every row in which a chain begins, so chains should
- * share rows. choose_start() weighs both on the way to the next junction; for a closed outline that is the whole group.
+ * The scan, row by row, meets each connected group of cracks at its first vertex.  The chain may begin at any vertex of
+ * the group, and the choice matters twice.  First, beginning at a vertex with an even number of cracks, when there are
+ * odd ones, costs an extra BRANCH and TERMINATE.  Second, the index takes some bytes for every row in which a chain
+ * begins, so chains should share rows.  choose_start() weighs both on the way to the next junction; for a closed
+ * outline that is the whole group.
  *
  * Cost: linear in the cracks, plus a pass over the vertices. walk.c is the mirror.
  */
@@ -413,9 +413,13 @@ crackle_status ck_trace(struct ck_tracer *t, const struct ck_bitmaps *b, u64 num
     outline.row_cost = ck_width((u64)b->sx + 1) + ck_width((u64)b->sy + 1);
 
     ck_spread_steps(b, t->vertex_steps);
-    for (size_t vertex = 0; (vertex = ck_next_vertex_with_steps(t->vertex_steps, vertex, num_vertices)) < num_vertices;) {
-        crackle_status status = add_chain(t, &outline, vertex, &size);
+    for (size_t vertex = 0;;) {
+        crackle_status status;
 
+        vertex = ck_next_vertex_with_steps(t->vertex_steps, vertex, num_vertices);
+        if (vertex == num_vertices)
+            break;
+        status = add_chain(t, &outline, vertex, &size);
         if (status != CRACKLE_OK)
             return status;
     }

@@ -71,7 +71,7 @@ crackle_status crackle_overlay_part(const struct crackle_parts *a, const struct 
         status = ck_reading_begin(&o.b, b, z_start, z_end, where);
     if (status == CRACKLE_OK &&
         (ck_num_entries(&o.a.map.table) > UINT32_MAX || ck_num_entries(&o.b.map.table) > UINT32_MAX))
-        status = CRACKLE_UNSUPPORTED; /* a pair of them is a label */
+        status = CRACKLE_UNSUPPORTED; /* a label holds two entries of 32 bits */
     if (status == CRACKLE_OK)
         status = ck_encode_part(&source, h->sx, h->sy, z_start, z_end, permissible, part_ret, where);
     free(o.components);

@@ -1,14 +1,16 @@
 /*
  * pool.c - a stream of half the resolution: blocks of voxels become their most frequent label
  *
- * Reads the slices row by row, as numbers of labels.  Only blocks with a crack inside need to be counted; the others
- * have one label.
+ * Reads the slices row by row, as numbers of labels.  With a depth of one slice, only blocks with a crack inside are
+ * counted; the others have one label.
+ *
+ * Cost: linear in the voxels of a quarter of the slice, for each slice.
  */
 #include "../codec/boundary.h"
 #include "faces.h"
 #include "rewrite.h"
 
-/* The most voxels of a block. */
+/* The maximum number of voxels in a block. */
 #define BLOCK 8
 
 struct pooler {
@@ -17,8 +19,8 @@ struct pooler {
     unsigned int depth;      /* slices of a block */
     int sparse;
     u32 background;          /* the number of label 0, or UINT32_MAX */
-    u32 *upper[2];           /* the upper row of a block, per slice; the lower one is components.row */
-    u32 *pooled;             /* the slice, as numbers */
+    u32 *upper[2];           /* the upper row of a block, per slice; components.row holds the lower */
+    u32 *pooled;             /* the pooled slice, as numbers */
 };
 
 static void free_pooler(struct pooler *p)
@@ -40,15 +42,15 @@ static int init_pooler(struct pooler *p)
 }
 
 /*
- * The mode of four: the first of a pair that is equal, else the last, which is then one of two equal ones if there
- * are any.  W. Silversmith: COUNTLESS, high performance 2x downsampling of labeled images (2017).
+ * The mode of four: the first of an equal pair among the first three, else the last.  The last is then one of two equal
+ * ones, if any are.  W.  Silversmith: COUNTLESS, high performance 2x downsampling of labeled images (2017).
  */
 static inline u32 mode_of_4(const u32 *v)
 {
     return v[0] == v[1] || v[0] == v[2] ? v[0] : v[1] == v[2] ? v[1] : v[3];
 }
 
-/* The same where the background counts only if there is nothing else. */
+/* Like mode_of_4(), but the background wins only if there is nothing else. */
 static u32 mode_of_4_sparse(const u32 *v, u32 background)
 {
     for (unsigned int pair = 0; pair < 3; pair++) {
@@ -57,13 +59,13 @@ static u32 mode_of_4_sparse(const u32 *v, u32 background)
         if (a == b && a != background)
             return a;
     }
-    for (unsigned int i = 3; i < 7; i++) /* the last, or else the first */
+    for (unsigned int i = 3; i < 7; i++) /* the last, else the first */
         if (v[i % 4] != background)
             return v[i % 4];
     return background;
 }
 
-/* The most frequent of 'count'; of several, the one that comes first. */
+/* The most frequent of 'count' numbers; in a tie, the first. */
 static u32 mode_of_many(const u32 *v, unsigned int count, int sparse, u32 background)
 {
     unsigned int most = 0, same = 0;
@@ -88,7 +90,7 @@ static u32 mode_of_many(const u32 *v, unsigned int count, int sparse, u32 backgr
     return best;
 }
 
-/* The voxels of block 'i' of a row of a slice.  Beyond the rim, what is inside stands for what is outside. */
+/* Get the voxels of block 'i' of a row of blocks. Beyond the rim, voxels inside are repeated. */
 static inline void get_block(const u32 *upper, const u32 *lower, u32 i, u32 sx, u32 *v)
 {
     const u32 left = 2 * i, right = left + 1 < sx ? left + 1 : left;
@@ -99,7 +101,7 @@ static inline void get_block(const u32 *upper, const u32 *lower, u32 i, u32 sx, 
     v[3] = lower[right];
 }
 
-/* Pool a row of blocks of two slices, or of one where there is no other; rows as in pool_row(). */
+/* Pool a row of blocks that are two slices deep, or one at the end of the volume. The rows are as in pool_row(). */
 static void pool_deep_row(const struct pooler *p, const struct ck_layer *const *layers, unsigned int depth,
                           int two_rows, u32 sx, u32 *out)
 {
@@ -116,8 +118,8 @@ static void pool_deep_row(const struct pooler *p, const struct ck_layer *const *
 }
 
 /*
- * Pool a row of blocks of one slice: the lower of their rows of voxels is 'y' and stands in components.row, the
- * upper, if they have two, in p->upper.  All but the blocks with cracks in them are of one label.
+ * Pool a row of blocks of one slice. components.row holds their lower row of voxels, which is row 'y'. p->upper holds
+ * the upper, if there are two.  A block without cracks inside has one label.
  */
 static void pool_row(const struct pooler *p, const struct ck_layer *layer, u64 y, int two_rows, u32 sx, u32 *out)
 {

@@ -1,11 +1,11 @@
 /*
  * recompress.c - the same labels, without cracks between equal labels
  *
- * crackle_relabel() merges labels and leaves the crack codes as they are, so cracks remain between voxels that now
- * have one label.  Recompressing drops these cracks.  Components grow together by that, and never split.
+ * crackle_relabel() merges labels but leaves the crack codes unchanged, so cracks remain between voxels of one label.
+ * Recompressing drops these cracks.  That merges components, and never splits one.
  *
- * A stream with pins keeps them.  A pin names a voxel, so the old pins are valid in the new stream.  A single names a
- * component, so it is renumbered; a part records for that where each old component went.
+ * A stream with pins keeps them.  A pin names a voxel, so it stays valid in the new stream.  A single names a
+ * component, which gets a new number.  For that, a part records the new number of each old component.
  */
 #include "../codec/assemble.h"
 #include "../codec/pin_list.h"
@@ -14,9 +14,9 @@
 
 struct recompressor {
     struct ck_faces faces;
-    u32 *components;         /* of the old slice at the first voxels of the new ones */
+    u32 *components;         /* the old components at the first voxels of the new ones */
     size_t components_capacity;
-    u32 *moved;              /* per old component of the part, the number of the new one in its slice */
+    u32 *moved;              /* per old component of the part: the number of its new component in the slice */
     size_t num_moved, moved_capacity;
 };
 
@@ -45,7 +45,7 @@ static crackle_status labels_of_faces(void *self, const struct ck_components *c,
     ck_components_at(&old->components, c->first, c->count, r->components);
     for (size_t i = 0; i < c->count; i++)
         labels[i] = r->faces.labels.labels[old->numbers[r->components[i]]];
-    /* Components only grow together: every old one lies in one new one, with its first voxel. */
+    /* Components only merge. So each old component lies in the new component that has its first voxel. */
     ck_components_at(c, old->components.first, old->components.count, r->moved + r->num_moved);
     r->num_moved += old->components.count;
     return CRACKLE_OK;
@@ -83,7 +83,7 @@ crackle_status crackle_recompress_part(const struct crackle_parts *parts, uint32
     return status;
 }
 
-/* The pins of the old stream name the voxels of the new one as well; singles name components, which moved. */
+/* The pins of the old stream, and the map from old components to new ones. */
 struct old_pins {
     const struct crackle_header *header;
     struct ck_label_table table;
@@ -93,7 +93,7 @@ struct old_pins {
     const volatile int32_t *stop;
 };
 
-/* Singles of the old stream as those of the new one, sorted or not. */
+/* Renumber the singles for the new stream. The result may be unsorted. */
 static crackle_status move_singles(const struct old_pins *old, struct ck_pin_list *list)
 {
     u64 *moved = ck_malloc(old->num_components, sizeof(*moved));
@@ -122,7 +122,7 @@ static crackle_status move_singles(const struct old_pins *old, struct ck_pin_lis
     for (size_t i = 0; i < list->num_singles; i++) {
         const u64 component = moved[list->singles[i].component];
 
-        if (seen[component]) /* it grew together with one that is listed */
+        if (seen[component]) /* it merged with a component that is listed */
             continue;
         seen[component] = 1;
         list->singles[n].component = component;
@@ -169,7 +169,7 @@ static crackle_status put_old_pins(void *self, u64 *unique, size_t num_unique, u
                              stored_width, counts, h->sz, (u64)h->sx * h->sy, &list);
     goto out;
 contradiction:
-    out->size = 0; /* pins of two labels in one component: the flat labels say what that was decoded to */
+    out->size = 0; /* pins of two labels lie in one component; flat labels keep the decoded values */
 out:
     ck_label_set_free(&places);
     ck_pin_list_free(&list);
@@ -204,7 +204,7 @@ crackle_status crackle_reassemble(const void *in, size_t in_nbytes, unsigned int
     for (size_t i = 0; i < num_parts; i++) {
         u64 components = 0;
 
-        /* Every part has to be of its slices of this very stream. */
+        /* Every part must have been made from these slices of this stream. */
         if (parts[i]->z_end > h.sz || !ck_sum_counts(&h, &old.table, parts[i]->z_start, parts[i]->z_end, &components) ||
             components != parts[i]->num_moved)
             return CRACKLE_BAD_ARGUMENT;
@@ -224,6 +224,6 @@ crackle_status crackle_reassemble(const void *in, size_t in_nbytes, unsigned int
     shape.fortran_order = h.fortran_order;
     options.format_version = h.format_version;
     options.markov_order = (u8)markov_order;
-    return ck_assemble(&shape, &options, parts, num_parts, stop, old.table.has_background ? &pins_writer : NULL, out_ret,
-                       out_nbytes_ret);
+    return ck_assemble(&shape, &options, parts, num_parts, stop, old.table.has_background ? &pins_writer : NULL,
+                       out_ret, out_nbytes_ret);
 }

@@ -1,9 +1,9 @@
 /*
- * stack.c - slices of streams stacked along z, and streams cut apart: no crack is decoded where that is possible
+ * stack.c - stack slices of streams along z, and cut streams apart, decoding as few cracks as possible
  *
- * Slices depend on each other only through the label table, the list of pins and the Markov model.  A range of slices
- * of a stream therefore makes a stream, and so do several ranges stacked upon each other.  stack_labels.c makes the
- * labels section, stack_codes.c the crack codes.
+ * Slices depend on each other only through the label table, the list of pins and the Markov model.  So a range of
+ * slices makes a stream of its own, and several ranges can be stacked. stack_labels.c makes the labels section,
+ * stack_codes.c the crack codes.
  */
 #include "../base/crc.h"
 #include "stack.h"
@@ -83,7 +83,7 @@ static crackle_status open_pieces(struct ck_stack *s, const struct crackle_piece
             return CRACKLE_TOO_LARGE;
         if (i == 0 || p->header.format_version > s->header.format_version)
             s->header.format_version = p->header.format_version;
-        /* A stream without voxels is its header: whatever that says, there is no model behind it. */
+        /* A stream without voxels is a header only. Its model is missing, whatever the header says. */
         if (!ck_is_empty(&p->header) &&
             (i == model || !s->model || (!is_chosen && p->code_end - p->code_begin > most_nbytes))) {
             s->model = p;
@@ -140,8 +140,9 @@ static int put_stream(const struct ck_stack *s, const struct ck_bytes *labels, c
     return 1;
 }
 
-/* The stream of a stack that has voxels. */
-static crackle_status put_stack(struct ck_stack *s, size_t *piece_ret, struct ck_bytes *out, struct crackle_where *where)
+/* Make the stream of a stack that has voxels. */
+static crackle_status put_stack(struct ck_stack *s, size_t *piece_ret, struct ck_bytes *out,
+                                struct crackle_where *where)
 {
     struct ck_bytes labels = {NULL, 0, 0}, codes = {NULL, 0, 0};
     u32 *lengths = ck_malloc(s->header.sz, sizeof(*lengths));

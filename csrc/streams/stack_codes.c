@@ -10,7 +10,7 @@
 #include "../codec/trace.h"
 #include "stack.h"
 
-/* Whether the crack codes of a piece can stand in the stack as they are, and their checksums are there. */
+/* Whether the crack codes of a piece can be copied, and their checksums exist if the stack needs them. */
 static int can_copy_codes(const struct ck_stack *s, const struct ck_piece *p)
 {
     const struct crackle_header *h = &p->header;
@@ -22,9 +22,9 @@ static int can_copy_codes(const struct ck_stack *s, const struct ck_piece *p)
     return memcmp(p->bytes + p->layout.markov_model, s->model->bytes + s->model->layout.markov_model, nbytes) == 0;
 }
 
-/* What tracing crack codes anew works in. */
+/* Scratch memory for tracing crack codes again. */
 struct retracer {
-    struct ck_reading reading;       /* its components stand in for the checksums of version 0 */
+    struct ck_reading reading;       /* its components replace the missing checksums of version 0 */
     struct ck_image_crc image_crc;
     struct ck_markov_model model;    /* of the stack */
     struct ck_tracer tracer;
@@ -100,7 +100,7 @@ static crackle_status retrace(const struct ck_stack *s, const struct ck_piece *p
 
 /* The crack codes of a piece, their lengths and their checksums. */
 crackle_status ck_stack_codes(const struct ck_stack *s, const struct ck_piece *p, struct ck_bytes *codes, u32 *lengths,
-                                 u32 *crcs, struct crackle_where *where)
+                              u32 *crcs, struct crackle_where *where)
 {
     const size_t nbytes = (size_t)(p->code_end - p->code_begin);
 

@@ -22,7 +22,7 @@ static inline u64 key_at(const struct ck_piece *p, u64 i)
     return ck_load(p->table.rest.next + (p->first_component + i) * width, width);
 }
 
-/* Mark the entries of flat labels that occur, by any place but CK_ABSENT. */
+/* Find the entries of flat labels that occur: set their place to any value but CK_ABSENT. */
 static crackle_status mark_flat(struct ck_piece *p)
 {
     const unsigned int width = ck_width(p->table.num_unique);
@@ -55,7 +55,7 @@ static int put_single(struct ck_pin_list *list, u64 component, u64 entry)
     return 1;
 }
 
-/* Flat labels as singles. */
+/* Turn flat labels into singles. */
 static crackle_status list_flat(struct ck_piece *p)
 {
     for (u64 i = 0; i < p->num_components; i++)
@@ -64,7 +64,7 @@ static crackle_status list_flat(struct ck_piece *p)
     return CRACKLE_OK;
 }
 
-/* The pins and singles of the range, cut to it and moved; labels become entries. */
+/* Read the pins and singles, cut them to the range, and move them. Their labels become entries. */
 static crackle_status cut_pins(struct ck_piece *p)
 {
     const u64 slice_voxels = (u64)p->header.sx * p->header.sy;
@@ -110,12 +110,12 @@ static crackle_status cut_pins(struct ck_piece *p)
     return CRACKLE_OK;
 }
 
-/* Whether some slice has more components than are named in it: then the background is among them. */
+/* Whether some slice has more components than pins and singles name in it. If so, the background occurs. */
 static crackle_status background_is_certain(const struct ck_piece *p, int *certain_ret)
 {
     const u32 num_slices = p->z_end - p->z_start;
     const u64 slice_voxels = (u64)p->header.sx * p->header.sy;
-    u64 *named = ck_calloc((u64)num_slices + 1, sizeof(*named)); /* as differences to the slice before */
+    u64 *named = ck_calloc((u64)num_slices + 1, sizeof(*named)); /* as differences to the previous slice */
     u64 *ends = ck_malloc(num_slices, sizeof(*ends)), running = 0, component = p->out_component;
 
     if (!named || !ends) {
@@ -134,7 +134,7 @@ static crackle_status background_is_certain(const struct ck_piece *p, int *certa
     for (size_t i = 0; i < p->list.num_singles; i++) {
         u32 low = 0, high = num_slices - 1;
 
-        while (low < high) { /* the first slice that ends behind the component */
+        while (low < high) { /* find the first slice that ends behind the component */
             const u32 middle = low + (high - low) / 2;
 
             if (ends[middle] > p->list.singles[i].component)
@@ -155,7 +155,7 @@ static crackle_status background_is_certain(const struct ck_piece *p, int *certa
     return CRACKLE_OK;
 }
 
-/* Read slices for components of the background: all of them, to be listed, or until one is found. */
+/* Read slices for components of the background: either all, to list them, or until one is found. */
 static crackle_status find_background(struct ck_piece *p, int list_them, struct crackle_where *where)
 {
     struct ck_reading r;
@@ -180,7 +180,7 @@ static crackle_status find_background(struct ck_piece *p, int list_them, struct 
     return status;
 }
 
-static crackle_status take_pins(const struct ck_stack *s, struct ck_piece *p, struct crackle_where *where)
+static crackle_status collect_pins(const struct ck_stack *s, struct ck_piece *p, struct crackle_where *where)
 {
     crackle_status status = cut_pins(p);
     int certain = 0;
@@ -197,7 +197,7 @@ static crackle_status take_pins(const struct ck_stack *s, struct ck_piece *p, st
     return status;
 }
 
-/* Which labels occur, and their places among all of them. */
+/* Find the labels that occur, and the index of each among all of them. */
 static crackle_status merge_labels(struct ck_stack *s, size_t *piece_ret, struct crackle_where *where)
 {
     crackle_status status;
@@ -211,7 +211,7 @@ static crackle_status merge_labels(struct ck_stack *s, size_t *piece_ret, struct
         *piece_ret = i;
         if (p->num_components == 0)
             continue;
-        status = ck_has_pins(p) ? take_pins(s, p, where)
+        status = ck_has_pins(p) ? collect_pins(s, p, where)
                             : ck_fail(where, mark_flat(p), CRACKLE_SECTION_LABELS, CRACKLE_NO_SLICE);
         if (status == CRACKLE_OK && !ck_has_pins(p) && s->has_pins)
             status = list_flat(p);
@@ -301,7 +301,8 @@ out:
     return status;
 }
 
-crackle_status ck_stack_labels(struct ck_stack *s, struct ck_bytes *out, size_t *piece_ret, struct crackle_where *where)
+crackle_status ck_stack_labels(struct ck_stack *s, struct ck_bytes *out, size_t *piece_ret,
+                               struct crackle_where *where)
 {
     crackle_status status = merge_labels(s, piece_ret, where);
 
