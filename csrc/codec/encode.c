@@ -27,64 +27,64 @@ struct volume_source {
     void *scratch;
 };
 
-static int init_volume_source(struct volume_source *m, const struct crackle_volume *v, u32 num_slices)
+static int init_volume_source(struct volume_source *s, const struct crackle_volume *v, u32 num_slices)
 {
     const u64 bitmaps_nbytes = (u64)v->sx * v->sy / 4 + 1;
 
-    memset(m, 0, sizeof(*m));
-    m->volume = v;
+    memset(s, 0, sizeof(*s));
+    s->volume = v;
     if (v->fortran_order)
         return 1;
-    m->batch_capacity = num_slices < CK_COLUMN_SLICES ? num_slices : CK_COLUMN_SLICES;
-    while (m->batch_capacity > 1 && m->batch_capacity * bitmaps_nbytes > MAX_BATCH_NBYTES)
-        m->batch_capacity--;
-    m->batch = ck_calloc(m->batch_capacity, sizeof(*m->batch));
-    m->scratch = ck_malloc(CK_COLUMNS_SCRATCH_NBYTES, 1);
-    for (u32 i = 0; m->batch && i < m->batch_capacity; i++)
-        if (!ck_bitmaps_init(&m->batch[i], v->sx, v->sy))
+    s->batch_capacity = num_slices < CK_COLUMN_SLICES ? num_slices : CK_COLUMN_SLICES;
+    while (s->batch_capacity > 1 && s->batch_capacity * bitmaps_nbytes > MAX_BATCH_NBYTES)
+        s->batch_capacity--;
+    s->batch = ck_calloc(s->batch_capacity, sizeof(*s->batch));
+    s->scratch = ck_malloc(CK_COLUMNS_SCRATCH_NBYTES, 1);
+    for (u32 i = 0; s->batch && i < s->batch_capacity; i++)
+        if (!ck_bitmaps_init(&s->batch[i], v->sx, v->sy))
             return 0;
-    return m->batch && m->scratch;
+    return s->batch && s->scratch;
 }
 
-static void free_volume_source(struct volume_source *m)
+static void free_volume_source(struct volume_source *s)
 {
-    for (u32 i = 0; m->batch && i < m->batch_capacity; i++)
-        ck_bitmaps_free(&m->batch[i]);
-    free(m->batch);
-    free(m->scratch);
+    for (u32 i = 0; s->batch && i < s->batch_capacity; i++)
+        ck_bitmaps_free(&s->batch[i]);
+    free(s->batch);
+    free(s->scratch);
 }
 
 static crackle_status boundaries_of_volume(void *self, u32 z, struct ck_bitmaps *b, struct crackle_where *where)
 {
-    struct volume_source *m = self;
-    const struct crackle_volume *v = m->volume;
+    struct volume_source *s = self;
+    const struct crackle_volume *v = s->volume;
     struct ck_bitmaps swap = *b;
 
     (void)where;
-    m->z = z;
+    s->z = z;
     if (v->fortran_order) {
         ck_find_boundaries((const u8 *)v->voxels + z * ((size_t)v->sx * v->sy * v->width), v->width, b);
         return CRACKLE_OK;
     }
-    if (z < m->batch_z || z - m->batch_z >= m->batch_count) {
-        m->batch_z = z;
-        m->batch_count = v->sz - z < m->batch_capacity ? v->sz - z : m->batch_capacity;
-        ck_find_boundaries_of_columns(v, z, m->batch_count, m->batch, m->scratch);
+    if (z < s->batch_z || z - s->batch_z >= s->batch_count) {
+        s->batch_z = z;
+        s->batch_count = v->sz - z < s->batch_capacity ? v->sz - z : s->batch_capacity;
+        ck_find_boundaries_of_columns(v, z, s->batch_count, s->batch, s->scratch);
     }
-    *b = m->batch[z - m->batch_z];
-    m->batch[z - m->batch_z] = swap;
+    *b = s->batch[z - s->batch_z];
+    s->batch[z - s->batch_z] = swap;
     return CRACKLE_OK;
 }
 
 static crackle_status labels_of_volume(void *self, const struct ck_components *c, u64 *labels)
 {
-    const struct volume_source *m = self;
-    const struct crackle_volume *v = m->volume;
-    const u64 slice = m->z * (u64)v->sx * v->sy;
+    const struct volume_source *s = self;
+    const struct crackle_volume *v = s->volume;
+    const u64 slice = s->z * (u64)v->sx * v->sy;
 
     for (size_t i = 0; i < c->count; i++) {
         const u64 first = c->first[i];
-        const u64 voxel = v->fortran_order ? slice + first : (first % v->sx * v->sy + first / v->sx) * v->sz + m->z;
+        const u64 voxel = v->fortran_order ? slice + first : (first % v->sx * v->sy + first / v->sx) * v->sz + s->z;
 
         labels[i] = ck_native_label(v->voxels, voxel, v->width, v->is_signed);
     }
@@ -94,7 +94,7 @@ static crackle_status labels_of_volume(void *self, const struct ck_components *c
 crackle_status crackle_encode_part(const struct crackle_volume *volume, uint32_t z_start, uint32_t z_end,
                                    int permissible, crackle_part **part_ret)
 {
-    struct volume_source m;
+    struct volume_source s;
     struct ck_slice_source source;
     crackle_status status = CRACKLE_NO_MEMORY;
 
@@ -108,13 +108,13 @@ crackle_status crackle_encode_part(const struct crackle_volume *volume, uint32_t
         *part_ret = part;
         return CRACKLE_OK;
     }
-    if (init_volume_source(&m, volume, z_end - z_start)) {
-        source.self = &m;
+    if (init_volume_source(&s, volume, z_end - z_start)) {
+        source.self = &s;
         source.find_boundaries = boundaries_of_volume;
         source.read_labels = labels_of_volume;
         status = ck_encode_part(&source, volume->sx, volume->sy, z_start, z_end, permissible, part_ret, NULL);
     }
-    free_volume_source(&m);
+    free_volume_source(&s);
     return status;
 }
 

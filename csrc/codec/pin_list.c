@@ -229,7 +229,7 @@ crackle_status ck_write_pins(struct ck_bytes *out, u64 background, const u64 *un
 }
 
 /* The label with the most pins and singles. */
-static crackle_status most_named(const struct ck_pin_list *list, size_t num_unique, size_t *label_ret)
+static crackle_status most_frequent_label(const struct ck_pin_list *list, size_t num_unique, size_t *label_ret)
 {
     u64 *times = ck_calloc(num_unique, sizeof(*times));
     size_t best = 0;
@@ -256,7 +256,7 @@ crackle_status ck_put_pins(struct ck_bytes *out, u64 *unique, size_t num_unique,
     size_t kept = 0;
 
     if (background == CK_NO_BACKGROUND) {
-        crackle_status status = most_named(list, num_unique, &background);
+        crackle_status status = most_frequent_label(list, num_unique, &background);
 
         if (status != CRACKLE_OK)
             return status;

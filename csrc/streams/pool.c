@@ -68,7 +68,7 @@ static u32 mode_of_4_sparse(const u32 *v, u32 background)
 /* The most frequent of 'count' numbers; in a tie, the first. */
 static u32 mode_of_many(const u32 *v, unsigned int count, int sparse, u32 background)
 {
-    unsigned int most = 0, same = 0;
+    unsigned int max_times = 0, same = 0;
     u32 best = background;
 
     for (unsigned int i = 0; i < count; i++)
@@ -82,8 +82,8 @@ static u32 mode_of_many(const u32 *v, unsigned int count, int sparse, u32 backgr
             continue;
         for (unsigned int k = 0; k < count; k++)
             times += v[k] == v[i];
-        if (times > most) {
-            most = times;
+        if (times > max_times) {
+            max_times = times;
             best = v[i];
         }
     }
