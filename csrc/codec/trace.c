@@ -1,7 +1,7 @@
 /*
  * trace.c - boundary bitmaps -> chains of codepoints
  *
- * The cracks of a slice form a graph whose vertices have up to four cracks each. ck_trace() covers the graph with as
+ * The cracks of a slice form a graph whose vertices have up to four cracks each.  ck_trace() covers the graph with as
  * few stretches as it can, because every stretch costs a BRANCH and a TERMINATE of two codepoints each.  It walks on as
  * long as the current vertex has an unwalked crack.  At a vertex with more than one, it writes BRANCH and pushes the
  * vertex.  At a dead end, it continues from the vertex pushed last.  Mostly the cracks left there have since been
@@ -21,7 +21,7 @@
  * begins, so chains should share rows.  choose_start() weighs both on the way to the next junction; for a closed
  * outline that is the whole group.
  *
- * Cost: linear in the cracks, plus a pass over the vertices. walk.c is the mirror.
+ * Cost: linear in the cracks, plus a pass over the vertices.  walk.c is the mirror.
  */
 #include "../base/sort.h"
 #include "format.h"
