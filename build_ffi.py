@@ -1,10 +1,11 @@
 """Builds ``crackle_zarr._crackle``: the C library of ``csrc/`` behind cffi.
 
-The declarations given to cffi are cut out of ``csrc/crackle.h`` itself, between its
-``cffi: begin`` and ``cffi: end`` comments, so that the two can not drift apart.
+The declarations for cffi are cut out of the public headers, ``csrc/crackle.h`` and the headers that it
+includes, between their ``cffi: begin`` and ``cffi: end`` comments, so that the two cannot drift apart.
 """
 
 import os
+import re
 import sysconfig
 from pathlib import Path
 
@@ -14,9 +15,11 @@ CSRC = Path("csrc")  # relative to the project root, where setuptools runs this 
 
 
 def declarations() -> str:
-    """The part of the public header that cffi parses."""
-    header = (CSRC / "crackle.h").read_text(encoding="utf-8")
-    return header.partition("/* cffi: begin */")[2].partition("/* cffi: end */")[0]
+    """The parts of the public headers that cffi parses, in the order in which ``crackle.h`` includes them."""
+    manual = (CSRC / "crackle.h").read_text(encoding="utf-8")
+    included = re.findall(r'^#include "(\w+\.h)"$', manual, re.MULTILINE)
+    headers = [manual, *((CSRC / name).read_text(encoding="utf-8") for name in included)]
+    return "".join(text.partition("/* cffi: begin */")[2].partition("/* cffi: end */")[0] for text in headers)
 
 
 def compile_arguments() -> list[str]:

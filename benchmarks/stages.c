@@ -1,11 +1,11 @@
 /*
- * stages.c - what each room of the codec costs, for stages.py
+ * stages.c - the time of each stage of the codec, for stages.py
  *
  *   stages FILE SX SY SZ WIDTH REPEATS
  *
- * FILE holds the labels of a volume, x fastest.  Every slice goes through the rooms of encoding and back through those
- * of decoding, one room after the other, as encode.c and reading.c call them; each line of the output is a room and the
- * milliseconds it took for the volume, the least of the repeats.
+ * FILE holds the labels of a volume, x fastest.  Every slice goes through the stages of encoding and back through those
+ * of decoding, in the order in which encode_part.c and reading.c call them.  Each line of the output is a stage and its
+ * time for the whole volume in milliseconds, the least of all repeats.
  */
 #define _POSIX_C_SOURCE 199309L /* clock_gettime() */
 #include <stdio.h>
@@ -45,7 +45,7 @@ static double now(void)
     return (double)t.tv_sec * 1e3 + (double)t.tv_nsec * 1e-6;
 }
 
-struct rooms {
+struct stages {
     struct ck_bitmaps bitmaps;
     struct ck_components components;
     struct ck_image_crc image_crc;
@@ -56,7 +56,7 @@ struct rooms {
     u64 *scratch;
 };
 
-static int run_slice(struct rooms *r, const u8 *slice, unsigned int width, u8 *painted, double ms[NUM_STAGES])
+static int run_slice(struct stages *r, const u8 *slice, unsigned int width, u8 *painted, double ms[NUM_STAGES])
 {
     struct ck_bitmaps *b = &r->bitmaps;
     double at = now(), then;
@@ -101,7 +101,7 @@ static int run_slice(struct rooms *r, const u8 *slice, unsigned int width, u8 *p
 
 int main(int argc, char **argv)
 {
-    struct rooms r = {0};
+    struct stages r = {0};
     double best[NUM_STAGES];
     u8 *voxels, *painted;
     size_t slice_nbytes, nbytes;

@@ -1,8 +1,8 @@
 /*
- * bitmaps.c - making, counting and complementing the boundary bitmaps of a slice
+ * bitmaps.c - the boundary bitmaps of a slice: allocate, count, complement
  *
- * Everything here goes word by word over 2 * sx * sy bits, a hundredth of the bytes of
- * a slice of 32-bit labels or less.
+ * Every function passes over 2 * sx * sy bits word by word.  That is at most a hundredth of the bytes of a slice of
+ * 32-bit labels.
  */
 #include "bitmaps.h"
 
@@ -16,7 +16,7 @@ int ck_bitmaps_init(struct ck_bitmaps *b, u32 sx, u32 sy)
     b->buffer = NULL;
     b->words = (size_t)((u64)sx / 64 + 1);
     b->stride = b->words * 64;
-    /* Positions are counted in bits, so the whole must stay addressable in bits. */
+    /* Positions are bit numbers, so the number of bits must fit a size_t. */
     if (!ck_mul(rows, b->words, &plane) || plane > (u64)PTRDIFF_MAX / 512)
         return 0;
     total = 1 + plane + b->words + plane;
@@ -105,7 +105,7 @@ int ck_only_interior(const struct ck_bitmaps *b)
     }
     for (u64 y = 0; y < b->sy; y++) {
         outside |= ck_vertical(b, y)[0] & 1;
-        /* The words before these are interior from end to end, but for that bit. */
+        /* In the words before this one, all bits but that one are interior. */
         for (size_t w = b->sx / 64; w < b->words; w++)
             outside |= (ck_horizontal(b, y)[w] | ck_vertical(b, y)[w]) & ~ck_interior_horizontal(b, w);
     }

@@ -1,20 +1,25 @@
 /*
  * bitmaps.h - the boundary bitmaps of one slice: the form on which everything pivots
  *
- * One bit per crack, in two planes:
+ * There is one bit per crack, in two planes:
  *
  *   vertical   row y, bit x: the crack between the voxels (x - 1, y) and (x, y)
  *   horizontal row y, bit x: the crack between the voxels (x, y - 1) and (x, y)
  *
- * which are also the cracks that go down and to the right from the vertex (x, y), the top
- * left corner of voxel (x, y).  A bit is set where there is a boundary.  Rows are
- * padded to whole 64-bit words with at least one bit to spare, so that a vertex has the
- * same number in both planes:  position = y * stride + x,  0 <= x <= sx,  0 <= y <= sy.
+ * These are also the cracks that lead down and right from the vertex (x, y), the top left corner of voxel (x, y).  A
+ * bit is set where there is a boundary.
  *
- * Both planes lie in one buffer, so that the crack of a step is one addition away:
- * bit = position + offset[direction].  A word before the first plane and a row between
- * the planes take the marks of a step to the left of, or above, the first vertex; such
- * marks are found afterwards (ck_walk), which is cheaper than asking at every step.
+ * Rows are padded to whole 64-bit words, with at least one spare bit.  A vertex therefore has the same number in both
+ * planes:
+ *
+ *   position = y * stride + x,  0 <= x <= sx,  0 <= y <= sy
+ *
+ * Both planes lie in one buffer, so finding the crack of a step takes one addition: bit = position + offset[direction].
+ * A damaged stream may step left of the first vertex, or above it.  A spare word before the first plane and a spare row
+ * between the planes receive the bits of such steps. ck_walk() looks for these bits once at the end, which is cheaper
+ * than a test at every step.
+ *
+ * Time and memory: linear in the voxels, a quarter of a byte for each.
  */
 #ifndef CK_BITMAPS_H
 #define CK_BITMAPS_H
@@ -31,7 +36,7 @@ struct ck_bitmaps {
     u64 *vertical;
 };
 
-/* All bits clear.  False when there is no memory; ck_bitmaps_free() is harmless then. */
+/* Clears all bits. False when there is no memory; ck_bitmaps_free() may be called then too. */
 int ck_bitmaps_init(struct ck_bitmaps *b, u32 sx, u32 sy);
 void ck_bitmaps_free(struct ck_bitmaps *b);
 
@@ -48,8 +53,8 @@ static inline u64 *ck_vertical(const struct ck_bitmaps *b, u64 y)
 }
 
 /*
- * The bits of word 'w' that stand for interior cracks in a row of voxels: for horizontal
- * cracks x = 0 .. sx - 1, for vertical ones x = 1 .. sx - 1, as x = 0 is the rim.
+ * The bits of word 'w' in a row of voxels that stand for interior cracks.  These are x = 0 .. sx - 1 for horizontal
+ * cracks.  They are x = 1 .. sx - 1 for vertical cracks, because x = 0 is the rim.
  */
 static inline u64 ck_interior_horizontal(const struct ck_bitmaps *b, size_t w)
 {
@@ -66,14 +71,14 @@ static inline u64 ck_interior_vertical(const struct ck_bitmaps *b, size_t w)
 /* The number of cracks that are not on the rim: sx * (sy - 1) + (sx - 1) * sy. */
 u64 ck_interior_cracks(const struct ck_bitmaps *b);
 
-/* The bits that are set in either plane. */
+/* The number of set bits in each plane. */
 u64 ck_count_horizontal(const struct ck_bitmaps *b);
 u64 ck_count_vertical(const struct ck_bitmaps *b);
 
-/* Turn boundaries between unequal labels into cracks between equal ones, and back. */
+/* Turn the boundaries between different labels into the cracks between equal labels, and back. */
 void ck_complement(struct ck_bitmaps *b);
 
-/* Whether every bit that is set is an interior crack. */
+/* Whether all set bits are interior cracks. */
 int ck_only_interior(const struct ck_bitmaps *b);
 
 #endif /* CK_BITMAPS_H */

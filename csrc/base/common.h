@@ -1,9 +1,8 @@
 /*
- * common.h - compilers, bytes in memory, bits, and sizes that can not overflow
+ * common.h - compilers, bytes in memory, bits, and sizes that cannot overflow
  *
- * The only file that asks which compiler or machine this is.  It knows nothing of
- * Crackle.  Everything is 'static inline'; nothing here allocates behind the
- * caller's back.
+ * This is the only file that tests for compilers and machines.  It knows nothing of Crackle.  Every function is 'static
+ * inline', and only functions whose name says so allocate memory.
  */
 #ifndef CK_COMMON_H
 #define CK_COMMON_H
@@ -36,7 +35,7 @@ typedef uint64_t u64;
 #  define CK_PREFETCH(address) ((void)(address))
 #endif
 
-/* Whether another thread has changed a number that was 0; NULL: there is none. */
+/* Whether another thread has changed '*number', which was 0 before. 'number' may be NULL. */
 static inline int ck_is_set(const volatile int32_t *number)
 {
 #if defined(__GNUC__) || defined(__clang__)
@@ -46,13 +45,13 @@ static inline int ck_is_set(const volatile int32_t *number)
 #endif
 }
 
-/* Volumes of more bytes are not left in the cache: the last level of common machines has some times as many. */
-#define CK_MOST_IN_CACHE ((u64)8 << 20)
+/* Larger outputs bypass the cache. The last-level caches of common machines are some times as large. */
+#define CK_CACHE_NBYTES ((u64)8 << 20)
 
 /* A condition on constants, checked while compiling. */
 #define CK_STATIC_ASSERT(name, expr) typedef char ck_static_assert_##name[(expr) ? 1 : -1]
 
-/* CK_PORTABLE leaves all of them out: the tests run what machines without them run. */
+/* With CK_PORTABLE, no vector instructions are used. The tests thus cover machines without them. */
 #if (defined(__SSE2__) || defined(_M_X64)) && !defined(CK_PORTABLE)
 #  define CK_HAVE_SSE2 1 /* part of every x86-64 */
 #else
@@ -60,9 +59,9 @@ static inline int ck_is_set(const volatile int32_t *number)
 #endif
 
 /*
- * What nearly every x86-64 made since about 2015 has beyond the baseline: the level that is called
- * x86-64-v3, and carry-less multiplication.  Code for it is compiled with a target attribute, stands
- * beside the plain code of its room, and is chosen at run time.  CK_BASELINE leaves it out.
+ * Instructions that nearly every x86-64 since about 2015 has: the level x86-64-v3, and carry-less multiplication.  Code
+ * for them has a target attribute, stands next to the portable code, and is chosen at run time.  CK_BASELINE leaves it
+ * out.
  */
 #if (defined(__GNUC__) || defined(__clang__)) && defined(__x86_64__) && !defined(CK_PORTABLE) && \
     !defined(CK_BASELINE)
@@ -78,7 +77,7 @@ static inline int ck_cpu_has_v3(void)
 #  define CK_MAYBE_V3 0
 #endif
 
-/* Its vectors are read as little-endian ones, as nearly every AArch64 has them. */
+/* The code assumes little-endian vectors, as on nearly every AArch64. */
 #if (defined(__aarch64__) || defined(_M_ARM64)) && !defined(__AARCH64EB__) && !defined(CK_PORTABLE)
 #  define CK_HAVE_NEON 1 /* part of every AArch64 */
 #else
@@ -86,8 +85,9 @@ static inline int ck_cpu_has_v3(void)
 #endif
 
 /*
- * What most AArch64 processors have beyond it: CRC32C, and carry-less multiplication, which counts as cryptography.
- * Used as v3 is.  Older compilers declare these instructions only where all code may use them.
+ * CRC32C and carry-less multiplication (a part of the cryptography extension): most AArch64 processors have them.  Code
+ * for them is chosen at run time, as for x86-64-v3.  Older compilers declare these instructions only if all code may
+ * use them.
  */
 #if defined(__ARM_FEATURE_CRC32) && (defined(__ARM_FEATURE_AES) || defined(__ARM_FEATURE_CRYPTO))
 #  define CK_ALWAYS_ARM_CRYPTO 1 /* such as Apple's */
@@ -124,8 +124,7 @@ static inline int ck_cpu_has_arm_crypto(void)
 #endif
 
 /*
- * Instructions for CRC32C and carry-less products, of whichever kind of processor: CK_MAYBE_CRC, and so on.  crc.h
- * gives them names.
+ * CK_MAYBE_CRC and its kin: instructions for CRC32C and carry-less products on either architecture. crc.h wraps them.
  */
 #if CK_MAYBE_V3
 #  define CK_MAYBE_CRC 1
@@ -148,8 +147,8 @@ static inline int ck_cpu_has_crc(void)
 /* ---------------- Unaligned little-endian loads and stores ---------------- */
 
 /*
- * Written as shifts: compilers for little-endian machines turn each into one move,
- * and big-endian machines get the right answer.
+ * Written as shifts.  Compilers for little-endian machines turn each into one move, and big-endian machines get the
+ * right answer.
  */
 static inline u16 ck_load16(const u8 *p)
 {
@@ -269,7 +268,7 @@ static inline unsigned int ck_ctz64(u64 v)
 #endif
 }
 
-/* Not the compiler's own: without the instruction, which x86-64 need not have, that is a slow call. */
+/* Not the compiler's built-in: without the instruction, which x86-64 need not have, it is a slow call. */
 static inline unsigned int ck_popcount64(u64 v)
 {
     v -= (v >> 1) & 0x5555555555555555u;
@@ -285,9 +284,9 @@ static inline u64 ck_low_bits(unsigned int n)
 }
 
 /*
- * An odd number that nobody knows beforehand, for multiply-shift hashing (Dietzfelbinger et al., 1997): with a fixed
- * one, numbers can be chosen that all have one slot, and to look for them takes quadratic time.  Where the system puts
- * memory at random, the address of what was just allocated is random enough.
+ * An odd number for multiply-shift hashing (Dietzfelbinger et al., 1997) that nobody can predict.  With a fixed number,
+ * an attacker can choose keys that all hash to one slot, so that finding them takes quadratic time.  Systems place
+ * memory at random addresses, so the address of a new allocation is random enough.
  */
 static inline u64 ck_multiplier(const void *allocated)
 {
@@ -300,7 +299,7 @@ static inline u64 ck_multiplier(const void *allocated)
 
 /* ---------------------------- Checked sizes ------------------------------- */
 
-/* '*out' = a * b or a + b; false, and '*out' untouched, where 64 bits do not hold it. */
+/* '*out' = a * b or a + b. False if 64 bits cannot hold the result; '*out' is then unchanged. */
 static inline int ck_mul(u64 a, u64 b, u64 *out)
 {
     if (b != 0 && a > UINT64_MAX / b)
@@ -318,8 +317,8 @@ static inline int ck_add(u64 a, u64 b, u64 *out)
 }
 
 /*
- * Room for 'count' items of 'size' bytes, or NULL; never NULL for a count of 0.
- * Sizes past PTRDIFF_MAX are refused, as pointers into them could not be subtracted.
+ * Room for 'count' items of 'size' bytes, or NULL.  A count of 0 succeeds.  Sizes above PTRDIFF_MAX fail, because
+ * pointers into such memory cannot be subtracted.
  */
 static inline void *ck_malloc(u64 count, size_t size)
 {
@@ -340,31 +339,31 @@ static inline void *ck_calloc(u64 count, size_t size)
 }
 
 /*
- * Grow the array '*items' to hold at least 'need' items, doubling.  False when there is
- * no memory; the array is then as it was.
+ * Grow the array '*items' to hold at least 'need' items, by doubling.  False when there is no memory; the array is then
+ * unchanged.
  */
 static inline int ck_reserve(void **items, size_t *capacity, u64 need, size_t size)
 {
-    u64 wanted = *capacity < 64 ? 64 : *capacity;
+    u64 new_capacity = *capacity < 64 ? 64 : *capacity;
     void *grown;
 
     if (CK_LIKELY(need <= *capacity))
         return 1;
-    while (wanted < need)
-        wanted *= 2;
-    if (wanted > (u64)PTRDIFF_MAX / size)
+    while (new_capacity < need)
+        new_capacity *= 2;
+    if (new_capacity > (u64)PTRDIFF_MAX / size)
         return 0;
-    grown = realloc(*items, (size_t)wanted * size);
+    grown = realloc(*items, (size_t)new_capacity * size);
     if (!grown)
         return 0;
     *items = grown;
-    *capacity = (size_t)wanted;
+    *capacity = (size_t)new_capacity;
     return 1;
 }
 
 /* ------------------------- Reading within bounds -------------------------- */
 
-/* Bytes still to be read.  The getters say false, and move nothing, at the end. */
+/* Bytes still to be read. At the end, the getters return false and do not move. */
 struct ck_reader {
     const u8 *next;
     const u8 *end;
@@ -394,7 +393,7 @@ static inline int ck_get_array(struct ck_reader *r, u64 count, unsigned int widt
     return 1;
 }
 
-/* ------------------------- A growing run of bytes ------------------------- */
+/* ------------------------ A growing array of bytes ------------------------ */
 
 struct ck_bytes {
     u8 *data;

@@ -1,11 +1,11 @@
 /*
  * crc.c - CRC8 and CRC32C
  *
- * CRC8 covers 23 bytes of a header: bit by bit is quick enough.
+ * CRC8 covers 23 bytes of a header, so bit by bit is fast enough.
  *
- * CRC32C runs over the crack index and the labels section, megabytes at most, eight
- * bytes a step: by the processor's own instruction where there is one, or else by "slicing by eight": the
- * state after eight bytes is the sum of what each of the eight does alone, one table look-up each.
+ * CRC32C covers the crack index and the labels section: megabytes at most.  It takes eight bytes per step, with the
+ * processor's own instruction if it has one.  Otherwise it uses "slicing by eight": the CRC is linear, so the state
+ * after eight bytes is the sum of eight table look-ups, one per byte.
  */
 #include "crc.h"
 #include "crc_tables.h"

@@ -13,25 +13,21 @@ u8 ck_crc8(const u8 *data, size_t nbytes);
 u32 ck_crc32c(const u8 *data, size_t nbytes);
 
 /*
- * The algebra of CRC32C, for checksums of images that never exist.
+ * The algebra of CRC32C, for checksums of images that are never made.
  *
- * A state 'c' that takes in the little-endian word 'w' becomes
- * ck_crc_word(c ^ w): a linear map, namely the multiplication by x^32 modulo the
- * polynomial.  Hence the CRC of many words is the sum (xor) of each word multiplied by a
- * power of x^32 that depends on its place alone.
+ * When a state 'c' takes in the little-endian word 'w', it becomes ck_crc_word(c ^ w).  That is a linear map:
+ * multiplication by x^32 modulo the polynomial.  Hence the CRC of many words is the sum (xor) of the words, each
+ * multiplied by a power of x^32 that depends only on its position.
  */
 u32 ck_crc_word(u32 state);
 
-/* The polynomial 1, from which powers begin: x^(32 k) is ck_crc_word() applied k times. */
+/* The polynomial 1. Applying ck_crc_word() k times gives x^(32 k). */
 #define CK_CRC_ONE 0x80000000u
 
 /* The state before the first word. */
 #define CK_CRC_START 0xffffffffu
 
-/*
- * Reduce the sum of carry-less products ck_clmul(a, b) to a state: the sum of the
- * a * b modulo the polynomial.
- */
+/* Reduce a sum of carry-less products ck_clmul(a, b) to a state: the sum of all a * b modulo the polynomial. */
 static inline u32 ck_crc_reduce(u64 sum_of_products)
 {
     u64 v = sum_of_products << 1; /* bits are reflected: 31 + 31 = 62, so one place is missing */
@@ -39,7 +35,7 @@ static inline u32 ck_crc_reduce(u64 sum_of_products)
     return ck_crc_word((u32)v) ^ (u32)(v >> 32);
 }
 
-/* a * b without carries, in plain C: four bits of 'b' at a time. */
+/* a * b without carries, in portable C: four bits of 'b' at a time. */
 static inline u64 ck_clmul_portable(u32 a, u32 b)
 {
     u64 multiple[16];
@@ -54,8 +50,8 @@ static inline u64 ck_clmul_portable(u32 a, u32 b)
 }
 
 /*
- * The same by instructions, where CK_MAYBE_CRC says that they may be there, and ck_cpu_has_crc() that they are.  A
- * state takes in a byte, or a little-endian word; it is what stands before the xor at the end.
+ * The same with instructions.  CK_MAYBE_CRC tells whether the compiler has them, ck_cpu_has_crc() whether the CPU does.
+ * A state is the CRC before the final xor.
  */
 #if CK_MAYBE_V3
 
@@ -71,7 +67,7 @@ CK_TARGET_CRC static inline u32 ck_crc_take_32(u32 state, u32 word)
     return _mm_crc32_u32(state, word);
 }
 
-/* The upper half of a state is clear. */
+/* The upper half of 'state' is clear. */
 CK_TARGET_CRC static inline u64 ck_crc_take_64(u64 state, u64 word)
 {
     return _mm_crc32_u64(state, word);

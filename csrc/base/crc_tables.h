@@ -1,11 +1,12 @@
 /*
- * crc_tables.h - what eight bytes do to a CRC32C
+ * crc_tables.h - how one to eight bytes change a CRC32C
  *
- * ck_crc32c_table[k][b] is the CRC of the byte b followed by k zero bytes, without
- * the initial and the final inversion.  Row 0 is the usual table of the reflected
- * polynomial 0x82f63b78; row k + 1 comes from row k as
- *     t[k + 1][b] = (t[k][b] >> 8) ^ t[0][t[k][b] & 0xff].
- * tests/c/test_crc.c computes all of it again.
+ * ck_crc32c_table[k][b] is the CRC of the byte b followed by k zero bytes, without the initial and the final inversion.
+ * Row 0 is the usual table of the reflected polynomial 0x82f63b78.  Row k + 1 follows from row k:
+ *
+ *     t[k + 1][b] = (t[k][b] >> 8) ^ t[0][t[k][b] & 0xff]
+ *
+ * tests/c/test_crc.c recomputes the table.
  */
 #ifndef CK_CRC_TABLES_H
 #define CK_CRC_TABLES_H

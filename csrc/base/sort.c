@@ -1,9 +1,9 @@
 /*
- * sort.c - sorting numbers that carry a number, and numbering distinct labels
+ * sort.c - sort keys that carry a value, and number distinct labels
  *
- * Streams list labels, pins and components in ascending order.  A radix sort by bytes is
- * linear and has no bad case, and it skips the high bytes that real labels leave zero;
- * qsort() took ten times as long for a hundred thousand pins.
+ * Streams list labels, pins and components in ascending order.  A radix sort by bytes takes linear time in all cases.
+ * It skips high bytes that are zero in all keys, as in real labels. qsort() took ten times as long for a hundred
+ * thousand pins.
  */
 #include "sort.h"
 
@@ -113,7 +113,7 @@ int ck_label_set_add(struct ck_label_set *set, u64 label, u32 *number)
 
 int ck_sort_labels(u64 *labels, size_t *count, int is_signed, u32 *rank)
 {
-    const u64 flip = is_signed ? (u64)1 << 63 : 0; /* the order of signed numbers as unsigned ones */
+    const u64 flip = is_signed ? (u64)1 << 63 : 0; /* makes unsigned comparison order signed labels */
     struct ck_pair *pairs = ck_malloc(*count, 2 * sizeof(*pairs));
     size_t distinct = 0;
 

@@ -1,22 +1,25 @@
 /*
  * boundary.c - labels of a slice -> boundary bitmaps
  *
- * The encoder looks at every label here and nowhere else: each is compared with
- * its left and its upper neighbour, and 64 comparisons become one word.  With SSE2 a
- * comparison yields lanes of ones and zeros, which are packed to bytes and
- * gathered by movemask, 16 labels at a time; the cost is about that of reading the
- * memory.  AVX2 takes twice as many at once.  NEON has no movemask: there each lane keeps a bit of its own, and
- * sums of neighbours bring them together.  Without any of these the same words are made one label at a time.
+ * Of the whole encoder, only this file reads every label.  It compares each label with its left and its upper
+ * neighbour; 64 comparisons make one word.  The cost is about that of reading the memory.
  *
- * "unequal_64(a, b)" gives the word whose bit i says a[i] != b[i].  There is one for
- * every width; boundary_template.h builds the rows from it.
+ *   SSE2  compares 16 labels at a time. Lanes of ones and zeros are packed to bytes and gathered by movemask.
+ *   AVX2  does the same with 32 labels.
+ *   NEON  has no movemask. Each lane keeps one bit, and sums of neighbouring lanes collect the bits.
+ *   else  one label at a time gives the same words.
+ *
+ * unequal_64(a, b) returns the word in which bit i says a[i] != b[i].  There is one function per width;
+ * boundary_template.h builds the rows from it.
  */
 #include "boundary.h"
 
-/* So many bytes before a row is compared it is fetched: processors do so by themselves, but not as far ahead. */
+/*
+ * Prefetch a row when the comparison is this many bytes away.  Processors prefetch by themselves, but less far ahead.
+ */
 #define FETCH_AHEAD 8192
 
-/* Bit c of words[i] to bit i of words[c]: halves are exchanged, then halves of halves (Hacker's Delight, 7-3). */
+/* Move bit c of words[i] to bit i of words[c]: exchange halves, then halves of halves (Hacker's Delight, 7-3). */
 static void transpose_64(u64 words[64])
 {
     u64 mask = 0x00000000ffffffffu;
@@ -39,7 +42,7 @@ static inline __m128i load(const void *p)
     return _mm_loadu_si128((const __m128i *)p);
 }
 
-/* Bit i: lane i of sixteen bytes is equal. */
+/* Bit i: whether lane i of sixteen bytes is equal. */
 static inline u64 equal_mask(__m128i bytes)
 {
     return (u64)(unsigned int)_mm_movemask_epi8(bytes);
@@ -66,7 +69,7 @@ static inline __m128i equal_32x16(const u32 *a, const u32 *b)
                            _mm_packs_epi32(equal_32x4(a + 8, b + 8), equal_32x4(a + 12, b + 12)));
 }
 
-/* SSE2 has no comparison of 64-bit lanes: both halves must be equal. */
+/* SSE2 cannot compare 64-bit lanes, so compare both halves. */
 static inline __m128i equal_64x4(const u64 *a, const u64 *b)
 {
     __m128 low = _mm_castsi128_ps(_mm_cmpeq_epi32(load(a), load(b)));
@@ -98,7 +101,7 @@ CK_UNEQUAL_64(u64, equal_64x16)
 
 #include <arm_neon.h>
 
-/* The lower halves of lanes that are all ones or zeros say what the lanes say. */
+/* Narrow lanes by dropping their upper halves. A lane is all ones or all zeros, so its lower half is the same. */
 static inline uint8x16_t pack_16(uint16x8_t a, uint16x8_t b)
 {
     return vuzp1q_u8(vreinterpretq_u8_u16(a), vreinterpretq_u8_u16(b));
@@ -151,7 +154,10 @@ static inline uint8x16_t equal_64x16(const u64 *a, const u64 *b)
                    pack_32(equal_64x4(a + 8, b + 8), equal_64x4(a + 12, b + 12)));
 }
 
-/* Bit i: lane i of the 64 is not equal.  Each keeps the bit of its place in eight; three sums make a byte of them. */
+/*
+ * Bit i: whether lane i of the 64 differs.  Each lane keeps the bit of its position in its group of eight; three
+ * pairwise sums add each group up to a byte.
+ */
 static inline u64 unequal_mask(uint8x16_t a, uint8x16_t b, uint8x16_t c, uint8x16_t d)
 {
     const uint8x16_t bit_of_lane = vreinterpretq_u8_u64(vdupq_n_u64(0x8040201008040201u));
@@ -202,7 +208,7 @@ CK_TARGET_V3 static inline __m256i load_v3(const void *p)
     return _mm256_loadu_si256((const __m256i *)p);
 }
 
-/* Packing works within halves of 128 bits: quarters come out in the order 0, 2, 1, 3. */
+/* AVX2 packs within halves of 128 bits, which leaves the quarters in the order 0, 2, 1, 3. */
 CK_TARGET_V3 static inline __m256i in_order(__m256i quarters)
 {
     return _mm256_permute4x64_epi64(quarters, _MM_SHUFFLE(3, 1, 2, 0));
@@ -219,7 +225,10 @@ CK_TARGET_V3 static inline __m256i equal_16x32_v3(const u16 *a, const u16 *b)
                                        _mm256_cmpeq_epi16(load_v3(a + 16), load_v3(b + 16))));
 }
 
-/* Four times eight lanes to 32 bytes; packing twice leaves groups of four bytes in the order 0, 2, 4, 6, 1, 3, 5, 7. */
+/*
+ * Narrow four times eight lanes to 32 bytes.  Packing twice leaves groups of four bytes in the order 0, 2, 4, 6, 1, 3,
+ * 5, 7.
+ */
 CK_TARGET_V3 static inline __m256i pack_32(__m256i a, __m256i b, __m256i c, __m256i d)
 {
     return _mm256_permutevar8x32_epi32(_mm256_packs_epi16(_mm256_packs_epi32(a, b), _mm256_packs_epi32(c, d)),
@@ -237,7 +246,7 @@ CK_TARGET_V3 static inline __m256i equal_32x32_v3(const u32 *a, const u32 *b)
                    equal_32x8_v3(a + 24, b + 24));
 }
 
-/* A lane of 64 ones is -1 twice: packed, its lower half is kept. */
+/* A lane of 64 ones is two lanes of 32 ones: keep the lower. */
 CK_TARGET_V3 static inline __m256i equal_64x8_v3(const u64 *a, const u64 *b)
 {
     const __m256 low = _mm256_castsi256_ps(_mm256_cmpeq_epi64(load_v3(a), load_v3(b)));

@@ -6,14 +6,14 @@
  *   CK_UNEQUAL     unequal_64() for the width
  *   CK_TARGET      the attribute of functions that call it
  *
- * No label outside the slice is ever read.  Rows of more than 64 labels end with a word that overlaps the one
- * before.  Shorter ones, which a chunk has by the thousand, read on into the next row, but for the last of a slice,
- * which are copied to a buffer of 65.
+ * No function reads labels outside the slice.  A row of more than 64 labels ends with a word that overlaps the previous
+ * one.  Reading a shorter row, which a chunk has by the thousand, runs on into the next row.  Only the last rows of a
+ * slice are copied to a buffer of 65 labels first.
  */
 
 /*
- * The comparisons of a row with itself shifted by one: bit x of the row says
- * row[x] != row[x - 1].  'before' and 'behind' are how many labels of the slice lie before the row, and from it on.
+ * Compare a row with itself shifted by one: bit x says row[x] != row[x - 1].  The slice has 'before' labels before the
+ * row, and 'behind' labels from its first on.
  */
 CK_TARGET static void CK_NAME(compare_to_left)(const CK_LABEL *row, u32 sx, u64 before, u64 behind, u64 *out)
 {
@@ -72,7 +72,10 @@ CK_TARGET static void CK_NAME(find_boundaries)(const CK_LABEL *slice, struct ck_
     const CK_LABEL *row = slice;
 
     for (u64 y = 0; y < b->sy; y++, row += b->sx) {
-        /* As a number: it may lie behind the volume, where fetching does nothing. */
+        /*
+         * A number, because it may lie behind the volume, where a pointer may not point.  Prefetching there does
+         * nothing.
+         */
         const uintptr_t ahead = (uintptr_t)row + FETCH_AHEAD;
 
         for (size_t i = 0; i < b->sx * sizeof(*row); i += 64)
@@ -84,9 +87,9 @@ CK_TARGET static void CK_NAME(find_boundaries)(const CK_LABEL *slice, struct ck_
 }
 
 /*
- * Columns of voxels, as many as the bits of a line of the bitmaps, and the one to their left.  They are copied, as a
- * processor fetches many lines at once if nothing waits for them, and as they lie at a power of two from each other,
- * more often than not, so that a cache keeps few of them.
+ * Find the boundaries of a row of blocks of columns.  A block has as many columns as fit the bits of a cache line, and
+ * the column to their left.  The columns are copied for two reasons: a processor loads many cache lines at once if
+ * nothing waits for them; and columns often lie a power of two apart, so a cache can hold only few of them.
  */
 CK_TARGET static void CK_NAME(find_boundaries_of_columns)(const CK_LABEL *first, const struct crackle_volume *v,
                                                           u32 count, struct ck_bitmaps *slices, void *scratch)

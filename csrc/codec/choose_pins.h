@@ -1,25 +1,8 @@
-/*
- * choose_pins.h - which pins a volume is given
- */
+/* choose_pins.h - choose the pins of a volume */
 #ifndef CK_CHOOSE_PINS_H
 #define CK_CHOOSE_PINS_H
 
-#include "../base/common.h"
-#include "../crackle.h"
-
-struct ck_pin_task {
-    const struct crackle_volume *volume;
-    const u64 *unique;               /* the volume's labels, ascending */
-    size_t num_unique;
-    const u64 *counts;               /* components per slice */
-    int has_background;
-    u64 background;
-    unsigned int effort;             /* 1 or 2 */
-    crackle_part *const *parts;      /* for the labels of the components ... */
-    size_t num_parts;
-    u32 *const *rank_of_key;         /* ... as places in 'unique' */
-    const volatile int32_t *stop;    /* see crackle.h */
-};
+#include "pin_task.h"
 
 /* Append the labels section. */
 crackle_status ck_choose_pins(const struct ck_pin_task *task, unsigned int stored_width, struct ck_bytes *out);

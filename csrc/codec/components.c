@@ -1,31 +1,29 @@
 /*
  * components.c - boundary bitmaps -> the connected components of a slice
  *
- * The usual two-pass labelling visits every voxel, or every run of voxels.  Here a voxel
- * without a crack above it belongs to the component of the voxel above, and nothing
- * need be done for it: one row of component numbers is kept and only changed where a
- * stretch of horizontal cracks lies.  Vertical cracks cut such a stretch into pieces;
- * a piece joins what it touches to its left and right, where no vertical crack
- * stands between, or else is a new component.  So the work is in proportion to the pieces,
- * some percent of the voxels, and words without a horizontal crack are passed by
- * 64 voxels at a time.
+ * The usual two-pass labelling visits every voxel, or every run of voxels.  Here, a voxel without a crack above it
+ * belongs to the component of the voxel above, and needs no work.  The code keeps one row of component numbers, and
+ * changes it only below horizontal cracks.  Vertical cracks cut a stretch of horizontal cracks into pieces.  A piece
+ * joins the components to its left and right, unless a vertical crack stands between.  A piece that joins nothing is a
+ * new component.
  *
- * Two components that turn out to be one are united, the lower number being kept.
- * Numbers are given in scan order, so the lowest of a set belongs to its first voxel, and
- * counting the sets that are left in order of their lowest number gives the numbering
- * of the format.
+ * When a piece joins two components, they are united, and the lower number is kept.  Numbers are given in scan order,
+ * so the lowest number of a set belongs to its first voxel.  Counting the remaining sets in the order of their lowest
+ * numbers gives the numbering of the format (docs/format.md, section 5).
  *
- * The bitmaps may come from a damaged stream, with cracks that end in the middle of a
- * component and separate nothing.  The components are then those that the remaining
- * connections give, as for any other bitmaps.
+ * Cost: linear in the pieces, which are some percent of the voxels.  Words without a horizontal crack are skipped, 64
+ * voxels at a time.
+ *
+ * A damaged stream may have cracks that end inside a component and separate nothing.  Its components are those that the
+ * remaining connections give, as for any other bitmaps.
  */
 #include "components.h"
 
-/* Rows with fewer horizontal cracks have too few pieces for eight at once. */
+/* Rows with fewer horizontal cracks have too few pieces for eight at a time. */
 #define CRACKS_FOR_EIGHT 16
 
-/* Places are numbers of 31 bits there, and there is room for sixteen bytes per voxel of a row. */
-#define MOST_FOR_EIGHT ((u32)1 << 24)
+/* components_v3.c holds positions in 31 bits, and needs sixteen bytes per voxel of a row. */
+#define MAX_SX_FOR_EIGHT ((u32)1 << 24)
 
 int ck_components_init(struct ck_components *c, u32 sx, u32 sy)
 {
@@ -36,7 +34,7 @@ int ck_components_init(struct ck_components *c, u32 sx, u32 sy)
     c->row_end = ck_malloc(sy, sizeof(*c->row_end));
     if (!c->row_buffer || !c->row_end)
         return 0;
-    /* What lies before and behind a row joins nothing. */
+    /* A piece at the rim joins nothing beyond it. */
     c->row = c->row_buffer + 1;
     c->row_buffer[0] = CK_NO_COMPONENT;
     c->row[sx] = CK_NO_COMPONENT;
@@ -56,7 +54,7 @@ void ck_components_free(struct ck_components *c)
 
 /* --------------------------------- Finding --------------------------------- */
 
-/* Room for everything that one more row can add: a piece per voxel, all of them new. */
+/* Make room for everything that one more row can add: a piece per voxel, all of them new. */
 static int reserve_row(struct ck_components *c, size_t num_patches)
 {
     void *patches = c->patches, *parent = c->parent, *first = c->first;
@@ -76,16 +74,16 @@ static int reserve_row(struct ck_components *c, size_t num_patches)
     return ok;
 }
 
-/* The component of a voxel if the lowest bit of 'joins' is set, else CK_NO_COMPONENT; without a branch. */
+/* The component of a voxel if the lowest bit of 'joins' is set, else CK_NO_COMPONENT. Has no branch. */
 static inline u32 neighbour(const u32 *voxel, u64 joins)
 {
     return *voxel | ((u32)(joins & 1) - 1);
 }
 
 /*
- * The patch of the voxels [begin, end): they join the components to their left and right, where
- * those are not CK_NO_COMPONENT, or are a new one.  Which of the two sides joins can not be predicted,
- * so the common cases are told apart without a branch.
+ * Add the patch of the voxels [begin, end).  It joins the components 'left' and 'right', unless they are
+ * CK_NO_COMPONENT; if both are, it is a new component.  Which side joins cannot be predicted, so the common cases are
+ * handled without a branch.
  */
 static inline void add_patch(struct ck_components *c, struct ck_patch *patch, u64 row_first, u32 begin, u32 end,
                              u32 left, u32 right)
@@ -96,7 +94,7 @@ static inline void add_patch(struct ck_components *c, struct ck_patch *patch, u6
     const u32 is_new = joined == CK_NO_COMPONENT;
     const u32 component = (joined & (is_new - 1)) | (fresh & (0 - is_new));
 
-    /* A third of all patches are new: the entry is written in any case, and counted if it is one. */
+    /* A third of all patches are new. Write the entry always, and count it only if the patch is new. */
     c->parent[fresh] = fresh;
     c->first[fresh] = row_first + begin;
     c->count += is_new;
@@ -107,7 +105,7 @@ static inline void add_patch(struct ck_components *c, struct ck_patch *patch, u6
     patch->begin = begin;
     patch->end = end;
     patch->component = component;
-    ck_lay_u32(c->row, begin, end, component);
+    ck_put_patch_u32(c->row, begin, end, component);
 }
 
 void ck_unite_dangling(struct ck_components *c, const struct ck_bitmaps *b, u64 y)
@@ -130,8 +128,8 @@ void ck_unite_dangling(struct ck_components *c, const struct ck_bitmaps *b, u64 
 }
 
 /*
- * The patches of row 'y', whose horizontal cracks are 'h' except in row 0, where every
- * voxel has one.  Returns how many patches there are now.
+ * Add the patches of row 'y' and return the new number of patches.  Every voxel of row 0 counts as below a horizontal
+ * crack.
  */
 static size_t find_row(struct ck_components *c, const struct ck_bitmaps *b, u64 y, size_t num_patches)
 {
@@ -143,9 +141,9 @@ static size_t find_row(struct ck_components *c, const struct ck_bitmaps *b, u64 
     const u32 *row = c->row;
     u64 dangling = 0;            /* vertical cracks of the row above that end at this row */
     u64 carry = 0;               /* the horizontal crack at the last voxel of the word before */
-    int open = 0;                /* whether a piece has begun in an earlier word and not ended */
-    u32 begin = 0;               /* of that piece, ... */
-    u32 left = CK_NO_COMPONENT;  /* ... and what it joins there */
+    int open = 0;                /* whether a piece began in an earlier word and has not ended */
+    u32 begin = 0;               /* of that piece */
+    u32 left = CK_NO_COMPONENT;  /* the component that it joins on the left */
 
     for (size_t w = 0; w < b->words; w++) {
         const u32 first = (u32)(w * 64);
@@ -195,7 +193,7 @@ crackle_status ck_find_components(struct ck_components *c, const struct ck_bitma
     u32 count = 0;
 
 #if CK_MAYBE_V3
-    if (c->sx <= MOST_FOR_EIGHT && ck_cpu_has_v3() && ck_count_horizontal(b) / CRACKS_FOR_EIGHT >= c->sy) {
+    if (c->sx <= MAX_SX_FOR_EIGHT && ck_cpu_has_v3() && ck_count_horizontal(b) / CRACKS_FOR_EIGHT >= c->sy) {
         if (!c->pieces)
             c->pieces = ck_malloc(4 * ((u64)c->sx + CK_PIECES_SPARE), sizeof(*c->pieces));
         if (!c->pieces)
@@ -216,7 +214,7 @@ crackle_status ck_find_components(struct ck_components *c, const struct ck_bitma
 
     if (!c->are_united)
         return CRACKLE_OK;
-    /* A parent is lower than its children, so it has its final number before they ask. */
+    /* A parent is lower than its children, so it gets its final number before them. */
     for (size_t i = 0; i < c->count; i++) {
         if (c->parent[i] == i) {
             c->first[count] = c->first[i];
@@ -251,7 +249,7 @@ void ck_components_at(const struct ck_components *c, const u64 *voxels, size_t n
     size_t i = 0;
 
     for (u64 y = 0; i < num_voxels; y++) {
-        ck_lay_row(c->row, c->patches + ck_row_begin(c, y), c->patches + c->row_end[y], c->sx);
+        ck_put_row_patches(c->row, c->patches + ck_row_begin(c, y), c->patches + c->row_end[y], c->sx);
         for (; i < num_voxels && voxels[i] < (y + 1) * c->sx; i++)
             components[i] = c->row[voxels[i] - y * c->sx];
     }

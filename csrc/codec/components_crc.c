@@ -1,16 +1,16 @@
 /*
  * components_crc.c - the checksum of an image that is never made
  *
- * The CRC of a slice covers its component image, a 32-bit number per voxel.  Making that
- * image and running over it would cost as much as everything else together.  But a CRC is
- * linear (crc.h): the part of a row y in the state after it is
+ * The CRC of a slice covers its component image: a 32-bit number per voxel.  Making that image and its CRC would cost
+ * as much as all the rest.  But a CRC is linear (crc.h).  A row y contributes to the state after it
  *
  *     R(y) = sum over x of  number(x, y) * weight(x),   weight(x) = x^(32 (sx - x))
  *
- * so R(y) = R(y - 1) + the sum over the voxels that changed of (old xor new) * weight(x).
- * A changed voxel costs one carry-less multiplication; the sum is reduced once per row,
- * and the state passes over the row by one more multiplication, with x^(32 sx).  The part of a row that
- * changes nearly everywhere is had sooner from its words, by the CRC itself.
+ * so R(y) is R(y - 1) plus the sum of (old xor new) * weight(x) over the voxels that change.  A changed voxel costs one
+ * carry-less multiplication.  The sum is reduced once per row.  One more multiplication, by x^(32 sx), moves the state
+ * past the row.  For a row in which nearly every voxel changes, the plain CRC of its words is faster.
+ *
+ * Cost: linear in the patches.
  */
 #include "../base/crc.h"
 #include "components.h"
@@ -45,13 +45,13 @@ static u32 components_crc(const struct ck_image_crc *crc, const struct ck_compon
     u32 state = CK_CRC_START;
     u32 row_part = 0;
 
-    memset(row, 0, c->sx * sizeof(*row)); /* a row of zeros has the part zero */
+    memset(row, 0, c->sx * sizeof(*row)); /* a row of zeros contributes zero */
     for (u64 y = 0; y < c->sy; y++) {
         const struct ck_patch *const end = c->patches + c->row_end[y];
         u64 change = 0;
 
         if (ck_is_dense((size_t)(end - patch), c->sx)) {
-            ck_lay_row(row, patch, end, c->sx);
+            ck_put_row_patches(row, patch, end, c->sx);
             patch = end;
             row_part = 0;
             for (u32 x = 0; x < c->sx; x++)
@@ -75,11 +75,12 @@ static u32 components_crc(const struct ck_image_crc *crc, const struct ck_compon
 #if CK_MAYBE_CRC
 
 /*
- * What differs between kinds of processors: a sum of carry-less products of 95 bits, its halves, and change_four().
+ * The code for both architectures differs only in the type of a sum of carry-less products (95 bits), its halves, and
+ * change_four().
  *
- * change_four() lays the component over the first 'count' of four voxels and adds to the sum what that changes.  Two
- * voxels side by side are one number of 64 bits, weighted as the second of them is, and multiplied in one go: that is
- * two products, without asking how many of the four it is.
+ * change_four() writes the component into the first 'count' of four voxels, and adds the change to the sum.  Two
+ * adjacent voxels form a 64-bit number, which has the weight of the second voxel and takes one multiplication.  So four
+ * voxels take two products, without a branch on 'count'.
  */
 #if CK_MAYBE_V3
 
@@ -159,7 +160,7 @@ CK_TARGET_CRC static inline sum_95 change_four(sum_95 sum, const u32 *weight, u3
 
 #endif
 
-/* The part of a row, from its words alone. */
+/* The contribution of a row, from its words alone. */
 CK_TARGET_CRC static inline u32 part_of_row(const u32 *row, u32 sx)
 {
     u64 part = 0;
@@ -170,7 +171,7 @@ CK_TARGET_CRC static inline u32 part_of_row(const u32 *row, u32 sx)
     return x < sx ? ck_crc_take_32((u32)part, row[x]) : (u32)part;
 }
 
-/* The sum of what the patches of a row change, not reduced. */
+/* The contribution of all changes in a row, not reduced. */
 CK_TARGET_CRC static inline sum_95 sum_of_changes(const u32 *weight, u32 *row, const struct ck_patch *patch,
                                                   const struct ck_patch *end)
 {
@@ -190,7 +191,7 @@ CK_TARGET_CRC static inline sum_95 sum_of_changes(const u32 *weight, u32 *row, c
     return sum;
 }
 
-/* ck_crc_reduce() of a sum of products of 95 bits. */
+/* ck_crc_reduce() for a sum of products of 95 bits. */
 CK_TARGET_CRC static inline u32 reduce_95(sum_95 sum)
 {
     const u64 low = low_half(sum);
@@ -207,7 +208,7 @@ CK_TARGET_CRC static inline u32 multiply(u32 a, u32 b)
     return ck_crc_take_32(0, (u32)aligned) ^ (u32)(aligned >> 32);
 }
 
-/* With the instructions for carry-less products and for this very CRC. */
+/* Uses the instructions for carry-less products and for CRC32C. */
 CK_TARGET_CRC static u32 components_crc_by_instructions(const struct ck_image_crc *crc, const struct ck_components *c)
 {
     const struct ck_patch *patch = c->patches;
@@ -219,7 +220,7 @@ CK_TARGET_CRC static u32 components_crc_by_instructions(const struct ck_image_cr
         const struct ck_patch *const end = c->patches + c->row_end[y];
 
         if (ck_is_dense((size_t)(end - patch), c->sx)) {
-            ck_lay_row(c->row, patch, end, c->sx);
+            ck_put_row_patches(c->row, patch, end, c->sx);
             row_part = part_of_row(c->row, c->sx);
         } else {
             row_part ^= reduce_95(sum_of_changes(crc->weight, c->row, patch, end));

@@ -1,14 +1,14 @@
 /*
  * components_v3.c - a row of components.c for x86-64-v3: eight pieces at once
  *
- * A piece joins only voxels that no patch of this row covers: one that has a horizontal crack above it
- * belongs to a piece itself, and a vertical crack stands between two pieces.  So all pieces of a
- * row can look at the row above before any is laid over it, and eight do so at once: two gathers, a minimum, and
- * a running count of those that join nothing and are new.
+ * A piece joins only voxels that no patch of its row covers: a voxel with a horizontal crack above belongs to a piece
+ * itself, and a vertical crack stands between two pieces.  So all pieces of a row can read the row above before any of
+ * them is written.  Eight pieces do so at once: two gathers, a minimum, and a running count of the pieces that join
+ * nothing and are new.
  *
- * Where pieces begin and end is taken from the words a fixed number of bits at a time, also bits that
- * are not there, which are overwritten by the next: how many a word has can not be predicted,
- * and a wrong guess costs more than all of them.
+ * The number of begins and ends in a word cannot be predicted, and a wrong prediction costs more than handling all of
+ * them.  So the code takes a fixed number of bits from each word.  Bits that are not there give garbage, which the next
+ * word overwrites.
  */
 #include "components.h"
 
@@ -16,18 +16,18 @@
 
 #include <immintrin.h>
 
-/* Marks a begin or an end at a vertical crack, where nothing joins. */
+/* Marks a begin or an end at a vertical crack: the piece joins nothing there. */
 #define ALONE 0x80000000u
 
-/* Most words have no more pieces than that. */
+/* Most words have at most this many pieces. */
 #define AT_ONCE 4
 
-/* Where the pieces of a row begin and end, and the component of each. */
+/* The begin, the end and the component of each piece of a row. */
 struct pieces {
     u32 *begin, *end, *component;
-    u32 *number; /* how many components there are before the piece */
+    u32 *number; /* the number of components before the piece */
     size_t count;
-    int has_dangling; /* whether vertical cracks of the row above end at this row, and separate nothing any more */
+    int has_dangling; /* whether vertical cracks of the row above end at this row */
 };
 
 CK_TARGET_V3 static inline u32 take_place(u64 *bits, u64 vertical, u32 first)
@@ -38,7 +38,7 @@ CK_TARGET_V3 static inline u32 take_place(u64 *bits, u64 vertical, u32 first)
     return (first + bit) | (u32)(vertical >> (bit & 63)) << 31;
 }
 
-/* In noise nearly every voxel of a word is a piece of its own: bit by bit, that would take the longest. */
+/* In noise, nearly every voxel of a word is a piece. Taking these bit by bit would be slowest. */
 CK_TARGET_V3 static inline void take_all_places(u32 first, u32 *begin, u32 *end)
 {
     __m256i places = _mm256_add_epi32(_mm256_set1_epi32((int)(first | ALONE)),
@@ -94,7 +94,7 @@ CK_TARGET_V3 static void find_pieces(const struct ck_bitmaps *b, u64 y, struct p
     p->has_dangling = dangling != 0;
 }
 
-/* The components of the pieces from the row above; those that are new are counted and get a parent. */
+/* Look up the components of the pieces in the row above. New pieces are counted and get a parent. */
 CK_TARGET_V3 static void look_up(struct ck_components *c, struct pieces *p)
 {
     const __m256i place_bits = _mm256_set1_epi32((int)~ALONE);
@@ -102,7 +102,7 @@ CK_TARGET_V3 static void look_up(struct ck_components *c, struct pieces *p)
     const __m256i eight = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
     const int *row = (const int *)c->row;
 
-    /* Those that fill up the last eight join voxel 0, so that they are not new. */
+    /* Padding pieces join voxel 0, so they are not new. */
     for (size_t i = p->count; i < p->count + 8; i++) {
         p->begin[i] = 1;
         p->end[i] = ALONE;
@@ -112,7 +112,9 @@ CK_TARGET_V3 static void look_up(struct ck_components *c, struct pieces *p)
         const __m256i end = _mm256_loadu_si256((const __m256i *)(p->end + i));
         const __m256i begin_place = _mm256_and_si256(begin, place_bits);
         const __m256i end_place = _mm256_and_si256(end, place_bits);
-        /* The marks, spread over all bits, make CK_NO_COMPONENT of what is not joined. */
+        /*
+         * The ALONE bit, spread over all bits, turns the component of a side that does not join into CK_NO_COMPONENT.
+         */
         const __m256i left = _mm256_or_si256(_mm256_srai_epi32(begin, 31),
                                              _mm256_i32gather_epi32(row - 1, begin_place, 4));
         const __m256i right = _mm256_or_si256(_mm256_srai_epi32(end, 31),
@@ -126,7 +128,7 @@ CK_TARGET_V3 static void look_up(struct ck_components *c, struct pieces *p)
         const __m256i first_number = _mm256_set1_epi32((int)c->count);
         __m256i sums, lower, number;
 
-        /* Running sums within the halves, then the sum of the lower half to the upper. */
+        /* Running sums within each half; then add the total of the lower half to the upper. */
         sums = _mm256_add_epi32(ones, _mm256_slli_si256(ones, 4));
         sums = _mm256_add_epi32(sums, _mm256_slli_si256(sums, 8));
         lower = _mm256_permutevar8x32_epi32(sums, _mm256_set1_epi32(3));
@@ -168,13 +170,13 @@ CK_TARGET_V3 size_t ck_find_row_v3(struct ck_components *c, const struct ck_bitm
         return num_patches;
     look_up(c, &p);
     for (size_t i = 0; i < p.count; i++) {
-        /* One that is not new writes where the next that is will write. */
+        /* A piece that is not new writes where the next new one will write. */
         c->first[p.number[i]] = row_first + p.begin[i];
         patch[i].begin = p.begin[i];
         patch[i].end = p.end[i];
         patch[i].component = p.component[i];
     }
-    ck_lay_row(c->row, patch, patch + p.count, c->sx);
+    ck_put_row_patches(c->row, patch, patch + p.count, c->sx);
     return num_patches + p.count;
 }
 

@@ -1,15 +1,15 @@
 /*
- * constant.c - the stream of a volume that has one label, without the volume
+ * constant.c - the stream of a volume with one label, without the volume
  *
- * Every slice is one component without a crack.  The checksum of its component image, which is all zeros, is
- * the initial state multiplied by x^32 once per voxel (crc.h): by repeated squaring that takes a few steps however
- * large the slice is.
+ * Every slice is one component without cracks.  Its component image is all zeros, so the checksum is the initial state
+ * multiplied by x^32 once per voxel (crc.h).  Repeated squaring does that in a number of steps that grows with the
+ * logarithm of the slice.
  */
 #include "../base/crc.h"
 #include "../crackle.h"
 #include "format.h"
 #include "header.h"
-#include "label_map.h"
+#include "label_table.h"
 #include "moves.h"
 #include "volume.h"
 
@@ -19,7 +19,7 @@ static u32 multiply(u32 a, u32 b)
     return ck_crc_reduce(ck_clmul_portable(a, b));
 }
 
-/* CRC32C of so many words of zero. */
+/* CRC32C of this many zero words. */
 static u32 crc_of_zeros(u64 words)
 {
     u32 power = ck_crc_word(CK_CRC_ONE), state = 0xffffffff;
@@ -38,14 +38,14 @@ static crackle_status put_empty_code(u32 sx, u32 sy, struct ck_bytes *out)
     const struct ck_chains chains = {NULL, 0, 0, NULL, 0, 0};
     struct ck_bitmaps shape;
 
-    memset(&shape, 0, sizeof(shape)); /* there are no chains for which its bits would be looked at */
+    memset(&shape, 0, sizeof(shape)); /* nothing reads the bits, because there are no chains */
     shape.sx = sx;
     shape.sy = sy;
     shape.stride = 64;
     return ck_write_crack_code(&chains, &shape, out);
 }
 
-/* What the labels section takes: the table, and of every slice the number of its components and the key of one. */
+/* The bytes of the labels section: the table, and per slice the number of components and one key. */
 static u64 labels_nbytes(const struct crackle_header *h)
 {
     return 8 + h->stored_width + (u64)h->sz * (ck_width((u64)h->sx * h->sy) + 1);
@@ -75,7 +75,7 @@ static crackle_status put_slices(struct crackle_header *h, u64 label, struct ck_
     if (!ck_put_table(out, &label, 1, h->stored_width, counts, h->sz, (u64)h->sx * h->sy))
         goto out;
     for (u32 z = 0; z < h->sz; z++)
-        if (!ck_bytes_put(out, 0, 1)) /* the key of its component */
+        if (!ck_bytes_put(out, 0, 1)) /* the key of the only component */
             goto out;
     h->num_label_bytes = out->size - labels;
     crc = ck_crc32c(out->data + labels, (size_t)h->num_label_bytes);

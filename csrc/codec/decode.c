@@ -3,10 +3,12 @@
  *
  *   take apart -> moves -> bitmaps -> components -> { checksum ; label map } -> paint
  *
- * the mirror of encode.c, slice by slice.  reading.c goes as far as the entry of every component in the
- * label table; here entries become values, the stream's labels or others that the caller gives them, and
- * values voxels.  Nothing is allocated on the word of the stream alone: the caller's volume has to have
- * the stream's size in x and y before anything of the size of a slice is set up.
+ * This is the mirror of encode.c, slice by slice. reading.c gets as far as the label table entry of every component.
+ * This file turns entries into values, which are the labels of the stream or values of the caller, and values into
+ * voxels.
+ *
+ * The size in a header alone never leads to an allocation: the caller's volume must have the same sx and sy before
+ * memory for a slice is allocated.
  */
 #include "../crackle.h"
 #include "header.h"
@@ -14,11 +16,11 @@
 #include "reading.h"
 #include "volume.h"
 
-/* Slices of a C-order volume are painted together, but for more patches than that. */
-#define MOST_WAITING_PATCHES ((size_t)1 << 20)
+/* Slices of a C-order volume are painted together, but no more at a time than have this many patches. */
+#define MAX_PENDING_PATCHES ((size_t)1 << 20)
 
-/* A slice that waits to be painted with others. */
-struct waiting {
+/* A slice that is read and will be painted together with others. */
+struct pending_slice {
     struct ck_components components;
     u64 *labels;
     size_t labels_capacity;
@@ -26,28 +28,28 @@ struct waiting {
 
 struct decoder {
     struct ck_reading reading;
-    const u64 *values;       /* per entry; NULL: the labels themselves */
-    u8 *wanted;              /* per entry of flat labels, whether its value is not 0; NULL where values is */
-    u64 *scratch;            /* of painting */
+    const u64 *values;       /* per entry; NULL: use the labels */
+    u8 *selected;              /* flat labels only: per entry, whether its value is not 0; NULL if 'values' is */
+    u64 *scratch;            /* for painting */
     size_t scratch_capacity;
     enum ck_paint_to to;
-    struct waiting *waiting; /* NULL unless the volume is in C order */
-    u32 most_waiting;
+    struct pending_slice *pending; /* NULL unless the volume is in C order */
+    u32 max_pending;
 };
 
 static void free_decoder(struct decoder *d)
 {
     ck_reading_free(&d->reading);
-    free(d->wanted);
+    free(d->selected);
     free(d->scratch);
-    for (u32 i = 0; d->waiting && i < d->most_waiting; i++) {
-        ck_components_free(&d->waiting[i].components);
-        free(d->waiting[i].labels);
+    for (u32 i = 0; d->pending && i < d->max_pending; i++) {
+        ck_components_free(&d->pending[i].components);
+        free(d->pending[i].labels);
     }
-    free(d->waiting);
+    free(d->pending);
 }
 
-/* Free the decoder whatever comes back. */
+/* Call free_decoder() whatever the status is. */
 static crackle_status open_decoder(struct decoder *d, const struct crackle_parts *parts, u32 z_start, u32 z_end,
                                    unsigned int flags, const u64 *values, u64 count,
                                    const struct crackle_volume *out, u32 out_z, struct crackle_where *where)
@@ -71,11 +73,11 @@ static crackle_status open_decoder(struct decoder *d, const struct crackle_parts
         return CRACKLE_BAD_ARGUMENT;
     d->values = values;
     if (!d->reading.map.pins) {
-        d->wanted = ck_malloc(count, 1);
-        if (!d->wanted)
+        d->selected = ck_malloc(count, 1);
+        if (!d->selected)
             return CRACKLE_NO_MEMORY;
         for (u64 i = 0; i < count; i++)
-            d->wanted[i] = values[i] != 0;
+            d->selected[i] = values[i] != 0;
     }
     return CRACKLE_OK;
 }
@@ -89,16 +91,16 @@ static crackle_status reserve_scratch(struct decoder *d, u64 count)
     return ok ? CRACKLE_OK : CRACKLE_NO_MEMORY;
 }
 
-/* Whether slice 'z', which is next, is known to be zeros from its keys: then it is left undecoded. */
+/* Whether the keys of slice 'z', the next one, show that all its values are 0. If so, it is not decoded. */
 static int skip_zeros(struct decoder *d, u32 z)
 {
-    if (!d->wanted || ck_flat_slice_has(&d->reading.map, d->wanted))
+    if (!d->selected || ck_label_map_slice_has(&d->reading.map, d->selected))
         return 0;
     ck_reading_skip(&d->reading, z);
     return 1;
 }
 
-/* The components of slice 'z', which is next; the entries are what they are to be painted with. */
+/* Read slice 'z', the next one. r->entries then hold the values to paint. */
 static crackle_status read_slice(struct decoder *d, u32 z, struct crackle_where *where)
 {
     struct ck_reading *r = &d->reading;
@@ -132,11 +134,11 @@ static crackle_status decode_slice(struct decoder *d, u32 z, unsigned int width,
     return status;
 }
 
-/* Read slice 'z', which is next, and let it wait. */
-static crackle_status take_slice(struct decoder *d, u32 z, struct waiting *w, struct crackle_where *where)
+/* Read slice 'z', the next one, into 'w'. */
+static crackle_status read_pending_slice(struct decoder *d, u32 z, struct pending_slice *w, struct crackle_where *where)
 {
     struct ck_reading *r = &d->reading;
-    struct waiting swap;
+    struct pending_slice swap;
     crackle_status status;
 
     if (!w->components.row_buffer && !ck_components_init(&w->components, r->header.sx, r->header.sy))
@@ -162,19 +164,19 @@ static crackle_status take_slice(struct decoder *d, u32 z, struct waiting *w, st
     return status;
 }
 
-/* Slices from 'z' on, several at once; '*count_ret' is how many. */
+/* Decode several slices from 'z' on; '*count_ret' is their number. */
 static crackle_status decode_columns(struct decoder *d, u32 z, u32 z_end, const struct crackle_volume *out, u32 out_z,
                                      u32 *count_ret, struct crackle_where *where)
 {
-    struct ck_slice_to_paint slices[CK_MOST_COLUMNS];
+    struct ck_slice_to_paint slices[CK_MAX_COLUMNS];
     size_t num_patches = 0;
     crackle_status status;
     u32 count = 0;
 
-    while (count < d->most_waiting && count < z_end - z && num_patches < MOST_WAITING_PATCHES) {
-        struct waiting *w = &d->waiting[count];
+    while (count < d->max_pending && count < z_end - z && num_patches < MAX_PENDING_PATCHES) {
+        struct pending_slice *w = &d->pending[count];
 
-        status = take_slice(d, z + count, w, where);
+        status = read_pending_slice(d, z + count, w, where);
         if (status != CRACKLE_OK)
             return status;
         num_patches += w->components.row_end[out->sy - 1];
@@ -200,15 +202,15 @@ static crackle_status decode(const struct crackle_parts *parts, u32 z_start, u32
 
     if (status != CRACKLE_OK || out->nbytes == 0 || z_start == z_end)
         goto out;
-    d.to = (u64)(z_end - z_start) * out->sx * out->sy * out->width > CK_MOST_IN_CACHE ? CK_TO_MEMORY : CK_TO_CACHE;
+    d.to = (u64)(z_end - z_start) * out->sx * out->sy * out->width > CK_CACHE_NBYTES ? CK_TO_MEMORY : CK_TO_CACHE;
     if (!out->fortran_order) {
-        d.most_waiting = z_end - z_start < CK_MOST_COLUMNS ? z_end - z_start : CK_MOST_COLUMNS;
-        d.waiting = ck_calloc(d.most_waiting, sizeof(*d.waiting));
-        if (!d.waiting)
+        d.max_pending = z_end - z_start < CK_MAX_COLUMNS ? z_end - z_start : CK_MAX_COLUMNS;
+        d.pending = ck_calloc(d.max_pending, sizeof(*d.pending));
+        if (!d.pending)
             status = CRACKLE_NO_MEMORY;
     }
     for (u32 z = z_start; status == CRACKLE_OK && z < z_end; z += number) {
-        if (d.waiting)
+        if (d.pending)
             status = decode_columns(&d, z, z_end, out, out_z, &number, where);
         else
             status = decode_slice(&d, z, out->width,
@@ -249,7 +251,7 @@ crackle_status crackle_decode_mask(const struct crackle_parts *parts, uint32_t z
     values = ck_malloc(count, sizeof(*values));
     if (!values)
         return CRACKLE_NO_MEMORY;
-    /* Decoding verifies what is read here. */
+    /* decode() verifies the checksums. */
     status = crackle_read_table(parts, CRACKLE_NO_VERIFY, values, count, where);
     for (u64 i = 0; status == CRACKLE_OK && i < count; i++)
         values[i] = values[i] == label;

@@ -1,7 +1,7 @@
 /*
  * format.h - every constant of the Crackle byte format
  *
- * docs/format.md explains them.  No algorithm lives here.
+ * docs/format.md explains them.  This file has no algorithms.
  */
 #ifndef CK_FORMAT_H
 #define CK_FORMAT_H
@@ -31,7 +31,7 @@
 #define CK_AT_LABEL_BYTES 20
 #define CK_AT_CRC8 28
 
-/* One grid per slice, whatever its size. */
+/* One grid per slice, whatever the size of the slice. */
 #define CK_WHOLE_SLICE_GRID 31
 
 /*
@@ -51,11 +51,11 @@
 #define CK_BIT_SIGNED 8
 #define CK_BIT_MARKOV_ORDER 9
 #define CK_BIT_UNSORTED 13
-#define CK_BIT_REMAPPED 14 /* read and ignored: boundaries may lie between equal labels, as they may without it */
+#define CK_BIT_REMAPPED 14 /* read and ignored: boundaries may lie between equal labels, with or without this bit */
 #define CK_BIT_RESERVED 15
 
 #define CK_LABELS_FLAT 0
-#define CK_LABELS_FIXED_PINS 1 /* described, but never written by anyone */
+#define CK_LABELS_FIXED_PINS 1 /* described, but no writer is known */
 #define CK_LABELS_PINS 2
 
 /* ------------------------------ Crack codes ------------------------------- */
@@ -68,9 +68,10 @@
 #define CK_OPPOSITE(codepoint) ((codepoint) ^ 2)
 
 /*
- * Two consecutive opposite codepoints are one control symbol, told by the first:
- *   UP, DOWN  or LEFT, RIGHT   BRANCH      remember this vertex, a chain goes on from it later
- *   DOWN, UP  or RIGHT, LEFT   TERMINATE   this stretch ends, go on at the last vertex remembered
+ * Two consecutive opposite codepoints are one control symbol.  The first of them tells which:
+ *
+ *   UP, DOWN  or LEFT, RIGHT   BRANCH      push this vertex: the chain continues from it later
+ *   DOWN, UP  or RIGHT, LEFT   TERMINATE   end this stretch, and continue from the vertex pushed last
  */
 #define CK_IS_BRANCH(first) ((first) == CK_UP || (first) == CK_LEFT)
 

@@ -1,9 +1,9 @@
 /*
- * header.c - bytes <-> header, and the sections that follow from it
+ * header.c - bytes <-> header, and the positions of the sections
  *
- * The header and the crack index together tell the length of everything else, so this
- * file walks the sizes first: every sum is checked in 64 bits, and nothing is
- * allocated or followed before the sections are known to lie within the bytes given.
+ * The header and the crack index determine the length of everything else.  So this file adds up the sizes first, with
+ * every sum checked in 64 bits.  Nothing is allocated or followed before all sections are known to lie within the given
+ * bytes.
  */
 #include "../base/crc.h"
 #include "format.h"
@@ -137,7 +137,7 @@ static crackle_status parse_header(const u8 *in, size_t in_nbytes, struct crackl
         return h->label_format == CK_LABELS_FIXED_PINS ? CRACKLE_UNSUPPORTED : CRACKLE_CORRUPT;
     if (grid > CK_WHOLE_SLICE_GRID)
         return CRACKLE_CORRUPT;
-    /* A slice cut into grids is not described anywhere, and nobody writes it. */
+    /* No document describes slices that are cut into grids, and no known writer makes them. */
     if (h->markov_order > CRACKLE_MAX_MARKOV_ORDER ||
         (grid < CK_WHOLE_SLICE_GRID && (h->sx > (u32)1 << grid || h->sy > (u32)1 << grid)))
         return CRACKLE_UNSUPPORTED;
@@ -167,7 +167,7 @@ uint64_t crackle_prefix_nbytes(const struct crackle_header *h)
     return nbytes + 4 * (u64)h->sz + (h->format_version >= 1 ? CK_CRC_NBYTES : 0);
 }
 
-/* The header and the layout, from the prefix of a stream. */
+/* Parse the header and the layout from the prefix of a stream. */
 static crackle_status parse_layout(const u8 *in, size_t in_nbytes, struct crackle_header *h,
                                    struct crackle_layout *l, struct crackle_where *where)
 {
@@ -189,7 +189,7 @@ static crackle_status parse_layout(const u8 *in, size_t in_nbytes, struct crackl
     if (h->format_version >= 1 && ck_crc32c(in + l->crack_index, 4 * (size_t)h->sz) !=
                                       ck_load32(in + prefix - CK_CRC_NBYTES))
         return ck_fail(where, CRACKLE_BAD_CHECKSUM, CRACKLE_SECTION_CRACK_INDEX, CRACKLE_NO_SLICE);
-    /* 2^32 slices of 2^32 bytes stay below 2^64 together with all that has a fixed bound. */
+    /* Cannot overflow: 2^32 slices of 2^32 bytes, and the other sections of bounded size, stay below 2^64. */
     for (u32 z = 0; z < h->sz; z++)
         codes += ck_load32(in + l->crack_index + 4 * (size_t)z);
 

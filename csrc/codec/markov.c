@@ -1,27 +1,26 @@
 /*
  * markov.c - the Markov model of the differences between codepoints
  *
- * Boundaries are digital curves: what they did in their last few steps says much about the
- * next.  For every history of n differences the model ranks the four that may follow,
- * and a difference is written as its rank in a prefix code, lowest bit first:
+ * Boundaries are digital curves, so their last few steps predict the next one well.  For every history of n
+ * differences, the model ranks the four differences that may follow.  A difference is written as its rank in a prefix
+ * code, lowest bit first (docs/format.md, section 4):
  *
  *   rank 0  0     rank 1  01     rank 2  011     rank 3  111
  *
- * that is, one bit for what was expected.  A row of the model is a permutation, stored as
- * its number in the lexicographic list of the 24; in memory it is the permutation
- * itself, two bits a rank, so that a row is one byte and a look-up one shift.
+ * So an expected difference takes one bit.  A row of the model is a permutation of the four differences.  A stream
+ * stores its number in the lexicographic list of the 24 permutations.  In memory a row is the permutation itself, two
+ * bits per rank: one byte, and a look-up is one shift.
  *
- * A BRANCH may be spelled UP, DOWN or LEFT, RIGHT, a TERMINATE DOWN, UP or RIGHT, LEFT.  In terms of
- * differences the two spellings differ by one in the first half, and by one the other way in
- * what follows the symbol, so a writer that has a model can take the one that is expected:
- * ck_markov_respell().
+ * A BRANCH may be spelled UP, DOWN or LEFT, RIGHT, and a TERMINATE DOWN, UP or RIGHT, LEFT.  Changing the spelling
+ * changes the difference of the first half by one, and the difference behind the symbol by one in the other direction.
+ * A writer with a model can choose the spelling that the model expects: ck_markov_respell().
  *
- * Where there is enough to be coded, tables take several differences at once: a few bits of code and the history
- * say which differences they begin with, and what the history is behind them, so that the way from one to the
- * next is a single look-up.
+ * With enough input, tables handle several differences at once.  A few bits of code and the history index a table of
+ * the differences that these bits decode to and of the history after them.  So there is one look-up per table entry,
+ * and not one per difference.
  *
- * A history is a number whose highest digit, in base 4, is the newest difference, so a
- * new one pushes the oldest out by a shift to the right.
+ * A history is a number in base 4 whose highest digit is the newest difference.  A new difference pushes the oldest out
+ * by a shift to the right.
  */
 #include "format.h"
 #include "markov.h"
@@ -37,7 +36,7 @@ static const u8 permutations[CK_PERMUTATIONS] = {
     PERMUTATION(3, 1, 0, 2), PERMUTATION(3, 1, 2, 0), PERMUTATION(3, 2, 0, 1), PERMUTATION(3, 2, 1, 0),
 };
 
-/* By the next three bits: the rank they begin with, and how many of them it takes. */
+/* Indexed by the next three bits: the rank with which they begin, and the number of bits of its code. */
 static const u8 rank_of_bits[8] = {0, 1, 0, 2, 0, 1, 0, 3};
 static const u8 length_of_bits[8] = {1, 2, 1, 3, 1, 2, 1, 3};
 
@@ -113,12 +112,12 @@ void ck_markov_write(const struct ck_markov_model *model, u8 *bytes)
 /* --------------------------------- Decoding -------------------------------- */
 
 /*
- * Per history and window of the next bits, an entry of what they begin with: as many differences as they
- * hold whole, how many those are, how many bits they take, and the history behind them.
+ * The decoder table has an entry per history and window of next bits.  An entry holds the differences that are complete
+ * within the window, their number, the number of their bits, and the history after them.
  */
-#define MOST_WINDOW 6 /* so that an entry has 12 + 3 + 3 bits, and 14 of a history */
-#define LEAST_WINDOW 3
-#define MOST_DECODER_ORDER 7
+#define MAX_WINDOW 6 /* an entry has 12 + 3 + 3 bits, and 14 for a history */
+#define MIN_WINDOW 3
+#define MAX_DECODER_ORDER 7
 
 #define ENTRY(differences, count, length, history) \
     ((u32)(differences) | (u32)(count) << 12 | (u32)(length) << 15 | (u32)(history) << 18)
@@ -127,7 +126,7 @@ void ck_markov_write(const struct ck_markov_model *model, u8 *bytes)
 #define ENTRY_LENGTH(entry) ((entry) >> 15 & 7)
 #define ENTRY_HISTORY(entry) ((size_t)((entry) >> 18))
 
-/* What an entry costs to make, in bytes of code that take as long to decode without. */
+/* Making an entry takes as long as decoding this many bytes without the table. */
 #define ENTRY_NBYTES 8
 
 static u32 make_entry(const struct ck_markov_model *model, size_t history, unsigned int bits, unsigned int window)
@@ -148,11 +147,11 @@ static u32 make_entry(const struct ck_markov_model *model, size_t history, unsig
 int ck_markov_make_decoder(struct ck_markov_model *model, u64 nbytes)
 {
     const size_t rows = num_rows(model->order);
-    unsigned int window = MOST_WINDOW;
+    unsigned int window = MAX_WINDOW;
 
-    while (window >= LEAST_WINDOW && ((u64)rows << window) * ENTRY_NBYTES > nbytes)
+    while (window >= MIN_WINDOW && ((u64)rows << window) * ENTRY_NBYTES > nbytes)
         window--;
-    if (window < LEAST_WINDOW || model->order > MOST_DECODER_ORDER)
+    if (window < MIN_WINDOW || model->order > MAX_DECODER_ORDER)
         return 1;
     model->decoder = ck_malloc((u64)rows << window, sizeof(*model->decoder));
     if (!model->decoder)
@@ -164,18 +163,18 @@ int ck_markov_make_decoder(struct ck_markov_model *model, u64 nbytes)
     return 1;
 }
 
-/* Bits that come in and differences that go out. */
+/* The state of decoding: bits of input, and differences of output. */
 struct decoding {
     const u8 *in, *end;
-    u64 bits;            /* not yet used, the next is the lowest; behind them anything */
-    unsigned int count;  /* how many of them */
+    u64 bits;            /* not yet decoded; the next is the lowest; garbage follows */
+    unsigned int count;  /* number of valid bits in 'bits' */
     size_t history;
     u8 *out;
-    u64 packed;          /* not yet written, the first is the lowest */
-    unsigned int filled; /* how many bits of them, less than 8 */
+    u64 packed;          /* not yet written; the first is the lowest */
+    unsigned int filled; /* number of bits in 'packed', less than 8 */
 };
 
-/* By the table, while eight bytes can be read at once. */
+/* Decode with the table, as long as eight bytes can be read at once. */
 static void decode_by_table(const struct ck_markov_model *model, struct decoding *state)
 {
     const unsigned int window = model->window;
@@ -184,11 +183,11 @@ static void decode_by_table(const struct ck_markov_model *model, struct decoding
     struct decoding d = *state;
 
     while (d.end - d.in >= 8) {
-        /* At least 56 bits; those that do not fit are read again. */
+        /* Load at least 56 bits. Bits that do not fit are read again later. */
         d.bits |= ck_load64(d.in) << d.count;
         d.in += (63 - d.count) >> 3;
         d.count |= 56;
-        /* Four entries take 24 bits at most and give 48. */
+        /* Four entries take at most 24 bits and give at most 48. */
         for (int twice = 0; twice < 2; twice++) {
             for (int i = 0; i < 4; i++) {
                 const u32 entry = entries[d.history << window | (d.bits & mask)];
@@ -220,7 +219,7 @@ static inline void put_difference(struct decoding *d, unsigned int difference)
     }
 }
 
-/* One after the other, to the end. */
+/* Decode one difference at a time, to the end. */
 static void decode_singly(const struct ck_markov_model *model, struct decoding *state)
 {
     struct decoding d = *state;
@@ -279,7 +278,7 @@ static inline unsigned int difference_at(const struct ck_differences *slice, u64
     return slice->packed[i / 4] >> 2 * (i % 4) & 3;
 }
 
-/* How often each difference follows each of the histories [first, first + count). */
+/* Count how often each difference follows each of the histories [first, first + count). */
 static void count_differences(const struct ck_differences *slice, unsigned int order, size_t first, size_t count,
                               u32 (*counts)[4])
 {
@@ -318,7 +317,7 @@ crackle_status ck_markov_train(struct ck_markov_model *model, unsigned int order
                                const struct ck_differences *slices, size_t num_slices,
                                const volatile int32_t *stop)
 {
-    /* Counts for 4^10 histories are 16 MiB; higher orders go over the slices several times. */
+    /* Counts for 4^10 histories take 16 MiB. Higher orders pass over the slices several times. */
     size_t total = num_rows(order);
     size_t at_once = total < num_rows(10) ? total : num_rows(10);
     u32(*counts)[4] = ck_malloc(at_once, sizeof(*counts));
@@ -346,7 +345,7 @@ crackle_status ck_markov_train(struct ck_markov_model *model, unsigned int order
     return CRACKLE_OK;
 }
 
-/* The bits of what follows the histories of an order, in the codes of its model. */
+/* The bits of the counted differences, in the codes of the model that the counts give. */
 static u64 cost_of_counts(u32 (*counts)[4], size_t rows)
 {
     u64 bits = 0;
@@ -360,17 +359,17 @@ static u64 cost_of_counts(u32 (*counts)[4], size_t rows)
     return bits;
 }
 
-crackle_status ck_markov_choose_order(const struct ck_differences *slices, size_t num_slices, unsigned int most,
+crackle_status ck_markov_choose_order(const struct ck_differences *slices, size_t num_slices, unsigned int max_order,
                                       const volatile int32_t *stop, unsigned int *order_ret)
 {
-    u32(*counts)[4] = ck_calloc(num_rows(most), sizeof(*counts));
+    u32(*counts)[4] = ck_calloc(num_rows(max_order), sizeof(*counts));
     u64 least = UINT64_MAX;
 
     if (!counts)
         return CRACKLE_NO_MEMORY;
     for (size_t z = 0; z < num_slices && !ck_is_set(stop); z++)
-        count_differences(&slices[z], most, 0, num_rows(most), counts);
-    for (unsigned int order = most; order >= 1 && !ck_is_set(stop); order--) {
+        count_differences(&slices[z], max_order, 0, num_rows(max_order), counts);
+    for (unsigned int order = max_order; order >= 1 && !ck_is_set(stop); order--) {
         const size_t rows = num_rows(order);
         const u64 bits = cost_of_counts(counts, rows) + (u64)rows * CK_BITS_PER_MARKOV_ROW;
 
@@ -378,7 +377,7 @@ crackle_status ck_markov_choose_order(const struct ck_differences *slices, size_
             least = bits;
             *order_ret = order;
         }
-        /* The oldest difference of a history is its lowest digit: without it, four rows are one. */
+        /* The lowest digit of a history is its oldest difference. Dropping it merges four rows into one. */
         for (size_t i = 0; i < rows / 4; i++)
             for (unsigned int d = 0; d < 4; d++) {
                 u64 sum = 0;
@@ -392,7 +391,7 @@ crackle_status ck_markov_choose_order(const struct ck_differences *slices, size_
     return ck_is_set(stop) ? CRACKLE_STOPPED : CRACKLE_OK;
 }
 
-/* For every row, its inverse: bits 2 d and 2 d + 1 are the rank of the difference d. */
+/* The inverse of every row: bits 2 d and 2 d + 1 are the rank of difference d. */
 static void make_ranks(u8 ranks_of_row[256])
 {
     for (unsigned int i = 0; i < CK_PERMUTATIONS; i++) {
@@ -404,7 +403,7 @@ static void make_ranks(u8 ranks_of_row[256])
     }
 }
 
-/* Bits of the differences [from, to), of which from is at least 1. */
+/* The bits of the differences [from, to). 'from' is at least 1. */
 static unsigned int cost_of(const struct ck_markov_model *model, const u8 *ranks_of_row, const u8 *differences,
                             u64 from, u64 to, size_t history)
 {
@@ -423,19 +422,19 @@ void ck_markov_respell(const struct ck_markov_model *model, u8 *differences, u64
     u8 ranks_of_row[256];
     unsigned int codepoint = 0; /* before differences[i] */
     size_t history = 0;
-    int after_control = 1;      /* nothing pairs with the codepoint before: there is none, or it ended a control */
+    int after_control = 1;      /* whether no codepoint precedes with which the next could pair */
 
     make_ranks(ranks_of_row);
     for (u64 i = 0; i + 1 < count; i++) {
         const unsigned int first = (codepoint + differences[i]) & 3;
 
         if (differences[i + 1] == 2) {
-            /* UP and LEFT, DOWN and RIGHT: the other spelling's first half is a step away. */
+            /* The first half of the other spelling is one step away: UP and LEFT, DOWN and RIGHT. */
             const unsigned int change = first == CK_UP || first == CK_DOWN ? 3 : 1;
             const unsigned int other = (differences[i] + change) & 3;
             const u64 end = i + 3 + order < count ? i + 3 + order : count;
 
-            /* The first difference of all is written as it is: nothing is gained there. */
+            /* The first difference of a slice is not coded with the model, so it gains nothing. */
             if (i > 0 && (other != 2 || after_control)) {
                 unsigned int cost = cost_of(model, ranks_of_row, differences, i, end, history);
                 u8 old = differences[i], follower = i + 2 < count ? differences[i + 2] : 0;
@@ -462,17 +461,18 @@ void ck_markov_respell(const struct ck_markov_model *model, u8 *differences, u64
 }
 
 /*
- * Per history and two differences, the code of both: its bits, and above them how many.
+ * The encoder table has an entry per history and pair of differences: the code of both, and above it the number of its
+ * bits.
  */
 #define PAIR_BITS 6
-#define MOST_ENCODER_ORDER 6
+#define MAX_ENCODER_ORDER 6
 
 int ck_markov_make_encoder(struct ck_markov_model *model, u64 count)
 {
     const size_t rows = num_rows(model->order);
     u8 ranks_of_row[256];
 
-    if (model->order > MOST_ENCODER_ORDER || (u64)rows * 16 > count)
+    if (model->order > MAX_ENCODER_ORDER || (u64)rows * 16 > count)
         return 1;
     model->encoder = ck_malloc((u64)rows * 16, sizeof(*model->encoder));
     if (!model->encoder)
@@ -491,7 +491,7 @@ int ck_markov_make_encoder(struct ck_markov_model *model, u64 count)
     return 1;
 }
 
-/* Bits that go out. */
+/* The output of encoding. */
 struct encoding {
     u64 bits;
     unsigned int count; /* less than 32 between calls of flush() */
@@ -508,11 +508,11 @@ static inline void flush(struct encoding *e)
     }
 }
 
-/* The differences from 'i' on, four at a time; returns where it stopped. 'i' is a multiple of four. */
+/* Encode the differences from 'i' on, four at a time, and return where it stopped. 'i' is a multiple of four. */
 static u64 encode_by_table(const struct ck_markov_model *model, const struct ck_differences *slice, u64 i,
                            size_t *history, struct encoding *encoding)
 {
-    const unsigned int up = 2 * model->order; /* where a difference that comes next to a history stands */
+    const unsigned int up = 2 * model->order; /* shift of the next difference above a history */
     const u16 *const pairs = model->encoder;
     struct encoding e = *encoding;
     size_t h = *history;

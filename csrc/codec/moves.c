@@ -1,21 +1,19 @@
 /*
  * moves.c - the chains of a slice <-> the bytes of its crack code
  *
- * A crack code is an index and a stream of codepoints (docs/format.md, section 3).  A
- * codepoint is stored as its difference to the one before, modulo 4, in two bits: cracks
- * mostly go straight on, so that zeros prevail, which is what the Markov model and any
- * compressor behind us feed on.
+ * A crack code is an index and a stream of codepoints (docs/format.md, section 3).  A codepoint is stored as its
+ * difference to the previous codepoint, modulo 4, in two bits.  Cracks mostly go straight on, so most differences are
+ * zero.  The Markov model, and any compressor applied to the stream, profits from that.
  *
- * Eight codepoints, one per byte of a word, become 16 bits and back without a loop:
- * differences and running sums of bytes that stay below 32 are ordinary arithmetic on the
- * word, as no byte can carry into the next.
+ * Eight codepoints, one per byte of a word, become 16 bits and back without a loop.  Differences and running sums of
+ * bytes are ordinary arithmetic on the word, because the values stay below 32 and no byte carries into the next.
  */
 #include "format.h"
 #include "moves.h"
 
 #define EACH_BYTE 0x0101010101010101u
 
-/* Two bits of each byte of a word, gathered in the lowest 16 bits. */
+/* Gather two bits of each byte in the lowest 16 bits. */
 static inline u16 gather(u64 bytes)
 {
     bytes = (bytes | bytes >> 6) & 0x000f000f000f000fu;
@@ -31,13 +29,13 @@ static inline u64 scatter(u16 bits)
     return (bytes | bytes << 6) & 0x0303030303030303u;
 }
 
-/* Differences of eight codepoints, the first to 'last'. */
+/* The differences of eight codepoints; that of the first is to 'last'. */
 static inline u64 differences(u64 codepoints, u64 last)
 {
     return ((codepoints | 4 * EACH_BYTE) - (codepoints << 8 | last)) & 3 * EACH_BYTE;
 }
 
-/* The inverse: running sums that begin from 'last'. */
+/* The inverse: running sums that start from 'last'. */
 static inline u64 running_sums(u64 diffs, u64 last)
 {
     diffs += diffs << 8;
@@ -53,10 +51,10 @@ static crackle_status write_index(const struct ck_chains *chains, const struct c
 {
     unsigned int xw = ck_width((u64)b->sx + 1);
     unsigned int yw = ck_width((u64)b->sy + 1);
-    size_t at = out->size; /* where the length goes when it is known */
+    size_t at = out->size; /* the length is stored here at the end */
     u64 num_rows = 0, last_y = 0;
 
-    /* At most one row per chain. */
+    /* There is at most one row per chain. */
     if (!ck_bytes_reserve(out, 4 + yw + (u64)chains->num_starts * (yw + 2 * xw)))
         return CRACKLE_NO_MEMORY;
     out->size += 4 + yw;
@@ -106,7 +104,7 @@ crackle_status ck_write_crack_code(const struct ck_chains *chains, const struct 
     if (n) {
         u64 eight = 0;
 
-        for (size_t i = 0; i < 8; i++) /* repeat the last codepoint: differences of zero */
+        for (size_t i = 0; i < 8; i++) /* repeat the last codepoint, which gives differences of zero */
             eight |= (u64)codepoints[i < n ? i : n - 1] << 8 * i;
         ck_store16(out->data + out->size, gather(differences(eight, last)));
         out->size += (n + 3) / 4;
@@ -137,7 +135,7 @@ static crackle_status read_index(struct ck_reader r, const struct ck_bitmaps *b,
     chains->num_starts = 0;
     if (!ck_get(&r, yw, &num_rows))
         return CRACKLE_CORRUPT;
-    /* A start takes at least a byte. */
+    /* A start takes at least one byte. */
     ok = ck_reserve(&starts, &chains->starts_capacity, ck_left(&r), sizeof(*chains->starts));
     chains->starts = starts;
     if (!ok)
@@ -183,8 +181,8 @@ crackle_status ck_read_crack_code(const u8 *code, u64 nbytes, const struct ck_ma
     nbytes -= index;
 
     /*
-     * Four codepoints a byte, or at most eight of one bit each.  What a model decodes to waits at the end of the
-     * buffer, where the codepoints do not come before it is read.
+     * A byte holds four codepoints, or with a model at most eight of one bit each.  The model decodes to the end of the
+     * buffer.  Codepoints written from the front reach those bytes only after reading them.
      */
     capacity = model ? nbytes * 8 + ck_markov_packed_nbytes(nbytes) + 8 : nbytes * 4 + 8;
     ok = ck_reserve(&codepoints, &chains->codepoints_capacity, capacity, 1);

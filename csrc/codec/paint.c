@@ -1,20 +1,21 @@
 /*
  * paint.c - components and their labels -> voxels
  *
- * A row is the row above it with some patches.  One row is kept, in the nearest cache; patches are laid
- * over it, and it is copied to where it belongs: no voxel is ever asked what it is.
+ * A row is the row above with some patches written into it.  The code keeps one row, which stays in the L1 cache,
+ * writes the patches of each row into it, and copies it to the volume.  So it never looks up the label of a single
+ * voxel.
  *
- * A processor that writes part of a cache line fetches the line first, which for a large volume is as much
- * traffic again as the voxels.  Stores that bypass the cache do without: painting a volume that no cache
- * holds takes half the time.  One that is small is better left in the cache for who asked for it.
+ * When a processor writes part of a cache line, it first loads the line.  For a large volume, that doubles the memory
+ * traffic.  Stores that bypass the cache avoid the load: painting a volume larger than the cache takes half the time.
+ * Small outputs stay in cache, where the caller reads them next.
  */
 #include "paint.h"
 #include "transpose.h"
 
 #if CK_HAVE_SSE2
 
-/* Copy a row; to memory past the cache, but for what is not a whole sixteen bytes. */
-static void put_row(u8 *to, const u8 *row, size_t nbytes, enum ck_paint_to where)
+/* Copy a row. With CK_TO_MEMORY, its aligned groups of sixteen bytes bypass the cache. */
+static void copy_row(u8 *to, const u8 *row, size_t nbytes, enum ck_paint_to where)
 {
     const size_t head = (16 - (uintptr_t)to % 16) % 16;
 
@@ -42,8 +43,8 @@ static void put_row(u8 *to, const u8 *row, size_t nbytes, enum ck_paint_to where
     memcpy(to, row, nbytes);
 }
 
-/* Such stores are in no order with others until then. */
-static void put_end(enum ck_paint_to where)
+/* Order the stores that bypass the cache before later ones. */
+static void copy_end(enum ck_paint_to where)
 {
     if (where == CK_TO_MEMORY)
         _mm_sfence();
@@ -51,13 +52,13 @@ static void put_end(enum ck_paint_to where)
 
 #else
 
-static void put_row(u8 *to, const u8 *row, size_t nbytes, enum ck_paint_to where)
+static void copy_row(u8 *to, const u8 *row, size_t nbytes, enum ck_paint_to where)
 {
     (void)where;
     memcpy(to, row, nbytes);
 }
 
-static void put_end(enum ck_paint_to where)
+static void copy_end(enum ck_paint_to where)
 {
     (void)where;
 }

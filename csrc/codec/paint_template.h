@@ -5,17 +5,17 @@
  *   CK_NAME(name)  the name with a suffix for the width
  */
 
-/* Lay the patches of row 'y', as labels, over the row above. */
-static inline void CK_NAME(lay_row)(CK_LABEL *row, const struct ck_components *c, u64 y, const u64 *labels)
+/* Write the patches of row 'y', as labels, into the row above. */
+static inline void CK_NAME(put_row_patches)(CK_LABEL *row, const struct ck_components *c, u64 y, const u64 *labels)
 {
     const struct ck_patch *patch = c->patches + ck_row_begin(c, y);
     const struct ck_patch *const end = c->patches + c->row_end[y];
 
     if (ck_is_dense((size_t)(end - patch), c->sx))
         for (; patch < end; patch++)
-            CK_NAME(ck_lay_each)(row, patch->begin, patch->end, (CK_LABEL)labels[patch->component]);
+            CK_NAME(ck_put_patch_scalar)(row, patch->begin, patch->end, (CK_LABEL)labels[patch->component]);
     for (; patch < end; patch++)
-        CK_NAME(ck_lay)(row, patch->begin, patch->end, (CK_LABEL)labels[patch->component]);
+        CK_NAME(ck_put_patch)(row, patch->begin, patch->end, (CK_LABEL)labels[patch->component]);
 }
 
 static void CK_NAME(paint)(const struct ck_components *c, const u64 *labels, CK_LABEL *slice, enum ck_paint_to to,
@@ -23,10 +23,10 @@ static void CK_NAME(paint)(const struct ck_components *c, const u64 *labels, CK_
 {
     memset(row, 0, ((size_t)c->sx + CK_ROW_SPARE) * sizeof(*row));
     for (u64 y = 0; y < c->sy; y++, slice += c->sx) {
-        CK_NAME(lay_row)(row, c, y, labels);
-        put_row((u8 *)slice, (const u8 *)row, c->sx * sizeof(*row), to);
+        CK_NAME(put_row_patches)(row, c, y, labels);
+        copy_row((u8 *)slice, (const u8 *)row, c->sx * sizeof(*row), to);
     }
-    put_end(to);
+    copy_end(to);
 }
 
 static void CK_NAME(paint_columns)(const struct ck_slice_to_paint *slices, u32 count, const struct crackle_volume *out,
@@ -37,7 +37,7 @@ static void CK_NAME(paint_columns)(const struct ck_slice_to_paint *slices, u32 c
     memset(rows, 0, stride * count * sizeof(*rows));
     for (u64 y = 0; y < out->sy; y++) {
         for (u32 i = 0; i < count; i++)
-            CK_NAME(lay_row)(rows + i * stride, slices[i].components, y, slices[i].labels);
+            CK_NAME(put_row_patches)(rows + i * stride, slices[i].components, y, slices[i].labels);
         ck_scatter_rows(rows, stride, out, y, z, count);
     }
 }

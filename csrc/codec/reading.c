@@ -1,9 +1,8 @@
 /*
- * reading.c - stream -> the components of its slices and the entries they have, slice after slice
+ * reading.c - stream -> the components of its slices, and their label table entries, slice by slice
  *
- * Nothing of the size of a slice is set up before ck_reading_begin(), so that a caller can hold the
- * stream's claims against what he expects; and a slice's crack code is no longer than the bytes that
- * are there.
+ * Nothing as large as a slice is allocated before ck_reading_begin(), so a caller can first compare the size in the
+ * header with the size it expects.  A crack code is never longer than the bytes that are there.
  */
 #include "format.h"
 #include "header.h"
@@ -36,7 +35,7 @@ crackle_status ck_reading_open(struct ck_reading *r, const struct crackle_parts 
     return CRACKLE_OK;
 }
 
-/* The crack codes of [z_start, z_end) must be there, and the model before them. */
+/* Find the crack codes of [z_start, z_end), and read the model. */
 static crackle_status find_codes(struct ck_reading *r, const struct crackle_parts *parts, u32 z_start, u32 z_end,
                                  struct crackle_where *where)
 {
@@ -60,7 +59,7 @@ static crackle_status find_codes(struct ck_reading *r, const struct crackle_part
     return ck_fail(where, status, CRACKLE_SECTION_MARKOV_MODEL, CRACKLE_NO_SLICE);
 }
 
-/* What find_components() works in. */
+/* Allocate the memory for find_components(). */
 static crackle_status init_slices(struct ck_reading *r)
 {
     const struct crackle_header *h = &r->header;

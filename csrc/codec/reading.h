@@ -1,9 +1,9 @@
 /*
- * reading.h - stream -> the components of its slices and the entries they have, slice after slice
+ * reading.h - stream -> the components of its slices, and their label table entries, slice by slice
  *
  *   take apart -> moves -> bitmaps -> components -> { checksum ; label map }
  *
- * What decoding and measuring have in common: everything but what becomes of a slice.
+ * Decoding, and all questions about streams, have this in common.  They differ in what they make of a slice.
  */
 #ifndef CK_READING_H
 #define CK_READING_H
@@ -17,9 +17,9 @@
 struct ck_reading {
     struct crackle_header header;
     struct crackle_layout layout;
-    const u8 *codes;         /* of the slice that comes next */
+    const u8 *codes;         /* of the next slice */
     const u8 *crack_index;
-    const u8 *slice_crcs;    /* NULL: not to be verified */
+    const u8 *slice_crcs;    /* NULL: do not verify */
     struct ck_markov_model model;
     struct ck_label_map map;
     struct ck_bitmaps bitmaps;
@@ -30,19 +30,21 @@ struct ck_reading {
     size_t entries_capacity;
 };
 
-/* The header and the checked labels section: what there is to know before a slice is set up. */
+/* Read the header and the checked labels section. Allocates nothing for slices. */
 crackle_status ck_reading_open(struct ck_reading *r, const struct crackle_parts *parts, unsigned int flags,
                               struct crackle_where *where);
 
-/* Everything up to slice 'z_start' of [z_start, z_end), which is not empty.  Free whatever comes back. */
+/*
+ * Get ready to read the slices [z_start, z_end), which are not empty.  Call ck_reading_free() whatever the status is.
+ */
 crackle_status ck_reading_begin(struct ck_reading *r, const struct crackle_parts *parts, u32 z_start, u32 z_end,
                                struct crackle_where *where);
 void ck_reading_free(struct ck_reading *r);
 
-/* The components of slice 'z', which is next, and their entries. */
+/* Read slice 'z', the next one: its components and their entries. */
 crackle_status ck_reading_next(struct ck_reading *r, u32 z, struct crackle_where *where);
 
-/* Leave slice 'z', which is next, out. */
+/* Skip slice 'z', the next one. Flat labels only. */
 void ck_reading_skip(struct ck_reading *r, u32 z);
 
 #endif /* CK_READING_H */

@@ -1,39 +1,34 @@
 /*
  * trace.c - boundary bitmaps -> chains of codepoints
  *
- * Tracing.  The cracks of a slice form a graph of vertices with up to four cracks each.
- * ck_trace() covers it with as few stretches as it can, because every stretch costs a
- * BRANCH and a TERMINATE, two codepoints each.  It walks on while the vertex that it
- * reaches has a crack that has not been walked.  Where there is more than one, it writes
- * BRANCH and remembers the vertex; at a dead end it comes back to the vertex remembered
- * last.  Mostly the cracks that were left there have been walked by then, from their
- * other end: the BRANCH was spurious, and is taken out again.  So a closed outline, whose
- * walk ends where it began, costs no BRANCH at all, and a junction of three costs one
- * half of one, which is the least that is possible (two ends of stretches meet there in
- * every covering).
+ * The cracks of a slice form a graph whose vertices have up to four cracks each.  ck_trace() covers the graph with as
+ * few stretches as it can, because every stretch costs a BRANCH and a TERMINATE of two codepoints each.  It walks on as
+ * long as the current vertex has an unwalked crack.  At a vertex with more than one, it writes BRANCH and pushes the
+ * vertex.  At a dead end, it continues from the vertex pushed last.  Mostly the cracks left there have since been
+ * walked from their other end.  Then the BRANCH was spurious, and is removed.  So a closed outline, whose walk ends
+ * where it began, needs no BRANCH.  A junction of three cracks costs half a BRANCH, which is the minimum: in every
+ * covering, one stretch ends there.
  *
- * For tracing, the planes are spread to one byte per vertex (vertex_steps.h), where the bitmaps would take three
- * loads from different rows and a read and write of the word just written.  Nearly all vertices have two
- * cracks, and who comes by one of them leaves by the other: their byte is how the heading changes, so that a
- * step is a load, an exclusive or, a shift and an addition.  Each waits for the one before: what they take
- * is what tracing takes.  Only bytes of vertices with cracks are ever written, and
- * tracing leaves every byte zero, so nothing is cleared between slices.
+ * For tracing, the bitmaps are spread to one byte per vertex (vertex_steps.h).  The bitmaps themselves would take three
+ * loads from different rows, and a read and a write of the word written just before.  Nearly all vertices have two
+ * cracks: a walk arrives by one and leaves by the other.  The byte of such a vertex says how the heading changes, so a
+ * step is a load, an exclusive or, a shift and an addition.  Each waits for the previous one, and this latency is the
+ * cost of tracing.  Tracing sets every byte back to zero, so nothing needs clearing between slices.
  *
- * The first vertex, row by row, of a connected group of cracks has neither a crack above nor
- * one to the left, so only such vertices are looked at.  The chain may begin anywhere in its group,
- * though, and where matters twice.  Beginning at an even vertex when there are odd ones costs
- * one BRANCH and TERMINATE more than need be; and the index has some bytes for every row in
- * which a chain begins, so chains that share rows are cheaper.  choose_start() weighs both along
- * the way to the next junction, which is all of the group where it is a closed outline.
+ * The scan, row by row, meets each connected group of cracks at its first vertex.  The chain may begin at any vertex of
+ * the group, and the choice matters twice.  First, beginning at a vertex with an even number of cracks, when there are
+ * odd ones, costs an extra BRANCH and TERMINATE.  Second, the index takes some bytes for every row in which a chain
+ * begins, so chains should share rows.  choose_start() weighs both on the way to the next junction; for a closed
+ * outline that is the whole group.
  *
- * walk.c is the mirror.
+ * Cost: linear in the cracks, plus a pass over the vertices.  walk.c is the mirror.
  */
 #include "../base/sort.h"
 #include "format.h"
 #include "trace.h"
 #include "vertex_steps.h"
 
-/* A heading that was written and taken back. */
+/* Marks a heading that was removed again. */
 #define HOLE 0x80
 
 void ck_chains_free(struct ck_chains *chains)
@@ -47,14 +42,14 @@ void ck_chains_free(struct ck_chains *chains)
 int ck_tracer_init(struct ck_tracer *t, const struct ck_bitmaps *b)
 {
     memset(t, 0, sizeof(*t));
-    t->ways = ck_calloc(((u64)b->sy + 1) * b->stride, 1); /* no walk leaves the grid: no guard */
+    t->vertex_steps = ck_calloc(((u64)b->sy + 1) * b->stride, 1); /* no walk leaves the grid, so there is no guard */
     t->row_has_start = ck_malloc((u64)b->sy + 1, 1);
-    return t->ways && t->row_has_start;
+    return t->vertex_steps && t->row_has_start;
 }
 
 void ck_tracer_free(struct ck_tracer *t)
 {
-    free(t->ways);
+    free(t->vertex_steps);
     free(t->row_has_start);
     free(t->headings);
     free(t->chains);
@@ -64,7 +59,7 @@ void ck_tracer_free(struct ck_tracer *t)
 
 /* --------------------------------- Tracing --------------------------------- */
 
-/* The direction of a set with one member; for larger sets the one to be walked first. */
+/* The direction of a set with one member. For larger sets, the member to walk first. */
 static const u8 first_direction[16] = {
     0xff, CK_UP, CK_RIGHT, CK_RIGHT, CK_DOWN, CK_DOWN, CK_RIGHT, CK_RIGHT,
     CK_LEFT, CK_LEFT, CK_RIGHT, CK_RIGHT, CK_DOWN, CK_DOWN, CK_RIGHT, CK_RIGHT,
@@ -75,19 +70,19 @@ static inline unsigned int straight_on(unsigned int open, unsigned int heading)
     return open >> heading & 1 ? heading : first_direction[open];
 }
 
-/* See ck_habit. */
-static inline unsigned int choose(unsigned int open, unsigned int heading, enum ck_habit habit)
+/* See ck_trace_rule. */
+static inline unsigned int choose(unsigned int open, unsigned int heading, enum ck_trace_rule rule)
 {
-    unsigned int turned = (heading + (habit == CK_TO_THE_LEFT ? 3 : 1)) & 3;
+    unsigned int turned = (heading + (rule == CK_LEFT_FIRST ? 3 : 1)) & 3;
 
-    return (habit == CK_TO_THE_LEFT || habit == CK_TO_THE_RIGHT) && open >> turned & 1
+    return (rule == CK_LEFT_FIRST || rule == CK_RIGHT_FIRST) && open >> turned & 1
                ? turned
                : straight_on(open, heading);
 }
 
 /*
- * The steps in the four directions.  Those of 16 bits lie in one word, from which a heading shifts its own
- * down: two instructions, where a table takes a load.
+ * The offsets of steps in the four directions.  Offsets of 16 bits are packed into one word.  A heading shifts its
+ * offset down with two instructions, where a table takes a load.
  */
 struct steps {
     ptrdiff_t of[4];
@@ -100,7 +95,7 @@ static struct steps make_steps(size_t stride)
     struct steps steps = {{-(ptrdiff_t)stride, 1, (ptrdiff_t)stride, -1}, 0, stride <= INT16_MAX};
 
     for (unsigned int d = 0; d < 4; d++)
-        steps.packed |= (u64)(u16)steps.of[d] << CK_WAYS_HEADING(d);
+        steps.packed |= (u64)(u16)steps.of[d] << CK_HEADING(d);
     return steps;
 }
 
@@ -110,18 +105,18 @@ CK_FORCEINLINE ptrdiff_t step_of(const struct steps *steps, unsigned int heading
                       : steps->of[CK_DIRECTION_OF_HEADING(heading)];
 }
 
-/* In 't->headings', codepoints are as CK_WAYS_HEADING() makes them, with any bit 6. */
+/* In 't->headings', codepoints are as CK_HEADING() makes them, with any bit 6. */
 static inline void put_control(struct ck_tracer *t, size_t *size, unsigned int first)
 {
-    t->headings[*size] = (u8)CK_WAYS_HEADING(first);
-    t->headings[*size + 1] = (u8)CK_WAYS_HEADING(CK_OPPOSITE(first));
+    t->headings[*size] = (u8)CK_HEADING(first);
+    t->headings[*size + 1] = (u8)CK_HEADING(CK_OPPOSITE(first));
     *size += 2;
 }
 
 /*
- * The two halves of a control symbol are opposite; so must not be the codepoint before it and its first half, or
- * a reader would pair those.  A control that always turns never is, and is more to be expected: nothing but a
- * crack goes straight on.
+ * The codepoint before a control symbol must not be opposite to its first half, or a reader would pair these two.  A
+ * control symbol whose first half turns is never opposite.  It is also easier to predict, because only cracks go
+ * straight on.
  */
 static inline int is_vertical(const struct ck_tracer *t, size_t size)
 {
@@ -138,7 +133,7 @@ static inline void put_terminate(struct ck_tracer *t, size_t *size)
     put_control(t, size, is_vertical(t, *size) ? CK_RIGHT : CK_DOWN);
 }
 
-/* Come back to 'vertex' later; its BRANCH stands behind the 'size' codepoints. */
+/* Push 'vertex', to continue from it later. Its BRANCH stands behind the 'size' codepoints. */
 static inline int remember(struct ck_tracer *t, size_t *num_pending, size_t vertex, size_t size)
 {
     void *pending = t->pending;
@@ -154,15 +149,15 @@ static inline int remember(struct ck_tracer *t, size_t *num_pending, size_t vert
 }
 
 /*
- * One chain from 'vertex', whose byte lists its open cracks, behind the '*size_ret' codepoints that there are.
- * There is room for every crack of the slice and its controls.
+ * Trace one chain from 'vertex', whose byte lists its unwalked cracks.  Append it to the '*size_ret' codepoints.  There
+ * is room for every crack of the slice and its control symbols.
  */
 CK_FORCEINLINE crackle_status trace_chain(struct ck_tracer *t, size_t vertex, const struct steps *steps,
                                           int are_packed, size_t *size_ret)
 {
-    u8 *const ways = t->ways;
-    unsigned int open = ways[vertex] & CK_WAYS_SET;
-    unsigned int direction = t->habit == CK_STRAIGHT_ON ? CK_RIGHT : CK_DOWN;
+    u8 *const vertex_steps = t->vertex_steps;
+    unsigned int open = vertex_steps[vertex] & CK_STEPS_SET;
+    unsigned int direction = t->rule == CK_STRAIGHT_FIRST ? CK_RIGHT : CK_DOWN;
     size_t num_pending = 0;
     size_t size = *size_ret;
 
@@ -170,9 +165,9 @@ CK_FORCEINLINE crackle_status trace_chain(struct ck_tracer *t, size_t vertex, co
         unsigned int heading;
 
         if (open == 0) {
-            ways[vertex] = 0;
+            vertex_steps[vertex] = 0;
             put_terminate(t, &size);
-            /* Back to the last vertex with something left; the others' BRANCH was spurious. */
+            /* Go back to the last pushed vertex that has unwalked cracks. The BRANCH of the others was spurious. */
             for (;;) {
                 struct ck_pending *p;
 
@@ -182,7 +177,7 @@ CK_FORCEINLINE crackle_status trace_chain(struct ck_tracer *t, size_t vertex, co
                 }
                 p = &t->pending[--num_pending];
                 vertex = p->vertex;
-                open = ways[vertex] & CK_WAYS_SET;
+                open = vertex_steps[vertex] & CK_STEPS_SET;
                 if (open)
                     break;
                 t->headings[p->symbol] = t->headings[p->symbol + 1] = HOLE;
@@ -193,37 +188,37 @@ CK_FORCEINLINE crackle_status trace_chain(struct ck_tracer *t, size_t vertex, co
                 return CRACKLE_NO_MEMORY;
             put_branch(t, &size);
         }
-        direction = choose(open, direction, t->habit);
+        direction = choose(open, direction, t->rule);
         open &= ~(1u << direction);
-        ways[vertex] = (u8)(open ? CK_WAYS_LISTED | open : 0);
+        vertex_steps[vertex] = (u8)(open ? CK_STEPS_LISTED | open : 0);
 
-        /* Along vertices that have one way on. */
-        heading = CK_WAYS_HEADING(direction);
+        /* Walk along vertices with one way on. */
+        heading = CK_HEADING(direction);
         {
             u8 *out = t->headings + size;
-            u8 *at = ways + vertex;
+            u8 *at = vertex_steps + vertex;
             unsigned int turn;
 
             for (;;) {
                 *out++ = (u8)heading;
                 at += step_of(steps, heading, are_packed);
                 turn = *at;
-                if (!(turn & CK_WAYS_TURN))
+                if (!(turn & CK_STEPS_TURN))
                     break;
                 *at = 0;
                 heading ^= turn;
             }
             size = (size_t)(out - t->headings);
-            vertex = (size_t)(at - ways);
+            vertex = (size_t)(at - vertex_steps);
             direction = CK_DIRECTION_OF_HEADING(heading);
-            open = turn & CK_WAYS_SET & ~(1u << CK_OPPOSITE(direction));
+            open = turn & CK_STEPS_SET & ~(1u << CK_OPPOSITE(direction));
         }
     }
 }
 
 /* ------------------------- Where a chain should begin ---------------------- */
 
-/* What beginning at a vertex costs in bytes. */
+/* The cost of beginning at a vertex, in bytes. */
 struct start {
     size_t vertex;
     unsigned int cost;
@@ -252,9 +247,8 @@ static void consider(const struct outline *o, size_t vertex, size_t row, unsigne
 }
 
 /*
- * Follow the cracks from 'vertex' to the next odd vertex or back to 'vertex', straight on at
- * crossings, which makes the way reversible, so that it comes to an end.  'odd' and 'even'
- * are the best vertices of either kind so far.
+ * Follow the cracks from 'vertex' to the next odd vertex, or back to 'vertex'.  Goes straight on at crossings; that
+ * makes the path reversible, so it ends.  Updates the best odd and even vertices so far.
  */
 static void explore(const struct outline *o, size_t vertex, unsigned int direction, struct start *odd,
                     struct start *even, size_t *lowest)
@@ -262,12 +256,12 @@ static void explore(const struct outline *o, size_t vertex, unsigned int directi
     size_t at = vertex, row = vertex / o->bitmaps->stride;
 
     for (;;) {
-        unsigned int ways;
+        unsigned int steps;
 
         at += (size_t)o->steps->of[direction];
         row += (size_t)((direction == CK_DOWN) - (direction == CK_UP));
-        ways = o->tracer->ways[at];
-        if (!(ways & CK_WAYS_TURN) && is_odd(ways & CK_WAYS_SET)) {
+        steps = o->tracer->vertex_steps[at];
+        if (!(steps & CK_STEPS_TURN) && is_odd(steps & CK_STEPS_SET)) {
             consider(o, at, row, 0, odd);
             return;
         }
@@ -276,13 +270,13 @@ static void explore(const struct outline *o, size_t vertex, unsigned int directi
             *lowest = at;
         if (at == vertex)
             return;
-        if (ways & CK_WAYS_TURN)
-            direction = CK_DIRECTION_OF_HEADING(CK_WAYS_HEADING(direction) ^ ways);
-        /* All four are open at a crossing: straight on. */
+        if (steps & CK_STEPS_TURN)
+            direction = CK_DIRECTION_OF_HEADING(CK_HEADING(direction) ^ steps);
+        /* At a crossing all four cracks are unwalked: go straight on. */
     }
 }
 
-/* The vertex at which the group that is first met at 'vertex' is to begin. */
+/* Choose the start of the group of cracks whose first vertex is 'vertex'. */
 static size_t choose_start(const struct outline *o, size_t vertex)
 {
     const unsigned int open = ck_cracks_at(o->bitmaps, vertex);
@@ -293,18 +287,18 @@ static size_t choose_start(const struct outline *o, size_t vertex)
     consider(o, vertex, row, 0, is_odd(open) ? &odd : &even);
     explore(o, vertex, first_direction[open], &odd, &even, &lowest);
     if (odd.cost == UINT_MAX) {
-        /* A closed outline.  Its lowest row may serve for more of the chains to come. */
+        /* A closed outline. Later chains are more likely to share its lowest row. */
         return even.cost == 0 ? even.vertex : lowest;
     }
     if (open & (open - 1))
         explore(o, vertex, first_direction[open & (open - 1)], &odd, &even, &lowest);
-    /* An even start costs a BRANCH and a TERMINATE more: four codepoints, one byte. */
+    /* An even start costs an extra BRANCH and TERMINATE: four codepoints, one byte. */
     return even.cost < UINT_MAX && even.cost + 1 < odd.cost ? even.vertex : odd.vertex;
 }
 
 /* ----------------------------- Slices to chains ---------------------------- */
 
-/* Headings to codepoints, without the gaps that spurious branches left; up to 7 bytes behind are spoilt. */
+/* Convert headings to codepoints, and drop the holes of spurious branches. May overwrite 7 bytes behind the last. */
 static size_t copy_codepoints(const u8 *from, size_t size, u8 *to)
 {
     const u8 *const begin = to;
@@ -329,7 +323,7 @@ static size_t copy_codepoints(const u8 *from, size_t size, u8 *to)
     return (size_t)(to - begin);
 }
 
-/* Put the chains that were found in the order of their starts. */
+/* Sort the chains by their starts. */
 static crackle_status order_chains(const struct ck_tracer *t, struct ck_chains *chains)
 {
     struct ck_pair *order = ck_malloc(t->num_chains, 2 * sizeof(*order));
@@ -361,7 +355,7 @@ static crackle_status order_chains(const struct ck_tracer *t, struct ck_chains *
         size += copy_codepoints(t->headings + begin, t->chains[found].end - begin, chains->codepoints + size);
     }
     free(order);
-    /* A BRANCH that nothing stands before is spelled LEFT, RIGHT. */
+    /* A BRANCH with nothing before it is spelled LEFT, RIGHT. */
     if (size >= 2 && chains->codepoints[0] == CK_UP && chains->codepoints[1] == CK_DOWN) {
         chains->codepoints[0] = CK_LEFT;
         chains->codepoints[1] = CK_RIGHT;
@@ -371,10 +365,10 @@ static crackle_status order_chains(const struct ck_tracer *t, struct ck_chains *
     return CRACKLE_OK;
 }
 
-/* The chain of the group of cracks that is first met at 'vertex'. */
+/* Trace the group of cracks whose first vertex is 'vertex'. */
 static crackle_status add_chain(struct ck_tracer *t, const struct outline *outline, size_t vertex, size_t *size)
 {
-    size_t start = t->habit == CK_FROM_THE_TOP ? vertex : choose_start(outline, vertex);
+    size_t start = t->rule == CK_STRAIGHT_FROM_TOP ? vertex : choose_start(outline, vertex);
     void *chains = t->chains;
     int ok = ck_reserve(&chains, &t->chains_capacity, (u64)t->num_chains + 1, sizeof(*t->chains));
     crackle_status status;
@@ -382,7 +376,7 @@ static crackle_status add_chain(struct ck_tracer *t, const struct outline *outli
     t->chains = chains;
     if (!ok)
         return CRACKLE_NO_MEMORY;
-    t->ways[start] = (u8)(CK_WAYS_LISTED | ck_cracks_at(outline->bitmaps, start));
+    t->vertex_steps[start] = (u8)(CK_STEPS_LISTED | ck_cracks_at(outline->bitmaps, start));
     status = outline->steps->are_packed ? trace_chain(t, start, outline->steps, 1, size)
                                         : trace_chain(t, start, outline->steps, 0, size);
     t->row_has_start[start / outline->bitmaps->stride] = 1;
@@ -402,8 +396,8 @@ crackle_status ck_trace(struct ck_tracer *t, const struct ck_bitmaps *b, u64 num
     int ok;
 
     /*
-     * A crack is one codepoint.  Every BRANCH is followed by a crack, and every TERMINATE follows
-     * one; each is two codepoints.
+     * A crack is one codepoint.  A crack follows every BRANCH, and precedes every TERMINATE; each of these is two
+     * codepoints.
      */
     if (num_cracks > (u64)PTRDIFF_MAX / 8)
         return CRACKLE_NO_MEMORY;
@@ -418,10 +412,14 @@ crackle_status ck_trace(struct ck_tracer *t, const struct ck_bitmaps *b, u64 num
     outline.steps = &steps;
     outline.row_cost = ck_width((u64)b->sx + 1) + ck_width((u64)b->sy + 1);
 
-    ck_spread_ways(b, t->ways);
-    for (size_t vertex = 0; (vertex = ck_next_way(t->ways, vertex, num_vertices)) < num_vertices;) {
-        crackle_status status = add_chain(t, &outline, vertex, &size);
+    ck_spread_steps(b, t->vertex_steps);
+    for (size_t vertex = 0;;) {
+        crackle_status status;
 
+        vertex = ck_next_vertex_with_steps(t->vertex_steps, vertex, num_vertices);
+        if (vertex == num_vertices)
+            break;
+        status = add_chain(t, &outline, vertex, &size);
         if (status != CRACKLE_OK)
             return status;
     }

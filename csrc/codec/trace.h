@@ -1,10 +1,10 @@
 /*
- * trace.h - boundary bitmaps <-> codepoints: where chains begin, and the steps they take
+ * trace.h - boundary bitmaps <-> codepoints: the starts of chains, and their steps
  *
- * A chain is a walk along the cracks of a slice from vertex to vertex.  Its steps are
- * codepoints, one byte each: CK_UP .. CK_LEFT, with BRANCH and TERMINATE spelled as two
- * opposite codepoints (format.h).  Chains are ordered by the position of the vertex
- * where they begin, and their codepoints follow each other without a gap.
+ * A chain is a walk along the cracks of a slice from vertex to vertex (docs/format.md, section 3).  Its steps are
+ * codepoints, one byte each: CK_UP .. CK_LEFT.  BRANCH and TERMINATE are spelled as two opposite codepoints (format.h).
+ * Chains are sorted by the position of the vertex where they begin, and their codepoints follow each other without a
+ * gap.
  */
 #ifndef CK_TRACE_H
 #define CK_TRACE_H
@@ -25,46 +25,45 @@ struct ck_chains {
 void ck_chains_free(struct ck_chains *chains);
 
 /*
- * Where a walk begins and which way it goes first where there is a choice.  Any will do; they differ in
- * what a Markov model makes of them.
+ * Where a walk begins, and which way it turns first.  Every rule gives a valid stream; they differ in how well a Markov
+ * model predicts the walk.
  */
-enum ck_habit {
-    CK_STRAIGHT_ON,  /* leaves the fewest stretches: what is done where nothing else is tried */
-    CK_TO_THE_LEFT,  /* goes around things one way: a hundredth less of many moves with a model */
-    CK_TO_THE_RIGHT,
-    CK_FROM_THE_TOP, /* straight on, from the first vertex of each group */
-    CK_NUM_HABITS
+enum ck_trace_rule {
+    CK_STRAIGHT_FIRST,  /* the default: leaves the fewest stretches */
+    CK_LEFT_FIRST,  /* follows outlines in one direction: with a model, 1 % shorter for many moves */
+    CK_RIGHT_FIRST,
+    CK_STRAIGHT_FROM_TOP, /* straight on, from the first vertex of each group */
+    CK_NUM_TRACE_RULES
 };
 
-/* What tracing a slice needs besides: kept between slices, as it stays clear. */
+/* Scratch memory of tracing. Kept between slices, because 'vertex_steps' stays clear. */
 struct ck_tracer {
-    enum ck_habit habit;
-    u8 *ways;               /* per vertex, see vertex_steps.h: the cracks that are not yet walked */
-    u8 *row_has_start;      /* per row of vertices, whether a chain of this slice begins there */
-    u8 *headings;           /* of the slice, chain by chain as they were found, with gaps */
+    enum ck_trace_rule rule;
+    u8 *vertex_steps;               /* per vertex: its unwalked cracks, see vertex_steps.h */
+    u8 *row_has_start;      /* per row of vertices: whether a chain of this slice begins there */
+    u8 *headings;           /* of the slice, chain by chain as they were traced, with holes */
     size_t headings_capacity;
     struct ck_found_chain {
         size_t start;
-        size_t end;         /* of its codepoints; they begin where the chain before ends */
+        size_t end;         /* of its headings, which begin where the previous chain ends */
     } *chains;
     size_t num_chains, chains_capacity;
     struct ck_pending {
         size_t vertex;
         size_t symbol;
-    } *pending;             /* vertices to come back to, and where their BRANCH stands */
+    } *pending;             /* a stack of vertices, and where their BRANCH stands */
     size_t pending_capacity;
 };
 
 int ck_tracer_init(struct ck_tracer *t, const struct ck_bitmaps *b);
 void ck_tracer_free(struct ck_tracer *t);
 
-/* Walk every crack of 'b', of which there are 'num_cracks', once. */
+/* Trace every crack of 'b' once. 'num_cracks' is their number. */
 crackle_status ck_trace(struct ck_tracer *t, const struct ck_bitmaps *b, u64 num_cracks, struct ck_chains *chains);
 
 /*
- * Set the bits of the cracks that the chains walk.  'b' is cleared first.  CRACKLE_CORRUPT
- * where a chain leaves the slice, walks along its rim, or does not end; codepoints
- * after the end of the last chain are ignored.
+ * Set the bits of the cracks that the chains walk, after clearing 'b'.  CRACKLE_CORRUPT if a chain leaves the slice,
+ * walks along its rim, or does not end.  Codepoints behind the end of the last chain are ignored.
  */
 crackle_status ck_walk(const struct ck_chains *chains, struct ck_bitmaps *b);
 

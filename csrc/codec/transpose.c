@@ -1,23 +1,22 @@
 /*
  * transpose.c - volumes with z fastest <-> slices with x fastest
  *
- * For each y, a matrix with a row per x, or per z, is transposed: in tiles of sixteen bytes by sixteen bytes, which
- * take as many registers.  Tiles are taken so that on both sides whole cache lines are read and written, for one y
- * after the other.  The lines of a tile lie a power of two apart, more often than not, where a cache can keep few
- * of them: so those of the C-order side are used up at once, and slices are kept a little further apart than they
- * are long.
+ * For each y, a matrix with a row per x (or per z) is transposed in tiles of sixteen bytes by sixteen bytes, which fit
+ * the vector registers.  The tiles are ordered so that whole cache lines are read and written on both sides, for one y
+ * after the other.  The lines of a tile often lie a power of two apart, and a cache can hold only few such lines.  So
+ * each line of the C-order side is used up at once, and slices are stored with some bytes between them.
  */
 #include "transpose.h"
 
 #define BATCH_NBYTES ((u64)16 << 20)
 #define LINE_NBYTES 64
 
-/* How far ahead lines are fetched. */
+/* How many rows ahead lines are prefetched. */
 #define ROWS_AHEAD 4
 
 u32 ck_batch_slices(const struct crackle_volume *v)
 {
-    u64 slice_nbytes = (u64)v->sx * v->sy * v->width; /* fits: the volume is in memory */
+    u64 slice_nbytes = (u64)v->sx * v->sy * v->width; /* no overflow: the volume is in memory */
     u64 count = BATCH_NBYTES / slice_nbytes;
 
     return count < 1 ? 1 : count > 64 ? 64 : (u32)count;
@@ -25,13 +24,13 @@ u32 ck_batch_slices(const struct crackle_volume *v)
 
 size_t ck_batch_stride(const struct crackle_volume *v)
 {
-    /* An odd number of lines. */
+    /* An odd number of lines avoids powers of two. */
     return ((size_t)v->sx * v->sy * v->width / LINE_NBYTES | 1) * LINE_NBYTES + 2 * LINE_NBYTES;
 }
 
 /*
- * For each width: sixteen bytes of labels in a register, how they are loaded and stored, and how the lower, or upper,
- * halves of two are interleaved.
+ * For each width: the vector type of sixteen bytes of labels, its load and store, and how to interleave the lower, or
+ * upper, halves of two vectors.
  */
 #if CK_HAVE_SSE2
 
@@ -64,10 +63,10 @@ CK_TILES(u16, 16)
 CK_TILES(u32, 32)
 CK_TILES(u64, 64)
 
-/* Whether what is scattered is more than a cache holds, and sixteen bytes of it always lie on a multiple of sixteen. */
+/* Whether the volume is larger than a cache, and each group of sixteen bytes is aligned. */
 static int is_past_cache(const struct crackle_volume *v, const void *first)
 {
-    return v->nbytes > CK_MOST_IN_CACHE && v->width >= 4 && (uintptr_t)first % 16 == 0 &&
+    return v->nbytes > CK_CACHE_NBYTES && v->width >= 4 && (uintptr_t)first % 16 == 0 &&
            (u64)v->sz * v->width % 16 == 0;
 }
 

@@ -3,7 +3,7 @@
  *
  *   CK_LABEL       the unsigned integer of that width
  *   CK_NAME(name)  the name with a suffix for the width
- *   CK_LOG2_LANES  the logarithm of how many of them are sixteen bytes
+ *   CK_LOG2_LANES  the logarithm of how many labels sixteen bytes hold
  */
 
 #define LANES (1 << CK_LOG2_LANES)
@@ -11,8 +11,8 @@
 #if CK_HAVE_SSE2 || CK_HAVE_NEON
 
 /*
- * LANES by LANES labels.  Interleaving the first half of the rows with the second is a perfect shuffle of the
- * bits of a label's place; doing it as often as a place in a row has bits exchanges row and column.
+ * Transpose LANES by LANES labels.  Interleaving the first half of the rows with the second rotates the bits of a
+ * label's index by one.  Repeating that once per bit of a column index exchanges rows and columns.
  */
 static inline void CK_NAME(move_tile)(const CK_LABEL *from, size_t from_stride, CK_LABEL *to, size_t to_stride,
                                       int past_cache)
@@ -35,8 +35,8 @@ static inline void CK_NAME(move_tile)(const CK_LABEL *from, size_t from_stride, 
 #endif
 
 /*
- * to[c * to_stride + r] = from[r * from_stride + c].  With 'by_columns' a column is moved as a whole before the next:
- * that is for scattering, where it is a line of the volume; when gathering, a row is.
+ * to[c * to_stride + r] = from[r * from_stride + c].  'by_columns' finishes a column before the next: for scattering,
+ * where a column is a line of the volume.  Gathering finishes rows.
  */
 CK_FORCEINLINE void CK_NAME(move)(const CK_LABEL *from, size_t from_stride, u32 num_rows, u32 num_columns, CK_LABEL *to,
                                   size_t to_stride, int by_columns, int past_cache)
@@ -66,7 +66,7 @@ CK_FORCEINLINE void CK_NAME(move)(const CK_LABEL *from, size_t from_stride, u32 
             to[c * to_stride + r] = from[r * from_stride + c];
 }
 
-/* The lines that moving the block some rows further will read. */
+/* Prefetch the lines of a block some rows ahead. */
 static inline void CK_NAME(fetch)(const CK_LABEL *from, size_t from_stride, u32 num_rows, u32 num_columns)
 {
     for (size_t r = 0; r < num_rows; r++)
@@ -92,7 +92,7 @@ static void CK_NAME(gather)(const CK_LABEL *c_order, const struct crackle_volume
     }
 }
 
-/* A row of each slice, whose labels go to columns that begin at 'to'. */
+/* Scatter a row of each slice. Its labels go to columns that begin at 'to'. */
 static void CK_NAME(scatter_rows)(const CK_LABEL *rows, size_t row_stride, CK_LABEL *to, const struct crackle_volume *v,
                                   u32 count)
 {

@@ -1,16 +1,16 @@
 /*
- * vertex_steps.c - boundary bitmaps -> a byte per vertex: the cracks that are still to be walked from it
+ * vertex_steps.c - boundary bitmaps -> a byte per vertex: its cracks that tracing has not walked yet
  *
- * Arriving at a vertex of two cracks a and b by one, one leaves by the other.  A heading h arrives by the
- * crack in the opposite direction, h ^ 2, and so leaves with a ^ b ^ h ^ 2: the byte is a ^ b ^ 2.
+ * At a vertex with two cracks, a and b, a walk arrives by one and leaves by the other.  A heading h arrives by the
+ * crack in the opposite direction, h ^ 2, and so leaves by a ^ b ^ h ^ 2.  The byte of the vertex is a ^ b ^ 2.
  */
 #include "format.h"
 #include "vertex_steps.h"
 
-#define TURN(a, b) (CK_WAYS_TURN | CK_WAYS_HEADING((a) ^ (b) ^ 2))
-#define LISTED(set) (CK_WAYS_LISTED | (set))
+#define TURN(a, b) (CK_STEPS_TURN | CK_HEADING((a) ^ (b) ^ 2))
+#define LISTED(set) (CK_STEPS_LISTED | (set))
 
-/* By the set of directions, bit d for direction d. */
+/* Indexed by the set of directions: bit d for direction d. */
 static const u8 byte_of_set[16] = {
     0,                         LISTED(1),                LISTED(2),                   TURN(CK_UP, CK_RIGHT),
     LISTED(4),                 TURN(CK_UP, CK_DOWN),     TURN(CK_RIGHT, CK_DOWN),     LISTED(7),
@@ -18,7 +18,7 @@ static const u8 byte_of_set[16] = {
     TURN(CK_DOWN, CK_LEFT),    LISTED(13),               LISTED(14),                  LISTED(15),
 };
 
-/* Word 'w' of the four directions at the vertices of row 'y'. */
+/* The cracks in the four directions from 64 vertices: those of word 'w' in row 'y'. */
 struct directions {
     u64 up, right, down, left;
 };
@@ -29,7 +29,7 @@ static inline struct directions directions_at(const struct ck_bitmaps *b, u64 y,
     const u64 *v = ck_vertical(b, y) + w;
     struct directions d;
 
-    /* Row 0 finds the clear row between the planes above it, the last row is clear itself. */
+    /* Above row 0 lies the clear row between the planes. The last row has no vertical cracks. */
     d.up = *(v - b->words);
     d.down = *v;
     d.right = *h;
@@ -43,14 +43,14 @@ static inline unsigned int set_at(const struct directions *d, unsigned int bit)
                           (d->down >> bit & 1) << CK_DOWN | (d->left >> bit & 1) << CK_LEFT);
 }
 
-static void spread_ways(const struct ck_bitmaps *b, u8 *ways)
+static void spread_steps(const struct ck_bitmaps *b, u8 *vertex_steps)
 {
     for (u64 y = 0; y <= b->sy; y++)
-        for (size_t w = 0; w < b->words; w++, ways += 64) {
+        for (size_t w = 0; w < b->words; w++, vertex_steps += 64) {
             const struct directions d = directions_at(b, y, w);
 
             for (u64 any = d.up | d.right | d.down | d.left; any; any &= any - 1)
-                ways[ck_ctz64(any)] = byte_of_set[set_at(&d, ck_ctz64(any))];
+                vertex_steps[ck_ctz64(any)] = byte_of_set[set_at(&d, ck_ctz64(any))];
         }
 }
 
@@ -58,7 +58,7 @@ static void spread_ways(const struct ck_bitmaps *b, u8 *ways)
 
 #include <immintrin.h>
 
-/* 'value' in the bytes whose bits are set. */
+/* Put 'value' into the bytes whose bits are set. */
 CK_TARGET_V3 static inline __m256i spread_bits(u32 bits, unsigned int value)
 {
     const __m256i byte_of_bits = _mm256_setr_epi8(0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1, /* the lower half */
@@ -70,13 +70,13 @@ CK_TARGET_V3 static inline __m256i spread_bits(u32 bits, unsigned int value)
                             _mm256_set1_epi8((char)value));
 }
 
-/* 32 vertices at once: bits to bytes, and the table as a shuffle. */
-CK_TARGET_V3 static void spread_ways_v3(const struct ck_bitmaps *b, u8 *ways)
+/* Handles 32 vertices at once: spreads bits to bytes, and looks up the table by a shuffle. */
+CK_TARGET_V3 static void spread_steps_v3(const struct ck_bitmaps *b, u8 *vertex_steps)
 {
     const __m256i table = _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)byte_of_set));
 
     for (u64 y = 0; y <= b->sy; y++)
-        for (size_t w = 0; w < b->words; w++, ways += 64) {
+        for (size_t w = 0; w < b->words; w++, vertex_steps += 64) {
             const struct directions d = directions_at(b, y, w);
             const u64 any = d.up | d.right | d.down | d.left;
 
@@ -89,22 +89,22 @@ CK_TARGET_V3 static void spread_ways_v3(const struct ck_bitmaps *b, u8 *ways)
                                                        spread_bits((u32)(d.right >> half), 1u << CK_RIGHT)),
                                        _mm256_or_si256(spread_bits((u32)(d.down >> half), 1u << CK_DOWN),
                                                        spread_bits((u32)(d.left >> half), 1u << CK_LEFT)));
-                _mm256_storeu_si256((__m256i *)(ways + half), _mm256_shuffle_epi8(table, sets));
+                _mm256_storeu_si256((__m256i *)(vertex_steps + half), _mm256_shuffle_epi8(table, sets));
             }
         }
 }
 
 #endif /* CK_MAYBE_V3 */
 
-void ck_spread_ways(const struct ck_bitmaps *b, u8 *ways)
+void ck_spread_steps(const struct ck_bitmaps *b, u8 *vertex_steps)
 {
 #if CK_MAYBE_V3
     if (ck_cpu_has_v3()) {
-        spread_ways_v3(b, ways);
+        spread_steps_v3(b, vertex_steps);
         return;
     }
 #endif
-    spread_ways(b, ways);
+    spread_steps(b, vertex_steps);
 }
 
 unsigned int ck_cracks_at(const struct ck_bitmaps *b, size_t vertex)
@@ -114,20 +114,20 @@ unsigned int ck_cracks_at(const struct ck_bitmaps *b, size_t vertex)
     return set_at(&d, vertex % 64);
 }
 
-size_t ck_next_way(const u8 *ways, size_t vertex, size_t end)
+size_t ck_next_vertex_with_steps(const u8 *vertex_steps, size_t vertex, size_t end)
 {
     for (; vertex % 64; vertex++)
-        if (ways[vertex])
+        if (vertex_steps[vertex])
             return vertex;
     for (; vertex < end; vertex += 64) {
         u64 any = 0;
 
         for (unsigned int i = 0; i < 64; i += 8)
-            any |= ck_load64(ways + vertex + i);
+            any |= ck_load64(vertex_steps + vertex + i);
         if (any)
             break;
     }
-    while (vertex < end && !ways[vertex])
+    while (vertex < end && !vertex_steps[vertex])
         vertex++;
     return vertex;
 }

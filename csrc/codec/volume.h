@@ -1,13 +1,11 @@
-/*
- * volume.h - what has to be true of a volume that a caller hands in
- */
+/* volume.h - checks of a caller's volume, and access to its labels */
 #ifndef CK_VOLUME_H
 #define CK_VOLUME_H
 
 #include "../base/common.h"
 #include "../crackle.h"
 
-/* Whether shape, width and size go together; there may be no voxels. */
+/* Whether shape, width and size match. There may be no voxels. */
 static inline int ck_is_shape(const struct crackle_volume *v)
 {
     u64 nbytes = 0;
@@ -20,7 +18,7 @@ static inline int ck_is_shape(const struct crackle_volume *v)
     return nbytes == v->nbytes;
 }
 
-/* The same, and the voxels are there, aligned. */
+/* The same, and the voxels are present and aligned. */
 static inline int ck_is_volume(const struct crackle_volume *v)
 {
     return ck_is_shape(v) && (v->nbytes == 0 || (v->voxels && (uintptr_t)v->voxels % v->width == 0));

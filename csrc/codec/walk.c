@@ -1,11 +1,11 @@
 /*
  * walk.c - chains of codepoints -> boundary bitmaps
  *
- * The mirror of trace.c: each codepoint marks one bit and moves the position.  Nothing is asked on the way but
- * whether a control symbol comes and whether the walk is still on the grid; marks on the rim are found at the end.
+ * The mirror of trace.c: each codepoint sets one bit and moves the position.  Each step tests only for a control symbol
+ * and for the end of the grid.  Bits on the rim are found at the end.
  *
- * Taking eight steps at a time, as running sums in a vector, was tried and is no faster: eight words still
- * have to be read and written, and a control symbol comes after eleven steps.
+ * Taking eight steps at a time, as running sums in a vector, was tried and is no faster: eight words must still be read
+ * and written, and a control symbol comes after eleven steps on average.
  */
 #include "format.h"
 #include "trace.h"
@@ -15,8 +15,8 @@ struct walk {
     const u8 *next, *end;       /* codepoints */
     size_t vertex, num_vertices;
     ptrdiff_t step[4];
-    size_t offset[4];           /* from a vertex to the bit of the crack in each direction, in 'buffer' */
-    size_t *stack;              /* vertices to come back to */
+    size_t offset[4];           /* per direction: from a vertex to the bit of its crack in 'buffer' */
+    size_t *stack;              /* vertices that BRANCH pushed */
     size_t stack_size, stack_capacity;
 };
 
@@ -31,7 +31,7 @@ static int push(struct walk *w)
     return ok;
 }
 
-/* The steps up to a control symbol; its first half is given back.  False where there is none, or the grid ends. */
+/* Walk up to a control symbol, and get its first half. False at the end of the codepoints or of the grid. */
 static inline int walk_steps(struct walk *w, unsigned int *control_ret)
 {
     size_t vertex = w->vertex;

@@ -1,23 +1,25 @@
 /*
  * components_3d.c - the connected components of a volume, from those of its slices
  *
- * Components of one label are joined across slices, two slices being there at a time, and no voxel is
- * painted.  As everything else, joining is work at the boundaries only: what lies over what is known from the row
- * above except under the patches of the two slices.  The answer is a stream with the same crack codes and
- * another labels section, since between two voxels of different labels there is a crack in both.
+ * Joins components of one label across slices.  Two slices are in memory at a time, and no voxel is painted.  Like
+ * everything else here, that is work at the boundaries only: a pair of voxels in two slices is known from the row
+ * above, except under the patches of either slice.  The result is a stream with the same crack codes and another labels
+ * section, because a crack lies between any two voxels of different labels in both streams.
  *
- * With the 26-neighbourhood, voxels that share no more than an edge or a corner are joined too, and all of that
- * happens at vertices, the corners of voxels:
+ * With 26 neighbours, voxels that share only an edge or a corner are joined too.  All of that happens at vertices, the
+ * corners of voxels:
  *
- *   - Within a slice, two voxels of one label that face each other across a vertex need joining only where
- *     neither of the other two has that label: four cracks meet there.
- *   - Between slices, let A be a voxel and B one in the other slice that is not under it, both of one label.  If
- *     the voxel of B's slice under A has that label, it is joined with A, and with B within its slice; likewise
- *     the one over B.  So joining is needed only where neither has it, and then the vertex that A and B share has
- *     cracks in both slices.  Boundaries that lie over each other apart, such vertices are few.
+ *   - Within a slice, two voxels of one label that lie diagonally across a vertex need joining only if
+ *     neither of the other two voxels has that label.  Four cracks meet at such a vertex.
+ *   - Between slices, let A and B be voxels of one label in different slices, B not directly below A.
+ *     If the voxel below A has that label, it is joined with A, and with B within its slice; likewise
+ *     the voxel above B.  So joining is needed only if neither has it.  The vertex that A and B share
+ *     then has cracks in both slices.  Except where boundaries lie above each other, such vertices are few.
  *
- * Label 0 is the background: it belongs to no component.  See Wu, Otoo, Suzuki: Optimizing two-pass
- * connected-component labeling algorithms (2009), for the union of sets by their lowest members.
+ * Label 0 is the background, and belongs to no component.  Sets are united by their lowest members; see Wu, Otoo,
+ * Suzuki: Optimizing two-pass connected-component labeling algorithms (2009).
+ *
+ * Cost: linear in the boundaries.  Memory: two slices, and 8 bytes for every component of every slice.
  */
 #include "../codec/format.h"
 #include "../codec/header.h"
@@ -25,41 +27,41 @@
 #include "edit.h"
 #include "faces.h"
 
-/* No component, and the number of no label. */
+/* Stands for no component, and for the number of no label. */
 #define NONE UINT32_MAX
 
-/* The number of all labels but 0 in a binary image; ck_label_set_add() gives none as high. */
+/* The number of all labels but 0 in a binary image. ck_label_set_add() never returns a number this high. */
 #define FOREGROUND (UINT32_MAX - 1)
 
 /*
- * How many pairs of components are remembered.  The same ones meet row after row, and whether a pair is
- * remembered can be predicted, which whether its labels are equal cannot.
+ * How many pairs of components are cached.  The same pairs meet row after row.  A branch on a cache hit can be
+ * predicted, a branch on equal labels cannot.
  */
 #define NUM_SEEN 1024
 
-/* A slice that is being joined: its current row, as components, is layer->components.row. */
+/* One of the two slices. Its current row, as components, is layer->components.row. */
 struct side {
     const struct ck_layer *layer;
-    const struct ck_patch *patch;   /* where those of the current row begin ... */
-    const struct ck_patch *end;     /* ... and end */
-    u32 base;                       /* its first component in the volume */
+    const struct ck_patch *patch;   /* begin of the patches of the current row */
+    const struct ck_patch *end;     /* end of the patches of the current row */
+    u32 base;                       /* the number of its first component in the volume */
 };
 
 struct crackle_joiner {
     struct ck_faces faces;
-    struct ck_bitmaps cracks_before; /* of the slice before */
+    struct ck_bitmaps cracks_before; /* of the previous slice */
     struct side own, before;
     u32 *above[2];           /* the row above the current one, of 'own' and of 'before' */
-    u64 *crossings;          /* per column, whether four cracks of the slice meet at the vertex above a row ... */
-    u64 *vertices;           /* ... and whether there are cracks in both slices */
-    u32 *parent;             /* of every component of every slice so far */
-    u32 *number;             /* of the label of each */
+    u64 *crossings;          /* per column: whether four cracks of the slice meet at the vertex above the row */
+    u64 *vertices;           /* per column: whether both slices have cracks there */
+    u32 *parent;             /* per component of every slice so far */
+    u32 *number;             /* per component: the number of its label */
     size_t parent_capacity, number_capacity;
-    u64 seen[NUM_SEEN];      /* pairs of components that were held against each other of late */
+    u64 seen[NUM_SEEN];      /* the pairs of components compared most recently */
     u32 next_z;
     u32 count;
     u32 background;          /* the number of label 0, or NONE */
-    int is_binary;           /* all labels but 0 are one */
+    int is_binary;           /* treat all labels but 0 as one */
     int corners;
 };
 
@@ -102,7 +104,10 @@ static void join(crackle_joiner *j, u32 a, u32 b)
         j->parent[a] = b;
 }
 
-/* Join component 'a' of one side with 'b' of another, or the same, if they have one label that is no background. */
+/*
+ * Join component 'a' of slice 's' with component 'b' of slice 't' (which may be the same slice) if they have one label,
+ * other than the background.
+ */
 static inline void join_equal(crackle_joiner *j, const struct side *s, u32 a, const struct side *t, u32 b)
 {
     const u32 number = s->layer->numbers[a];
@@ -111,7 +116,7 @@ static inline void join_equal(crackle_joiner *j, const struct side *s, u32 a, co
         join(j, s->base + a, t->base + b);
 }
 
-/* Where the patches of row 'y' are. */
+/* Find the patches of row 'y'. */
 static inline void find_patches(struct side *s, u64 y)
 {
     const struct ck_components *c = &s->layer->components;
@@ -120,15 +125,15 @@ static inline void find_patches(struct side *s, u64 y)
     s->end = c->patches + c->row_end[y];
 }
 
-/* Whether two components of the slice have one label: cracks between them are left over from when they had two. */
-static inline int were_two(const crackle_joiner *j, const u32 *numbers, u32 a, u32 b)
+/* Whether a crack lies between two components of one label. Such cracks are left over from a merge of labels. */
+static inline int crack_is_left_over(const crackle_joiner *j, const u32 *numbers, u32 a, u32 b)
 {
     return (a != b) & (b != NONE) && numbers[a] == numbers[b] && numbers[a] != j->background;
 }
 
 /*
- * Lay the patches of row 'y' over the row above and join what were two.  Above and beside a patch something new
- * may lie; everywhere else the row is as the one above.
+ * Write the patches of row 'y' into the row above, and join components across left-over cracks.  Only the voxels above
+ * and beside a patch need a look; the rest of the row is like the row above.
  */
 static void next_own_row(crackle_joiner *j, u64 y)
 {
@@ -138,23 +143,23 @@ static void next_own_row(crackle_joiner *j, u64 y)
 
     find_patches(s, y);
     for (const struct ck_patch *p = s->patch; p < s->end; p++) {
-        const u32 component = p->component, left = (row + p->begin)[-1]; /* beside the row is NONE */
+        const u32 component = p->component, left = (row + p->begin)[-1]; /* beside the row lies NONE */
         u32 x = p->begin;
 
-        if (CK_UNLIKELY(were_two(j, numbers, component, left)))
+        if (CK_UNLIKELY(crack_is_left_over(j, numbers, component, left)))
             join(j, s->base + component, s->base + left);
         do { /* a patch is not empty */
-            if (y > 0 && CK_UNLIKELY(were_two(j, numbers, component, row[x])))
+            if (y > 0 && CK_UNLIKELY(crack_is_left_over(j, numbers, component, row[x])))
                 join(j, s->base + component, s->base + row[x]);
             row[x] = component;
         } while (++x < p->end);
-        /* What lies to the right is the next patch's to join, if it begins there. */
-        if (!(p + 1 < s->end && p[1].begin == x) && CK_UNLIKELY(were_two(j, numbers, component, row[x])))
+        /* The next patch joins what lies to the right, if it begins there. */
+        if (!(p + 1 < s->end && p[1].begin == x) && CK_UNLIKELY(crack_is_left_over(j, numbers, component, row[x])))
             join(j, s->base + component, s->base + row[x]);
     }
 }
 
-/* Join the components that lie over each other at column 'x'. */
+/* Join the components of the two slices at column 'x'. */
 static inline void join_over(crackle_joiner *j, const u32 *a, const u32 *b, u32 x)
 {
     const u64 pair = (u64)(j->before.base + a[x]) << 32 | (j->own.base + b[x]);
@@ -166,7 +171,7 @@ static inline void join_over(crackle_joiner *j, const u32 *a, const u32 *b, u32 
     join_equal(j, &j->before, a[x], &j->own, b[x]);
 }
 
-/* Lay the patches of the slice before, too, and join what lies over each other where the two rows changed. */
+/* Write the patches of the previous slice too, and join the components of both slices where either row changed. */
 static void next_row_before(crackle_joiner *j, u64 y)
 {
     u32 *const a = j->before.layer->components.row;
@@ -192,7 +197,7 @@ static void next_row_before(crackle_joiner *j, u64 y)
 
 /* --------------------------------- Corners --------------------------------- */
 
-/* The vertices above row 'y' of word 'w' at which cracks meet, or one passes. */
+/* The vertices of word 'w' above row 'y' that have cracks. */
 static inline u64 some_cracks(const struct ck_bitmaps *b, u64 y, size_t w)
 {
     const u64 *v = ck_vertical(b, y), *h = ck_horizontal(b, y);
@@ -200,7 +205,7 @@ static inline u64 some_cracks(const struct ck_bitmaps *b, u64 y, size_t w)
     return v[w] | h[w] | h[w] << 1 | (w > 0 ? h[w - 1] >> 63 : 0) | (y > 0 ? (v - b->words)[w] : 0);
 }
 
-/* Those at which four meet; there is a row above. */
+/* The vertices at which four cracks meet. There must be a row above. */
 static inline u64 four_cracks(const struct ck_bitmaps *b, u64 y, size_t w)
 {
     const u64 *v = ck_vertical(b, y), *h = ck_horizontal(b, y);
@@ -208,7 +213,7 @@ static inline u64 four_cracks(const struct ck_bitmaps *b, u64 y, size_t w)
     return v[w] & h[w] & (h[w] << 1 | (w > 0 ? h[w - 1] >> 63 : 0)) & (v - b->words)[w];
 }
 
-/* Find the vertices above row 'y' that have to be looked at; false if there are none. */
+/* Find the vertices above row 'y' where diagonal voxels may need joining. False if there are none. */
 static int find_vertices(crackle_joiner *j, u64 y)
 {
     const struct ck_bitmaps *own = &j->faces.reading.bitmaps, *before = &j->cracks_before;
@@ -222,7 +227,7 @@ static int find_vertices(crackle_joiner *j, u64 y)
     return any != 0;
 }
 
-/* Keep the row above.  At the rim there is none: the row itself, once it is there, does in its place. */
+/* Keep the row above. At the rim there is none, and the current row is used instead. */
 static void keep_above(crackle_joiner *j)
 {
     const size_t nbytes = (size_t)j->own.layer->components.sx * sizeof(u32);
@@ -233,8 +238,8 @@ static void keep_above(crackle_joiner *j)
 }
 
 /*
- * Join across a vertex of two slices: 'own' and 'before' are the four components around it in each, above it the left
- * and the right one, then those below it.
+ * Join across a vertex of two slices.  'own' and 'before' are the four components around it in each slice: above left,
+ * above right, below left, below right.
  */
 static void join_at_vertex(crackle_joiner *j, const u32 *own, const u32 *before)
 {
@@ -244,11 +249,11 @@ static void join_at_vertex(crackle_joiner *j, const u32 *own, const u32 *before)
     for (unsigned int i = 0; i < 4; i++) {
         n[i] = j->own.layer->numbers[own[i]];
         m[i] = j->before.layer->numbers[before[i]];
-        d[i] = n[i] != m[i]; /* voxels with their own label over or under them are joined already */
+        d[i] = n[i] != m[i]; /* a voxel with its own label above or below is already joined */
     }
     if (d[0] + d[1] + d[2] + d[3] < 2)
         return;
-    for (unsigned int i = 0; i < 4; i++) /* without a branch: that there is a hit is rare */
+    for (unsigned int i = 0; i < 4; i++) /* has no branch, because hits are rare */
         for (unsigned int k = 0; k < 4; k++)
             hits |= (n[i] == m[k]) & d[i] & d[k];
     if (CK_LIKELY(!hits))
@@ -259,7 +264,7 @@ static void join_at_vertex(crackle_joiner *j, const u32 *own, const u32 *before)
                 join_equal(j, &j->own, own[i], &j->before, before[k]);
 }
 
-/* The components above and below the vertex at column 'x'; at the rim, those inside stand for those outside. */
+/* The components around the vertex at column 'x'. At the rim, components inside also stand for those outside. */
 static inline void around(const u32 *above, const u32 *row, u32 x, u32 sx, u32 *components)
 {
     const u32 left = x > 0 ? x - 1 : 0, right = x < sx ? x : sx - 1;
@@ -270,7 +275,7 @@ static inline void around(const u32 *above, const u32 *row, u32 x, u32 sx, u32 *
     components[3] = row[right];
 }
 
-/* Join across the vertices above row 'y' that were found. */
+/* Join across the vertices that find_vertices() found above row 'y'. */
 static void join_corners(crackle_joiner *j, u64 y)
 {
     const u32 sx = j->own.layer->components.sx;
@@ -297,7 +302,7 @@ static void join_corners(crackle_joiner *j, u64 y)
 
 /* ---------------------------------- Slices --------------------------------- */
 
-/* Take in the components of a slice. */
+/* Add the components of a slice. */
 static crackle_status add_components(crackle_joiner *j, struct ck_layer *layer)
 {
     const u64 total = (u64)j->count + layer->components.count;
@@ -338,12 +343,12 @@ static void join_slice(crackle_joiner *j)
 }
 
 /* Read slice 'z' and join its components. */
-static crackle_status take_slice(crackle_joiner *j, u32 z, struct crackle_where *where)
+static crackle_status join_next_slice(crackle_joiner *j, u32 z, struct crackle_where *where)
 {
     const struct ck_bitmaps swap = j->cracks_before;
     crackle_status status;
 
-    j->cracks_before = j->faces.reading.bitmaps; /* those of the slice that becomes the one before */
+    j->cracks_before = j->faces.reading.bitmaps; /* of the slice that becomes the previous one */
     j->faces.reading.bitmaps = swap;
     status = ck_faces_next(&j->faces, z, where);
     if (status != CRACKLE_OK)
@@ -361,8 +366,8 @@ static crackle_status take_slice(crackle_joiner *j, u32 z, struct crackle_where 
 /* ---------------------------------- Results -------------------------------- */
 
 /*
- * Number the sets in the order of their first components, from 1 on; the background is 0.  'parent' becomes the
- * number of each component of a slice, and 'labels' has the label of each number but 0, at its first voxel.
+ * Number the sets from 1, in the order of their first components; the background is 0.  Afterwards 'parent' holds the
+ * number of each component, and 'labels' the label of each number above 0, at its first voxel.
  */
 static u32 number_sets(crackle_joiner *j, u64 *labels)
 {
@@ -375,13 +380,13 @@ static u32 number_sets(crackle_joiner *j, u64 *labels)
             labels[count] = j->faces.labels.labels[j->number[i]];
             j->parent[i] = ++count;
         } else {
-            j->parent[i] = j->parent[j->parent[i]]; /* parents are lower: it has its number */
+            j->parent[i] = j->parent[j->parent[i]]; /* the parent is lower, so it has its number already */
         }
     }
     return count;
 }
 
-/* The labels section: the numbers that occur, components per slice, and their keys. */
+/* Append the labels section: the numbers that occur, components per slice, and keys. */
 static crackle_status put_section(const crackle_joiner *j, u32 count, struct crackle_header *h, struct ck_bytes *out)
 {
     const struct ck_label_table *table = &j->faces.reading.map.table;
@@ -479,7 +484,7 @@ crackle_status crackle_joiner_next(crackle_joiner *j, uint32_t num_slices, struc
     if (num_slices > h->sz - j->next_z)
         return CRACKLE_BAD_ARGUMENT;
     for (; status == CRACKLE_OK && num_slices; num_slices--)
-        status = take_slice(j, j->next_z++, where);
+        status = join_next_slice(j, j->next_z++, where);
     return status;
 }
 

@@ -1,10 +1,12 @@
 /*
  * contacts.c - which labels touch, and over how many faces; how two volumes overlap
  *
- * Both count pairs of labels: across the faces of one volume, or at the same voxel of two.  Between two layers,
- * pairs are counted as measure.c counts voxels: the pair of labels at (x, y) is that at (x, y - 1) except
- * where a patch of either layer lies.  So a pair that begins at row y gains all rows that are left, and what it
- * replaces loses as many; numbers are right at the end, and taken modulo 2^64 on the way.
+ * Both count pairs of labels: across the faces of one volume, or at the same voxel of two volumes.  Pairs between two
+ * layers are counted as measure.c counts voxels.  The pair of labels at (x, y) is the pair at (x, y - 1), except where
+ * a patch of either layer lies.  So a pair that begins in row y gains all remaining rows, and the pair that it replaces
+ * loses as many.  Counts are correct at the end; until then they are taken modulo 2^64.
+ *
+ * Cost: linear in the boundaries, and in the pairs.
  */
 #include "../codec/header.h"
 #include "../crackle.h"
@@ -12,13 +14,13 @@
 
 /* ------------------------------ Counting pairs ----------------------------- */
 
-/* How many pairs are counted beside the table. */
+/* How many pairs are counted in a small table first. */
 #define NUM_RECENT 1024
 
 /*
- * Pairs of numbers and what was counted of each, by open addressing.  The table is large and the same pairs come
- * row after row, so the latest are counted in a small one, where a pair has one place, and go to the table when
- * another needs it.
+ * Counts per pair of numbers, in a hash table with open addressing.  The table is large, but the same pairs come row
+ * after row.  So the latest pairs are counted in a small table in which each pair has one slot.  A pair moves to the
+ * large table when another needs its slot.
  */
 struct pair_counts {
     struct pair {
@@ -27,10 +29,10 @@ struct pair_counts {
     } recent[NUM_RECENT];
     struct pair *slots;
     size_t num_slots; /* a power of two */
-    u64 multiplier;   /* of the hash, whose high bits, ... */
-    unsigned int shift; /* ... behind so many, are the slot */
+    u64 multiplier;   /* of the hash */
+    unsigned int shift; /* the slot is the hash shifted right by this */
     size_t used;
-    u32 skipped;      /* contacts of this number are not counted; UINT32_MAX: all are */
+    u32 skipped;      /* do not count contacts of this number; UINT32_MAX: count all */
 };
 
 static struct pair *find_pair(const struct pair_counts *p, u64 key)
@@ -63,7 +65,7 @@ static int grow_pairs(struct pair_counts *p)
     return 1;
 }
 
-/* Add what was counted of a pair to the table. */
+/* Add the counts of a pair to the large table. */
 static int store_pair(struct pair_counts *p, const struct pair *counted)
 {
     struct pair *pair;
@@ -78,7 +80,7 @@ static int store_pair(struct pair_counts *p, const struct pair *counted)
     return 1;
 }
 
-/* Where a pair is being counted; NULL when there is no memory. */
+/* The counts of a pair in the small table. NULL when there is no memory. */
 static inline struct pair *pair_of(struct pair_counts *p, u32 a, u32 b)
 {
     const u64 key = 1 + ((u64)a << 32 | b);
@@ -93,7 +95,7 @@ static inline struct pair *pair_of(struct pair_counts *p, u32 a, u32 b)
     return pair;
 }
 
-/* The table of all that was counted. */
+/* Move all counts to the large table. */
 static int finish_pairs(struct pair_counts *p)
 {
     for (size_t i = 0; i < NUM_RECENT; i++) {
@@ -104,7 +106,7 @@ static int finish_pairs(struct pair_counts *p)
     return 1;
 }
 
-/* Two labels that touch: the lower number first. */
+/* Count a contact of two labels, with the lower number first. */
 static inline int add_contact(struct pair_counts *p, u32 a, u32 b, int axis, u64 faces)
 {
     struct pair *pair;
@@ -118,10 +120,10 @@ static inline int add_contact(struct pair_counts *p, u32 a, u32 b, int axis, u64
     return 1;
 }
 
-/* What is counted between two layers. */
+/* Where pairs between two layers are counted. */
 struct between {
     struct pair_counts *pairs;
-    int ordered; /* (a, b) of two volumes, also where a == b; else contacts, of different labels */
+    int ordered; /* 1: pairs (a, b) of two volumes, including a == b; 0: contacts of different labels */
 };
 
 static inline int add_between(const struct between *to, u32 a, u32 b, u64 count)
@@ -138,11 +140,11 @@ static inline int add_between(const struct between *to, u32 a, u32 b, u64 count)
 }
 
 /*
- * Lay the patches of row 'y' over the row of 'layer', beside that of 'other', and count the pairs that
- * end and begin.  'first': whether 'layer' has the first of the two numbers of a pair.
+ * Write the patches of row 'y' into the row of 'layer', next to that of 'other', and count the pairs that end and
+ * begin.  'first': whether 'layer' has the first number of a pair.
  */
-static int lay_patches(const struct between *to, const struct ck_layer *layer, const struct ck_patch **patch,
-                       const struct ck_layer *other, int first, u64 y)
+static int count_row_changes(const struct between *to, const struct ck_layer *layer, const struct ck_patch **patch,
+                             const struct ck_layer *other, int first, u64 y)
 {
     const struct ck_components *c = &layer->components;
     const struct ck_patch *const end = c->patches + c->row_end[y];
@@ -165,7 +167,7 @@ static int lay_patches(const struct between *to, const struct ck_layer *layer, c
             if (!(first ? add_between(to, old, same, 0 - run * rows) && add_between(to, number, same, run * rows)
                         : add_between(to, same, old, 0 - run * rows) && add_between(to, same, number, run * rows)))
                 return 0;
-            /* Contacts: the second layer is the slice itself, and a change along y is a face. */
+            /* With contacts, the second layer is the slice itself, where a change along y is a face. */
             if (!to->ordered && !first && !add_contact(to->pairs, old, number, 1, run))
                 return 0;
         }
@@ -173,9 +175,9 @@ static int lay_patches(const struct between *to, const struct ck_layer *layer, c
     return 1;
 }
 
-/* Row 0 is patches only, and there is nothing above it. */
-static int lay_first_rows(const struct between *to, const struct ck_layer *a, const struct ck_patch **patch_a,
-                          const struct ck_layer *b, const struct ck_patch **patch_b)
+/* Row 0 consists of patches only, and no row lies above. */
+static int count_first_rows(const struct between *to, const struct ck_layer *a, const struct ck_patch **patch_a,
+                            const struct ck_layer *b, const struct ck_patch **patch_b)
 {
     const u32 *row_a = a->components.row, *row_b = b->components.row;
     const u32 sx = a->components.sx;
@@ -207,7 +209,7 @@ static int count_vertical(struct pair_counts *pairs, const u64 *cracks, size_t w
     return 1;
 }
 
-/* The faces between row 'y' and the row above, which lies in components.row still. */
+/* Count the faces between row 'y' and the row above, which components.row still holds. */
 static int count_horizontal(struct pair_counts *pairs, const struct ck_layer *layer, const struct ck_patch *patch,
                             u64 y)
 {
@@ -229,7 +231,7 @@ static int count_horizontal(struct pair_counts *pairs, const struct ck_layer *la
     return 1;
 }
 
-/* The faces of the slice that was read last, and those between it and the one before. */
+/* Count the faces of the current slice, and those between it and the previous slice. */
 static int count_contacts(struct pair_counts *pairs, const struct ck_faces *f)
 {
     const struct between to = {pairs, 0};
@@ -242,9 +244,9 @@ static int count_contacts(struct pair_counts *pairs, const struct ck_faces *f)
             if (y > 0 && !count_horizontal(pairs, layer, patch, y))
                 return 0;
             ck_next_row(layer, y, &patch);
-        } else if (y == 0 ? !lay_first_rows(&to, before, &other, layer, &patch)
-                          : !lay_patches(&to, before, &other, layer, 1, y) ||
-                                !lay_patches(&to, layer, &patch, before, 0, y)) {
+        } else if (y == 0 ? !count_first_rows(&to, before, &other, layer, &patch)
+                          : !count_row_changes(&to, before, &other, layer, 1, y) ||
+                                !count_row_changes(&to, layer, &patch, before, 0, y)) {
             return 0;
         }
         if (!count_vertical(pairs, ck_vertical(&f->reading.bitmaps, y), f->reading.bitmaps.words, c->row))
@@ -255,7 +257,7 @@ static int count_contacts(struct pair_counts *pairs, const struct ck_faces *f)
 
 /* ---------------------------------- Results -------------------------------- */
 
-/* The pairs of which anything was counted, as labels. */
+/* Translate the pairs with a count above zero to labels. */
 static crackle_status put_contacts(struct pair_counts *pairs, const struct ck_label_set *labels,
                                    struct crackle_contact **out_ret, uint64_t *count_ret)
 {
@@ -285,7 +287,7 @@ crackle_status crackle_contacts(const struct crackle_parts *parts, uint32_t z_st
 {
     struct pair_counts pairs = {0};
     struct ck_faces f;
-    const u32 first = z_start ? z_start - 1 : 0; /* the faces towards it are those of slice z_start */
+    const u32 first = z_start ? z_start - 1 : 0; /* needed for the faces below it */
     crackle_status status = ck_reading_open(&f.reading, parts, flags, where);
 
     if (status != CRACKLE_OK)
@@ -320,7 +322,7 @@ struct both {
     struct ck_faces a, b;
 };
 
-/* Open both; '*empty_ret': whether there is nothing to read.  Nothing is to be freed yet. */
+/* Open both streams. '*empty_ret': whether there is nothing to read. Nothing needs freeing yet. */
 static crackle_status open_both(struct both *both, const struct crackle_parts *a, const struct crackle_parts *b,
                                 u32 z_start, u32 z_end, unsigned int flags, int *empty_ret,
                                 struct crackle_where *where)
@@ -340,7 +342,7 @@ static crackle_status open_both(struct both *both, const struct crackle_parts *a
     return CRACKLE_OK;
 }
 
-/* Free whatever comes back. */
+/* Call free_both() whatever the status is. */
 static crackle_status begin_both(struct both *both, const struct crackle_parts *a, const struct crackle_parts *b,
                                  u32 z_start, u32 z_end, struct crackle_where *where)
 {
@@ -369,10 +371,10 @@ static int count_overlaps(struct pair_counts *pairs, const struct ck_layer *a, c
     const struct between to = {pairs, 1};
     const struct ck_patch *patch_a = a->components.patches, *patch_b = b->components.patches;
 
-    if (!lay_first_rows(&to, a, &patch_a, b, &patch_b))
+    if (!count_first_rows(&to, a, &patch_a, b, &patch_b))
         return 0;
     for (u64 y = 1; y < a->components.sy; y++)
-        if (!lay_patches(&to, a, &patch_a, b, 1, y) || !lay_patches(&to, b, &patch_b, a, 0, y))
+        if (!count_row_changes(&to, a, &patch_a, b, 1, y) || !count_row_changes(&to, b, &patch_b, a, 0, y))
             return 0;
     return 1;
 }
@@ -428,7 +430,7 @@ crackle_status crackle_overlaps(const struct crackle_parts *a, const struct crac
 
 /* ---------------------------------- Equality ------------------------------- */
 
-/* Whether the rows agree under the patches of one of them. */
+/* Whether two rows agree under the patches of one of them. */
 static int rows_agree(const struct ck_patch *patch, const struct ck_patch *end, const u32 *row, const u32 *other,
                       const u32 *translated)
 {
@@ -439,7 +441,7 @@ static int rows_agree(const struct ck_patch *patch, const struct ck_patch *end, 
     return 1;
 }
 
-/* 'translated': per number of 'a', the number of the same label in 'b', or none. */
+/* 'translated': per number of 'a', the number of the same label in 'b', or UINT32_MAX. */
 static int layers_agree(const struct ck_layer *a, const struct ck_layer *b, const u32 *translated)
 {
     const struct ck_components *ca = &a->components, *cb = &b->components;
@@ -457,7 +459,7 @@ static int layers_agree(const struct ck_layer *a, const struct ck_layer *b, cons
     return 1;
 }
 
-/* Labels as numbers of the other stream; signed ones below zero are never those of an unsigned stream. */
+/* Translate the numbers of 'a' to those of 'b'. A negative label never equals a label of an unsigned stream. */
 static u32 *translate(const struct ck_faces *a, const struct ck_faces *b)
 {
     const int kinds_differ = a->reading.header.is_signed != b->reading.header.is_signed;

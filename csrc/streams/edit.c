@@ -1,19 +1,18 @@
 /*
  * edit.c - new labels for a stream, without decoding a crack
  *
- * The crack codes, the model and the checksums of the slices do not know labels: only the
- * header and the labels section change.  Labels that become equal are merged in the table, so
- * that it stays sorted and without repeats; the boundary between them stays in the crack
- * codes.
+ * The crack codes, the model and the checksums of the slices do not depend on labels.  Only the header and the labels
+ * section change.  Labels that become equal are merged in the table, so that it stays sorted and without repeats.  The
+ * cracks between them stay in the crack codes.
  */
 #include "../base/crc.h"
 #include "../base/sort.h"
 #include "../codec/format.h"
 #include "../codec/header.h"
-#include "../codec/label_map.h"
+#include "../codec/pin_list.h"
 #include "edit.h"
 
-/* Whether every label is a number of 'width' bytes. */
+/* Whether all labels fit 'width' bytes. */
 static int all_fit(const u64 *labels, u64 count, unsigned int width, int is_signed)
 {
     for (u64 i = 0; i < count; i++)
@@ -22,7 +21,7 @@ static int all_fit(const u64 *labels, u64 count, unsigned int width, int is_sign
     return 1;
 }
 
-/* The counts per slice, as ck_put_table() takes them. */
+/* The counts per slice, in the form that ck_put_table() takes. */
 static u64 *copy_counts(const struct crackle_header *h, const struct ck_label_table *table)
 {
     u64 *counts = ck_malloc(h->sz, sizeof(*counts));
@@ -58,7 +57,7 @@ static crackle_status relabel_flat(const struct crackle_header *h, const struct 
     return CRACKLE_OK;
 }
 
-/* 'rank' are places in 'unique', which has the background among the others. */
+/* 'rank' holds indices into 'unique', which includes the background. */
 static crackle_status relabel_pins(const struct crackle_header *h, const struct ck_label_table *old, u64 *unique,
                                    size_t num_unique, unsigned int stored_width, const u32 *rank,
                                    const u64 *counts, u64 num_components, struct ck_bytes *out)
@@ -76,7 +75,7 @@ static crackle_status relabel_pins(const struct crackle_header *h, const struct 
     return status;
 }
 
-/* The labels section with the entries of the table replaced; the header's fields with it. */
+/* Append a labels section with a new table, and set the fields of the header for it. */
 static crackle_status new_labels(struct crackle_header *h, const struct ck_label_table *old, const u64 *table,
                                  int is_signed, struct ck_bytes *out)
 {
@@ -171,7 +170,7 @@ crackle_status crackle_relabel(const void *in, size_t in_nbytes, const uint64_t 
         if (status == CRACKLE_OK && count > UINT32_MAX)
             status = CRACKLE_UNSUPPORTED;
         if (status == CRACKLE_OK) {
-            /* The header of the new stream, but the old width and signs, by which the table is read. */
+            /* new_labels() reads the old table by the old widths and signs. */
             struct crackle_header reading = old_h;
 
             status = new_labels(&reading, &old, table, h.is_signed, &labels);
@@ -223,7 +222,7 @@ crackle_status crackle_relabel_in_place(void *stream, size_t nbytes, const uint6
         ck_store(unique + i * h.stored_width, table[first + i], h.stored_width);
         if (i > 0 && (table[first + i] ^ flip) <= (table[first + i - 1] ^ flip))
             h.is_sorted = 0;
-        /* A label that is now the background's repeats it. */
+        /* A label equal to the background repeats it. */
         if (old.has_background && table[first + i] == table[0])
             h.is_sorted = 0;
     }

@@ -1,6 +1,4 @@
-/*
- * faces.c - where voxels of different labels meet: a slice, the one before it, and their faces
- */
+/* faces.c - faces between different labels, within a slice and to the previous slice */
 #include "faces.h"
 
 #if CK_HAVE_SSE2
@@ -19,7 +17,7 @@ void ck_faces_free(struct ck_faces *f)
     }
 }
 
-/* Equal labels have equal numbers, whatever entries they stand in. */
+/* Give equal labels equal numbers, even if they are different entries. */
 static crackle_status number_labels(struct ck_faces *f)
 {
     const struct ck_label_table *table = &f->reading.map.table;
@@ -87,7 +85,7 @@ crackle_status ck_faces_next(struct ck_faces *f, u32 z, struct crackle_where *wh
 
 /* ----------------------------------- Faces --------------------------------- */
 
-/* Lay the patches of row 'y' over the row above; faces are where that changes a number. */
+/* Write the patches of row 'y' into the row above. A changed number is a face. */
 static void find_faces_above(const struct ck_layer *layer, u64 y, const struct ck_patch **patch, u64 *faces)
 {
     const struct ck_components *c = &layer->components;
@@ -103,7 +101,7 @@ static void find_faces_above(const struct ck_layer *layer, u64 y, const struct c
     }
 }
 
-/* The cracks between voxels of different labels in a row. */
+/* Keep the cracks of a row that lie between different labels. */
 static void find_faces_left(const u64 *cracks, size_t words, const u32 *row, u64 *faces)
 {
     for (size_t w = 0; w < words; w++) {
@@ -118,7 +116,7 @@ static void find_faces_left(const u64 *cracks, size_t words, const u32 *row, u64
     }
 }
 
-/* Compare a row with that of the slice before under the patches of its own. */
+/* Compare a row with that of the previous slice under its own patches. */
 static void compare_patches(const struct ck_patch *patch, const struct ck_patch *end, const u32 *row,
                             const u32 *before, u8 *differ)
 {
@@ -131,7 +129,7 @@ static void compare_patches(const struct ck_patch *patch, const struct ck_patch 
     }
 }
 
-/* Lay the patches of row 'y' of the slice before over its row above, and compare there. */
+/* Write the patches of row 'y' of the previous slice into its row above, and compare under them. */
 static void compare_next_row(const struct ck_layer *layer, u64 y, const struct ck_patch **patch, const u32 *row,
                              u8 *differ)
 {
@@ -149,7 +147,7 @@ static void compare_next_row(const struct ck_layer *layer, u64 y, const struct c
     }
 }
 
-/* A bit for each of 64 bytes, which are 0 or 1. */
+/* Pack 64 bytes, each 0 or 1, to 64 bits. */
 #if CK_HAVE_SSE2
 static inline u64 pack_64(const u8 *bytes)
 {
@@ -167,7 +165,7 @@ static inline u64 pack_64(const u8 *bytes)
 {
     u64 word = 0;
 
-    for (unsigned int i = 0; i < 8; i++) /* the product gathers eight lowest bits in the highest byte */
+    for (unsigned int i = 0; i < 8; i++) /* the product gathers the lowest bits of eight bytes in the highest byte */
         word |= (ck_load64(bytes + 8 * i) * 0x0102040810204080u >> 56) << 8 * i;
     return word;
 }
@@ -185,7 +183,7 @@ void ck_find_faces(const struct ck_faces *f, struct ck_bitmaps *b, u64 *z)
         const struct ck_patch *const begin = patch;
 
         if (y == 0)
-            ck_next_row(f->layer, y, &patch); /* there is nothing above */
+            ck_next_row(f->layer, y, &patch); /* no row lies above */
         else
             find_faces_above(f->layer, y, &patch, ck_horizontal(b, y));
         find_faces_left(ck_vertical(&f->reading.bitmaps, y), words, c->row, ck_vertical(b, y));
@@ -193,7 +191,7 @@ void ck_find_faces(const struct ck_faces *f, struct ck_bitmaps *b, u64 *z)
             continue;
         compare_next_row(f->before, y, &other, c->row, f->differ);
         compare_patches(begin, patch, c->row, before->row, f->differ);
-        for (size_t w = 0; w < words; w++) /* behind the row are zeros up to a whole word */
+        for (size_t w = 0; w < words; w++) /* zeros fill the row up to a whole word */
             *z++ = pack_64(f->differ + 64 * w);
     }
     if (z && !before)

@@ -1,14 +1,15 @@
 /*
- * faces.h - where voxels of different labels meet: a slice, the one before it, and a bit per face
+ * faces.h - faces between different labels, within a slice and to the previous slice
  *
- * A face lies between two voxels that are neighbours along an axis, and counts where their labels
- * differ.  Within a slice, faces are the cracks, but for those that two labels left behind when they became
- * one.  Between slices they are found without painting either: whether the voxels of a row differ
- * from those of the slice before is known from the row above, except where a patch of one of the two
- * slices lies.  So everything here is in proportion to the boundaries.
+ * A face lies between two voxels that are neighbours along an axis and have different labels.  Within a slice, the
+ * faces are its cracks, except cracks that are left over from a merge of labels.  Faces between slices are found
+ * without painting either slice.  Whether a voxel differs from the voxel in the previous slice is known from the row
+ * above, except where a patch of one of the two slices lies.
  *
- * Labels are compared as numbers, 0, 1, 2 ... in the order of the label table; entries that repeat a
- * label have its number.
+ * Labels are compared as numbers 0, 1, 2 ... in the order of the label table.  Entries that repeat a label have the
+ * same number.
+ *
+ * Cost: linear in the boundaries.
  */
 #ifndef CK_FACES_H
 #define CK_FACES_H
@@ -16,7 +17,7 @@
 #include "../base/sort.h"
 #include "../codec/reading.h"
 
-/* A slice: its components and the number of the label that each has. */
+/* A slice: its components, and the number of each component's label. */
 struct ck_layer {
     struct ck_components components;
     u32 *numbers;
@@ -27,33 +28,33 @@ struct ck_faces {
     struct ck_reading reading;
     struct ck_label_set labels;   /* by number */
     u32 *number_of_entry;
-    u8 *differ;                   /* per voxel of a row, whether it differs from that of the slice before */
+    u8 *differ;                   /* per voxel of a row: whether it differs from that of the previous slice */
     struct ck_layer layers[2];
-    struct ck_layer *layer;       /* the slice that was read last ... */
-    struct ck_layer *before;      /* ... and the one before it; NULL: none has been read */
+    struct ck_layer *layer;       /* the current slice */
+    struct ck_layer *before;      /* the previous slice, or NULL */
 };
 
 /*
- * Everything up to slice 'z_start' of [z_start, z_end), which is not empty, of a stream that is opened.  Free
- * whatever comes back.
+ * Get ready to read the slices [z_start, z_end), which are not empty, of a stream opened by ck_reading_open().  Call
+ * ck_faces_free() whatever the status is.
  */
 crackle_status ck_faces_begin(struct ck_faces *f, const struct crackle_parts *parts, u32 z_start, u32 z_end,
                               struct crackle_where *where);
 void ck_faces_free(struct ck_faces *f);
 
-/* Read slice 'z', which is next. */
+/* Read slice 'z', the next one. */
 crackle_status ck_faces_next(struct ck_faces *f, u32 z, struct crackle_where *where);
 
 /*
- * The faces of the slice that was read last, along x in 'b->vertical' and along y in 'b->horizontal': its cracks,
- * but for those between equal labels.  'z', unless it is NULL, receives a bit per voxel, in rows of b->words words:
- * whether its label differs from that of the voxel in the slice before; clear where there is none.
+ * Find the faces of the current slice, along x in 'b->vertical' and along y in 'b->horizontal'.  'z', unless it is
+ * NULL, receives a bit per voxel, in rows of b->words words: whether the label differs from that in the previous slice.
+ * All bits are clear if there is no previous slice.
  */
 void ck_find_faces(const struct ck_faces *f, struct ck_bitmaps *b, u64 *z);
 
 /*
- * The next row of a layer, as numbers, in components.row; '*patch' begins at components.patches.  The row
- * above must be there still.
+ * Advance components.row to row 'y', as numbers.  The row must hold row y - 1, and '*patch' must point to the patches
+ * of row 'y' (components.patches for row 0).
  */
 static inline void ck_next_row(const struct ck_layer *layer, u64 y, const struct ck_patch **patch)
 {

@@ -1,15 +1,15 @@
 /*
- * measure.c - how many voxels each label has, where they lie, and the sums of their coordinates
+ * measure.c - the voxels of each label, their bounding box, and the sums of their coordinates
  *
- * No voxel is painted.  Components are described by rows that differ from the row above by some patches
- * (components.h): a stretch of columns that joins a component in row y stays with it, row after row, until
- * another patch covers it.  So a patch in row y adds to its component as many voxels as it has columns, times
- * the rows that are left; and what the columns belonged to before loses as many.  All numbers are taken
- * modulo 2^64 on the way and are right at the end, as the true ones fit.  The work is that of finding the
- * patches, in proportion to the boundaries.
+ * No voxel is painted.  Rows are stored as patches to the row above (components.h): a run of columns that joins a
+ * component in row y stays with it, row after row, until another patch covers it.  So a patch in row y adds to its
+ * component its number of columns times the number of remaining rows, and the previous component of those columns loses
+ * as many.  All numbers are correct at the end; until then they are taken modulo 2^64.
  *
- * Coordinates of a box, too: columns begin and end where patches do, the first row of a component is that of
- * its first patch, and its last row is the one above the row in which it loses its last column.
+ * The bounding box works alike.  Columns begin and end where patches do.  The first row of a component is that of its
+ * first patch.  Its last row is the row above the one in which it loses its last column.
+ *
+ * Cost: linear in the boundaries.
  */
 #include "../codec/header.h"
 #include "../codec/reading.h"
@@ -35,8 +35,8 @@ static inline u64 sum_of(u64 begin, u64 end)
 }
 
 /*
- * Columns [begin, end) join a component in row y.  Here and below 'only_counts' is known where this is inlined:
- * the places of voxels are half of the work.
+ * Columns [begin, end) join a component in row y.  In the functions from here on, 'only_counts' is a constant after
+ * inlining, because coordinates are half of the work.
  */
 CK_FORCEINLINE void join(struct extent *e, u32 begin, u32 end, u32 y, const struct window *w, u64 sum_of_y,
                          int only_counts)
@@ -56,7 +56,7 @@ CK_FORCEINLINE void join(struct extent *e, u32 begin, u32 end, u32 y, const stru
     e->sum_y += (end - begin) * sum_of_y;
 }
 
-/* Columns [begin, end) leave in row y. */
+/* Columns [begin, end) leave a component in row y. */
 CK_FORCEINLINE void leave(struct extent *e, u32 begin, u32 end, u32 y, const struct window *w, u64 sum_of_y,
                           int only_counts)
 {
@@ -77,7 +77,7 @@ CK_FORCEINLINE void measure_rows(const struct ck_components *c, const struct win
     u32 *const row = c->row;
 
     memset(extents, 0, c->count * sizeof(*extents));
-    /* Down to the first row of the window, rows are only followed. */
+    /* Rows above the window are only followed. */
     for (const struct ck_patch *end = c->patches + c->row_end[w->y_start]; patch < end; patch++)
         for (u32 x = patch->begin; x < patch->end; x++)
             row[x] = patch->component;
@@ -125,14 +125,14 @@ static void measure_slice(const struct ck_components *c, const struct window *w,
         measure_rows(c, w, extents, 0);
 }
 
-/* Whether no sum of coordinates in the window can pass 64 bits. */
+/* Whether all sums of coordinates in the window fit 64 bits. */
 static int sums_fit(const struct window *w, u32 z_start, u32 z_end)
 {
-    u64 most = w->x_end > w->y_end ? w->x_end : w->y_end, sum;
+    u64 max_end = w->x_end > w->y_end ? w->x_end : w->y_end, sum;
 
-    most = z_end > most ? z_end : most;
+    max_end = z_end > max_end ? z_end : max_end;
     return ck_mul((u64)(w->x_end - w->x_start) * (w->y_end - w->y_start), z_end - z_start, &sum) &&
-           ck_mul(sum, most - 1, &sum);
+           ck_mul(sum, max_end - 1, &sum);
 }
 
 static void add_slice(struct crackle_extent *to, const struct extent *from, u32 z)

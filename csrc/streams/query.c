@@ -1,13 +1,12 @@
-/*
- * query.c - questions to the label table: no crack is looked at
- */
+/* query.c - questions that the labels section answers, without the crack codes */
 #include "../codec/format.h"
 #include "../codec/header.h"
 #include "../codec/label_map.h"
+#include "../codec/pin_list.h"
 
 /*
- * The table of a stream that has voxels; a stream without any has an empty one.  Where nothing is to be
- * verified, no more than the table need be there.
+ * Read the table; that of a stream without voxels is empty.  With CRACKLE_NO_VERIFY, the rest of the labels section may
+ * be missing.
  */
 static crackle_status open_table(const struct crackle_parts *parts, unsigned int flags, struct crackle_header *h,
                                  struct ck_label_table *table, struct crackle_where *where)
@@ -30,7 +29,7 @@ static crackle_status open_table(const struct crackle_parts *parts, unsigned int
     return ck_fail(where, status, CRACKLE_SECTION_LABELS, CRACKLE_NO_SLICE);
 }
 
-/* The whole labels section, with the map of all slices. */
+/* Open the whole labels section, with the map of all slices. */
 static crackle_status open_map(const struct crackle_parts *parts, unsigned int flags, struct crackle_header *h,
                                struct ck_label_map *map, struct crackle_where *where)
 {
@@ -101,7 +100,7 @@ crackle_status crackle_table_nbytes(const void *in, size_t in_nbytes, uint64_t *
     return CRACKLE_OK;
 }
 
-/* Bisection in an ascending table. */
+/* Search an ascending table by bisection. */
 static int bisect(const struct crackle_header *h, const struct ck_label_table *table, u64 label)
 {
     const u64 flip = h->is_signed ? (u64)1 << 63 : 0;
@@ -134,7 +133,10 @@ crackle_status crackle_contains(const struct crackle_parts *parts, unsigned int 
     found = table.has_background && table.background == label;
     if (!found && h.is_sorted)
         found = bisect(&h, &table, label);
-    /* That a table ascends is a claim like any other; where all of it has been verified, looking too costs no more. */
+    /*
+     * The header's claim that the table ascends may be wrong.  The checksum has read the whole table, so searching all
+     * of it costs no more.
+     */
     if (!found && !(h.is_sorted && flags & CRACKLE_NO_VERIFY))
         for (u64 i = 0; !found && i < table.num_unique; i++)
             found = ck_label_at(&h, &table, i) == label;
@@ -164,15 +166,15 @@ crackle_status crackle_component_counts(const struct crackle_parts *parts, uint6
 
 /* ----------------------- Which slices have which entries ------------------- */
 
-/* The slices that wanted pins and singles reach. */
+/* Set slices[] for the slices that selected pins and singles reach. */
 static crackle_status slices_of_pins(const struct crackle_header *h, const struct ck_label_table *table,
-                                     const u8 *wanted, u8 *slices)
+                                     const u8 *selected, u8 *slices)
 {
     const u64 slice_voxels = (u64)h->sx * h->sy;
     struct ck_pin_list list = {NULL, 0, 0, NULL, 0, 0};
     u64 total = 0, reached = 0;
     u64 *ends = ck_malloc(h->sz, sizeof(*ends));
-    u64 *reach = ck_calloc(h->sz, sizeof(*reach)); /* the slice behind the last of the pins that begin in a slice */
+    u64 *reach = ck_calloc(h->sz, sizeof(*reach)); /* per slice: the last end of the pins that begin in it */
     crackle_status status = CRACKLE_NO_MEMORY;
 
     if (!ends || !reach)
@@ -182,12 +184,12 @@ static crackle_status slices_of_pins(const struct crackle_header *h, const struc
         goto out;
     for (u32 z = 0; z < h->sz; z++)
         ends[z] = (z ? ends[z - 1] : 0) + ck_component_count(table, z);
-    if (wanted[0]) /* the background is wherever no pin is: in any slice */
+    if (selected[0]) /* the background may be in any slice */
         memset(slices, 1, h->sz);
     for (size_t i = 0; i < list.num_pins; i++) {
         const u64 z = list.pins[i].voxel / slice_voxels, end = z + list.pins[i].depth + 1;
 
-        if (wanted[1 + (size_t)list.pins[i].label] && end > reach[z])
+        if (selected[1 + (size_t)list.pins[i].label] && end > reach[z])
             reach[z] = end;
     }
     for (u32 z = 0; z < h->sz; z++) {
@@ -197,9 +199,9 @@ static crackle_status slices_of_pins(const struct crackle_header *h, const struc
     for (size_t i = 0; i < list.num_singles; i++) {
         u32 low = 0, high = h->sz - 1;
 
-        if (!wanted[1 + (size_t)list.singles[i].label])
+        if (!selected[1 + (size_t)list.singles[i].label])
             continue;
-        while (low < high) { /* the first slice that ends behind the component */
+        while (low < high) { /* find the first slice that ends behind the component */
             u32 middle = low + (high - low) / 2;
 
             if (ends[middle] > list.singles[i].component)
@@ -216,7 +218,7 @@ out:
     return status;
 }
 
-crackle_status crackle_slices_with(const struct crackle_parts *parts, unsigned int flags, const uint8_t *wanted,
+crackle_status crackle_slices_with(const struct crackle_parts *parts, unsigned int flags, const uint8_t *selected,
                                    uint64_t count, uint8_t *slices, struct crackle_where *where)
 {
     struct crackle_header h;
@@ -228,11 +230,11 @@ crackle_status crackle_slices_with(const struct crackle_parts *parts, unsigned i
     if (status == CRACKLE_OK) {
         memset(slices, 0, h.sz);
         if (map.pins)
-            status = ck_fail(where, slices_of_pins(&h, &map.table, wanted, slices), CRACKLE_SECTION_LABELS,
+            status = ck_fail(where, slices_of_pins(&h, &map.table, selected, slices), CRACKLE_SECTION_LABELS,
                              CRACKLE_NO_SLICE);
         else
             for (u32 z = 0; z < h.sz; z++) {
-                slices[z] = (u8)ck_flat_slice_has(&map, wanted);
+                slices[z] = (u8)ck_label_map_slice_has(&map, selected);
                 ck_label_map_skip(&map);
             }
     }
@@ -255,7 +257,7 @@ crackle_status crackle_entries_in(const struct crackle_parts *parts, unsigned in
         memset(present, 0, (size_t)count);
     for (u32 z = 0; status == CRACKLE_OK && z < z_end; z++) {
         if (z >= z_start)
-            status = ck_fail(where, ck_flat_slice_entries(&map, present), CRACKLE_SECTION_LABELS, z);
+            status = ck_fail(where, ck_label_map_slice_entries(&map, present), CRACKLE_SECTION_LABELS, z);
         ck_label_map_skip(&map);
     }
     ck_label_map_free(&map);

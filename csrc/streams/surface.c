@@ -1,9 +1,10 @@
 /*
- * surface.c - voxels at faces: the surfaces of labels, and which ways lead out of a voxel
+ * surface.c - voxels at faces: the surfaces of labels, and the connectivity of voxels
  *
- * Both are known for a slice when the next has been read, as that has the faces between the two.  With the
- * planes of both slices (faces.h) all six faces of 64 voxels are six words, and what is asked of them a
- * few operations on words.
+ * The faces of a slice are complete when the next slice has been read.  With the bitmaps of both slices (faces.h), six
+ * words hold the six faces of 64 voxels, and each question takes a few operations on words.
+ *
+ * Cost: linear in the boundaries, plus some words per row; and the size of the result.
  */
 #include "../codec/header.h"
 #include "../codec/transpose.h"
@@ -11,18 +12,18 @@
 #include "../crackle.h"
 #include "faces.h"
 
-/* How many points are sorted before it is asked whether to stop. */
+/* How many points are sorted between two checks of 'stop'. */
 #define POINTS_AT_ONCE ((size_t)1 << 22)
 
-/* The faces of a slice and those towards the next. */
+/* Reads slices one ahead, to have all faces of a slice. */
 struct pipeline {
     struct ck_faces faces;
     struct planes {
-        struct ck_bitmaps xy;     /* faces along x and y ... */
-        u64 *z;                   /* ... and those towards the slice before */
+        struct ck_bitmaps xy;     /* faces along x and y */
+        u64 *z;                   /* faces to the previous slice */
     } planes[2];
-    struct planes *own;           /* of the slice that is complete ... */
-    struct planes *next;          /* ... and of the one after it, whose 'z' are the faces between; NULL: none */
+    struct planes *own;           /* of the current slice, whose faces are complete */
+    struct planes *next;          /* of the next slice; its 'z' are the faces between both; NULL if there is none */
 };
 
 static void free_pipeline(struct pipeline *p)
@@ -42,7 +43,7 @@ static int init_planes(struct planes *planes, u32 sx, u32 sy)
     return planes->z != NULL;
 }
 
-/* The slices that have to be read for what lies in [z_start, z_end): one more on either side. */
+/* The slices to read for [z_start, z_end): one more on either side. */
 static u32 first_read(u32 z_start)
 {
     return z_start ? z_start - 1 : 0;
@@ -53,7 +54,10 @@ static u32 end_read(u32 z_end, u32 sz)
     return z_end < sz ? z_end + 1 : sz;
 }
 
-/* Read as far as slice 'z_start' and its faces.  'p->faces.reading' is open.  Free whatever comes back. */
+/*
+ * Read up to slice 'z_start' and find its faces.  'p->faces.reading' must be open.  Call free_pipeline() whatever the
+ * status is.
+ */
 static crackle_status begin_pipeline(struct pipeline *p, const struct crackle_parts *parts, u32 z_start, u32 z_end,
                                      struct crackle_where *where)
 {
@@ -77,7 +81,7 @@ static crackle_status begin_pipeline(struct pipeline *p, const struct crackle_pa
     return status;
 }
 
-/* Make slice 'z', which is next, complete. */
+/* Make slice 'z', the next one, the current slice. */
 static crackle_status complete_slice(struct pipeline *p, u32 z, struct crackle_where *where)
 {
     crackle_status status;
@@ -94,7 +98,7 @@ static crackle_status complete_slice(struct pipeline *p, u32 z, struct crackle_w
     return status;
 }
 
-/* The layer of the slice that is complete. */
+/* The layer of the current slice. */
 static const struct ck_layer *own_layer(const struct pipeline *p)
 {
     return p->next ? p->faces.before : p->faces.layer;
@@ -102,7 +106,7 @@ static const struct ck_layer *own_layer(const struct pipeline *p)
 
 /* ---------------------------------- Surfaces ------------------------------- */
 
-/* A coordinate of points of three integers of 'width' bytes, which is known where this is inlined. */
+/* Get a coordinate of a point, which is three integers of 'width' bytes. 'width' is a constant after inlining. */
 CK_FORCEINLINE u32 get_coordinate(const void *points, size_t i, unsigned int axis, unsigned int width)
 {
     return width == 2 ? ((const u16 *)points)[3 * i + axis] : ((const u32 *)points)[3 * i + axis];
@@ -125,7 +129,7 @@ CK_FORCEINLINE void put_point(void *points, size_t i, u32 x, u32 y, u32 z, unsig
 struct cloud {
     void *points;
     size_t count, capacity;
-    int is_wanted;
+    int is_selected;
 };
 
 struct found {
@@ -141,14 +145,14 @@ static void free_found(struct found *f)
     free(f->clouds);
 }
 
-/* Take up the voxels of a row whose bits are 'on', from column 'first' on. */
+/* Add the voxels of a row whose bits are set in 'on', from column 'first' on. */
 CK_FORCEINLINE int add_points(struct found *found, const u32 *row, u32 first, u64 on, u32 y, u32 z, unsigned int width)
 {
     for (; on; on &= on - 1) {
         const u32 x = first + ck_ctz64(on);
         struct cloud *cloud = &found->clouds[row[x]];
 
-        if (!cloud->is_wanted)
+        if (!cloud->is_selected)
             continue;
         if (CK_UNLIKELY(cloud->count == cloud->capacity) &&
             !ck_reserve(&cloud->points, &cloud->capacity, (u64)cloud->count + 1, (size_t)3 * width))
@@ -158,7 +162,7 @@ CK_FORCEINLINE int add_points(struct found *found, const u32 *row, u32 first, u6
     return 1;
 }
 
-/* The voxels of the complete slice 'z' that are on the surface of a label that is wanted. */
+/* Find the voxels of the current slice 'z' that lie on the surface of a selected label. */
 static int find_surface(const struct pipeline *p, u32 z, struct found *found)
 {
     const struct crackle_header *h = &p->faces.reading.header;
@@ -193,8 +197,8 @@ static int find_surface(const struct pipeline *p, u32 z, struct found *found)
 }
 
 /*
- * Sort points stably by their coordinate on an axis; 'next' has a place per coordinate, of which there are 'length'.
- * False when it was stopped: what is in 'to' may be anything.
+ * Sort points stably by their coordinate on an axis.  'next' has room for 'length' numbers, one per coordinate.  False
+ * if stopped; 'to' then holds garbage.
  */
 CK_FORCEINLINE int sort_by(unsigned int axis, const void *from, void *to, size_t count, size_t *next, u32 length,
                            const volatile int32_t *stop, unsigned int width)
@@ -221,7 +225,7 @@ CK_FORCEINLINE int sort_by(unsigned int axis, const void *from, void *to, size_t
     return 1;
 }
 
-/* The same for few points: as keys (x, y). */
+/* Sort few points, by keys (x, y). */
 CK_FORCEINLINE void sort_few(const void *from, void *to, size_t count, struct ck_pair *pairs, unsigned int width)
 {
     for (size_t i = 0; i < count; i++) {
@@ -234,21 +238,21 @@ CK_FORCEINLINE void sort_few(const void *from, void *to, size_t count, struct ck
 }
 
 /*
- * Sort the points of every number by x, then y, then z, one number behind the other: stably by y and by x, as z ascends
- * already.  One pass per axis, unless the points are fewer than the places along it.
+ * Sort the points of every number by x, then y, then z, and append them number by number. z ascends already, so stable
+ * sorts by y and by x suffice.  Each takes one pass, unless there are fewer points than coordinates.
  */
 static crackle_status sort_points(const struct found *found, u32 sx, u32 sy, const volatile int32_t *stop, void *out)
 {
     const u32 longest = sx > sy ? sx : sy;
     struct ck_pair *pairs = ck_malloc(longest, 2 * sizeof(*pairs));
-    size_t *next = ck_malloc(longest, sizeof(*next)), most = 0;
+    size_t *next = ck_malloc(longest, sizeof(*next)), longest_cloud = 0;
     void *scratch;
     u8 *to = out;
     crackle_status status;
 
     for (size_t n = 0; n < found->num_clouds; n++)
-        most = found->clouds[n].count > most ? found->clouds[n].count : most;
-    scratch = ck_malloc(most, (size_t)3 * found->width);
+        longest_cloud = found->clouds[n].count > longest_cloud ? found->clouds[n].count : longest_cloud;
+    scratch = ck_malloc(longest_cloud, (size_t)3 * found->width);
     status = pairs && next && scratch ? CRACKLE_OK : CRACKLE_NO_MEMORY;
     for (size_t n = 0; status == CRACKLE_OK && n < found->num_clouds; n++) {
         const struct cloud *cloud = &found->clouds[n];
@@ -276,7 +280,7 @@ static crackle_status sort_points(const struct found *found, u32 sx, u32 sy, con
 
 /* Collect the surface voxels of the slices. */
 static crackle_status collect(struct pipeline *p, const struct crackle_parts *parts, u32 z_start, u32 z_end,
-                              const u8 *wanted, u64 count, const volatile int32_t *stop, struct found *found,
+                              const u8 *selected, u64 count, const volatile int32_t *stop, struct found *found,
                               struct crackle_where *where)
 {
     crackle_status status = begin_pipeline(p, parts, z_start, z_end, where);
@@ -290,7 +294,7 @@ static crackle_status collect(struct pipeline *p, const struct crackle_parts *pa
     if (!found->clouds)
         return CRACKLE_NO_MEMORY;
     for (u64 i = 0; i < count; i++)
-        found->clouds[p->faces.number_of_entry[i]].is_wanted |= wanted[i] != 0;
+        found->clouds[p->faces.number_of_entry[i]].is_selected |= selected[i] != 0;
     for (u32 z = z_start; status == CRACKLE_OK && z < z_end; z++) {
         status = ck_is_set(stop) ? CRACKLE_STOPPED : complete_slice(p, z, where);
         if (status == CRACKLE_OK && !find_surface(p, z, found))
@@ -300,7 +304,7 @@ static crackle_status collect(struct pipeline *p, const struct crackle_parts *pa
 }
 
 crackle_status crackle_surface(const struct crackle_parts *parts, uint32_t z_start, uint32_t z_end,
-                               unsigned int flags, const uint8_t *wanted, uint64_t count, unsigned int width,
+                               unsigned int flags, const uint8_t *selected, uint64_t count, unsigned int width,
                                const volatile int32_t *stop, void **points_ret, uint64_t *per_entry,
                                struct crackle_where *where)
 {
@@ -325,7 +329,7 @@ crackle_status crackle_surface(const struct crackle_parts *parts, uint32_t z_sta
         return CRACKLE_OK;
     }
     found.width = width;
-    status = collect(&p, parts, z_start, z_end, wanted, count, stop, &found, where);
+    status = collect(&p, parts, z_start, z_end, selected, count, stop, &found, where);
     if (status == CRACKLE_OK) {
         for (size_t n = 0; n < found.num_clouds; n++)
             total += found.clouds[n].count;
@@ -333,7 +337,7 @@ crackle_status crackle_surface(const struct crackle_parts *parts, uint32_t z_sta
         status = out ? sort_points(&found, h->sx, h->sy, stop, out) : CRACKLE_NO_MEMORY;
     }
     if (status == CRACKLE_OK) {
-        /* Numbers were given in the order of the entries: the first entry of a label has its points. */
+        /* Numbers follow the order of the entries, so the first entry of a label gets its points. */
         for (u64 i = 0, next = 0; i < count; i++) {
             per_entry[i] = p.faces.number_of_entry[i] == next ? found.clouds[next].count : 0;
             next += p.faces.number_of_entry[i] == next;
@@ -349,7 +353,7 @@ crackle_status crackle_surface(const struct crackle_parts *parts, uint32_t z_sta
 
 /* -------------------------------- Connectivity ----------------------------- */
 
-/* Eight bits, one per byte: what the bits of a byte are spread to. */
+/* A table that spreads the bits of a byte to eight bytes. */
 struct spreading {
     u64 of[256];
 };
@@ -364,8 +368,8 @@ static void init_spreading(struct spreading *s)
 }
 
 /*
- * A byte per voxel of the complete slice: bit 0 to 5, whether there is no face in the direction +x -x +y -y +z -z.
- * 'directions' masks them.
+ * Write a byte per voxel of the current slice.  Bits 0 to 5: whether there is no face in the direction +x -x +y -y +z
+ * -z.  'directions' masks them.
  */
 static void put_connectivity(const struct pipeline *p, const struct spreading *spread, u8 directions, u8 *out)
 {
@@ -389,7 +393,7 @@ static void put_connectivity(const struct pipeline *p, const struct spreading *s
             open[4] = p->next ? ~p->next->z[at + w] : ~(u64)0;
             open[5] = ~fz[w];
             all = open[0] & open[1] & open[2] & open[3] & open[4] & open[5];
-            if (all == ~(u64)0) { /* most words are far from any face */
+            if (all == ~(u64)0) { /* most words have no faces at all */
                 memset(out, directions, voxels);
                 out += voxels;
                 continue;
@@ -419,7 +423,7 @@ crackle_status crackle_connectivity(const struct crackle_parts *parts, uint32_t 
     struct spreading spread;
     const struct crackle_header *h = &p.faces.reading.header;
     crackle_status status = ck_reading_open(&p.faces.reading, parts, flags, where);
-    u32 most = 1;
+    u32 batch_capacity = 1;
     u8 *batch = NULL;
     size_t slice_nbytes, stride;
 
@@ -435,14 +439,14 @@ crackle_status crackle_connectivity(const struct crackle_parts *parts, uint32_t 
     init_spreading(&spread);
     status = begin_pipeline(&p, parts, z_start, z_end, where);
     if (status == CRACKLE_OK && !out->fortran_order) {
-        most = ck_batch_slices(out);
-        most = most < z_end - z_start ? most : z_end - z_start;
-        batch = ck_malloc(most, stride);
+        batch_capacity = ck_batch_slices(out);
+        batch_capacity = batch_capacity < z_end - z_start ? batch_capacity : z_end - z_start;
+        batch = ck_malloc(batch_capacity, stride);
         if (!batch)
             status = CRACKLE_NO_MEMORY;
     }
     for (u32 z = z_start; status == CRACKLE_OK && z < z_end;) {
-        const u32 number = z_end - z < most ? z_end - z : most;
+        const u32 number = z_end - z < batch_capacity ? z_end - z : batch_capacity;
         u8 *slices = batch ? batch : (u8 *)out->voxels + (z - out_z) * slice_nbytes;
 
         for (u32 i = 0; i < number && status == CRACKLE_OK; i++) {

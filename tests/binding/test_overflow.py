@@ -3,7 +3,7 @@
 The voxels of a volume that is zeros but for a few are pages that nobody wrote, which take no memory, however
 many there are. What is as large as they are is never made: only some slices are decoded, and the rest
 is counted. ``CRACKLE_TRUST=full`` also tests what takes minutes or more than 3 GiB. Streams that only claim
-to be as large or larger are in tests/c/test_sizes.c.
+to be as large or larger are in tests/c/streams/test_sizes_volumes.c.
 """
 
 from __future__ import annotations

@@ -1,6 +1,4 @@
-/*
- * check.h - what the C tests share: counting checks, and numbers that look random
- */
+/* check.h - shared by all C tests: counting checks, and pseudorandom numbers */
 #ifndef CHECK_H
 #define CHECK_H
 
@@ -9,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Under an emulator there are that many times fewer rounds of random input: an odd number. */
+/* Divides the rounds of random tests, for emulators. Must be odd. */
 #ifndef FEWER
 #define FEWER 1
 #endif

@@ -1,6 +1,4 @@
-/*
- * failing_malloc.h - put before every source of a build in which the n-th allocation fails
- */
+/* failing_malloc.h - included before every source of a build in which the n-th allocation fails */
 #include <stdlib.h>
 
 void *failing_malloc(size_t nbytes);

@@ -1,6 +1,4 @@
-/*
- * operations.h - every operation at the boundaries of a stream, one after the other, whatever it says
- */
+/* operations.h - run every operation on the boundaries of a stream, also of a damaged one */
 #ifndef OPERATIONS_H
 #define OPERATIONS_H
 
@@ -8,22 +6,22 @@
 
 #include <stdlib.h>
 
-typedef void tell(crackle_status status, const struct crackle_where *where);
+typedef void on_status(crackle_status status, const struct crackle_where *where);
 
-/* Hand a status to 'told'; the first that is not CRACKLE_OK stays in '*first'. */
-static inline void note(crackle_status status, struct crackle_where *where, tell *told, crackle_status *first)
+/* Pass a status to 'callback', and keep the first that is not CRACKLE_OK in '*first'. */
+static inline void note(crackle_status status, struct crackle_where *where, on_status *callback, crackle_status *first)
 {
     const struct crackle_where nowhere = {CRACKLE_SECTION_NONE, CRACKLE_NO_SLICE};
 
-    if (told)
-        told(status, where);
+    if (callback)
+        callback(status, where);
     if (*first == CRACKLE_OK)
         *first = status;
     *where = nowhere;
 }
 
 static inline void part_operations(const uint8_t *stream, size_t nbytes, const struct crackle_parts *parts,
-                                   const struct crackle_header *h, unsigned int flags, tell *told,
+                                   const struct crackle_header *h, unsigned int flags, on_status *callback,
                                    crackle_status *first)
 {
     struct crackle_where where = {CRACKLE_SECTION_NONE, CRACKLE_NO_SLICE};
@@ -34,16 +32,16 @@ static inline void part_operations(const uint8_t *stream, size_t nbytes, const s
     crackle_status status;
 
     if (middle > 0) {
-        note(crackle_recompress_part(parts, 0, middle, flags, 0, &made[0], &where), &where, told, first);
-        note(crackle_recompress_part(parts, middle, h->sz, flags, 0, &made[1], &where), &where, told, first);
+        note(crackle_recompress_part(parts, 0, middle, flags, 0, &made[0], &where), &where, callback, first);
+        note(crackle_recompress_part(parts, middle, h->sz, flags, 0, &made[1], &where), &where, callback, first);
     }
     if (made[0] && made[1]) {
         status = crackle_reassemble(stream, nbytes, 1, made, 2, NULL, &out, &out_nbytes, &where);
-        note(status, &where, told, first);
+        note(status, &where, callback, first);
         if (status == CRACKLE_OK)
             crackle_free(out);
     }
-    note(crackle_overlay_part(parts, parts, 0, h->sz, flags, 1, &other, &where), &where, told, first);
+    note(crackle_overlay_part(parts, parts, 0, h->sz, flags, 1, &other, &where), &where, callback, first);
     crackle_part_free(other);
     for (unsigned int depth = 1; depth < 3; depth++) {
         const uint32_t sz = (h->sz + depth - 1) / depth;
@@ -51,11 +49,11 @@ static inline void part_operations(const uint8_t *stream, size_t nbytes, const s
         const struct crackle_options options = {1, 0, 0, 0, 0};
 
         other = NULL;
-        note(crackle_pool_part(parts, 0, sz, flags, depth, (int)depth - 1, 0, &other, &where), &where, told, first);
+        note(crackle_pool_part(parts, 0, sz, flags, depth, (int)depth - 1, 0, &other, &where), &where, callback, first);
         shape.nbytes = (size_t)shape.sx * shape.sy * shape.sz * shape.width;
         if (other) {
             status = crackle_assemble(&shape, &options, &other, 1, NULL, &out, &out_nbytes);
-            note(status, &where, told, first);
+            note(status, &where, callback, first);
             if (status == CRACKLE_OK)
                 crackle_free(out);
         }
@@ -65,8 +63,8 @@ static inline void part_operations(const uint8_t *stream, size_t nbytes, const s
     crackle_part_free(made[1]);
 }
 
-static inline void stack_operations(const uint8_t *stream, size_t nbytes, const struct crackle_header *h, tell *told,
-                                    crackle_status *first)
+static inline void stack_operations(const uint8_t *stream, size_t nbytes, const struct crackle_header *h,
+                                    on_status *callback, crackle_status *first)
 {
     const struct crackle_piece pieces[3] = {
         {stream, nbytes, h->sz / 3, h->sz}, {stream, nbytes, 0, h->sz / 2}, {stream, nbytes, 0, 0}};
@@ -76,13 +74,13 @@ static inline void stack_operations(const uint8_t *stream, size_t nbytes, const 
     crackle_status status;
 
     status = crackle_stack(pieces, 3, 2, h->data_width, h->is_signed, 1, &out, &out_nbytes, &piece, &where);
-    note(status, &where, told, first);
+    note(status, &where, callback, first);
     if (status == CRACKLE_OK)
         crackle_free(out);
 }
 
 static inline void join_operations(const uint8_t *stream, size_t nbytes, const struct crackle_header *h,
-                                   unsigned int flags, tell *told, crackle_status *first)
+                                   unsigned int flags, on_status *callback, crackle_status *first)
 {
     for (unsigned int connectivity = 6; connectivity <= 26; connectivity += 20) {
         struct crackle_where where = {CRACKLE_SECTION_NONE, CRACKLE_NO_SLICE};
@@ -90,17 +88,17 @@ static inline void join_operations(const uint8_t *stream, size_t nbytes, const s
         crackle_status status =
             crackle_joiner_begin(stream, nbytes, flags, connectivity, connectivity == 6, &joiner, &where);
 
-        note(status, &where, told, first);
+        note(status, &where, callback, first);
         if (status == CRACKLE_OK) {
             uint64_t *labels = NULL, count;
             uint8_t *out = NULL;
             size_t out_nbytes;
 
             status = crackle_joiner_next(joiner, h->sz, &where);
-            note(status, &where, told, first);
+            note(status, &where, callback, first);
             if (status == CRACKLE_OK) {
                 status = crackle_joiner_finish(joiner, stream, &out, &out_nbytes, &labels, &count);
-                note(status, &where, told, first);
+                note(status, &where, callback, first);
             }
             if (status == CRACKLE_OK) {
                 crackle_free(out);
@@ -112,12 +110,13 @@ static inline void join_operations(const uint8_t *stream, size_t nbytes, const s
 }
 
 /*
- * All of them; the status of the first that fails.  The volume has voxels, and few labels: 'wanted' has room for
- * 'count', and 'per_entry' as well.
+ * Run all operations, and return the status of the first that fails.  The volume must have voxels, and few labels.
+ * 'selected' and 'per_entry' have 'count' elements.
  */
 static inline crackle_status all_operations(const uint8_t *stream, size_t nbytes, const struct crackle_parts *parts,
                                             const struct crackle_header *h, unsigned int flags,
-                                            const uint8_t *wanted, uint64_t *per_entry, uint64_t count, tell *told)
+                                            const uint8_t *selected, uint64_t *per_entry, uint64_t count,
+                                            on_status *callback)
 {
     struct crackle_where where = {CRACKLE_SECTION_NONE, CRACKLE_NO_SLICE};
     struct crackle_contact *contacts = NULL;
@@ -128,21 +127,21 @@ static inline crackle_status all_operations(const uint8_t *stream, size_t nbytes
     int equal = 0;
     crackle_status first = CRACKLE_OK;
 
-    note(crackle_surface(parts, 0, h->sz, flags, wanted, count, 2, NULL, &points, per_entry, &where), &where, told,
-         &first);
+    note(crackle_surface(parts, 0, h->sz, flags, selected, count, 2, NULL, &points, per_entry, &where), &where,
+         callback, &first);
     crackle_free(points);
     graph.nbytes = (size_t)h->sx * h->sy * h->sz;
     graph.voxels = malloc(graph.nbytes ? graph.nbytes : 1);
-    note(crackle_connectivity(parts, 0, h->sz, flags, 6, &graph, 0, &where), &where, told, &first);
+    note(crackle_connectivity(parts, 0, h->sz, flags, 6, &graph, 0, &where), &where, callback, &first);
     free(graph.voxels);
-    note(crackle_contacts(parts, h->sz / 2, h->sz, flags, &contacts, &number, &where), &where, told, &first);
+    note(crackle_contacts(parts, h->sz / 2, h->sz, flags, &contacts, &number, &where), &where, callback, &first);
     crackle_free(contacts);
-    note(crackle_overlaps(parts, parts, 0, h->sz, flags, &overlaps, &number, &where), &where, told, &first);
+    note(crackle_overlaps(parts, parts, 0, h->sz, flags, &overlaps, &number, &where), &where, callback, &first);
     crackle_free(overlaps);
-    note(crackle_equal(parts, parts, 0, h->sz, flags, &equal, &where), &where, told, &first);
-    part_operations(stream, nbytes, parts, h, flags, told, &first);
-    join_operations(stream, nbytes, h, flags, told, &first);
-    stack_operations(stream, nbytes, h, told, &first);
+    note(crackle_equal(parts, parts, 0, h->sz, flags, &equal, &where), &where, callback, &first);
+    part_operations(stream, nbytes, parts, h, flags, callback, &first);
+    join_operations(stream, nbytes, h, flags, callback, &first);
+    stack_operations(stream, nbytes, h, callback, &first);
     return first;
 }
 

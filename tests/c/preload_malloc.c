@@ -1,8 +1,8 @@
 /*
- * preload_malloc.c - an allocator to be preloaded, which fails for one library at one time
+ * preload_malloc.c - an allocator for LD_PRELOAD that can fail for one library
  *
- * Allocations whose return address lies in a range, that of the library under test, are counted, and the n-th of
- * them fails.  All others pass.  For glibc.
+ * Counts the allocations whose return address lies in a range, that of the library under test, and lets the n-th of
+ * them fail.  All other allocations succeed.  For glibc.
  */
 #include <stddef.h>
 #include <stdint.h>
@@ -13,8 +13,8 @@ void *__libc_realloc(void *old, size_t nbytes);
 void __libc_free(void *pointer);
 
 static uintptr_t range_begin, range_end;
-static long until_failure = -1; /* allocations that still succeed; -1: all do */
-static long live;               /* allocations of the library that it has not freed */
+static long until_failure = -1; /* allocations until the failure; -1: no failure */
+static long live;               /* allocations that the library has not freed */
 
 void preload_range(uintptr_t begin, uintptr_t end)
 {
@@ -27,7 +27,7 @@ void preload_fail_at(long n)
     __atomic_store_n(&until_failure, n, __ATOMIC_SEQ_CST);
 }
 
-/* Whether the failure that was asked for has yet to come. */
+/* Whether the requested failure has not happened yet. */
 int preload_is_pending(void)
 {
     return __atomic_load_n(&until_failure, __ATOMIC_SEQ_CST) >= 0;

@@ -1,7 +1,7 @@
 /*
- * repair.h - checksums made good again
+ * repair.h - recompute the checksums of a damaged stream
  *
- * A checksum stops most damage before it gets anywhere; behind one that matches, damage reaches the code.
+ * A checksum detects most damage.  Only with valid checksums does damage reach the code behind them.
  */
 #ifndef REPAIR_H
 #define REPAIR_H
@@ -14,7 +14,7 @@ static int has_checksums(const u8 *stream, size_t nbytes)
     return nbytes >= CK_HEADER_NBYTES_V1 && stream[CK_AT_VERSION] == 1;
 }
 
-/* Those of the header and of the crack index, which say where everything is. */
+/* Repair the checksums of the header and of the crack index. */
 static void repair_prefix(u8 *stream, size_t nbytes)
 {
     const u32 sz = has_checksums(stream, nbytes) ? ck_load32(stream + CK_AT_SZ) : 0;
@@ -27,7 +27,7 @@ static void repair_prefix(u8 *stream, size_t nbytes)
         ck_store32(stream + index_end, ck_crc32c(stream + CK_HEADER_NBYTES_V1, 4 * (size_t)sz));
 }
 
-/* That of the labels, where the sections add up to the stream. */
+/* Repair the checksum of the labels section, if the sections add up to the length of the stream. */
 static void repair_labels(u8 *stream, size_t nbytes)
 {
     struct crackle_layout l;

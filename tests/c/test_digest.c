@@ -1,13 +1,13 @@
 /*
- * test_digest.c - one number for everything that encoding and decoding some volumes yields
+ * test_digest.c - one number for all results of encoding and decoding some volumes
  *
- * Builds for different processors must make the same streams, byte for byte, and the same voxels of them: the number
- * that this prints is the same in all of them, and the Makefile compares it.
+ * Builds for different processors must make the same streams, byte for byte, and decode the same voxels.  So they all
+ * print the same number, and the Makefile compares the numbers.
  */
 #include "base/crc_tables.h"
 #include "volumes.h"
 
-/* Byte by byte from the table: the library's own way depends on the processor. */
+/* Computed byte by byte, because the library's own function depends on the processor. */
 static uint32_t digest = 0xffffffffu;
 
 static void take(const void *bytes, size_t nbytes)
@@ -18,7 +18,7 @@ static void take(const void *bytes, size_t nbytes)
         digest = digest >> 8 ^ ck_crc32c_table[0][(digest ^ byte[i]) & 0xff];
 }
 
-/* The bytes of voxels as they are in memory where the lowest is first. */
+/* Take voxels as little-endian bytes. */
 static void take_voxels(const struct crackle_volume *v)
 {
     const size_t count = v->nbytes / v->width;
@@ -34,7 +34,7 @@ static void take_voxels(const struct crackle_volume *v)
     }
 }
 
-/* What make_labels() has none of: few boundaries, and patches of many voxels. */
+/* Volumes with few boundaries and long patches, which make_labels() does not give. */
 static struct labels make_boxes(uint32_t sx, uint32_t sy, uint32_t sz, unsigned int width)
 {
     struct labels l = {sx, sy, sz, (size_t)sx * sy * sz, NULL};
@@ -76,7 +76,7 @@ static void digest_volume(const struct labels *l, unsigned int width, int fortra
     free(v.voxels);
 }
 
-/* Each of the lengths is on either side of what is done at once: 16 bytes, 64 voxels, 64 slices. */
+/* The sizes lie on both sides of 16 bytes, 64 voxels and 64 slices, which the code handles at once. */
 static void digest_volumes(unsigned int width, int fortran)
 {
     static const uint32_t sizes[][3] = {{150, 33, 17}, {64, 40, 65}, {31, 129, 16}, {257, 18, 5}, {15, 16, 70}};
@@ -97,7 +97,7 @@ static void digest_volumes(unsigned int width, int fortran)
             }
 }
 
-/* More bytes than a cache holds. */
+/* A volume larger than a cache. */
 static void digest_large(void)
 {
     const struct crackle_options options = {1, 3, 0, 0, 0};

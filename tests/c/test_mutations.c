@@ -1,11 +1,10 @@
 /*
- * test_mutations.c - damaged streams behind checksums that match
+ * test_mutations.c - damaged streams with valid checksums
  *
- * A checksum stops most damage before it gets anywhere. Here two of three mutated streams have their
- * checksums made good again, so that the damage reaches the code behind them, and every section lies
- * in an allocation of its own, so that reading past one of them is seen.  What comes out of such
- * a stream may be anything, but every function has to come back, with a status it knows.  Without
- * the repair, a stream of version 1 is refused or gives the right voxels.
+ * A checksum detects most damage.  Here, two of three mutated streams get new checksums, so that the damage reaches the
+ * code behind them.  Every section has its own allocation, so that reading past it is detected.  The decoded voxels may
+ * be anything, but every function must return, with a valid status.  A stream of version 1 whose checksums are not
+ * repaired must be refused or give the right voxels.
  */
 #include "base/common.h"
 #include "codec/format.h"
@@ -14,11 +13,11 @@
 #include "volumes.h"
 
 #ifndef ROUNDS
-#define ROUNDS (5000 / FEWER) /* of each kind of stream */
+#define ROUNDS (5000 / FEWER) /* per kind of stream */
 #endif
 
-/* Whatever the stream claims, the tests themselves allocate no more than this. */
-#define MOST_VOXELS 20000
+/* The tests allocate no more than this, whatever a stream claims. */
+#define MAX_VOXELS 20000
 
 static void repair(u8 *stream, size_t nbytes)
 {
@@ -30,7 +29,7 @@ static void check_status(crackle_status status, const struct crackle_where *wher
 {
     CHECK(status >= CRACKLE_OK && status <= CRACKLE_DOES_NOT_FIT);
     CHECK(where->section <= CRACKLE_SECTION_CHECKSUMS);
-    /* A fault of the stream has a place. */
+    /* A fault in a stream must have a place. */
     if (status >= CRACKLE_NOT_CRACKLE && status <= CRACKLE_CORRUPT && status != CRACKLE_EXCESS)
         CHECK(where->section != CRACKLE_SECTION_NONE);
 }
@@ -42,8 +41,8 @@ static struct crackle_where nowhere(void)
     return where;
 }
 
-/* The functions that need the header and the crack index, on just these bytes and on fewer. */
-static void ask_prefix(const u8 *stream, size_t nbytes, const struct crackle_header *h)
+/* Call the functions that need the header and the crack index with these bytes only, and with fewer. */
+static void read_prefix(const u8 *stream, size_t nbytes, const struct crackle_header *h)
 {
     u64 need = crackle_prefix_nbytes(h), begin, end;
     struct crackle_where where = nowhere();
@@ -62,7 +61,7 @@ static void ask_prefix(const u8 *stream, size_t nbytes, const struct crackle_hea
     free(prefix);
 }
 
-/* Give every label another, in a new stream and in the same. */
+/* Relabel into a new stream, and in place. */
 static void relabel(const u8 *stream, size_t nbytes, const u64 *table, u64 count, unsigned int stored_width)
 {
     struct crackle_where where = nowhere();
@@ -87,14 +86,14 @@ static void relabel(const u8 *stream, size_t nbytes, const u64 *table, u64 count
     if (status == CRACKLE_OK)
         CHECK(crackle_split(copy, nbytes, &parts, NULL) == CRACKLE_OK);
     else
-        CHECK(memcmp(copy, stream, nbytes) == 0); /* as it was */
+        CHECK(memcmp(copy, stream, nbytes) == 0); /* unchanged */
     CHECK(crackle_relabel_in_place(copy, nbytes, others, count + 1, NULL) != CRACKLE_OK);
     free(copy);
     free(others);
 }
 
-static void ask_table(const u8 *stream, size_t nbytes, const struct crackle_parts *parts,
-                      const struct crackle_header *h)
+static void read_table(const u8 *stream, size_t nbytes, const struct crackle_parts *parts,
+                       const struct crackle_header *h)
 {
     struct crackle_where where = nowhere();
     crackle_status status;
@@ -105,7 +104,7 @@ static void ask_table(const u8 *stream, size_t nbytes, const struct crackle_part
     where = nowhere();
     status = crackle_table_size(parts, &count, &where);
     check_status(status, &where);
-    if (status == CRACKLE_OK && count <= MOST_VOXELS) {
+    if (status == CRACKLE_OK && count <= MAX_VOXELS) {
         table = malloc(count ? (size_t)count * sizeof(*table) : 1);
         where = nowhere();
         status = crackle_read_table(parts, 0, table, count, &where);
@@ -119,7 +118,7 @@ static void ask_table(const u8 *stream, size_t nbytes, const struct crackle_part
         where = nowhere();
         check_status(crackle_contains(parts, (unsigned int)label & CRACKLE_NO_VERIFY, label, &found, &where), &where);
     }
-    if (h->sz <= MOST_VOXELS) {
+    if (h->sz <= MAX_VOXELS) {
         table = malloc(h->sz ? h->sz * sizeof(*table) : 1);
         where = nowhere();
         check_status(crackle_component_counts(parts, table, &where), &where);
@@ -127,7 +126,7 @@ static void ask_table(const u8 *stream, size_t nbytes, const struct crackle_part
     }
 }
 
-/* All extents of a volume; what they are does not matter. */
+/* Measure all labels. The results do not matter. */
 static crackle_status measure(const struct crackle_parts *parts, u32 sx, u32 sy, u32 sz, unsigned int flags)
 {
     struct crackle_where where = nowhere();
@@ -135,7 +134,7 @@ static crackle_status measure(const struct crackle_parts *parts, u32 sx, u32 sy,
     u64 count = 0;
     crackle_status status = crackle_table_size(parts, &count, NULL);
 
-    if (status != CRACKLE_OK || count > MOST_VOXELS)
+    if (status != CRACKLE_OK || count > MAX_VOXELS)
         return CRACKLE_TRUNCATED;
     extents = malloc(count ? (size_t)count * sizeof(*extents) : 1);
     status = crackle_measure(parts, 0, sz, flags, sx / 3, sx, 0, sy, extents, count, &where);
@@ -144,54 +143,54 @@ static crackle_status measure(const struct crackle_parts *parts, u32 sx, u32 sy,
     return status;
 }
 
-/* Which slices have which entries, and values for them. */
-static void ask_entries(const struct crackle_parts *parts, const struct crackle_header *h, struct crackle_volume *out)
+/* Ask for the entries of slices, and decode values for entries. */
+static void read_entries(const struct crackle_parts *parts, const struct crackle_header *h, struct crackle_volume *out)
 {
     struct crackle_where where = nowhere();
     u64 count = 0, *values;
-    u8 *wanted, *slices;
+    u8 *selected, *slices;
 
-    if (crackle_table_size(parts, &count, NULL) != CRACKLE_OK || count > MOST_VOXELS)
+    if (crackle_table_size(parts, &count, NULL) != CRACKLE_OK || count > MAX_VOXELS)
         return;
     values = calloc(count ? (size_t)count : 1, sizeof(*values));
-    wanted = calloc(count ? (size_t)count : 1, 1);
+    selected = calloc(count ? (size_t)count : 1, 1);
     slices = malloc(h->sz ? h->sz : 1);
     for (u64 i = 0; i < count; i++) {
         values[i] = random_number(2) ? random_number(300) : 0;
-        wanted[i] = (u8)random_number(2);
+        selected[i] = (u8)random_number(2);
     }
-    check_status(crackle_slices_with(parts, CRACKLE_NO_VERIFY, wanted, count, slices, &where), &where);
+    check_status(crackle_slices_with(parts, CRACKLE_NO_VERIFY, selected, count, slices, &where), &where);
     where = nowhere();
-    check_status(crackle_entries_in(parts, CRACKLE_NO_VERIFY, h->sz / 2, h->sz, wanted, count, &where), &where);
+    check_status(crackle_entries_in(parts, CRACKLE_NO_VERIFY, h->sz / 2, h->sz, selected, count, &where), &where);
     where = nowhere();
     check_status(crackle_decode_as(parts, 0, h->sz, CRACKLE_NO_VERIFY, values, count, out, 0, &where), &where);
     free(values);
-    free(wanted);
+    free(selected);
     free(slices);
 }
 
-/* Every operation at the boundaries; a volume without voxels has none. */
-static void ask_operations(const u8 *stream, size_t nbytes, const struct crackle_parts *parts,
+/* Run every operation on the boundaries, unless there are no voxels. */
+static void run_operations(const u8 *stream, size_t nbytes, const struct crackle_parts *parts,
                            const struct crackle_header *h, unsigned int flags)
 {
     u64 count = 0, *per_entry;
-    u8 *wanted;
+    u8 *selected;
 
     if (h->sx == 0 || h->sy == 0 || h->sz == 0 || crackle_table_size(parts, &count, NULL) != CRACKLE_OK ||
-        count > MOST_VOXELS)
+        count > MAX_VOXELS)
         return;
-    wanted = malloc(count ? (size_t)count : 1);
+    selected = malloc(count ? (size_t)count : 1);
     per_entry = malloc(count ? (size_t)count * sizeof(*per_entry) : 1);
     for (u64 i = 0; i < count; i++)
-        wanted[i] = (u8)random_number(2);
-    all_operations(stream, nbytes, parts, h, flags, wanted, per_entry, count, check_status);
-    free(wanted);
+        selected[i] = (u8)random_number(2);
+    all_operations(stream, nbytes, parts, h, flags, selected, per_entry, count, check_status);
+    free(selected);
     free(per_entry);
 }
 
-/* Decode in all ways; into 'whole' with everything verified. */
-static crackle_status ask_voxels(const struct crackle_parts *parts, const struct crackle_header *h,
-                                 const struct labels *size, struct crackle_volume *whole)
+/* Decode in all ways. 'whole' is decoded with all checksums verified. */
+static crackle_status check_decoding(const struct crackle_parts *parts, const struct crackle_header *h,
+                                     const struct labels *size, struct crackle_volume *whole)
 {
     struct crackle_where where = nowhere();
     struct crackle_volume again = new_volume(size, h->data_width, h->is_signed, 0);
@@ -212,7 +211,7 @@ static crackle_status ask_voxels(const struct crackle_parts *parts, const struct
         where = nowhere();
         check_status(crackle_decode_mask(parts, 0, middle, 0, random_number(60), &mask, 0, &where), &where);
         measure(parts, h->sx, h->sy, h->sz, CRACKLE_NO_VERIFY);
-        ask_entries(parts, h, &mask);
+        read_entries(parts, h, &mask);
     }
     for (u32 z = 0; z < h->sz; z++) {
         where = nowhere();
@@ -227,8 +226,8 @@ static crackle_status ask_voxels(const struct crackle_parts *parts, const struct
 }
 
 /*
- * Ask everything.  Whether the whole decodes, with a header that says the size of 'labels' and the
- * width, to other voxels than theirs.
+ * Call everything.  Returns whether the whole stream decodes to wrong voxels, with the size of 'labels' and the given
+ * width.
  */
 static int gives_wrong_voxels(const u8 *bytes, size_t nbytes, const struct labels *labels, unsigned int width)
 {
@@ -243,23 +242,23 @@ static int gives_wrong_voxels(const u8 *bytes, size_t nbytes, const struct label
     check_status(status, &where);
     if (status != CRACKLE_OK)
         goto out;
-    ask_prefix(stream, nbytes, &h);
+    read_prefix(stream, nbytes, &h);
     where = nowhere();
     status = crackle_split(stream, nbytes, &whole, &where);
     check_status(status, &where);
     if (status != CRACKLE_OK)
         goto out;
     parts = exact_parts(&whole);
-    ask_table(stream, nbytes, &parts, &h);
-    if (h.sz <= MOST_VOXELS && (u64)h.sx * h.sy <= MOST_VOXELS && (u64)h.sx * h.sy * h.sz <= MOST_VOXELS) {
+    read_table(stream, nbytes, &parts, &h);
+    if (h.sz <= MAX_VOXELS && (u64)h.sx * h.sy <= MAX_VOXELS && (u64)h.sx * h.sy * h.sz <= MAX_VOXELS) {
         struct labels size = {h.sx, h.sy, h.sz, (size_t)h.sx * h.sy * h.sz, NULL};
         struct crackle_volume v = new_volume(&size, h.data_width, h.is_signed, 1);
 
-        status = ask_voxels(&parts, &h, &size, &v);
+        status = check_decoding(&parts, &h, &size, &v);
         wrong = status == CRACKLE_OK && h.sx == labels->sx && h.sy == labels->sy && h.sz == labels->sz &&
                 h.data_width == width && num_wrong(labels, &v, h.is_signed, 0, h.sz) != 0;
         free(v.voxels);
-        ask_operations(stream, nbytes, &parts, &h, status == CRACKLE_OK ? 0 : CRACKLE_NO_VERIFY);
+        run_operations(stream, nbytes, &parts, &h, status == CRACKLE_OK ? 0 : CRACKLE_NO_VERIFY);
     }
     free_parts(&parts);
 out:
@@ -269,7 +268,7 @@ out:
 
 static void mutate(u8 *stream, size_t nbytes)
 {
-    static const u8 telling[] = {0, 1, 2, 3, 4, 0x7f, 0x80, 0xfe, 0xff};
+    static const u8 edge_values[] = {0, 1, 2, 3, 4, 0x7f, 0x80, 0xfe, 0xff};
 
     for (u64 k = random_number(4) + 1; k; k--) {
         size_t at = (size_t)random_number(nbytes);
@@ -279,19 +278,19 @@ static void mutate(u8 *stream, size_t nbytes)
             stream[at] = (u8)random_number(256);
             break;
         case 1:
-            stream[at] = telling[random_number(sizeof(telling))];
+            stream[at] = edge_values[random_number(sizeof(edge_values))];
             break;
         case 2:
             stream[at] ^= (u8)(1 << random_number(8));
             break;
-        default: /* a run of bytes from elsewhere */
+        default: /* copy bytes from elsewhere */
             for (u64 n = random_number(8); n && at < nbytes; n--, at++)
                 stream[at] = stream[random_number(nbytes)];
         }
     }
 }
 
-/* Parts of a sound stream that end too early, each in turn, at every length. */
+/* Cut each part of a valid stream at every length. */
 static void test_short_parts(const u8 *stream, size_t nbytes, const struct crackle_volume *v)
 {
     struct labels size = {v->sx, v->sy, v->sz, (size_t)v->sx * v->sy * v->sz, NULL};
@@ -314,7 +313,7 @@ static void test_short_parts(const u8 *stream, size_t nbytes, const struct crack
             CHECK(crackle_decode(&parts, 0, v->sz, 0, &out, 0, NULL) == CRACKLE_TRUNCATED);
             if (k < 2)
                 CHECK(crackle_decode(&parts, 0, v->sz, CRACKLE_NO_VERIFY, &out, 0, NULL) == CRACKLE_TRUNCATED);
-            else /* the checksum of the labels is the first */
+            else /* the checksum of the labels comes first */
                 CHECK(crackle_contains(&parts, 0, 0, &found, NULL) == (n < 4 ? CRACKLE_TRUNCATED : CRACKLE_OK));
             CHECK(measure(&parts, v->sx, v->sy, v->sz, 0) == CRACKLE_TRUNCATED);
             crackle_check_slice(&parts, v->sz - 1, &components, NULL);
@@ -366,7 +365,7 @@ static void test_kind(unsigned int version, unsigned int pins, unsigned int orde
         mutate(copy, nbytes);
         if (repaired)
             repair(copy, nbytes);
-        /* One header in 256 passes its CRC8 by chance: then the voxels may be another volume's. */
+        /* One of 256 damaged headers has a valid CRC8; then the voxels may be different. */
         CHECK(!gives_wrong_voxels(copy, nbytes, &labels, width) || version == 0 || repaired ||
               memcmp(copy, stream, CK_HEADER_NBYTES_V1) != 0);
     }
@@ -376,7 +375,7 @@ static void test_kind(unsigned int version, unsigned int pins, unsigned int orde
     free(labels.at);
 }
 
-/* Headers that claim volumes of any size: nothing may be allocated for a claim alone. */
+/* Headers of all sizes. A size alone must not lead to an allocation. */
 static void test_claims(void)
 {
     static const u32 sizes[] = {0, 1, 2, 255, 65536, 0x7fffffff, 0x80000000, 0xffffffff};

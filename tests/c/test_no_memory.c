@@ -1,8 +1,8 @@
 /*
- * test_no_memory.c - every allocation fails once: an error, and no leak
+ * test_no_memory.c - let each allocation fail once: the call must return an error and leak nothing
  *
- * All sources are compiled with failing_malloc.h in front.  The leak check of the address sanitizer
- * looks for what was not freed.  Allocations are also the moments at which calls are stopped: at each of them once.
+ * All sources are compiled with failing_malloc.h in front.  The address sanitizer detects leaks.  The same mechanism
+ * stops calls: once at each of their allocations.
  */
 #define FAILING_MALLOC_ITSELF
 #include "failing_malloc.h"
@@ -11,8 +11,8 @@
 #include "crackle.h"
 #include "operations.h"
 
-static long until_failure = -1; /* allocations that still succeed; -1: all do */
-static int is_to_stop = 0;      /* instead of failing, that allocation stops what is at work */
+static long until_failure = -1; /* allocations until the failure; -1: no failure */
+static int stops_instead = 0;      /* the allocation sets 'stop' instead of failing */
 static volatile int32_t stop;
 
 static int fails(void)
@@ -21,8 +21,8 @@ static int fails(void)
         return 0;
     if (until_failure == 0) {
         until_failure = -1;
-        stop = is_to_stop;
-        return !is_to_stop;
+        stop = stops_instead;
+        return !stops_instead;
     }
     until_failure--;
     return 0;
@@ -45,7 +45,7 @@ void *failing_realloc(void *old, size_t nbytes)
 
 enum { SIDE = 20, VOXELS = SIDE * SIDE * SIDE };
 
-/* Everything that allocates; 'label_format_ret' is that of the stream. */
+/* Calls everything that allocates. '*label_format_ret' is that of the stream. */
 static crackle_status work(struct crackle_volume *v, struct crackle_volume *out, struct crackle_volume *mask,
                            const struct crackle_options *options, int *label_format_ret)
 {
@@ -56,7 +56,7 @@ static crackle_status work(struct crackle_volume *v, struct crackle_volume *out,
     uint64_t count, table[4096], components;
     static struct crackle_extent extents[4096];
     static uint64_t per_entry[4096];
-    uint8_t wanted[4096] = {1}, slices[SIDE];
+    uint8_t selected[4096] = {1}, slices[SIDE];
     crackle_status status = crackle_encode(v, options, &stream, &nbytes);
 
     if (status == CRACKLE_OK)
@@ -74,7 +74,7 @@ static crackle_status work(struct crackle_volume *v, struct crackle_volume *out,
     if (status == CRACKLE_OK)
         status = crackle_measure(&parts, 0, v->sz, 0, 1, v->sx, 0, v->sy, extents, count, NULL);
     if (status == CRACKLE_OK)
-        status = crackle_slices_with(&parts, 0, wanted, count, slices, NULL);
+        status = crackle_slices_with(&parts, 0, selected, count, slices, NULL);
     if (status == CRACKLE_OK)
         status = crackle_check_slice(&parts, 1, &components, NULL);
     if (status == CRACKLE_OK)
@@ -82,7 +82,7 @@ static crackle_status work(struct crackle_volume *v, struct crackle_volume *out,
     if (status == CRACKLE_OK)
         status = crackle_read_table(&parts, 0, table, count, NULL);
     if (status == CRACKLE_OK)
-        status = all_operations(stream, nbytes, &parts, &h, 0, wanted, per_entry, count, NULL);
+        status = all_operations(stream, nbytes, &parts, &h, 0, selected, per_entry, count, NULL);
     if (status == CRACKLE_OK)
         status = crackle_encode_constant(v, 7, 1, &edited, &edited_nbytes);
     crackle_free(edited);
@@ -108,7 +108,7 @@ static void test_options(unsigned int pins, unsigned int order, unsigned int for
     mask.voxels = ones;
     mask.nbytes = VOXELS;
     mask.width = 1;
-    /* Without pins narrow stripes, which take permissible cracks; with pins columns that lean a little. */
+    /* Without pins: narrow stripes, which take permissible cracks. With pins: slightly tilted columns. */
     for (unsigned int z = 0; z < SIDE; z++)
         for (unsigned int y = 0; y < SIDE; y++)
             for (unsigned int x = 0; x < SIDE; x++) {
@@ -123,10 +123,10 @@ static void test_options(unsigned int pins, unsigned int order, unsigned int for
         until_failure = n;
         status = work(&v, &out, &mask, &options, &label_format);
         if (until_failure >= 0) {
-            CHECK(status == CRACKLE_OK); /* that many allocations are never made */
+            CHECK(status == CRACKLE_OK); /* there are fewer allocations */
             break;
         }
-        /* Guessing the crack format goes on without memory. */
+        /* Guessing the crack format works without memory. */
         CHECK(status == CRACKLE_NO_MEMORY || status == CRACKLE_OK);
     }
     until_failure = -1;
@@ -138,12 +138,12 @@ static void test_options(unsigned int pins, unsigned int order, unsigned int for
     free(ones);
 }
 
-/* ------------------------------- Being stopped ----------------------------- */
+/* -------------------------------- Stopping -------------------------------- */
 
-/* A model that is shorter than what it saves needs some cracks. */
+/* A model pays off only with enough cracks. */
 enum { LARGER = 24, LARGER_VOXELS = LARGER * LARGER * LARGER };
 
-/* What can be stopped: the calls, by number, on one volume and its stream. */
+/* The calls that can be stopped, on one volume and its stream. */
 struct stoppable {
     struct crackle_volume volume;
     struct crackle_options options;
@@ -158,7 +158,7 @@ enum { ASSEMBLE, REASSEMBLE, SURFACE, NUM_CALLS };
 
 static crackle_status call(const struct stoppable *s, int number, uint8_t **out, size_t *nbytes)
 {
-    uint8_t wanted[4096];
+    uint8_t selected[4096];
     uint64_t per_entry[4096];
     void *points = NULL;
     crackle_status status;
@@ -170,8 +170,8 @@ static crackle_status call(const struct stoppable *s, int number, uint8_t **out,
         return crackle_reassemble(s->stream, s->nbytes, s->options.markov_order, &s->recompressed, 1, &stop, out,
                                   nbytes, NULL);
     default:
-        memset(wanted, 1, sizeof(wanted));
-        status = crackle_surface(&s->parts, 0, LARGER, 0, wanted, s->count, 2, &stop, &points, per_entry, NULL);
+        memset(selected, 1, sizeof(selected));
+        status = crackle_surface(&s->parts, 0, LARGER, 0, selected, s->count, 2, &stop, &points, per_entry, NULL);
         if (status == CRACKLE_OK) {
             *nbytes = 0;
             for (uint64_t i = 0; i < s->count; i++)
@@ -182,7 +182,7 @@ static crackle_status call(const struct stoppable *s, int number, uint8_t **out,
     }
 }
 
-/* Stopped before it begins, and then at each of its allocations: it ends, or it was done anyway. */
+/* Stop a call before it begins, and at each of its allocations. It must stop, or return the full result. */
 static void check_stopping(const struct stoppable *s, int number, int has_to_stop)
 {
     uint8_t *right = NULL, *out;
@@ -193,7 +193,7 @@ static void check_stopping(const struct stoppable *s, int number, int has_to_sto
 
     stop = 0;
     CHECK(call(s, number, &right, &right_nbytes) == CRACKLE_OK);
-    is_to_stop = 1;
+    stops_instead = 1;
     for (n = -1; n < 100000; n++) {
         out = NULL;
         stop = n < 0;
@@ -204,11 +204,11 @@ static void check_stopping(const struct stoppable *s, int number, int has_to_sto
         crackle_free(out);
         num_stopped += status == CRACKLE_STOPPED;
         if (until_failure >= 0)
-            break; /* that many allocations are never made */
+            break; /* there are fewer allocations */
     }
     CHECK(n > 0 && n < 100000 && !stop && status == CRACKLE_OK);
     CHECK(has_to_stop ? num_stopped > n / 2 : num_stopped == 0);
-    is_to_stop = 0;
+    stops_instead = 0;
     until_failure = -1;
     crackle_free(right);
 }
@@ -219,7 +219,7 @@ static void test_stopping(unsigned int pins, unsigned int order, unsigned int fo
     uint8_t *voxels = malloc(LARGER_VOXELS);
     struct stoppable s;
 
-    /* Columns, and among them enough of other voxels for a model of order 6. */
+    /* Columns, with enough other voxels for a model of order 6. */
     for (unsigned int i = 0; i < LARGER_VOXELS; i++) {
         const unsigned int x = fortran ? i % LARGER : i / LARGER / LARGER, y = i / LARGER % LARGER;
 

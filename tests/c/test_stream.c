@@ -1,10 +1,9 @@
 /*
- * test_stream.c - the public functions: round trips, and streams that lie
+ * test_stream.c - the public functions: round trips, and damaged streams
  *
- * Every damaged stream is decoded from a copy of its exact size and queried in all ways. Under the
- * address sanitizer a single byte read too far ends the program. A stream of version 1 has to
- * be refused, or to give the right voxels: its checksums cover everything but the Markov
- * model, whose damage shows in the components.
+ * Every damaged stream is decoded from a copy of its exact size, and queried in all ways.  The address sanitizer
+ * detects a single byte read too far.  A stream of version 1 must be refused or give the right voxels.  Its checksums
+ * cover everything but the Markov model, whose damage changes the components.
  */
 #include "check.h"
 #include "crackle.h"
@@ -23,7 +22,7 @@ static void make_volume(void *voxels, unsigned int width, int noise)
                 uint8_t *at = (uint8_t *)voxels + ((z * SY + y) * SX + x) * width;
 
                 label *= 0x0101010101010101u;
-                memcpy(at, &label, width); /* the low bytes, in either byte order: all are alike */
+                memcpy(at, &label, width); /* all bytes of the label are equal, so byte order does not matter */
             }
 }
 
@@ -35,8 +34,8 @@ static struct crackle_volume volume_of(void *voxels, unsigned int width, int is_
     return v;
 }
 
-/* Ask everything of a stream.  Whether it decoded whole, into 'out'. */
-static int ask(const uint8_t *stream, size_t nbytes, unsigned int width, void *out)
+/* Call everything on a stream. Returns whether all of it decoded, into 'out'. */
+static int use_stream(const uint8_t *stream, size_t nbytes, unsigned int width, void *out)
 {
     struct crackle_header h;
     struct crackle_parts parts;
@@ -72,7 +71,7 @@ static int ask(const uint8_t *stream, size_t nbytes, unsigned int width, void *o
         void *scratch = malloc((size_t)VOXELS * width);
         struct crackle_volume mask = volume_of(scratch, 1, 0, 1), c_order = volume_of(scratch, width, 0, 0);
 
-        /* Without checksums anything may come out, but nothing may break. */
+        /* Without checksums any voxels may result, but nothing may crash. */
         crackle_decode(&parts, 0, SZ, CRACKLE_NO_VERIFY, &c_order, 0, &where);
         crackle_decode(&parts, 2, 4, CRACKLE_NO_VERIFY, &c_order, 0, &where);
         crackle_decode_mask(&parts, 1, SZ, CRACKLE_NO_VERIFY, 0, &mask, 0, &where);
@@ -82,13 +81,13 @@ static int ask(const uint8_t *stream, size_t nbytes, unsigned int width, void *o
 }
 
 /* The same on a copy of the exact size. */
-static int ask_copy(const uint8_t *stream, size_t nbytes, unsigned int width, void *out)
+static int use_copy(const uint8_t *stream, size_t nbytes, unsigned int width, void *out)
 {
     uint8_t *copy = malloc(nbytes ? nbytes : 1);
     int ok;
 
     memcpy(copy, stream, nbytes);
-    ok = ask(copy, nbytes, width, out);
+    ok = use_stream(copy, nbytes, width, out);
     free(copy);
     return ok;
 }
@@ -100,18 +99,18 @@ static void damage(const uint8_t *stream, size_t nbytes, unsigned int version, u
     uint8_t *copy = malloc(nbytes);
 
     for (size_t n = 0; n < nbytes; n++)
-        CHECK(!ask_copy(stream, n, width, out));
+        CHECK(!use_copy(stream, n, width, out));
     for (size_t bit = 0; bit < 8 * nbytes; bit++) {
         memcpy(copy, stream, nbytes);
         copy[bit / 8] ^= (uint8_t)(1 << bit % 8);
-        if (ask(copy, nbytes, width, out) && version >= 1)
+        if (use_stream(copy, nbytes, width, out) && version >= 1)
             CHECK(memcmp(out, voxels, (size_t)VOXELS * width) == 0);
     }
     for (int round = 0; round < 3000 / FEWER; round++) {
         memcpy(copy, stream, nbytes);
         for (uint64_t k = random_number(6) + 1; k; k--)
             copy[random_number(nbytes)] = (uint8_t)(random_number(2) ? random_number(256) : 255 * random_number(2));
-        if (ask(copy, nbytes, width, out) && version >= 1)
+        if (use_stream(copy, nbytes, width, out) && version >= 1)
             CHECK(memcmp(out, voxels, (size_t)VOXELS * width) == 0);
     }
     free(copy);
@@ -144,7 +143,7 @@ static void test_options(unsigned int version, unsigned int order, unsigned int 
             CHECK(crackle_decode(&parts, z, z + 2 < SZ ? z + 2 : SZ, 0, &target, 0, &where) == CRACKLE_OK);
         CHECK(memcmp(out, voxels, (size_t)VOXELS * width) == 0);
 
-        /* Relabel everything to one label, and in place to zero. */
+        /* Relabel everything to 7 in a new stream, and to 0 in place. */
         CHECK(crackle_table_size(&parts, &count, &where) == CRACKLE_OK && count <= 100);
         for (uint64_t i = 0; i < count; i++)
             table[i] = 7;
@@ -173,13 +172,13 @@ static void test_options(unsigned int version, unsigned int order, unsigned int 
         make_volume(voxels, width, 0);
         free(exact);
         if (noise)
-            break; /* the volume was another one */
+            break; /* make_volume() above made another volume */
     }
     free(voxels);
     free(out);
 }
 
-/* Small volumes of all shapes and any labels, with every option: back they come. */
+/* Small volumes of all shapes, with random labels and options. */
 static void test_random_volume(void)
 {
     const uint32_t sx = (uint32_t)random_number(20) + 1, sy = (uint32_t)random_number(20) + 1;

@@ -1,10 +1,10 @@
 /*
- * test_threads.c - sixteen threads at once, on streams and volumes that they share
+ * test_threads.c - sixteen threads at once, on shared streams and volumes
  *
- * Built with the thread sanitizer, which sees when two threads touch the same memory and one of them writes, whether
- * or not that goes wrong. Some jobs are one thread's: their results have to be those that one thread alone got.
- * Others are all threads' together: each decodes slices of its own into one volume, whose voxels lie side by side in
- * C order, and each encodes slices of its own that one thread assembles.
+ * The thread sanitizer detects when two threads access the same memory and one of them writes, even if the result is
+ * right.  Some jobs belong to one thread; their results must be those of a single thread.  Others belong to all
+ * threads: each decodes its slices into one volume, whose voxels are adjacent in C order, and each encodes its slices,
+ * which one thread assembles.
  */
 #define _POSIX_C_SOURCE 200112L /* barriers */
 #include "base/crc_tables.h"
@@ -15,7 +15,7 @@
 
 enum { THREADS = 16, TURNS = 12, SX = 29, SY = 22, SZ = 2 * THREADS };
 
-/* ----------------------------- What is shared ------------------------------ */
+/* ------------------------------ Shared data ------------------------------- */
 
 /* A volume and its stream; threads only read them. */
 struct sample {
@@ -34,8 +34,8 @@ static struct sample samples[SAMPLES];
 static const struct crackle_options all_options[] = {
     {1, 0, 0, 0, 0}, {1, CRACKLE_MARKOV_AUTO, 0, 0, 0}, {0, 3, 0, 0, 0}, {1, 5, 1, 0, 0}, {1, 0, 2, 1, 7}};
 
-/* What the threads make together. */
-static struct crackle_volume together[2], mask, graph; /* C order; F and C order */
+/* Results of all threads together. */
+static struct crackle_volume together[2], mask, graph; /* both C order; F and C order */
 static crackle_part *parts_of_all[THREADS], *fewer_of_all[THREADS];
 
 static void make_sample(struct sample *s, enum content content, int fortran, uint8_t pins, uint8_t order)
@@ -62,7 +62,7 @@ static void free_sample(struct sample *s)
 
 /* ------------------------------ One thread's jobs -------------------------- */
 
-/* A checksum of all that a job yields; 0 is what a job that fails has. */
+/* The CRC of all results of a job; 0 if the job failed. */
 struct result {
     uint32_t crc;
     int failed;
@@ -76,7 +76,7 @@ static void take(struct result *r, const void *bytes, size_t nbytes)
         r->crc = r->crc >> 8 ^ ck_crc32c_table[0][(r->crc ^ byte[i]) & 0xff];
 }
 
-/* What comes in no order: the same in any. */
+/* Take results whose order does not matter. */
 static void take_contacts(struct result *r, const struct crackle_contact *contacts, uint64_t count)
 {
     uint32_t sum = 0;
@@ -106,17 +106,17 @@ static void take_overlaps(struct result *r, const struct crackle_overlap *overla
     take(r, &sum, sizeof(sum));
 }
 
-/* Hand a status on; whether it is no failure. */
-static int well(struct result *r, crackle_status status)
+/* Record a failure. Returns whether there was none. */
+static int is_ok(struct result *r, crackle_status status)
 {
     r->failed |= status != CRACKLE_OK;
     return status == CRACKLE_OK;
 }
 
-/* Take the bytes of a stream that was made, and free it. */
-static void take_made(struct result *r, crackle_status status, uint8_t *out, size_t nbytes)
+/* Take the bytes of a new stream, and free it. */
+static void take_stream(struct result *r, crackle_status status, uint8_t *out, size_t nbytes)
 {
-    if (!well(r, status))
+    if (!is_ok(r, status))
         return;
     take(r, out, nbytes);
     crackle_free(out);
@@ -129,7 +129,7 @@ static void encode(const struct sample *s, struct result *r)
         size_t nbytes = 0;
         const crackle_status status = crackle_encode(&s->volume, &all_options[i], &out, &nbytes);
 
-        take_made(r, status, out, nbytes);
+        take_stream(r, status, out, nbytes);
     }
 }
 
@@ -139,14 +139,14 @@ static void decode(const struct sample *s, struct result *r)
         struct crackle_volume out = new_volume(&s->labels, 2, 0, fortran);
         struct crackle_volume bytes = new_volume(&s->labels, 1, 0, fortran);
 
-        well(r, crackle_decode(&s->parts, 0, SZ, 0, &out, 0, NULL));
+        is_ok(r, crackle_decode(&s->parts, 0, SZ, 0, &out, 0, NULL));
         take(r, out.voxels, out.nbytes);
         r->failed |= num_wrong(&s->labels, &out, 0, 0, SZ) != 0;
-        well(r, crackle_decode_mask(&s->parts, 0, SZ, 0, s->table[s->count - 1], &bytes, 0, NULL));
+        is_ok(r, crackle_decode_mask(&s->parts, 0, SZ, 0, s->table[s->count - 1], &bytes, 0, NULL));
         take(r, bytes.voxels, bytes.nbytes);
-        well(r, crackle_decode_as(&s->parts, 0, SZ, 0, s->table, s->count, &out, 0, NULL));
+        is_ok(r, crackle_decode_as(&s->parts, 0, SZ, 0, s->table, s->count, &out, 0, NULL));
         take(r, out.voxels, out.nbytes);
-        well(r, crackle_connectivity(&s->parts, 0, SZ, 0, 6, &bytes, 0, NULL));
+        is_ok(r, crackle_connectivity(&s->parts, 0, SZ, 0, 6, &bytes, 0, NULL));
         take(r, bytes.voxels, bytes.nbytes);
         free(out.voxels);
         free(bytes.voxels);
@@ -160,43 +160,43 @@ static void query(const struct sample *s, struct result *r)
     struct crackle_contact *contacts = NULL;
     struct crackle_overlap *overlaps = NULL;
     uint64_t *numbers = calloc(count > SZ ? count : SZ, sizeof(*numbers)), number = 0, components;
-    uint8_t *wanted = calloc(count, 1), slices[SZ];
+    uint8_t *selected = calloc(count, 1), slices[SZ];
     void *points = NULL;
     int found = 0;
 
     for (size_t i = 0; i < count; i++)
-        wanted[i] = i % 3 == 0;
-    well(r, crackle_read_table(&s->parts, 0, numbers, s->count, NULL));
+        selected[i] = i % 3 == 0;
+    is_ok(r, crackle_read_table(&s->parts, 0, numbers, s->count, NULL));
     take(r, numbers, count * sizeof(*numbers));
-    well(r, crackle_contains(&s->parts, 0, s->table[count / 2], &found, NULL));
+    is_ok(r, crackle_contains(&s->parts, 0, s->table[count / 2], &found, NULL));
     r->failed |= !found;
-    well(r, crackle_component_counts(&s->parts, numbers, NULL));
+    is_ok(r, crackle_component_counts(&s->parts, numbers, NULL));
     take(r, numbers, SZ * sizeof(*numbers));
-    well(r, crackle_slices_with(&s->parts, 0, wanted, s->count, slices, NULL));
+    is_ok(r, crackle_slices_with(&s->parts, 0, selected, s->count, slices, NULL));
     take(r, slices, sizeof(slices));
-    well(r, crackle_check_slice(&s->parts, SZ / 2, &components, NULL));
+    is_ok(r, crackle_check_slice(&s->parts, SZ / 2, &components, NULL));
     take(r, &components, sizeof(components));
-    well(r, crackle_measure(&s->parts, 0, SZ, 0, 1, SX, 0, SY - 1, extents, s->count, NULL));
+    is_ok(r, crackle_measure(&s->parts, 0, SZ, 0, 1, SX, 0, SY - 1, extents, s->count, NULL));
     take(r, extents, count * sizeof(*extents));
-    if (well(r, crackle_surface(&s->parts, 1, SZ, 0, wanted, s->count, 2, NULL, &points, numbers, NULL))) {
+    if (is_ok(r, crackle_surface(&s->parts, 1, SZ, 0, selected, s->count, 2, NULL, &points, numbers, NULL))) {
         for (size_t i = 0; i < count; i++)
             number += numbers[i];
         take(r, points, (size_t)number * 6);
         crackle_free(points);
     }
-    if (well(r, crackle_contacts(&s->parts, 0, SZ, 0, &contacts, &number, NULL))) {
+    if (is_ok(r, crackle_contacts(&s->parts, 0, SZ, 0, &contacts, &number, NULL))) {
         take_contacts(r, contacts, number);
         crackle_free(contacts);
     }
-    if (well(r, crackle_overlaps(&s->parts, &samples[0].parts, 0, SZ, 0, &overlaps, &number, NULL))) {
+    if (is_ok(r, crackle_overlaps(&s->parts, &samples[0].parts, 0, SZ, 0, &overlaps, &number, NULL))) {
         take_overlaps(r, overlaps, number);
         crackle_free(overlaps);
     }
-    well(r, crackle_equal(&s->parts, &samples[1].parts, 0, SZ, 0, &found, NULL));
+    is_ok(r, crackle_equal(&s->parts, &samples[1].parts, 0, SZ, 0, &found, NULL));
     take(r, &found, sizeof(found));
     free(extents);
     free(numbers);
-    free(wanted);
+    free(selected);
 }
 
 static void edit(const struct sample *s, struct result *r)
@@ -209,8 +209,8 @@ static void edit(const struct sample *s, struct result *r)
     for (uint64_t i = 0; i < s->count; i++)
         others[i] = s->table[i] / 2;
     status = crackle_relabel(s->bytes, s->nbytes, others, s->count, 8, 0, 1, &out, &nbytes, NULL);
-    take_made(r, status, out, nbytes);
-    well(r, crackle_relabel_in_place(copy, s->nbytes, others, s->count, NULL));
+    take_stream(r, status, out, nbytes);
+    is_ok(r, crackle_relabel_in_place(copy, s->nbytes, others, s->count, NULL));
     take(r, copy, s->nbytes);
     free(copy);
     free(others);
@@ -227,25 +227,25 @@ static void rewrite(const struct sample *s, struct result *r)
     crackle_status status;
 
     status = crackle_stack(pieces, 2, 2, 2, 0, 1, &out, &nbytes, &piece, NULL);
-    take_made(r, status, out, nbytes);
+    take_stream(r, status, out, nbytes);
     half.nbytes = (size_t)half.sx * half.sy * half.sz * 2;
-    if (well(r, crackle_pool_part(&s->parts, 0, SZ / 2, 0, 2, 1, 0, &part, NULL))) {
+    if (is_ok(r, crackle_pool_part(&s->parts, 0, SZ / 2, 0, 2, 1, 0, &part, NULL))) {
         status = crackle_assemble(&half, &all_options[1], &part, 1, NULL, &out, &nbytes);
-        take_made(r, status, out, nbytes);
+        take_stream(r, status, out, nbytes);
         crackle_part_free(part);
     }
-    if (well(r, crackle_overlay_part(&s->parts, &samples[0].parts, 0, SZ, 0, 0, &part, NULL))) {
+    if (is_ok(r, crackle_overlay_part(&s->parts, &samples[0].parts, 0, SZ, 0, 0, &part, NULL))) {
         status = crackle_assemble(&pairs, &all_options[0], &part, 1, NULL, &out, &nbytes);
-        take_made(r, status, out, nbytes);
+        take_stream(r, status, out, nbytes);
         crackle_part_free(part);
     }
-    if (well(r, crackle_recompress_part(&s->parts, 0, SZ, 0, 0, &part, NULL))) {
+    if (is_ok(r, crackle_recompress_part(&s->parts, 0, SZ, 0, 0, &part, NULL))) {
         status = crackle_reassemble(s->bytes, s->nbytes, 3, &part, 1, NULL, &out, &nbytes, NULL);
-        take_made(r, status, out, nbytes);
+        take_stream(r, status, out, nbytes);
         crackle_part_free(part);
     }
     status = crackle_encode_constant(&s->volume, 9, 1, &out, &nbytes);
-    take_made(r, status, out, nbytes);
+    take_stream(r, status, out, nbytes);
 }
 
 static void join(const struct sample *s, struct result *r)
@@ -257,11 +257,11 @@ static void join(const struct sample *s, struct result *r)
         size_t nbytes = 0;
         crackle_status status;
 
-        if (!well(r, crackle_joiner_begin(s->bytes, s->nbytes, 0, connectivity, 0, &joiner, NULL)))
+        if (!is_ok(r, crackle_joiner_begin(s->bytes, s->nbytes, 0, connectivity, 0, &joiner, NULL)))
             continue;
-        if (well(r, crackle_joiner_next(joiner, SZ, NULL))) {
+        if (is_ok(r, crackle_joiner_next(joiner, SZ, NULL))) {
             status = crackle_joiner_finish(joiner, s->bytes, &out, &nbytes, &labels, &count);
-            take_made(r, status, out, nbytes);
+            take_stream(r, status, out, nbytes);
             take(r, labels, (size_t)count * sizeof(*labels));
             crackle_free(labels);
         }
@@ -318,16 +318,16 @@ static void *work(void *argument)
 static int32_t stop;
 static crackle_part *part_to_stop;
 
-/* Do what can be stopped again and again, until it is. */
+/* Repeat a call that can be stopped until it is stopped. */
 static void *work_on(void *argument)
 {
     struct thread *t = argument;
     const struct sample *s = &samples[0];
-    uint8_t *wanted = calloc((size_t)s->count, 1);
+    uint8_t *selected = calloc((size_t)s->count, 1);
     uint64_t *numbers = calloc((size_t)s->count, sizeof(*numbers));
     crackle_status status = CRACKLE_OK;
 
-    wanted[0] = 1;
+    selected[0] = 1;
     while (status == CRACKLE_OK) {
         void *points = NULL;
         uint8_t *out = NULL;
@@ -336,12 +336,12 @@ static void *work_on(void *argument)
         if (t->number % 2)
             status = crackle_assemble(&s->volume, &all_options[3], &part_to_stop, 1, &stop, &out, &nbytes);
         else
-            status = crackle_surface(&s->parts, 0, SZ, 0, wanted, s->count, 2, &stop, &points, numbers, NULL);
+            status = crackle_surface(&s->parts, 0, SZ, 0, selected, s->count, 2, &stop, &points, numbers, NULL);
         crackle_free(out);
         crackle_free(points);
     }
     t->num_wrong += status != CRACKLE_STOPPED;
-    free(wanted);
+    free(selected);
     free(numbers);
     return NULL;
 }
@@ -351,7 +351,7 @@ static void check_stopping(struct thread *threads)
     CHECK(crackle_encode_part(&samples[0].volume, 0, SZ, 0, &part_to_stop) == CRACKLE_OK);
     for (uint32_t i = 0; i < THREADS; i++)
         CHECK(pthread_create(&threads[i].id, NULL, work_on, &threads[i]) == 0);
-    for (size_t job = 0; job < JOBS; job++) /* while they work */
+    for (size_t job = 0; job < JOBS; job++) /* while the threads work */
         CHECK(do_job(job, 1) == expected[job][1]);
     __atomic_store_n(&stop, 1, __ATOMIC_RELAXED);
     for (uint32_t i = 0; i < THREADS; i++) {
@@ -425,8 +425,8 @@ int main(void)
         threads[i].number = i;
         threads[i].num_wrong = 0;
         if (pthread_create(&threads[i].id, NULL, work, &threads[i]) != 0) {
-            fprintf(stderr, "there is no thread %u to be had\n", (unsigned int)i);
-            return 1; /* the others wait for it */
+            fprintf(stderr, "cannot start thread %u\n", (unsigned int)i);
+            return 1; /* the other threads wait for it at the barrier */
         }
     }
     for (int i = 0; i < THREADS; i++) {

@@ -1,6 +1,4 @@
-/*
- * volumes.h - label volumes for the tests: made, laid out in memory, and copied to exact sizes
- */
+/* volumes.h - label volumes for the tests: random labels, memory layouts, and copies of exact sizes */
 #ifndef VOLUMES_H
 #define VOLUMES_H
 
@@ -16,13 +14,13 @@ struct labels {
 
 enum content {
     BLOBS,    /* objects of some voxels */
-    NOISE,    /* every voxel another label: permissible cracks */
-    COLUMNS,  /* objects that go on through z: pins */
-    UNIFORM,  /* one label: no crack at all */
+    NOISE,    /* random labels: permissible cracks */
+    COLUMNS,  /* objects that continue along z: pins */
+    UNIFORM,  /* one label: no cracks */
     NUM_CONTENTS
 };
 
-/* Cut a number to 'width' bytes, and extend its sign. */
+/* Truncate a number to 'width' bytes, and extend its sign. */
 static inline uint64_t cut(uint64_t label, unsigned int width, int is_signed)
 {
     uint64_t sign = (uint64_t)1 << (8 * width - 1);
@@ -60,7 +58,7 @@ static inline struct labels make_labels(uint32_t sx, uint32_t sy, uint32_t sz, e
     return l;
 }
 
-/* Where a voxel lies in memory, counted in voxels. */
+/* The index of a voxel in memory. */
 static inline size_t place(const struct labels *l, int fortran, size_t x, size_t y, size_t z)
 {
     return fortran ? x + l->sx * (y + l->sy * z) : z + l->sz * (y + l->sy * x);
@@ -88,7 +86,7 @@ static inline uint64_t get_label(const void *voxels, size_t i, unsigned int widt
     return cut(label, width, is_signed);
 }
 
-/* A volume of the size, in memory of exactly that size; free its voxels. */
+/* A volume in memory of exactly its size. The caller frees the voxels. */
 static inline struct crackle_volume new_volume(const struct labels *l, unsigned int width, int is_signed, int fortran)
 {
     struct crackle_volume v = {NULL,  l->count * width, l->sx, l->sy, l->sz, (uint8_t)width, (uint8_t)is_signed,
@@ -122,7 +120,7 @@ static inline size_t num_wrong(const struct labels *l, const struct crackle_volu
     return wrong;
 }
 
-/* A copy that ends where its allocation ends: the address sanitizer sees any byte read behind it. */
+/* A copy without spare bytes: the address sanitizer detects any byte read behind it. */
 static inline uint8_t *exact_copy(const void *bytes, size_t nbytes)
 {
     uint8_t *copy = calloc(nbytes ? nbytes : 1, 1);

@@ -1,9 +1,9 @@
 /*
- * driver.c - a target driven by nothing but a C compiler and POSIX
+ * driver.c - a fuzzing driver that needs only a C compiler and POSIX
  *
- * It does not look at what an input reaches, but needs no instrumented code, so that the code that is shipped
- * is run, and some ten times as often in the same time.  Inputs are those of the given files and folders, mutated;
- * libfuzzer's finds among them, it goes on where that left off.
+ * Does not measure coverage, so it runs the code as shipped, without instrumentation, and about ten times as often as
+ * libFuzzer in the same time.  Its inputs are mutations of the given files and folders.  They include inputs that
+ * libFuzzer found, so it continues where libFuzzer stopped.
  */
 #define _POSIX_C_SOURCE 200809L
 #include "fuzz.h"
@@ -16,7 +16,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { MOST_NBYTES = 4096, MOST_SECONDS_PER_INPUT = 20 };
+enum { MAX_NBYTES = 4096, MAX_SECONDS_PER_INPUT = 20 };
 
 static struct seed {
     u8 *bytes;
@@ -52,9 +52,9 @@ static void add_seed(const char *path)
         FUZZ_CHECK(seeds);
     }
     seed = &seeds[num_seeds++];
-    seed->bytes = malloc(MOST_NBYTES);
+    seed->bytes = malloc(MAX_NBYTES);
     FUZZ_CHECK(seed->bytes);
-    seed->nbytes = fread(seed->bytes, 1, MOST_NBYTES, file);
+    seed->nbytes = fread(seed->bytes, 1, MAX_NBYTES, file);
     fclose(file);
 }
 
@@ -63,7 +63,7 @@ static int compare_names(const void *a, const void *b)
     return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
-/* A file, or all files of a folder, in the order of their names: the same seed gives the same inputs anywhere. */
+/* Add a file, or all files of a folder sorted by name, so that a seed gives the same inputs everywhere. */
 static void add_path(const char *path)
 {
     DIR *folder = opendir(path);
@@ -96,14 +96,14 @@ static void add_path(const char *path)
 
 /* --------------------------------- Mutation ------------------------------- */
 
-static size_t insert(u8 *data, size_t nbytes, size_t most, const u8 *from, size_t from_nbytes)
+static size_t insert(u8 *data, size_t nbytes, size_t max_nbytes, const u8 *from, size_t from_nbytes)
 {
     const size_t at = below(nbytes + 1);
     size_t n = from_nbytes ? 1 + below(from_nbytes < 16 ? from_nbytes : 16) : 0;
     u8 piece[16];
 
-    if (n > most - nbytes)
-        n = most - nbytes;
+    if (n > max_nbytes - nbytes)
+        n = max_nbytes - nbytes;
     if (n == 0)
         return nbytes;
     memcpy(piece, from + below(from_nbytes - n + 1), n);
@@ -112,21 +112,21 @@ static size_t insert(u8 *data, size_t nbytes, size_t most, const u8 *from, size_
     return nbytes + n;
 }
 
-static size_t mutate_once(u8 *data, size_t nbytes, size_t most)
+static size_t mutate_once(u8 *data, size_t nbytes, size_t max_nbytes)
 {
-    static const u8 telling[] = {0, 1, 2, 3, 4, 5, 7, 8, 0x0f, 0x7f, 0x80, 0xf0, 0xfe, 0xff};
+    static const u8 edge_values[] = {0, 1, 2, 3, 4, 5, 7, 8, 0x0f, 0x7f, 0x80, 0xf0, 0xfe, 0xff};
     const struct seed *other = &seeds[below(num_seeds)];
     size_t at, n;
 
     if (nbytes == 0)
-        return insert(data, nbytes, most, other->bytes, other->nbytes);
+        return insert(data, nbytes, max_nbytes, other->bytes, other->nbytes);
     at = below(nbytes);
     switch (below(9)) {
     case 0:
         data[at] = (u8)below(256);
         return nbytes;
     case 1:
-        data[at] = telling[below(sizeof(telling))];
+        data[at] = edge_values[below(sizeof(edge_values))];
         return nbytes;
     case 2:
         data[at] ^= (u8)(1 << below(8));
@@ -134,19 +134,19 @@ static size_t mutate_once(u8 *data, size_t nbytes, size_t most)
     case 3:
         data[at] = (u8)(data[at] + below(9) - 4);
         return nbytes;
-    case 4: /* a run of bytes from elsewhere */
+    case 4: /* copy bytes from elsewhere */
         for (n = 1 + below(8); n && at < nbytes; n--, at++)
             data[at] = data[below(nbytes)];
         return nbytes;
     case 5:
-        return insert(data, nbytes, most, data, nbytes);
+        return insert(data, nbytes, max_nbytes, data, nbytes);
     case 6:
-        return insert(data, nbytes, most, other->bytes, other->nbytes);
-    case 7: /* cut some out */
+        return insert(data, nbytes, max_nbytes, other->bytes, other->nbytes);
+    case 7: /* delete bytes */
         n = 1 + below(nbytes - at < 16 ? nbytes - at : 16);
         memmove(data + at, data + at + n, nbytes - at - n);
         return nbytes - n;
-    default: /* a piece of another at the same place */
+    default: /* copy bytes of another seed from the same place */
         if (at < other->nbytes) {
             n = 1 + below(16);
             if (n > nbytes - at)
@@ -159,26 +159,26 @@ static size_t mutate_once(u8 *data, size_t nbytes, size_t most)
     }
 }
 
-size_t fuzz_mutate_bytes(u8 *data, size_t nbytes, size_t most)
+size_t fuzz_mutate_bytes(u8 *data, size_t nbytes, size_t max_nbytes)
 {
     for (size_t k = 1 + below(4); k; k--)
-        nbytes = mutate_once(data, nbytes, most);
+        nbytes = mutate_once(data, nbytes, max_nbytes);
     return nbytes;
 }
 
 /* --------------------------------- Findings ------------------------------- */
 
-static u8 input[MOST_NBYTES];
+static u8 input[MAX_NBYTES];
 static size_t input_nbytes;
 
-/* The input that fails is kept, so that it can be given to this program again. */
+/* Save the failing input to a file that this program can run again. */
 static void keep(int number)
 {
-    static const char said[] = "\nthe input is in the file finding\n";
+    static const char reported[] = "\nthe input is in the file finding\n";
     int file = open("finding", O_WRONLY | O_CREAT | O_TRUNC, 0644);
 
     if (file >= 0 && write(file, input, input_nbytes) == (ssize_t)input_nbytes && close(file) == 0)
-        file = (int)write(2, said, sizeof(said) - 1);
+        file = (int)write(2, reported, sizeof(reported) - 1);
     signal(number, SIG_DFL);
     raise(number);
 }
@@ -188,7 +188,7 @@ static void run(const u8 *bytes, size_t nbytes)
     if (bytes != input)
         memcpy(input, bytes, nbytes);
     input_nbytes = nbytes;
-    alarm(MOST_SECONDS_PER_INPUT);
+    alarm(MAX_SECONDS_PER_INPUT);
     fuzz_one(bytes, nbytes);
     guard_check();
 }
@@ -204,14 +204,14 @@ static double seconds(void)
 int main(int argc, char **argv)
 {
     double limit = 0, begin = seconds();
-    unsigned long long most_runs = 0, runs = 0;
+    unsigned long long max_runs = 0, runs = 0;
     int at = 1;
 
     for (; at + 1 < argc && argv[at][0] == '-'; at += 2) {
         if (strcmp(argv[at], "--seconds") == 0)
             limit = atof(argv[at + 1]);
         else if (strcmp(argv[at], "--runs") == 0)
-            most_runs = strtoull(argv[at + 1], NULL, 10);
+            max_runs = strtoull(argv[at + 1], NULL, 10);
         else if (strcmp(argv[at], "--seed") == 0)
             random_state ^= strtoull(argv[at + 1], NULL, 10) * 0x9e3779b97f4a7c15u;
         else
@@ -239,7 +239,7 @@ int main(int argc, char **argv)
     signal(SIGSEGV, keep);
     for (size_t i = 0; i < num_seeds; i++, runs++)
         run(seeds[i].bytes, seeds[i].nbytes);
-    while (runs < most_runs || (most_runs == 0 && limit > 0)) {
+    while (runs < max_runs || (max_runs == 0 && limit > 0)) {
         const struct seed *seed = &seeds[below(num_seeds)];
 
         if (limit > 0 && runs % 256 == 0 && seconds() - begin > limit)
@@ -248,7 +248,7 @@ int main(int argc, char **argv)
         run(input, fuzz_mutate(input, seed->nbytes, sizeof(input), (unsigned int)below(1 << 30)));
         runs++;
     }
-    printf("%llu runs, %zu of them inputs that were given, in %.0f s\n", runs, num_seeds, seconds() - begin);
+    printf("%llu runs, %zu of them given inputs, in %.0f s\n", runs, num_seeds, seconds() - begin);
     for (size_t i = 0; i < num_seeds; i++)
         free(seeds[i].bytes);
     free(seeds);

@@ -1,7 +1,7 @@
 /*
- * guard.c - buffers that end where a page begins which nobody may touch
+ * guard.c - buffers that end at a guard page
  *
- * The pages are mapped once: no system call is made for an input.
+ * The pages are mapped once, so that an input needs no system calls.
  */
 #define _DEFAULT_SOURCE
 #include "fuzz.h"
@@ -30,7 +30,7 @@
 enum { CANARY_NBYTES = 64, CANARY = 0x5c };
 
 static struct {
-    u8 *begin; /* of the room; it ends at a guard page */
+    u8 *begin; /* of the mapping, which ends at a guard page */
     u8 *buffer;
 } places[NUM_GUARD_PLACES];
 

@@ -1,11 +1,9 @@
-/*
- * libfuzzer.c - a target driven by clang's engine, which looks at what code an input reaches
- */
+/* libfuzzer.c - a fuzzing driver with clang's engine, which measures coverage */
 #include "fuzz.h"
 
 int LLVMFuzzerTestOneInput(const u8 *data, size_t nbytes);
-size_t LLVMFuzzerCustomMutator(u8 *data, size_t nbytes, size_t most, unsigned int seed);
-size_t LLVMFuzzerMutate(u8 *data, size_t nbytes, size_t most);
+size_t LLVMFuzzerCustomMutator(u8 *data, size_t nbytes, size_t max_nbytes, unsigned int seed);
+size_t LLVMFuzzerMutate(u8 *data, size_t nbytes, size_t max_nbytes);
 
 int LLVMFuzzerTestOneInput(const u8 *data, size_t nbytes)
 {
@@ -14,12 +12,12 @@ int LLVMFuzzerTestOneInput(const u8 *data, size_t nbytes)
     return 0;
 }
 
-size_t LLVMFuzzerCustomMutator(u8 *data, size_t nbytes, size_t most, unsigned int seed)
+size_t LLVMFuzzerCustomMutator(u8 *data, size_t nbytes, size_t max_nbytes, unsigned int seed)
 {
-    return fuzz_mutate(data, nbytes, most, seed);
+    return fuzz_mutate(data, nbytes, max_nbytes, seed);
 }
 
-size_t fuzz_mutate_bytes(u8 *data, size_t nbytes, size_t most)
+size_t fuzz_mutate_bytes(u8 *data, size_t nbytes, size_t max_nbytes)
 {
-    return LLVMFuzzerMutate(data, nbytes, most);
+    return LLVMFuzzerMutate(data, nbytes, max_nbytes);
 }

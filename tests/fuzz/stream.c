@@ -1,8 +1,8 @@
 /*
- * stream.c - inputs that are streams: taken apart, made good where that is asked for, and mutated
+ * stream.c - inputs that are streams: split, repaired on request, and mutated
  *
- * Checksums stop most damage before it gets anywhere.  A fuzzer would have to guess them, so they are made
- * good again here, and so are the lengths that have to add up: damage then reaches the code behind them.
+ * Checksums detect most damage, and a fuzzer cannot guess them.  So this file repairs checksums, and lengths that must
+ * add up.  Damage then reaches the code behind them.
  */
 #include "codec/header.h"
 #include "codec/reading.h"
@@ -10,9 +10,9 @@
 #include "repair.h"
 #include "volumes.h"
 
-/* ------------------------------- Made good -------------------------------- */
+/* ------------------------------- Repairing -------------------------------- */
 
-/* Let the last slice's code, or else the labels section, end where the bytes do. */
+/* Make the sections add up to 'nbytes': change the length of the last crack code, or else of the labels section. */
 static void repair_lengths(u8 *stream, size_t nbytes, const struct crackle_header *h, const struct crackle_layout *l)
 {
     const u64 excess = (u64)nbytes - l->end;
@@ -44,7 +44,7 @@ static void repair(u8 *stream, size_t nbytes)
     repair_labels(stream, nbytes);
 }
 
-/* The checksums of the slices as they are decoded, up to the first that can not be. */
+/* Recompute the checksums of slices, up to the first that does not decode. */
 static void forge(u8 *stream, size_t nbytes)
 {
     struct crackle_parts parts;
@@ -55,7 +55,7 @@ static void forge(u8 *stream, size_t nbytes)
 
     if (crackle_split(stream, nbytes, &parts, NULL) != CRACKLE_OK ||
         crackle_read_header(stream, nbytes, &h, NULL) != CRACKLE_OK || h.format_version == 0 || ck_is_empty(&h) ||
-        (u64)h.sx * h.sy > FUZZ_MOST_VOXELS || h.sz > FUZZ_MOST_VOXELS)
+        (u64)h.sx * h.sy > FUZZ_MAX_VOXELS || h.sz > FUZZ_MAX_VOXELS)
         return;
     crcs = stream + (parts.tail - stream) + CK_CRC_NBYTES;
     if (ck_reading_open(&r, &parts, CRACKLE_NO_VERIFY, NULL) == CRACKLE_OK &&
@@ -66,9 +66,9 @@ static void forge(u8 *stream, size_t nbytes)
     ck_reading_free(&r);
 }
 
-/* -------------------------------- Taken apart ----------------------------- */
+/* ------------------------------- Splitting -------------------------------- */
 
-void fuzz_take(struct fuzz_stream *s, const u8 *data, size_t nbytes)
+void fuzz_read_input(struct fuzz_stream *s, const u8 *data, size_t nbytes)
 {
     memset(s, 0, sizeof(*s));
     s->nbytes = nbytes < NUM_CONTROL_BYTES ? nbytes : nbytes - NUM_CONTROL_BYTES;
@@ -88,14 +88,14 @@ int fuzz_open(struct fuzz_stream *s, const u8 *data, size_t nbytes)
     struct crackle_parts whole;
     crackle_status status;
 
-    fuzz_take(s, data, nbytes);
+    fuzz_read_input(s, data, nbytes);
     status = crackle_split(s->bytes, s->nbytes, &whole, &where);
     fuzz_status(status, &where);
     if (status != CRACKLE_OK)
         return 0;
     FUZZ_CHECK(crackle_read_header(s->bytes, s->nbytes, &s->header, NULL) == CRACKLE_OK);
-    if ((u64)s->header.sx * s->header.sy > FUZZ_MOST_VOXELS || s->header.sz > FUZZ_MOST_VOXELS ||
-        (u64)s->header.sx * s->header.sy * s->header.sz > FUZZ_MOST_VOXELS)
+    if ((u64)s->header.sx * s->header.sy > FUZZ_MAX_VOXELS || s->header.sz > FUZZ_MAX_VOXELS ||
+        (u64)s->header.sx * s->header.sy * s->header.sz > FUZZ_MAX_VOXELS)
         return 0;
     s->num_voxels = (size_t)s->header.sx * s->header.sy * s->header.sz;
     s->parts = whole;
@@ -127,7 +127,7 @@ int fuzz_table(const struct fuzz_stream *s, u64 **table_ret, u64 *count_ret)
     crackle_status status = crackle_table_size(&s->parts, count_ret, &where);
 
     fuzz_status(status, &where);
-    if (status != CRACKLE_OK || *count_ret > FUZZ_MOST_VOXELS)
+    if (status != CRACKLE_OK || *count_ret > FUZZ_MAX_VOXELS)
         return 0;
     *table_ret = (u64 *)(void *)guard_room(GUARD_TABLE, (size_t)*count_ret * 8);
     status = crackle_read_table(&s->parts, s->flags, *table_ret, *count_ret, &where);
@@ -177,24 +177,24 @@ void fuzz_decode_own(const u8 *stream, size_t nbytes, unsigned int flags, const 
     guard_is_written(out->voxels, out->nbytes);
 }
 
-/* --------------------------------- Mutated -------------------------------- */
+/* -------------------------------- Mutating -------------------------------- */
 
-size_t fuzz_mutate(u8 *data, size_t nbytes, size_t most, unsigned int seed)
+size_t fuzz_mutate(u8 *data, size_t nbytes, size_t max_nbytes, unsigned int seed)
 {
     u8 control[NUM_CONTROL_BYTES] = {0};
     size_t stream_nbytes = nbytes;
 
-    if (most < 2 * NUM_CONTROL_BYTES)
-        return fuzz_mutate_bytes(data, nbytes, most);
+    if (max_nbytes < 2 * NUM_CONTROL_BYTES)
+        return fuzz_mutate_bytes(data, nbytes, max_nbytes);
     if (nbytes >= NUM_CONTROL_BYTES) {
         stream_nbytes -= NUM_CONTROL_BYTES;
         memcpy(control, data + stream_nbytes, NUM_CONTROL_BYTES);
     }
-    /* What is asked changes seldom, what is damaged mostly. */
+    /* Mostly mutate the stream, and sometimes the control bytes. */
     if (seed % 8 == 0)
         fuzz_mutate_bytes(control, NUM_CONTROL_BYTES, NUM_CONTROL_BYTES);
     else
-        stream_nbytes = fuzz_mutate_bytes(data, stream_nbytes, most - NUM_CONTROL_BYTES);
+        stream_nbytes = fuzz_mutate_bytes(data, stream_nbytes, max_nbytes - NUM_CONTROL_BYTES);
     memcpy(data + stream_nbytes, control, NUM_CONTROL_BYTES);
     return stream_nbytes + NUM_CONTROL_BYTES;
 }

@@ -1,6 +1,4 @@
-/*
- * target_decode.c - the whole volume, verified and not, in both orders of memory
- */
+/* target_decode.c - decode the whole volume, with and without checksums, in both memory orders */
 #include "fuzz.h"
 
 void fuzz_one(const u8 *data, size_t nbytes)

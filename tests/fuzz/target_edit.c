@@ -1,7 +1,7 @@
 /*
- * target_edit.c - streams made of a stream: relabelled, recoded, stacked, overlaid, pooled, joined
+ * target_edit.c - new streams from a stream: relabelled, recompressed, stacked, overlaid, pooled, joined
  *
- * What comes out of any stream is a sound one.  Where the whole decodes, it holds the voxels that it should.
+ * Every result must be a valid stream.  If the input decodes, the result must have the right voxels.
  */
 #include "fuzz.h"
 
@@ -13,10 +13,10 @@ static u64 whole_at(size_t i)
 }
 
 /*
- * Decode what was made, and free it.  The checksums of slices that were copied are those of the input, so with its
- * 'flags'; all others are right.
+ * Decode a new stream, and free it.  Copied slices keep the checksums of the input, so 'flags' are those of the input;
+ * all other checksums must be valid.
  */
-static void take(u8 *made, size_t nbytes, unsigned int flags, const struct crackle_volume *out)
+static void decode_and_free(u8 *made, size_t nbytes, unsigned int flags, const struct crackle_volume *out)
 {
     fuzz_decode_own(made, nbytes, flags, out);
     crackle_free(made);
@@ -48,7 +48,7 @@ static void relabel(const struct fuzz_stream *s, int is_sound, const u64 *table,
     FUZZ_CHECK(!is_sound || status == CRACKLE_OK || s->flags);
     if (status == CRACKLE_OK && is_sound) {
         out = room(s, 4, s->control[2] & 1, s->header.sz);
-        take(made, made_nbytes, s->flags, &out);
+        decode_and_free(made, made_nbytes, s->flags, &out);
         for (size_t i = 0; i < s->num_voxels; i++)
             FUZZ_CHECK(fuzz_voxel(&out, i) ==
                        (whole_at(i) * 0x9e3779b97f4a7c15u >> 33) % (1 + s->control[1]));
@@ -98,7 +98,7 @@ static void recompress(const struct fuzz_stream *s, int is_sound)
         fuzz_status(status, &where);
         if (status == CRACKLE_OK) {
             out = room(s, s->header.data_width, s->header.is_signed, s->header.sz);
-            take(made, made_nbytes, 0, &out);
+            decode_and_free(made, made_nbytes, 0, &out);
             for (size_t i = 0; is_sound && i < s->num_voxels; i++)
                 FUZZ_CHECK(fuzz_voxel(&out, i) == whole_at(i));
         }
@@ -128,7 +128,7 @@ static void overlay(const struct fuzz_stream *s, int is_sound, const u64 *table,
     status = crackle_assemble(&out, &options, &part, 1, NULL, &made, &made_nbytes);
     crackle_part_free(part);
     FUZZ_CHECK(status == CRACKLE_OK);
-    take(made, made_nbytes, 0, &out);
+    decode_and_free(made, made_nbytes, 0, &out);
     for (size_t i = 0; is_sound && i < s->num_voxels; i++) {
         const u64 pair = fuzz_voxel(&out, i);
 
@@ -137,7 +137,7 @@ static void overlay(const struct fuzz_stream *s, int is_sound, const u64 *table,
     }
 }
 
-/* A pooled voxel is one of its block, and as frequent as any. */
+/* A pooled voxel must occur in its block, and be one of the most frequent. */
 static void check_pooled(const struct crackle_volume *out, u32 depth, int sparse)
 {
     for (size_t i = 0; i < (size_t)out->sx * out->sy * out->sz; i++) {
@@ -193,7 +193,7 @@ static void pool(const struct fuzz_stream *s, int is_sound)
     status = crackle_assemble(&out, &options, &part, 1, NULL, &made, &made_nbytes);
     crackle_part_free(part);
     FUZZ_CHECK(status == CRACKLE_OK);
-    take(made, made_nbytes, 0, &out);
+    decode_and_free(made, made_nbytes, 0, &out);
     if (is_sound)
         check_pooled(&out, depth, sparse);
 }
@@ -211,7 +211,7 @@ static void stack(const struct fuzz_stream *s, int is_sound)
     crackle_status status;
     u32 sz;
 
-    /* Some slices of it, and of another writer's stream of the same voxels. */
+    /* Stack slices of the input, and of a new stream with the same voxels. */
     if (is_sound)
         FUZZ_CHECK(crackle_encode(&whole, &options, &own, &own_nbytes) == CRACKLE_OK);
     fuzz_range(s, &pieces[0].z_start, &pieces[0].z_end);
@@ -227,7 +227,7 @@ static void stack(const struct fuzz_stream *s, int is_sound)
     fuzz_status(status, &where);
     if (status == CRACKLE_OK && is_sound) {
         out = room(s, s->header.data_width, s->header.is_signed, sz);
-        take(made, made_nbytes, s->flags, &out);
+        decode_and_free(made, made_nbytes, s->flags, &out);
         for (size_t i = 0; i < slice * sz; i++) {
             const size_t first = slice * (pieces[0].z_end - pieces[0].z_start);
 
@@ -244,7 +244,7 @@ static void stack(const struct fuzz_stream *s, int is_sound)
 
 static void fill(u32 *components, size_t first, u32 component, unsigned int connectivity, int is_binary)
 {
-    size_t *todo = (size_t *)(void *)guard_room(GUARD_EXTENTS, FUZZ_MOST_VOXELS * sizeof(size_t)), count = 1;
+    size_t *todo = (size_t *)(void *)guard_room(GUARD_EXTENTS, FUZZ_MAX_VOXELS * sizeof(size_t)), count = 1;
 
     todo[0] = first;
     components[first] = component;
@@ -298,7 +298,7 @@ static void join(const struct fuzz_stream *s, int is_sound)
         return;
     }
     out = room(s, ck_width(count), 0, s->header.sz);
-    take(made, made_nbytes, s->flags, &out);
+    decode_and_free(made, made_nbytes, s->flags, &out);
     components = (u32 *)(void *)guard_room(GUARD_SCRATCH, s->num_voxels * sizeof(*components));
     memset(components, 0, s->num_voxels * sizeof(*components));
     for (size_t i = 0; i < s->num_voxels; i++) {

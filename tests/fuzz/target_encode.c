@@ -1,14 +1,14 @@
 /*
- * target_encode.c - arbitrary volumes, encoded in every way, whole and in parts, and decoded
+ * target_encode.c - encode random volumes with all options, whole and in parts, and decode them
  *
- * An input is a shape, options and voxels, which repeat where there are too few.
+ * An input is a shape, options and voxels.  The voxels repeat if there are too few.
  */
 #include "fuzz.h"
 #include "volumes.h"
 
 enum { AT_SX, AT_SY, AT_SZ, AT_TYPE, AT_ORDER, AT_OPTIONS, AT_SPREAD, NUM_HEAD_BYTES };
 
-/* A label of the given width from a byte: the byte itself, or spread over all bits. */
+/* Make a label of a byte: the byte itself, or spread over all bits. */
 static u64 label_of(u8 byte, u8 spread)
 {
     switch (spread % 4) {
@@ -23,7 +23,7 @@ static u64 label_of(u8 byte, u8 spread)
     }
 }
 
-/* Runs: a byte that stands for a label, and how often. */
+/* Read runs: a byte for the label, and a byte for the length. */
 static void put_voxels(const struct crackle_volume *v, const u8 *head, const u8 *bytes, size_t nbytes)
 {
     const size_t count = v->nbytes / v->width;
@@ -41,7 +41,7 @@ static void put_voxels(const struct crackle_volume *v, const u8 *head, const u8 
     }
 }
 
-/* The parts that several threads would make are the same stream. */
+/* Parts, as several threads would encode them, must give the same stream. */
 static void check_parts(const struct crackle_volume *v, const struct crackle_options *options, const u8 *stream,
                         size_t nbytes, u32 middle)
 {
@@ -88,7 +88,7 @@ void fuzz_one(const u8 *data, size_t nbytes)
     options.has_background = data[AT_OPTIONS] >> 6 & 1;
     options.background = label_of(data[AT_OPTIONS], 0) % 8;
     count = (size_t)v.sx * v.sy * v.sz;
-    if (count > FUZZ_MOST_VOXELS)
+    if (count > FUZZ_MAX_VOXELS)
         return;
     v.nbytes = count * v.width;
     v.voxels = guard_room(GUARD_VOXELS, v.nbytes);

@@ -1,9 +1,7 @@
-/*
- * target_header.c - the functions that need no more than a stream's first bytes, on just these and on fewer
- */
+/* target_header.c - functions that need only the first bytes of a stream, with these bytes and with fewer */
 #include "fuzz.h"
 
-static void ask(const u8 *bytes, size_t nbytes, const struct fuzz_stream *s)
+static void read_prefix(const u8 *bytes, size_t nbytes, const struct fuzz_stream *s)
 {
     struct crackle_where where = {CRACKLE_SECTION_NONE, CRACKLE_NO_SLICE};
     struct crackle_header h;
@@ -44,14 +42,14 @@ void fuzz_one(const u8 *data, size_t nbytes)
     crackle_status status;
     u64 need = CK_HEADER_NBYTES_V1;
 
-    fuzz_take(&s, data, nbytes);
+    fuzz_read_input(&s, data, nbytes);
     if (crackle_read_header(s.bytes, s.nbytes, &h, NULL) == CRACKLE_OK)
         need = crackle_prefix_nbytes(&h) + (s.control[0] & 8 ? 16 : 0);
     if (need > s.nbytes)
         need = s.nbytes;
-    ask(guard_copy(GUARD_HEAD, s.bytes, (size_t)need), (size_t)need, &s);
+    read_prefix(guard_copy(GUARD_HEAD, s.bytes, (size_t)need), (size_t)need, &s);
     need = ck_load32(s.control) % (s.nbytes + 1);
-    ask(guard_copy(GUARD_HEAD, s.bytes, (size_t)need), (size_t)need, &s);
+    read_prefix(guard_copy(GUARD_HEAD, s.bytes, (size_t)need), (size_t)need, &s);
     status = crackle_split(guard_copy(GUARD_BYTES, s.bytes, s.nbytes), s.nbytes, &parts, &where);
     fuzz_status(status, &where);
     if (status == CRACKLE_OK)

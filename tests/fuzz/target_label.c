@@ -1,17 +1,17 @@
 /*
- * target_label.c - one label, or a value for each: masks, where it is listed, which slices have it
+ * target_label.c - questions about one label or entry: masks, values, the table, slices
  *
- * Where the whole decodes, every answer is held against the voxels.
+ * If the whole stream decodes, every answer is compared with the voxels.
  */
 #include "fuzz.h"
 
-/* One of the table's labels, or some other. */
+/* Choose a label of the table, or another one. */
 static u64 choose(const struct fuzz_stream *s, const u64 *table, u64 count)
 {
     return count && s->control[3] < 200 ? table[s->control[3] % count] : (u64)s->control[3] - 220;
 }
 
-static void ask_mask(const struct fuzz_stream *s, const struct crackle_volume *whole, int is_sound, u64 label)
+static void check_mask(const struct fuzz_stream *s, const struct crackle_volume *whole, int is_sound, u64 label)
 {
     struct crackle_where where = {CRACKLE_SECTION_NONE, CRACKLE_NO_SLICE};
     struct crackle_volume mask;
@@ -39,16 +39,16 @@ static void ask_mask(const struct fuzz_stream *s, const struct crackle_volume *w
         found += (size_t)has;
     }
     FUZZ_CHECK(crackle_contains(&s->parts, s->flags, label, &is_listed, &where) == CRACKLE_OK);
-    FUZZ_CHECK(is_listed || found == 0 || s->flags); /* unverified, a table is believed to be sorted */
+    FUZZ_CHECK(is_listed || found == 0 || s->flags); /* without CRC, a claim that the table is sorted is trusted */
 }
 
-/* An own value for each entry, and which slices have which. */
-static void ask_entries(const struct fuzz_stream *s, const struct crackle_volume *whole, int is_sound,
-                        const u64 *table, u64 count, u64 label)
+/* Decode a value for each entry, and check which slices have which entries. */
+static void read_entries(const struct fuzz_stream *s, const struct crackle_volume *whole, int is_sound,
+                         const u64 *table, u64 count, u64 label)
 {
     struct crackle_where where = {CRACKLE_SECTION_NONE, CRACKLE_NO_SLICE};
     u64 *values = (u64 *)(void *)guard_room(GUARD_VALUES, (size_t)count * 8);
-    u8 *wanted = guard_room(GUARD_BYTES, (size_t)count), *present;
+    u8 *selected = guard_room(GUARD_BYTES, (size_t)count), *present;
     u8 *slices = guard_room(GUARD_SCRATCH, s->header.sz);
     struct crackle_volume out;
     crackle_status status, has_slices, has_entries;
@@ -57,14 +57,14 @@ static void ask_entries(const struct fuzz_stream *s, const struct crackle_volume
 
     fuzz_range(s, &z_start, &z_end);
     for (u64 i = 0; i < count; i++) {
-        wanted[i] = table[i] == label;
-        values[i] = s->control[2] & 1 ? i + 1 : wanted[i];
+        selected[i] = table[i] == label;
+        values[i] = s->control[2] & 1 ? i + 1 : selected[i];
     }
     out = fuzz_volume(s, GUARD_OTHER_VOXELS, count < 255 ? 1 : 4, s->control[2] >> 1 & 1, s->header.sz);
     out.is_signed = 0;
     status = crackle_decode_as(&s->parts, 0, s->header.sz, s->flags, values, count, &out, 0, &where);
     fuzz_status(status, &where);
-    has_slices = crackle_slices_with(&s->parts, s->flags, wanted, count, slices, &where);
+    has_slices = crackle_slices_with(&s->parts, s->flags, selected, count, slices, &where);
     fuzz_status(has_slices, &where);
     if (is_sound) {
         FUZZ_CHECK(status == CRACKLE_OK && has_slices == CRACKLE_OK);
@@ -105,6 +105,6 @@ void fuzz_one(const u8 *data, size_t nbytes)
         return;
     is_sound = fuzz_whole(&s, &whole);
     label = choose(&s, table, count);
-    ask_mask(&s, &whole, is_sound, label);
-    ask_entries(&s, &whole, is_sound, table, count, label);
+    check_mask(&s, &whole, is_sound, label);
+    read_entries(&s, &whole, is_sound, table, count, label);
 }

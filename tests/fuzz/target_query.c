@@ -1,7 +1,7 @@
 /*
- * target_query.c - measures, surfaces, contacts, overlaps, equality, connectivity
+ * target_query.c - extents, surfaces, contacts, overlaps, equality, connectivity
  *
- * Where the whole decodes, every answer is held against what a plain loop over the voxels says.
+ * If the whole stream decodes, every answer is compared with a loop over the voxels.
  */
 #include "fuzz.h"
 
@@ -19,13 +19,13 @@ static void check_measures(const struct crackle_extent *extents, const u64 *tabl
 {
     for (u64 i = 0; i < count; i++) {
         struct crackle_extent is = {0, {0, 0, 0}, {0, 0, 0}, {0, 0, 0}};
-        u64 said = 0;
+        u64 reported = 0;
         int is_first = 1;
 
-        /* Of a label that is listed more than once, each entry has a part. */
+        /* If the table repeats a label, each of its entries has some of the voxels. */
         for (u64 j = 0; j < count; j++)
             if (table[j] == table[i]) {
-                said += extents[j].voxels;
+                reported += extents[j].voxels;
                 is_first &= j >= i;
             }
         if (!is_first)
@@ -46,7 +46,7 @@ static void check_measures(const struct crackle_extent *extents, const u64 *tabl
                     }
                     is.voxels++;
                 }
-        FUZZ_CHECK(said == is.voxels);
+        FUZZ_CHECK(reported == is.voxels);
         if (extents[i].voxels != is.voxels)
             continue;
         for (int axis = 0; axis < 3; axis++) {
@@ -57,7 +57,7 @@ static void check_measures(const struct crackle_extent *extents, const u64 *tabl
     }
 }
 
-static void ask_measures(const struct fuzz_stream *s, int is_sound, const u64 *table, u64 count)
+static void check_measure(const struct fuzz_stream *s, int is_sound, const u64 *table, u64 count)
 {
     struct crackle_where where = {CRACKLE_SECTION_NONE, CRACKLE_NO_SLICE};
     struct crackle_extent *extents =
@@ -85,7 +85,7 @@ static void ask_measures(const struct fuzz_stream *s, int is_sound, const u64 *t
 
 static const int steps[6][3] = {{1, 0, 0}, {-1, 0, 0}, {0, 1, 0}, {0, -1, 0}, {0, 0, 1}, {0, 0, -1}};
 
-/* Whether the neighbour has another label; 'outside' where there is none. */
+/* Whether the neighbour has another label. Returns 'outside' if there is no neighbour. */
 static int differs(u32 x, u32 y, u32 z, const int step[3], int outside)
 {
     const long nx = (long)x + step[0], ny = (long)y + step[1], nz = (long)z + step[2];
@@ -95,7 +95,7 @@ static int differs(u32 x, u32 y, u32 z, const int step[3], int outside)
     return voxel_at((u32)nx, (u32)ny, (u32)nz) != voxel_at(x, y, z);
 }
 
-static void ask_connectivity(const struct fuzz_stream *s, int is_sound)
+static void check_connectivity(const struct fuzz_stream *s, int is_sound)
 {
     struct crackle_where where = {CRACKLE_SECTION_NONE, CRACKLE_NO_SLICE};
     const unsigned int connectivity = s->control[3] & 8 ? 4 : 6;
@@ -115,37 +115,37 @@ static void ask_connectivity(const struct fuzz_stream *s, int is_sound)
     for (u32 z = z_start; z < z_end; z++)
         for (u32 y = 0; y < s->header.sy; y++)
             for (u32 x = 0; x < s->header.sx; x++, i++) {
-                u64 ways = 0;
+                u64 directions = 0;
 
                 for (unsigned int k = 0; k < connectivity; k++)
-                    ways |= (u64)!differs(x, y, z, steps[k], 0) << k;
-                FUZZ_CHECK(fuzz_voxel(&graph, i) == ways);
+                    directions |= (u64)!differs(x, y, z, steps[k], 0) << k;
+                FUZZ_CHECK(fuzz_voxel(&graph, i) == directions);
             }
 }
 
-static void ask_surface(const struct fuzz_stream *s, int is_sound, const u64 *table, u64 count)
+static void check_surface(const struct fuzz_stream *s, int is_sound, const u64 *table, u64 count)
 {
     struct crackle_where where = {CRACKLE_SECTION_NONE, CRACKLE_NO_SLICE};
-    u8 *wanted = guard_room(GUARD_BYTES, (size_t)count);
+    u8 *selected = guard_room(GUARD_BYTES, (size_t)count);
     u64 *per_entry = (u64 *)(void *)guard_room(GUARD_VALUES, (size_t)count * 8);
     const unsigned int width = s->control[3] & 32 ? 2 : 4;
     u32 z_start, z_end;
     void *points = NULL;
-    u64 said = 0, is = 0;
+    u64 reported = 0, is = 0;
     crackle_status status;
 
     fuzz_range(s, &z_start, &z_end);
     for (u64 i = 0; i < count; i++)
-        wanted[i] = (u8)(table[i] % 3 != s->control[3] % 3);
-    status = crackle_surface(&s->parts, z_start, z_end, s->flags, wanted, count, width, NULL, &points, per_entry,
+        selected[i] = (u8)(table[i] % 3 != s->control[3] % 3);
+    status = crackle_surface(&s->parts, z_start, z_end, s->flags, selected, count, width, NULL, &points, per_entry,
                              &where);
     fuzz_status(status, &where);
     if (status != CRACKLE_OK)
         return;
     for (u64 i = 0; i < count; i++)
-        said += per_entry[i];
+        reported += per_entry[i];
     if (is_sound) {
-        for (u64 i = 0; i < said; i++) {
+        for (u64 i = 0; i < reported; i++) {
             u32 at[3];
 
             for (int axis = 0; axis < 3; axis++)
@@ -162,17 +162,17 @@ static void ask_surface(const struct fuzz_stream *s, int is_sound, const u64 *ta
                         at_surface |= differs(x, y, z, steps[k], 1);
                     is += (u64)(at_surface && voxel_at(x, y, z) % 3 != s->control[3] % 3);
                 }
-        FUZZ_CHECK(said == is);
+        FUZZ_CHECK(reported == is);
     }
     crackle_free(points);
 }
 
-static void ask_contacts(const struct fuzz_stream *s, int is_sound)
+static void check_contacts(const struct fuzz_stream *s, int is_sound)
 {
     struct crackle_where where = {CRACKLE_SECTION_NONE, CRACKLE_NO_SLICE};
     struct crackle_contact *contacts = NULL;
     const int no_background = s->control[3] >> 6 & 1;
-    u64 count, said[3] = {0, 0, 0}, is[3] = {0, 0, 0};
+    u64 count, reported[3] = {0, 0, 0}, is[3] = {0, 0, 0};
     u32 z_start, z_end;
     crackle_status status;
 
@@ -185,7 +185,7 @@ static void ask_contacts(const struct fuzz_stream *s, int is_sound)
     for (u64 i = 0; i < count; i++) {
         FUZZ_CHECK(contacts[i].a != contacts[i].b);
         for (int axis = 0; axis < 3; axis++)
-            said[axis] += contacts[i].faces[axis];
+            reported[axis] += contacts[i].faces[axis];
     }
     for (u64 i = 0; i < count && count <= 64; i++)
         for (u64 j = 0; j < i; j++) {
@@ -207,12 +207,12 @@ static void ask_contacts(const struct fuzz_stream *s, int is_sound)
                         is[axis]++;
                 }
     for (int axis = 0; axis < 3; axis++)
-        FUZZ_CHECK(said[axis] == is[axis]);
+        FUZZ_CHECK(reported[axis] == is[axis]);
 }
 
 /* ------------------------------- Two streams ------------------------------ */
 
-static void ask_two(const struct fuzz_stream *s, int is_sound)
+static void check_two_streams(const struct fuzz_stream *s, int is_sound)
 {
     struct crackle_where where = {CRACKLE_SECTION_NONE, CRACKLE_NO_SLICE};
     struct crackle_options options = {1, 0, (u8)(s->control[3] & 1), 0, 0};
@@ -227,7 +227,7 @@ static void ask_two(const struct fuzz_stream *s, int is_sound)
     crackle_status status;
 
     fuzz_range(s, &z_start, &z_end);
-    if (is_sound) { /* the other is the volume with one voxel changed */
+    if (is_sound) { /* the other stream has one changed voxel */
         moved.voxels = guard_copy(GUARD_OTHER_VOXELS, whole.voxels, whole.nbytes);
         first = ck_load16(s->control + 2) % s->num_voxels * moved.width;
         ((u8 *)moved.voxels)[first] ^= s->control[1] & 1;
@@ -260,9 +260,9 @@ void fuzz_one(const u8 *data, size_t nbytes)
     if (!fuzz_open(&s, data, nbytes) || s.num_voxels == 0 || !fuzz_table(&s, &table, &count))
         return;
     is_sound = fuzz_whole(&s, &whole);
-    ask_measures(&s, is_sound, table, count);
-    ask_connectivity(&s, is_sound);
-    ask_surface(&s, is_sound, table, count);
-    ask_contacts(&s, is_sound);
-    ask_two(&s, is_sound);
+    check_measure(&s, is_sound, table, count);
+    check_connectivity(&s, is_sound);
+    check_surface(&s, is_sound, table, count);
+    check_contacts(&s, is_sound);
+    check_two_streams(&s, is_sound);
 }

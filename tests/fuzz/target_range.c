@@ -1,6 +1,4 @@
-/*
- * target_range.c - some slices, from the parts that would be fetched for them, against the same of the whole
- */
+/* target_range.c - decode some slices from the parts that a reader would fetch, and compare with the whole */
 #include "fuzz.h"
 
 void fuzz_one(const u8 *data, size_t nbytes)
@@ -40,6 +38,6 @@ void fuzz_one(const u8 *data, size_t nbytes)
         for (size_t i = 0; i < slice * (z_end - z_start); i++)
             FUZZ_CHECK(fuzz_voxel(&range, i) == fuzz_voxel(&whole, i + slice * z_start));
     }
-    if (z_start > 0) /* the codes of the slice before are not there */
+    if (z_start > 0) /* the codes of the preceding slice are missing */
         FUZZ_CHECK(crackle_decode(&parts, z_start - 1, z_end, s.flags, &range, z_start - 1, &where) != CRACKLE_OK);
 }

@@ -104,7 +104,7 @@ def test_links_lead_somewhere(document: Path) -> None:
 def c_constants() -> dict[str, int]:
     """The numeric macros of the C headers."""
     found: dict[str, int] = {}
-    for name in ("codec/format.h", "crackle.h"):
+    for name in ("codec/format.h", "crackle.h", "crackle_streams.h"):
         text = (PROJECT / "csrc" / name).read_text(encoding="utf-8")
         for macro, value in re.findall(r"^#define (\w+) (\d+|0x[0-9a-fA-F]+)\b", text, re.MULTILINE):
             found[macro] = int(value, 0)

@@ -1,4 +1,4 @@
-/* stdlib.h - what csrc/ may ask of it, for "make check-msvc" */
+/* stdlib.h - the declarations that csrc/ uses, for "make check-msvc" */
 #ifndef MSVC_STDLIB_H
 #define MSVC_STDLIB_H
 

@@ -1,4 +1,4 @@
-/* string.h - what csrc/ may ask of it, for "make check-msvc" */
+/* string.h - the declarations that csrc/ uses, for "make check-msvc" */
 #ifndef MSVC_STRING_H
 #define MSVC_STRING_H
 

@@ -1,16 +1,15 @@
 /*
- * test_chains.c - crack codes against a reader written from docs/format.md alone
+ * test_chains.c - crack codes, read by a reader written from docs/format.md alone
  *
- * The reader below takes one bit after the other and one codepoint after the other, and counts how
- * often every crack is walked.  It shares nothing with csrc/, so that a fault which the writer and the
- * reader of the library have in common is seen.  Writers have to walk every crack just once, with no
- * BRANCH to which nothing comes back.
+ * The reader below takes one bit and one codepoint at a time, and counts how often every crack is walked.  It shares no
+ * code with csrc/, so it detects a mistake that the library makes in both writing and reading.  The writer must walk
+ * every crack exactly once, and write no BRANCH to which the walk does not return.
  */
-#include "base/bitmaps.h"
 #include "codec/boundary.h"
 #include "codec/markov.h"
 #include "codec/moves.h"
 #include "codec/trace.h"
+#include "cracks.h"
 #include "volumes.h"
 
 /* ------------------------------ The plain reader --------------------------- */
@@ -34,7 +33,7 @@ static int next_bit(struct reader *r)
     return r->bytes[(r->bit - 1) / 8] >> (r->bit - 1) % 8 & 1;
 }
 
-/* The difference of a rank in row 'row': its place in permutation number so-and-so of 0, 1, 2, 3. */
+/* The difference of a rank in row 'row', which is a numbered permutation of 0, 1, 2, 3. */
 static unsigned int ranked(const uint8_t *model, size_t row, unsigned int rank)
 {
     static const unsigned int factorial[4] = {6, 2, 1, 1};
@@ -84,7 +83,7 @@ static int next_codepoint(struct reader *r)
     return (int)r->codepoint;
 }
 
-/* How often each crack to the right of and below each vertex is walked, and by what. */
+/* How often a walk passes each crack, to the right of and below each vertex; and counts of symbols. */
 struct walked {
     size_t width;                     /* vertices per row */
     unsigned char *right, *below;
@@ -111,7 +110,7 @@ static size_t get(const uint8_t **at, size_t width)
     return n;
 }
 
-/* One chain from (x, y).  False where it leaves the slice or does not end. */
+/* Walk one chain from (x, y). False if it leaves the slice or does not end. */
 static int walk_chain(struct reader *r, size_t x, size_t y, size_t sx, size_t sy, struct walked *w)
 {
     size_t open = 1, depth = 0, moves = 0;
@@ -146,7 +145,7 @@ static int walk_chain(struct reader *r, size_t x, size_t y, size_t sx, size_t sy
         }
         *r = before;
         moves++;
-        /* Not outside, and not along the rim. */
+        /* Must not leave the slice or walk along its rim. */
         if (first == 0 || first == 2) {
             if (x == 0 || x == sx || (first == 0 ? y == 0 : y == sy))
                 break;
@@ -199,16 +198,11 @@ static int read_plainly(const uint8_t *code, size_t nbytes, size_t sx, size_t sy
             ok = ok && walk_chain(&r, x, y, sx, sy, w);
         }
     }
-    /* The index fills its length, and nothing but padding stands behind the last chain. */
+    /* The index must fill its length, and only padding may follow the last chain. */
     return ok && at == code + index && r.num_bits - r.bit < 8 && (w->chains || r.num_bits == 0);
 }
 
 /* ------------------------------- Tracing alone ----------------------------- */
-
-static int get_bit(const u64 *row, u64 x)
-{
-    return (int)(row[x / 64] >> x % 64 & 1);
-}
 
 static void check_code(const struct ck_bytes *code, const struct ck_bitmaps *b, unsigned int order, const u8 *model)
 {
@@ -227,7 +221,7 @@ static void check_code(const struct ck_bytes *code, const struct ck_bitmaps *b, 
     free(exact);
 }
 
-/* Differences that nothing is known of, for a model that prefers anything to anything. */
+/* Train a model on random differences, so that it expects any spelling. */
 static crackle_status train_at_random(struct ck_markov_model *model, unsigned int order)
 {
     u8 packed[4000];
@@ -239,8 +233,7 @@ static crackle_status train_at_random(struct ck_markov_model *model, unsigned in
 }
 
 /*
- * Orders 1 to 6: as it is, and spelled anew, once for the model that fits and once for a model
- * that asks for any spelling.
+ * Check Markov orders 1 to 6, with the original spelling and respelled.  Six models fit the code, and six are random.
  */
 static void check_models(const struct ck_bytes *code, u64 num_codepoints, const struct ck_bitmaps *b)
 {
@@ -276,7 +269,7 @@ static void check_models(const struct ck_bytes *code, u64 num_codepoints, const 
             for (u64 i = 0; i < num_codepoints; i++)
                 packed[i / 4] |= (u8)(unpacked[i] << 2 * (i % 4));
         }
-        CHECK(nbytes[1] <= nbytes[0]); /* it is only respelled where that is shorter */
+        CHECK(nbytes[1] <= nbytes[0]); /* symbols are respelled only if that is shorter */
         memcpy(packed, code->data + index, code->size - index);
         ck_markov_free(&model);
     }
@@ -288,10 +281,10 @@ static void check_trace(struct ck_tracer *t, const struct ck_bitmaps *b, int mod
 {
     struct ck_chains chains = {NULL, 0, 0, NULL, 0, 0};
 
-    for (int habit = 0; habit < CK_NUM_HABITS; habit++) {
+    for (int rule = 0; rule < CK_NUM_TRACE_RULES; rule++) {
         struct ck_bytes code = {NULL, 0, 0};
 
-        t->habit = (enum ck_habit)habit;
+        t->rule = (enum ck_trace_rule)rule;
         CHECK(ck_trace(t, b, ck_count_horizontal(b) + ck_count_vertical(b), &chains) == CRACKLE_OK);
         CHECK(ck_write_crack_code(&chains, b, &code) == CRACKLE_OK);
         check_code(&code, b, 0, NULL);
@@ -308,7 +301,7 @@ static void set_crack(struct ck_bitmaps *b, int vertical, u64 x, u64 y)
         (vertical ? ck_vertical(b, y) : ck_horizontal(b, y))[x / 64] |= (u64)1 << x % 64;
 }
 
-/* Boxes over each other, at the rim or not: outlines with junctions, and few cracks that just end. */
+/* Draw overlapping boxes, at the rim or not: outlines with junctions, and few cracks with loose ends. */
 static void draw_islands(struct ck_bitmaps *b)
 {
     const u64 sx = b->sx, sy = b->sy, margin = sx > 2 && sy > 2 ? random_number(2) : 0;
@@ -380,7 +373,7 @@ static void test_islands(u32 sx, u32 sy)
     ck_bitmaps_free(&b);
 }
 
-/* Any differences, of which no chain is made: what goes in comes out. */
+/* Encode and decode random differences that are no chains. */
 static void test_model(void)
 {
     for (int round = 0; round < 600; round++) {
@@ -405,7 +398,7 @@ static void test_model(void)
         CHECK(memcmp(model.rows, again.rows, (size_t)1 << 2 * order) == 0);
         CHECK(ck_markov_encode(&model, &slice, &coded) == CRACKLE_OK);
         exact = exact_copy(coded.data, coded.size);
-        decoded = malloc((size_t)ck_markov_packed_nbytes(coded.size)); /* no more than promised */
+        decoded = malloc((size_t)ck_markov_packed_nbytes(coded.size)); /* the guaranteed size, no more */
         for (int by_table = 0; by_table < 2; by_table++) {
             struct ck_bytes again_coded = {NULL, 0, 0};
 
@@ -418,7 +411,7 @@ static void test_model(void)
                   (count == 0 || memcmp(again_coded.data, coded.data, coded.size) == 0));
             free(again_coded.data);
             if (by_table == 0) {
-                /* As for a stream of megabytes, or for one that is long enough for the least of tables. */
+                /* Make the tables that a stream of megabytes gets, or the smallest ones. */
                 const u64 nbytes = round % 2 ? UINT32_MAX : (u64)64 << 2 * order;
 
                 CHECK(ck_markov_make_decoder(&again, nbytes) && ck_markov_make_encoder(&again, nbytes));
@@ -428,7 +421,7 @@ static void test_model(void)
         ck_markov_free(&model);
         ck_markov_free(&again);
 
-        /* 24 to 31 number no permutation. */
+        /* Numbers 24 to 31 are not permutations. */
         bytes[0] = (u8)((bytes[0] & 0xe0) | (24 + random_number(8)));
         CHECK(ck_markov_read(&again, order, bytes) == CRACKLE_CORRUPT && again.rows == NULL);
         free(decoded);
@@ -440,7 +433,7 @@ static void test_model(void)
 
 /* ------------------------------- Whole streams ----------------------------- */
 
-/* The cracks of a slice, as the labels have them. */
+/* How many cracks of a slice differ from its labels. */
 static size_t wrong_cracks(const struct walked *w, const uint64_t *slice, size_t sx, size_t sy, int permissible)
 {
     size_t wrong = 0;

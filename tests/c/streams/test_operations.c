@@ -1,6 +1,4 @@
-/*
- * test_operations.c - streams from streams, and what is told of their boundaries, against the voxels themselves
- */
+/* test_operations.c - new streams from streams, and questions about boundaries, compared with the voxels */
 #include "base/crc.h"
 #include "codec/format.h"
 #include "operations.h"
@@ -32,7 +30,7 @@ static void open_sample(struct sample *s)
     CHECK(crackle_read_table(&s->parts, 0, s->table, s->count, NULL) == CRACKLE_OK);
 }
 
-/* Merge some labels, in place or not: the table repeats labels then, or cracks stay between equal ones. */
+/* Merge some labels. In place, the table then repeats labels; otherwise cracks remain between equal labels. */
 static void merge_some(struct sample *s)
 {
     uint64_t *table = malloc(s->count * sizeof(*table));
@@ -117,20 +115,20 @@ static uint64_t beside(const struct labels *l, size_t x, size_t y, size_t z, uns
 static void test_surface(const struct sample *s)
 {
     const struct labels *l = &s->labels;
-    uint8_t *wanted = malloc(s->count), *on = calloc(l->count, 1);
+    uint8_t *selected = malloc(s->count), *on = calloc(l->count, 1);
     uint64_t *per_entry = malloc(s->count * sizeof(*per_entry)), total = 0, expected = 0;
     uint32_t *points = NULL;
     const uint32_t z_start = (uint32_t)random_number(l->sz + 1);
     const uint32_t z_end = z_start + (uint32_t)random_number(l->sz - z_start + 1);
 
     for (uint64_t i = 0; i < s->count; i++) {
-        wanted[i] = (uint8_t)random_number(2);
+        selected[i] = (uint8_t)random_number(2);
         for (uint64_t k = 0; k < i; k++)
             if (s->table[k] == s->table[i])
-                wanted[i] = wanted[k];
+                selected[i] = selected[k];
     }
-    CHECK(crackle_surface(&s->parts, z_start, z_end, 0, wanted, s->count, 4, NULL, (void **)&points, per_entry, NULL) ==
-          CRACKLE_OK);
+    CHECK(crackle_surface(&s->parts, z_start, z_end, 0, selected, s->count, 4, NULL, (void **)&points, per_entry,
+                          NULL) == CRACKLE_OK);
     for (uint64_t i = 0; i < s->count; i++) {
         for (uint64_t k = total; k < total + per_entry[i]; k++) {
             const uint32_t *p = points + 3 * k;
@@ -146,18 +144,18 @@ static void test_surface(const struct sample *s)
         for (size_t y = 0; y < l->sy; y++)
             for (size_t x = 0; x < l->sx; x++) {
                 const uint64_t label = at(l, x, y, z);
-                int is_surface = 0, is_wanted = 0;
+                int is_surface = 0, is_selected = 0;
 
                 for (unsigned int d = 0; d < 6; d++)
                     is_surface |= beside(l, x, y, z, d, ~label) != label;
                 for (uint64_t i = 0; i < s->count; i++)
-                    is_wanted |= wanted[i] && s->table[i] == label;
-                expected += is_surface && is_wanted;
-                CHECK(on[x + l->sx * (y + l->sy * z)] == (is_surface && is_wanted));
+                    is_selected |= selected[i] && s->table[i] == label;
+                expected += is_surface && is_selected;
+                CHECK(on[x + l->sx * (y + l->sy * z)] == (is_surface && is_selected));
             }
     CHECK(total == expected);
     crackle_free(points);
-    free(wanted);
+    free(selected);
     free(on);
     free(per_entry);
 }
@@ -173,11 +171,11 @@ static void test_connectivity(const struct sample *s)
     CHECK(crackle_connectivity(&s->parts, z, l->sz, 0, connectivity, &out, 0, NULL) == CRACKLE_OK);
     for (size_t i = 0; i < l->count; i++) {
         const size_t x = i % l->sx, y = i / l->sx % l->sy, k = i / l->sx / l->sy;
-        unsigned int ways = 0;
+        unsigned int directions = 0;
 
         for (unsigned int d = 0; d < connectivity; d++)
-            ways |= (unsigned int)(beside(l, x, y, k, d, l->at[i]) == l->at[i]) << d;
-        CHECK(((uint8_t *)out.voxels)[place(l, out.fortran_order, x, y, k)] == ways);
+            directions |= (unsigned int)(beside(l, x, y, k, d, l->at[i]) == l->at[i]) << d;
+        CHECK(((uint8_t *)out.voxels)[place(l, out.fortran_order, x, y, k)] == directions);
     }
     free(out.voxels);
 }
@@ -208,7 +206,7 @@ static void test_contacts(const struct sample *s)
             const uint64_t b = beside(l, i % l->sx, i / l->sx % l->sy, i / l->sx / l->sy, 2 * axis, a);
 
             if (a != b && (a != 0 || !flags) && (b != 0 || !flags))
-                faces[axis] += a * 31 ^ b * 31; /* of which pairs, too */
+                faces[axis] += a * 31 ^ b * 31; /* depends on the pair, too */
         }
     for (int axis = 0; axis < 3; axis++)
         CHECK(counted[axis] == faces[axis]);
@@ -229,7 +227,7 @@ static void test_counts(const struct sample *s)
     free(counts);
 }
 
-/* A flood from every voxel that has no number yet. */
+/* Flood fill from every voxel without a number. */
 static uint64_t flood(const struct labels *l, int corners, int is_binary, uint64_t *numbers)
 {
     size_t *stack = malloc((l->count + 1) * sizeof(*stack));
@@ -288,7 +286,7 @@ static void test_components(const struct sample *s)
     CHECK(count == expected);
     CHECK(crackle_read_header(out, out_nbytes, &h, NULL) == CRACKLE_OK);
     CHECK(decodes_to(out, out_nbytes, &components, h.data_width, 0));
-    for (size_t i = components.count; i-- > 0;) /* backwards: the first voxel has the last word */
+    for (size_t i = components.count; i-- > 0;) /* backwards, so that the first voxel decides */
         CHECK(components.at[i] == 0 || is_binary || labels[components.at[i] - 1] == s->labels.at[i]);
     crackle_free(out);
     crackle_free(labels);
@@ -392,7 +390,7 @@ static void test_stack(const struct sample *s, const struct sample *t)
     CHECK(crackle_stack(pieces, 3, random_number(4), s->header.data_width, s->header.is_signed, 1, &out, &out_nbytes,
                         &piece, NULL) == CRACKLE_OK);
     CHECK(decodes_to(out, out_nbytes, &stacked, s->header.data_width, s->header.is_signed));
-    if (n) { /* the table lists what is there, each once */
+    if (n) { /* the table must list the labels that occur, each once */
         struct crackle_parts parts;
         uint64_t count = 0, *table;
 
@@ -465,7 +463,7 @@ static void test_pool(const struct sample *s)
     free(v.voxels);
 }
 
-/* The stream that encoding the volume gives, byte for byte. */
+/* The constant stream must equal the encoded volume, byte for byte. */
 static void test_constant(void)
 {
     for (int round = 0; round < 100; round++) {
@@ -511,8 +509,8 @@ static void test_arguments(const struct sample *s)
 }
 
 /*
- * A stream without voxels may claim any Markov order, and is not asked for the model: once, the bytes behind its
- * header were read.  The stream beside it has no checksums, so it has to be traced anew.
+ * Regression test.  A stream without voxels may state any Markov order, but has no model. crackle_stack() once read the
+ * bytes behind its header as the model.  The other stream has no checksums, so it must be traced again.
  */
 static void test_model_of_nothing(void)
 {

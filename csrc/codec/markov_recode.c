@@ -1,54 +1,53 @@
 /*
- * remodel.c - crack codes of order 0 -> a Markov model, and crack codes written with it
+ * markov_recode.c - a Markov model for crack codes of order 0, and the crack codes written with it
  *
- * A model has to have seen all slices before the first can be written, so the parts hold codes of
- * order 0, four codepoints a byte, and they are written once more here.
+ * The model must have seen all slices before the first can be written.  So parts hold codes of order 0, four codepoints
+ * per byte, and this file writes them a second time.
  *
- * A model of few histories is made of some slices only, spread over the volume: what is likely shows in a million
- * moves as well as in all.
+ * A model with few histories is trained on a sample of slices, spread over the volume: a million moves show the likely
+ * ones as well as all moves do.
  *
- * What a model makes of a walk depends on how the walk is written down, where the format leaves
- * that free.  Each control symbol has two spellings; a first model decides between them and the
- * model in use is made of the result.  And a walk may go either way first.  For a volume of few moves
- * all habits are tried, for one of many the two that are best.  All of that takes longer than
- * writing the codes, and is left to the orders that are chosen for size.
+ * The length of the coded slices depends on choices that the format leaves to the writer.  Each control symbol has two
+ * spellings.  A first model chooses the spellings, and the final model is trained on the result.  A walk may also turn
+ * either way first (trace.h).  A volume with few moves is tried with all trace rules, one with many moves with the best
+ * two.  These choices take longer than writing the codes, so only the orders that users pick for small size make them.
  */
-#include "encode.h"
 #include "header.h"
-#include "markov.h"
+#include "markov_recode.h"
 #include "moves.h"
-#include "remodel.h"
+#include "part.h"
+#include "trace.h"
 
-/* The orders from which on size is worth time, and those from which on it is worth tracing anew. */
+/* From these orders on, control symbols are respelled, and slices are traced again. */
 #define PATIENT_ORDER 5
 #define RETRACING_ORDER 6
 
-/* How often control symbols are spelled anew for the model that the last spelling gave. */
+/* How often control symbols are respelled for the model that the previous spelling gave. */
 #define RESPELLINGS 2
 
-/* A model is made of so many differences per history, at least, or of all. */
+/* A model is trained on at least this many differences per history, or on all. */
 #define DIFFERENCES_PER_HISTORY 4096
 
-/* The highest order that is tried where the best is asked for; higher ones have models of megabytes. */
-#define MOST_TRIED_ORDER 9
+/* The highest order that CRACKLE_MARKOV_AUTO tries. Models of higher orders take megabytes. */
+#define MAX_TRIED_ORDER 9
 
-/* Up to so many codepoints all habits of tracing are tried for a Markov model: some milliseconds. */
+/* Up to this many codepoints, all trace rules are tried. That takes some milliseconds. */
 #define FEW_CODEPOINTS 100000
-#define ALL_HABITS ((1u << CK_NUM_HABITS) - 1)
+#define ALL_TRACE_RULES ((1u << CK_NUM_TRACE_RULES) - 1)
 #define FEW_HISTORIES_ORDER 8 /* not for models that are larger than the codes */
 
-/* What writing the crack codes once more, with a model, works on. */
-struct remodel {
-    const u8 **codes;               /* per slice, of order 0 */
-    struct ck_differences *slices;  /* of the codes */
-    struct ck_differences *sample;  /* those of them that the model is made of, or of them respelled */
+/* The state of writing crack codes with a model. */
+struct recoder {
+    const u8 **codes;               /* per slice: its code of order 0 */
+    struct ck_differences *slices;  /* per slice: its differences */
+    struct ck_differences *sample;  /* the slices that train the model, as they are or respelled */
     size_t num_sampled;
     const volatile int32_t *stop;
-    u8 *respelled;                  /* the differences of the sample again, four to a byte; then those of a slice */
-    u8 *unpacked;                   /* those of a slice, one to a byte */
+    u8 *respelled;                  /* the respelled sample, four differences to a byte; later, one respelled slice */
+    u8 *unpacked;                   /* the differences of one slice, one to a byte */
 };
 
-static void free_remodel(struct remodel *r)
+static void free_recoder(struct recoder *r)
 {
     free((void *)r->codes);
     free(r->slices);
@@ -58,14 +57,14 @@ static void free_remodel(struct remodel *r)
     memset(r, 0, sizeof(*r));
 }
 
-/* What 'count' differences take, four to a byte. */
+/* The bytes of 'count' differences, four to a byte. */
 static u64 packed_nbytes(u64 count)
 {
     return count / 4 + 1;
 }
 
-/* Every n-th slice, so that a model of that order is well founded. */
-static void choose_sample(struct remodel *r, unsigned int order, u32 sz, u64 num_differences)
+/* Take every n-th slice, so that the sample is large enough for the order. */
+static void choose_sample(struct recoder *r, unsigned int order, u32 sz, u64 num_differences)
 {
     const u64 enough = (u64)DIFFERENCES_PER_HISTORY << 2 * order;
     const u64 every = num_differences / enough ? num_differences / enough : 1;
@@ -77,10 +76,10 @@ static void choose_sample(struct remodel *r, unsigned int order, u32 sz, u64 num
         r->sample[r->num_sampled++] = r->slices[sz / 2];
 }
 
-static crackle_status init_remodel(struct remodel *r, unsigned int order, u32 sz, crackle_part *const *parts,
+static crackle_status init_recoder(struct recoder *r, unsigned int order, u32 sz, crackle_part *const *parts,
                                    size_t num_parts, const volatile int32_t *stop)
 {
-    u64 total = 0, most = 0, sampled = 0;
+    u64 total = 0, longest = 0, sampled = 0;
     u32 z = 0;
 
     memset(r, 0, sizeof(*r));
@@ -101,7 +100,7 @@ static crackle_status init_remodel(struct remodel *r, unsigned int order, u32 sz
             r->slices[z].count = s->num_codepoints;
             code += s->code_nbytes;
             total += s->num_codepoints;
-            most = s->num_codepoints > most ? s->num_codepoints : most;
+            longest = s->num_codepoints > longest ? s->num_codepoints : longest;
         }
     }
     choose_sample(r, order, sz, total);
@@ -109,13 +108,13 @@ static crackle_status init_remodel(struct remodel *r, unsigned int order, u32 sz
         return CRACKLE_OK;
     for (size_t i = 0; i < r->num_sampled; i++)
         sampled += packed_nbytes(r->sample[i].count);
-    r->respelled = ck_malloc(sampled > packed_nbytes(most) ? sampled : packed_nbytes(most), 1);
-    r->unpacked = ck_malloc(most, 1);
+    r->respelled = ck_malloc(sampled > packed_nbytes(longest) ? sampled : packed_nbytes(longest), 1);
+    r->unpacked = ck_malloc(longest, 1);
     return r->respelled && r->unpacked ? CRACKLE_OK : CRACKLE_NO_MEMORY;
 }
 
-/* Spell the control symbols of a slice anew, for the model, to 'to'. */
-static void respell(struct remodel *r, const struct ck_markov_model *model, struct ck_differences *slice, u8 *to)
+/* Respell the control symbols of a slice for the model; the result goes to 'to'. */
+static void respell(struct recoder *r, const struct ck_markov_model *model, struct ck_differences *slice, u8 *to)
 {
     for (u64 i = 0; i < slice->count; i++)
         r->unpacked[i] = slice->packed[i / 4] >> 2 * (i % 4) & 3;
@@ -126,8 +125,8 @@ static void respell(struct remodel *r, const struct ck_markov_model *model, stru
         to[i / 4] |= (u8)(r->unpacked[i] << 2 * (i % 4));
 }
 
-/* The same for all slices that the model is made of. */
-static void respell_sample(struct remodel *r, const struct ck_markov_model *model)
+/* Respell all slices of the sample. */
+static void respell_sample(struct recoder *r, const struct ck_markov_model *model)
 {
     u8 *to = r->respelled;
 
@@ -137,8 +136,8 @@ static void respell_sample(struct remodel *r, const struct ck_markov_model *mode
     }
 }
 
-crackle_status ck_put_modelled_code(struct ck_bytes *out, const struct ck_markov_model *model, const u8 *code,
-                                    const struct ck_differences *differences, u32 *nbytes_ret)
+crackle_status ck_put_markov_code(struct ck_bytes *out, const struct ck_markov_model *model, const u8 *code,
+                                  const struct ck_differences *differences, u32 *nbytes_ret)
 {
     const size_t begin = out->size;
     const u64 index_nbytes = ck_chain_index_nbytes(code, UINT32_MAX);
@@ -156,15 +155,15 @@ crackle_status ck_put_modelled_code(struct ck_bytes *out, const struct ck_markov
 }
 
 /*
- * The model, and the crack codes written with it; 'lengths' are those of the codes.  A first model
- * decides how control symbols are spelled, the model in use is made of the result.
+ * Append the model and the crack codes written with it, and set the lengths of the codes.  'respellings' is the number
+ * of rounds in which a model chooses the spellings for the next.
  */
 static crackle_status put_codes(struct ck_bytes *out, unsigned int order, u32 sz, crackle_part *const *parts,
                                 size_t num_parts, const volatile int32_t *stop, int respellings, u32 *lengths)
 {
     struct ck_markov_model model = {0};
-    struct remodel r;
-    crackle_status status = init_remodel(&r, order, sz, parts, num_parts, stop);
+    struct recoder r;
+    crackle_status status = init_recoder(&r, order, sz, parts, num_parts, stop);
     u64 total = 0;
 
     if (status == CRACKLE_OK)
@@ -187,16 +186,16 @@ static crackle_status put_codes(struct ck_bytes *out, unsigned int order, u32 sz
         if (respellings)
             respell(&r, &model, &r.slices[z], r.respelled);
         status = ck_is_set(stop) ? CRACKLE_STOPPED
-                                 : ck_put_modelled_code(out, &model, r.codes[z], &r.slices[z], &lengths[z]);
+                                 : ck_put_markov_code(out, &model, r.codes[z], &r.slices[z], &lengths[z]);
     }
 out:
     ck_markov_free(&model);
-    free_remodel(&r);
+    free_recoder(&r);
     return status;
 }
 
-/* Trace the crack codes of a part anew with another habit: a part that has codes and nothing else. */
-static crackle_status retrace(const crackle_part *part, u32 sx, u32 sy, enum ck_habit habit,
+/* Trace the crack codes of a part again with another rule. 'retraced' gets codes, and nothing else of a part. */
+static crackle_status retrace(const crackle_part *part, u32 sx, u32 sy, enum ck_trace_rule rule,
                               const volatile int32_t *stop, crackle_part *retraced)
 {
     struct ck_bitmaps b;
@@ -210,7 +209,7 @@ static crackle_status retrace(const crackle_part *part, u32 sx, u32 sy, enum ck_
     retraced->slices = ck_calloc(part->z_end - part->z_start, sizeof(*retraced->slices));
     if (!ck_bitmaps_init(&b, sx, sy) || !ck_tracer_init(&tracer, &b) || !retraced->slices)
         goto out;
-    tracer.habit = habit;
+    tracer.rule = rule;
     status = CRACKLE_OK;
     for (u32 k = 0; k < part->z_end - part->z_start && status == CRACKLE_OK; k++) {
         const size_t begin = retraced->codes.size;
@@ -235,24 +234,24 @@ out:
 }
 
 /*
- * Trace anew with the habits of a set, bit h for habit h; spell controls anew and, if 'also_as_is', leave them as they
- * are too: a model of few moves depends so much on chance that everything is worth trying.  'out' and 'lengths' are
- * replaced where the codes are shorter.
+ * Trace again with a set of rules: bit r for rule r.  Control symbols are respelled.  With 'also_as_is', unchanged
+ * spellings are tried too; a model of few moves depends so much on chance that all variants are worth trying.  Replaces
+ * 'out' and 'lengths' whenever the codes become shorter.
  */
-static crackle_status try_habits(struct ck_bytes *out, unsigned int order, const struct crackle_volume *v,
-                                 crackle_part *const *parts, size_t num_parts, const volatile int32_t *stop,
-                                 unsigned int habits, int also_as_is, u32 *lengths)
+static crackle_status try_trace_rules(struct ck_bytes *out, unsigned int order, const struct crackle_volume *v,
+                                      crackle_part *const *parts, size_t num_parts, const volatile int32_t *stop,
+                                      unsigned int rules, int also_as_is, u32 *lengths)
 {
     crackle_part **retraced = ck_calloc(num_parts, sizeof(*retraced));
     u32 *new_lengths = ck_malloc(v->sz, sizeof(*new_lengths));
     crackle_status status = retraced && new_lengths ? CRACKLE_OK : CRACKLE_NO_MEMORY;
 
-    for (int habit = 0; habit < CK_NUM_HABITS && status == CRACKLE_OK; habit++) {
-        if (!(habits >> habit & 1))
+    for (int rule = 0; rule < CK_NUM_TRACE_RULES && status == CRACKLE_OK; rule++) {
+        if (!(rules >> rule & 1))
             continue;
         for (size_t i = 0; i < num_parts && status == CRACKLE_OK; i++) {
             retraced[i] = ck_calloc(1, sizeof(**retraced));
-            status = retraced[i] ? retrace(parts[i], v->sx, v->sy, (enum ck_habit)habit, stop, retraced[i])
+            status = retraced[i] ? retrace(parts[i], v->sx, v->sy, (enum ck_trace_rule)rule, stop, retraced[i])
                                  : CRACKLE_NO_MEMORY;
         }
         for (int respellings = also_as_is ? 0 : RESPELLINGS; respellings <= RESPELLINGS && status == CRACKLE_OK;
@@ -279,20 +278,23 @@ static crackle_status try_habits(struct ck_bytes *out, unsigned int order, const
     return status;
 }
 
-/* The order of which the model and the codes are shortest, among those of which the model is not too long a part. */
+/*
+ * The order for which the model and the codes are shortest.  Orders with models above a quarter of the codes are not
+ * tried.
+ */
 static crackle_status choose_order(u32 sz, crackle_part *const *parts, size_t num_parts, u64 plain_nbytes,
                                    const volatile int32_t *stop, unsigned int *order_ret)
 {
-    unsigned int most = 1;
-    struct remodel r;
+    unsigned int max_order = 1;
+    struct recoder r;
     crackle_status status;
 
-    while (most < MOST_TRIED_ORDER && ck_model_nbytes(most + 1) <= plain_nbytes / 4)
-        most++;
-    status = init_remodel(&r, 1, sz, parts, num_parts, stop);
+    while (max_order < MAX_TRIED_ORDER && ck_model_nbytes(max_order + 1) <= plain_nbytes / 4)
+        max_order++;
+    status = init_recoder(&r, 1, sz, parts, num_parts, stop);
     if (status == CRACKLE_OK)
-        status = ck_markov_choose_order(r.slices, sz, most, stop, order_ret);
-    free_remodel(&r);
+        status = ck_markov_choose_order(r.slices, sz, max_order, stop, order_ret);
+    free_recoder(&r);
     return status;
 }
 
@@ -314,14 +316,14 @@ crackle_status ck_put_markov_codes(struct ck_bytes *out, unsigned int order, con
     if (status != CRACKLE_OK)
         return status;
     *order_ret = 0;
-    if (ck_model_nbytes(order) >= plain_nbytes) /* nor is it made */
+    if (ck_model_nbytes(order) >= plain_nbytes) /* the model alone would be longer */
         return CRACKLE_OK;
     is_patient = order >= PATIENT_ORDER;
     status = put_codes(out, order, v->sz, parts, num_parts, stop, is_patient ? RESPELLINGS : 0, lengths);
     if (status == CRACKLE_OK && is_patient && num_codepoints <= FEW_CODEPOINTS && order <= FEW_HISTORIES_ORDER)
-        status = try_habits(out, order, v, parts, num_parts, stop, ALL_HABITS, 1, lengths);
+        status = try_trace_rules(out, order, v, parts, num_parts, stop, ALL_TRACE_RULES, 1, lengths);
     else if (status == CRACKLE_OK && order >= RETRACING_ORDER)
-        status = try_habits(out, order, v, parts, num_parts, stop, 1u << CK_TO_THE_LEFT, 0, lengths);
+        status = try_trace_rules(out, order, v, parts, num_parts, stop, 1u << CK_LEFT_FIRST, 0, lengths);
     if (status == CRACKLE_OK && out->size < plain_nbytes)
         *order_ret = (u8)order;
     else

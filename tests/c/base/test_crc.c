@@ -1,6 +1,4 @@
-/*
- * test_crc.c - the tables, computed again bit by bit, and the algebra of CRC32C
- */
+/* test_crc.c - the CRC tables, recomputed bit by bit, and the algebra of CRC32C */
 #include "base/crc.h"
 #include "base/crc_tables.h"
 #include "check.h"
@@ -40,12 +38,12 @@ static void test_crc(void)
             if (b >> bit & 1)
                 product ^= (u64)a << bit;
         CHECK(ck_clmul_portable(a, b) == product);
-        /* Multiplying by x^32 is what taking in a word of zeros does. */
+        /* Taking in a word of zeros multiplies by x^32. */
         CHECK(ck_crc_reduce(ck_clmul_portable(a, ck_crc_word(CK_CRC_ONE))) == ck_crc_word(a));
     }
 }
 
-/* The header's CRC8: its register, bit by bit, with the reflected polynomial written the other way. */
+/* CRC8 of the header, bit by bit, with a register that is not reflected. */
 static void test_crc8(void)
 {
     for (int i = 0; i < 1000; i++) {
@@ -71,7 +69,7 @@ static void test_crc8(void)
     }
 }
 
-/* The checksum of a run of words is the sum of what each word does in its place. */
+/* The checksum of many words is the sum of the contributions of each. */
 static void test_linearity(void)
 {
     for (int i = 0; i < 300; i++) {

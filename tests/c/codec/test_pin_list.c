@@ -1,7 +1,5 @@
-/*
- * test_pins.c - lists of pins to sections and back, and sections that point outside of the volume
- */
-#include "codec/label_map.h"
+/* test_pin_list.c - lists of pins -> sections and back, and sections that point outside the volume */
+#include "codec/pin_list.h"
 #include "volumes.h"
 
 static struct ck_pin_list random_list(const struct crackle_header *h, size_t num_labels, u64 num_components)
@@ -44,7 +42,7 @@ static int by_single(const void *a, const void *b)
                                 : (p->component > q->component) - (p->component < q->component);
 }
 
-/* Whether two lists say the same, in whatever order. */
+/* Whether two lists have the same elements in any order. */
 static int is_same(struct ck_pin_list *a, struct ck_pin_list *b)
 {
     if (a->num_pins != b->num_pins || a->num_singles != b->num_singles)
@@ -108,7 +106,7 @@ static void test_list(u32 sx, u32 sy, u32 sz, enum fault fault)
         struct ck_pin *pin = &list.pins[list.num_pins++];
 
         pin->voxel = fault == TOO_DEEP ? random_number(voxels) : voxels + random_number(2 * slice_voxels);
-        if (ck_width(pin->voxel) > ck_width(voxels)) /* which the section could not say */
+        if (ck_width(pin->voxel) > ck_width(voxels)) /* the section could not store it */
             pin->voxel = voxels;
         pin->depth = fault == TOO_DEEP ? (u32)(sz - pin->voxel / slice_voxels) : 0;
         pin->label = (u32)random_number(num_labels);
@@ -127,7 +125,7 @@ static void test_list(u32 sx, u32 sy, u32 sz, enum fault fault)
         CHECK(table.has_background && table.background == 500 && table.num_unique == num_labels);
         ck_pin_list_free(&again);
 
-        /* Whatever is missing is missed, and so is what is too much. */
+        /* Missing bytes and excess bytes must be detected. */
         for (size_t n = 0; n < section.size; n++) {
             CHECK(read_section(&h, section.data, n, num_components, &table, &again) == CRACKLE_CORRUPT);
             ck_pin_list_free(&again);
@@ -148,5 +146,5 @@ int main(void)
     for (int round = 0; round < 400; round++)
         test_list((u32)random_number(30) + 1, (u32)random_number(30) + 1, (u32)random_number(round % 2 ? 10 : 700) + 1,
                   (enum fault)(round % NUM_FAULTS));
-    return report("pins");
+    return report("pin list");
 }
