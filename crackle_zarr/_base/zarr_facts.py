@@ -6,8 +6,8 @@ the package; a new version of Zarr is a change to this module. Names that every 
 (``zarr.open_array``, ``zarr.abc``, ``zarr.codecs``, ``zarr.storage.LocalStore`` and ``MemoryStore``) are used
 directly.
 
-Versions that were tried: 3.0.8, 3.1.6, 3.4.2. ``tests/oldest.txt`` has the first, and a fresh installation
-brings the last that its Python allows.
+Versions that were tried: 3.0.8, 3.1.6, 3.2.1, 3.3.0, 3.4.2. ``tests/oldest.txt`` has the first, and a fresh
+installation brings the last that its Python allows.
 """
 
 from __future__ import annotations

@@ -131,11 +131,13 @@ def create_array(
         else:
             chain = {"filters": [crackle], "compressors": compressors}
 
-    return zarr.create_array(
+    write_data = kwargs.pop("write_data", True)
+    array = zarr.create_array(
         store,
         shape=shape,
         dtype=dtype,
         data=data,
+        write_data=False,
         chunks=chunks,
         shards=shards,
         zarr_format=zarr_format,
@@ -143,6 +145,11 @@ def create_array(
         **chain,
         **kwargs,
     )
+    if data is not None and write_data:
+        # Not by zarr.create_array: before Zarr 3.1.3 it writes the chunks of one shard in parallel, each in a
+        # shard of its own, and these replace each other. Assignment writes each shard once.
+        array[...] = data
+    return array
 
 
 def _shape_and_dtype(shape: Any, dtype: Any, data: Any) -> tuple[tuple[int, ...], np.dtype[Any]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import numcodecs
@@ -201,6 +202,13 @@ def test_data() -> None:
     np.testing.assert_array_equal(array[:], labels)
     assert array.dtype == np.dtype("u4")
     assert not create_array({}, data=labels, write_data=False)[:].any()
+
+
+def test_data_in_shards(tmp_path: Path) -> None:
+    """No chunk of a shard is lost, as many are when Zarr before 3.1.3 is given the data itself."""
+    labels = blocks((32, 40, 50), "u4")
+    create_array(tmp_path / "a.zarr", data=labels, chunks=(8, 20, 25), shards=(16, 40, 50))
+    np.testing.assert_array_equal(zarr.open_array(tmp_path / "a.zarr", mode="r")[:], labels)
 
 
 @pytest.mark.parametrize(
