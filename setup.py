@@ -1,4 +1,4 @@
-"""What setuptools can not yet be told in pyproject.toml: the cffi module and the abi3 tag."""
+"""What setuptools cannot yet be told in pyproject.toml: the cffi module and the abi3 tag."""
 
 import sys
 import sysconfig

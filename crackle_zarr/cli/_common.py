@@ -29,7 +29,7 @@ EXIT_CODES = """
 Exit codes:
   0  all is done
   1  something is damaged
-  2  it can not be done as asked: a mistyped option, a missing or
+  2  it cannot be done as asked: a mistyped option, a missing or
      foreign file, an output that exists
   3  the label that was looked for is not there
 """

@@ -47,7 +47,7 @@ def inform(place: str, options: dict[str, Any]) -> dict[str, Any]:
 
 
 def _stored_nbytes(array: zarr.Array[Any]) -> int | None:
-    """What an array takes in its store; None where the store can not list."""
+    """What an array takes in its store; None where the store cannot list."""
     try:
         return int(array.nbytes_stored()) or None
     except Exception:  # each store refuses in its own way

@@ -198,5 +198,5 @@ def main(arguments: Sequence[str] | None = None, program: str = "crackle-zarr") 
 
 
 def _forget_stdout() -> None:
-    """Keep Python from complaining at exit that it can not flush stdout."""
+    """Keep Python from complaining at exit that it cannot flush stdout."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -270,7 +270,7 @@ def convert(
         if from_file:
             before = src.nbytes
         said = f"{source} -> {destination}  {what}"
-        if before and after:  # else it is a store that can not list
+        if before and after:  # else it is a store that cannot list
             said += f", {before:,} -> {after:,} bytes, ratio {before / after:.1f}"
         return _with_notes(said, note, lost)
 

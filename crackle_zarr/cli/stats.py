@@ -131,7 +131,7 @@ def _statistics(source: str, labels: tuple[int, ...], asked: Asked) -> Statistic
 
 
 def _held(labels: Iterable[int], table: Any) -> Any:
-    """Labels as the dtype of a table has them; those that it can not hold are left out."""
+    """Labels as the dtype of a table has them; those that it cannot hold are left out."""
     from .._base.integers import holds
 
     dtype = np.dtype(np.uint8) if table["label"].dtype.kind == "b" else table["label"].dtype

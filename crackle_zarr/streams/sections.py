@@ -176,7 +176,7 @@ def damaged_parts(report: Report) -> list[str]:
     if report["z"]:
         found.append(f"slices z = {_ranges(report['z'])}")
     if not found and not all(judged is True for name, judged in report.items() if name != "z"):
-        found.append("some of it can not be judged")
+        found.append("some of it cannot be judged")
     return found
 
 

@@ -385,7 +385,7 @@ def test_head_and_tail_answer_questions(pins: int) -> None:
 
 @pytest.mark.parametrize("pins", [0, 2], ids=["flat", "pins"])
 def test_head_alone_answers_without_verifying(pins: int) -> None:
-    """Without the tail, the labels can not be verified: asked to, the reader refuses."""
+    """Without the tail, the labels cannot be verified: asked to, the reader refuses."""
     stream = crackle_zarr.compress(VOLUME, pins)
     reader = _binding.Reader.from_parts(stream[: _binding.read_layout(stream).crack_codes])
     assert np.array_equal(np.unique(reader.table(verify=False)), np.unique(VOLUME))

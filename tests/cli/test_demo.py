@@ -294,7 +294,7 @@ def _group(path: str) -> zarr.Group:
     ids=["directory", "group", "empty group", "floats", "1-D", "no voxels", "zip"],
 )
 def test_what_is_no_volume(tmp_path, make, error, said):
-    """What can not be stored is refused with its path and the reason."""
+    """What cannot be stored is refused with its path and the reason."""
     path = tmp_path / "it"
     make(str(path))
     with pytest.raises(error, match=said) as raised:

@@ -345,7 +345,7 @@ def test_checksum_of_an_outer_format(run):
 
 
 def test_tiff_needs_a_codec(run, monkeypatch):
-    """What tifffile can not decompress by itself is no damage, and the error says what to install."""
+    """What tifffile cannot decompress by itself is no damage, and the error says what to install."""
     tifffile.imwrite("a.tif", np.zeros((4, 5), "u1"), compression="zlib", **GRAY)
 
     def asarray(self: object, *arguments: object, **keywords: object) -> None:

@@ -1,4 +1,4 @@
-"""The README: its examples run, its commands are what they say, and its links lead somewhere."""
+"""The README and the tutorial: examples run, commands are what they say, and links lead somewhere."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ import crackle_zarr
 
 PROJECT = Path(__file__).resolve().parents[2]
 README = PROJECT / "README.md"
+TUTORIAL = PROJECT / "docs" / "tutorial.md"
 TEXT = README.read_text(encoding="utf-8")
 SET_UP = "## Set up"
 
@@ -28,31 +29,32 @@ class Block:
     text: str
     line: int
     section: str
+    page: Path
 
     def __str__(self) -> str:
-        return f"{self.language}, line {self.line}"
+        return f"{self.page.name}, {self.language}, line {self.line}"
 
 
-def _blocks() -> list[Block]:
+def _blocks(page: Path) -> list[Block]:
+    text = page.read_text(encoding="utf-8")
     found, section = [], ""
-    for match in re.finditer(r"^(## [^\n]*)$|^```(\w*)\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL):
+    for match in re.finditer(r"^(## [^\n]*)$|^```(\w*)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL):
         if match[1]:
             section = match[1]
         else:
-            line = TEXT.count("\n", 0, match.start()) + 1
-            found.append(Block(match[2], match[3], line, section))
+            line = text.count("\n", 0, match.start()) + 1
+            found.append(Block(match[2], match[3], line, section, page))
     return found
 
 
-BLOCKS = _blocks()
+BLOCKS = [*_blocks(README), *_blocks(TUTORIAL)]
 COMMANDS = [block for block in BLOCKS if block.section == SET_UP]
 EXAMPLES = [block for block in BLOCKS if block.section != SET_UP]
 
 
 @pytest.fixture(scope="module")
 def outcomes(tmp_path_factory):
-    """Run all examples in their order, in one empty directory; block -> what went wrong, or None."""
-    home = tmp_path_factory.mktemp("readme")
+    """Run the examples of a page in their order, in an empty directory; block -> what went wrong, or None."""
     commands = tmp_path_factory.mktemp("bin")
     launcher = commands / "crackle-zarr"
     launcher.write_text(
@@ -65,16 +67,20 @@ def outcomes(tmp_path_factory):
         "PYTHONPATH": str(Path(crackle_zarr.__file__).parent.parent),
     }
     before = Path.cwd()
-    names: dict[str, object] = {"__name__": "readme"}
+    names: dict[Path, dict[str, object]] = {}
+    homes: dict[Path, Path] = {}
     outcomes: dict[Block, str | None] = {}
-    os.chdir(home)
     try:
         for block in EXAMPLES:
+            if block.page not in homes:
+                homes[block.page] = tmp_path_factory.mktemp(block.page.stem)
+                names[block.page] = {"__name__": block.page.stem}
+            os.chdir(homes[block.page])
             outcomes[block] = None
             if block.language == "python":
                 try:
                     # As many newlines in front as there are lines: tracebacks then name the README's.
-                    exec(compile("\n" * block.line + block.text, str(README), "exec"), names)
+                    exec(compile("\n" * block.line + block.text, str(block.page), "exec"), names[block.page])
                 except Exception as error:
                     outcomes[block] = repr(error)
             else:
@@ -132,7 +138,7 @@ def test_examples_show_the_main_names(name):
 
 
 def test_command_line_example_shows_every_command():
-    """Each subcommand is used in the README."""
+    """Each subcommand is used in the README or the tutorial."""
     from crackle_zarr.cli import cli
 
     shown = "".join(block.text for block in BLOCKS if block.language == "sh")
@@ -162,7 +168,7 @@ def test_ci_runs_the_test_command():
 
 def test_links_lead_somewhere():
     """Relative links name files or folders of the project."""
-    links = [link for link in re.findall(r"\]\(([^)#]+)\)", TEXT) if "://" not in link]
+    links = [link for link in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", TEXT) if "://" not in link]
     assert links
     for link in links:
         assert (PROJECT / link).exists(), link
@@ -174,3 +180,12 @@ def test_begins_with_what_it_is():
     assert introduction.startswith("# crackle_zarr\n")
     for word in ("codec", "Zarr", "segmentations", "for people who"):
         assert word in introduction
+
+
+def test_a_first_screen_and_no_more():
+    """A newcomer sees a picture, two commands and ten lines; the README stays short."""
+    lines = TEXT.splitlines()
+    assert len(lines) < 200
+    first_screen = "\n".join(lines[:60])
+    assert re.search(r"!\[[^\]]+\]\(docs/images/[\w.]+\)", first_screen)
+    assert first_screen.count("```python") == 1

@@ -501,7 +501,7 @@ for read in (crackle_zarr.decompress, lambda s: crackle_zarr.decompress(s, label
         read(stream)
     except allowed:
         continue
-    sys.exit("decompressed what can not be there")
+    sys.exit("decompressed what cannot be there")
 for read in (crackle_zarr.labels, crackle_zarr.num_labels, crackle_zarr.min,
              lambda s: crackle_zarr.contains(s, 1), lambda s: crackle_zarr.remap(s, {1: 2})):
     try:
