@@ -185,7 +185,7 @@ def __getattr__(name: str) -> Any:
     from importlib import import_module
 
     if name in _moved.MOVED:
-        return import_module(f".{_moved.MOVED[name]}", __name__)
+        return import_module(f".{name}", __name__)
     if name not in _LATE:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value = getattr(import_module(f".{_LATE[name]}", __name__), name)

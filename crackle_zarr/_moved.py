@@ -16,19 +16,20 @@ from types import ModuleType
 
 PACKAGE = __name__.rpartition(".")[0]
 
-# Former names and where the modules are now, both below the package.
-MOVED = {
-    "_header": "_base.header",
-    "arithmetic": "streams.arithmetic",
-    "array": "streams.array",
-    "create": "codecs.create",
-    "demo": "cli.demo",
-    "numcodecs_codec": "codecs.numcodecs_codec",
-    "objects": "streams.objects",
-    "rewriting": "streams.rewriting",
-    "slices": "streams.slices",
-    "stream": "streams.stream",
-    "zarr_codec": "codecs.zarr_codec",
+# Former names and where the modules are now, both below the package. Of a module that was split, all its
+# parts.
+MOVED: dict[str, tuple[str, ...]] = {
+    "_header": ("_base.header",),
+    "arithmetic": ("streams.arithmetic",),
+    "array": ("streams.array", "streams.constructors"),
+    "create": ("codecs.create",),
+    "demo": ("cli.demo",),
+    "numcodecs_codec": ("codecs.numcodecs_codec",),
+    "objects": ("streams.objects", "streams.neighbours", "streams.components_3d", "streams.points"),
+    "rewriting": ("streams.rewriting",),
+    "slices": ("streams.slices",),
+    "stream": ("streams.stream",),
+    "zarr_codec": ("codecs.zarr_codec",),
 }
 
 
@@ -42,9 +43,14 @@ class _Finder(MetaPathFinder, Loader):
         return ModuleSpec(fullname, self) if package == PACKAGE and name in MOVED else None
 
     def exec_module(self, module: ModuleType) -> None:
-        name = module.__name__.rpartition(".")[2]
-        # The import system returns what stands here once a module has been executed.
-        sys.modules[module.__name__] = import_module(f".{MOVED[name]}", PACKAGE)
+        parts = [import_module(f".{part}", PACKAGE) for part in MOVED[module.__name__.rpartition(".")[2]]]
+        if len(parts) == 1:
+            # The import system returns what stands here once a module has been executed.
+            sys.modules[module.__name__] = parts[0]
+            return
+        for part in reversed(parts):
+            names = {name: value for name, value in vars(part).items() if not name.startswith("__")}
+            vars(module).update(names)
 
 
 def install() -> None:

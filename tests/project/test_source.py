@@ -68,8 +68,8 @@ NPY = {"load", "save", "savez", "savez_compressed", "read_array", "write_array"}
 # Modules whose names are not written where they are imported, and what these expressions can be.
 LATE_IMPORTS = {
     ("__init__.py", "f'.{_LATE[name]}'"),  # modules of this package
-    ("__init__.py", "f'.{_moved.MOVED[name]}'"),
-    ("_moved.py", "f'.{MOVED[name]}'"),
+    ("__init__.py", "f'.{name}'"),
+    ("_moved.py", "f'.{part}'"),
     ("files/formats/__init__.py", "module"),  # packages of the extras that file formats need
     ("_base/atomic_files.py", "name"),  # zstd of Python 3.14, or its backport
 }

@@ -1,0 +1,77 @@
+"""Modules that have moved are found under their former names, by imports and by pickles."""
+
+from __future__ import annotations
+
+import importlib
+import pickle
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import crackle_zarr as cz
+from crackle_zarr import _moved
+
+# Functions and classes that the former modules had, and that people may have imported.
+NAMES = {
+    "_header": ["CrackleHeader"],
+    "arithmetic": ["add_scalar", "mask", "apply_binary_mask"],
+    "array": ["CrackleArray", "compressa", "full", "ones", "zeros"],
+    "create": ["create_array"],
+    "demo": ["CountingStore"],
+    "numcodecs_codec": ["Crackle"],
+    "objects": ["contacts", "each", "connected_components", "signed_distance_to_boundary", "Objects"],
+    "rewriting": ["recompress", "mode_pooling"],
+    "slices": ["zstack", "zsplit"],
+    "stream": ["compress", "decompress", "labels"],
+    "zarr_codec": ["CrackleCodec"],
+}
+
+
+def test_every_former_module_is_tried() -> None:
+    """The table above has all of them."""
+    assert set(NAMES) == set(_moved.MOVED)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_former_modules_import(name: str) -> None:
+    """By import, as an attribute of the package, and in an interpreter that has imported nothing else."""
+    module = importlib.import_module(f"crackle_zarr.{name}")
+    for member in NAMES[name]:
+        assert getattr(getattr(cz, name), member) is getattr(module, member)
+    code = f"from crackle_zarr.{name} import {', '.join(NAMES[name])}; import crackle_zarr.{name}"
+    subprocess.run([sys.executable, "-W", "error", "-c", code], check=True)
+
+
+PICKLES = {
+    "crackle_zarr.array": lambda: cz.CrackleArray(cz.compress(np.ones((2, 3, 4), np.uint8))),
+    "crackle_zarr.numcodecs_codec": lambda: cz.Crackle(preset="small"),
+    "crackle_zarr.zarr_codec": lambda: cz.CrackleCodec(preset="small"),
+    "crackle_zarr._header": lambda: cz.header(cz.compress(np.ones((2, 3, 4), np.uint8))),
+}
+
+
+@pytest.mark.parametrize("former", PICKLES)
+def test_pickles_of_before_load(former: str) -> None:
+    """A pickle that names a class by its former module gives an equal object of the class of today."""
+    value = PICKLES[former]()
+    now = type(value).__module__
+    # Protocol 0 writes names as lines of text.
+    old = pickle.dumps(value, protocol=0).replace(now.encode() + b"\n", former.encode() + b"\n")
+    assert former.encode() in old
+    assert now.encode() not in old
+    again = pickle.loads(old)
+    assert type(again) is type(value)
+    if isinstance(value, cz.CrackleArray):
+        assert again.binary == value.binary
+    else:
+        assert again == value
+
+
+def test_other_names_are_unknown() -> None:
+    """What never was is no module and no attribute."""
+    with pytest.raises(ModuleNotFoundError):
+        importlib.import_module("crackle_zarr.nothing")
+    with pytest.raises(AttributeError, match="nothing"):
+        cz.nothing  # noqa: B018
