@@ -1,4 +1,4 @@
-"""One chunk of a stored array under a question, and the parts of its stream that have been fetched.
+"""One chunk of a stored array: what a question reads of its stream, part by part.
 
 A chunk is read in as few requests as the question allows: its first bytes hold the header, the index of the
 crack codes and often the label table; the label section and the crack codes of some slices follow by range.
@@ -32,14 +32,14 @@ _WORTH_A_CALL = 4
 
 @dataclass
 class Chunk:
-    """A chunk that is being asked about, and what of its stream has come.
+    """A chunk under a question, with the parts of its stream that are here.
 
     Attributes:
         layout: of the array.
         coords: its index in the grid of chunks.
-        box: the part of it that is asked about.
-        span: where it lies within its object; None: it is the object.
-        absent: a shard's index says that there is no such chunk.
+        box: the part of it that the question is about.
+        span: its offset and length within its shard; None if it is an object of its own.
+        absent: the shard's index has no such chunk.
     """
 
     layout: Layout
@@ -49,7 +49,7 @@ class Chunk:
     absent: bool = False
 
     def __post_init__(self) -> None:
-        """Nothing has come yet."""
+        """Begin without any bytes."""
         self.key = self.layout.path(self.layout.key(self.coords))
         self.stored = self.layout.chunk_box(self.coords)
         self._whole: _binding.Reader | None = None
@@ -58,19 +58,19 @@ class Chunk:
         self._prefix: Bytes | None = None  # all before the Markov model
         self.nbytes_read = 0
         if self.layout.chain is None:
-            # Decoded by Zarr and encoded anew: the stream is of what is asked about, and no more.
+            # Zarr decodes such a chunk, and its box is encoded: the stream holds the box alone.
             self.stored, self.axes = self.box, tuple(range(len(self.box)))
         else:
             self.axes = self.layout.chain.axes
 
     @property
     def is_whole(self) -> bool:
-        """Whether all of the chunk is asked about, and all of it lies within the array."""
+        """Whether the question is about the whole chunk, and the chunk lies within the array."""
         return self.box == self.stored
 
     @property
     def runs(self) -> list[Run]:
-        """What is asked about, in the stream."""
+        """The box of the question as runs of slices of the stream."""
         return runs_of(self.stored, self.box, self.axes)
 
     @property
@@ -79,7 +79,7 @@ class Chunk:
         return stream_axes(self.axes)
 
     def failed(self, error: FormatError) -> FormatError:
-        """An error that says which chunk it is about."""
+        """The error with the chunk's name in front."""
         where = self.key if self.span is None else f"{self.key} (chunk {self.coords})"
         return FormatError(f"chunk {where}: {error}", error.section, error.slice)
 
@@ -102,7 +102,7 @@ class Chunk:
         return came
 
     def whole(self) -> Steps[_binding.Reader | None]:
-        """All of the stream; None where there is no such chunk."""
+        """A reader of the whole stream; None if the chunk does not exist."""
         if self._whole is None:
             if self.layout.chain is None:
                 self._whole = _binding.Reader(encode(decoded(self.layout, self.box, self.key)))
@@ -129,11 +129,11 @@ class Chunk:
         check_chunk_header(self.layout, header)
 
     def labels(self, verify: bool = True) -> Steps[_binding.Reader | None]:
-        """A reader that can be asked about the label table; None where there is no such chunk.
+        """A reader of the label table; None if the chunk does not exist.
 
         Args:
-            verify: verify the checksum of the labels, for which all of their section is needed. Without it,
-                the reader knows no more than the table.
+            verify: verify the checksum of the labels, which takes their whole section. Without it, the reader
+                has the table alone.
         """
         if self._labels is not None:
             return self._labels
@@ -165,7 +165,7 @@ class Chunk:
         return self._labels
 
     def _get_after(self, pieces: Pieces, ranges: Ranges) -> Steps[Pieces]:
-        """What is missing of some ranges where ``pieces``, which hang together, are here."""
+        """Fetch the missing parts of some ranges; ``pieces`` are consecutive parts that are here."""
         assert self._sections is not None
         requests = requests_for(ranges, pieces[-1][0] + len(pieces[-1][1]))
         if not requests:
@@ -181,9 +181,9 @@ class Chunk:
         return new
 
     def slices(self, ranges: Ranges) -> Steps[list[tuple[_binding.Reader, int, int]] | None]:
-        """Readers of ranges of slices, in order; None where there is no such chunk.
+        """Readers of ranges of slices, in order; None if the chunk does not exist.
 
-        No range is left out. Ranges that lie close to each other may come as one.
+        Every range is covered. Ranges close to each other may be joined.
         """
         ranges = join(ranges, _WORTH_A_CALL)
         if self._whole is None and self._labels is None:
@@ -218,19 +218,19 @@ class Chunk:
 
 
 def check_chunk_header(layout: Layout, header: CrackleHeader) -> None:
-    """Raise FormatError where a stream is not one of a chunk of this array."""
+    """Raise FormatError if a stream does not fit the chunks of this array."""
     check_header(header, layout.stored_shape, layout.array.dtype)
 
 
 def renamed(layout: Layout, table: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """A stream's label table as labels of the array, as they are to be read."""
+    """A stream's label table as labels of the array: in its byte order, and mapped if a view maps them."""
     if layout.chain is not None and layout.chain.byteswapped:
         table = table.byteswap()
     return table if layout.mapping is None else layout.mapping.renamed(table)
 
 
 def chunks_of(layout: Layout, coords: Sequence[Coords], box: Box) -> list[Chunk]:
-    """Chunks ready to be asked about what of them lies in a box; of one shard, if there are shards."""
+    """Chunks for a question about a box; all in one shard if there are shards."""
     asked = [(one, common(common(layout.chunk_box(one), layout.everything), box)) for one in coords]
     if layout.shards is None or layout.chain is None or not asked:
         return [Chunk(layout, one, part) for one, part in asked]

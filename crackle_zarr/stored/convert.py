@@ -1,8 +1,8 @@
-"""From any array of labels to any other way of storing it, and back.
+"""Convert arrays of labels between codecs, formats and chunk shapes.
 
-Chunk by chunk of the destination, each read back and compared with its source. A marker in the destination
-says that it is unfinished, and of what; whoever runs the same conversion again goes on: chunks that hold what
-they should are left as they are, so that nothing but the store itself has to remember how far it had come.
+A conversion goes through the chunks of the destination, and reads each back to compare it with its source. A
+marker in the destination says that it is unfinished, and names the source. The same conversion, run again,
+continues: it keeps the chunks whose content is right already, so the store alone remembers the progress.
 """
 
 from __future__ import annotations
@@ -36,15 +36,15 @@ MARKER = ".crackle-convert"
 
 To = Literal["crackle", "zstd", "blosc", "gzip", "none"]
 
-# The voxels that one task holds, unless one chunk, or shard, is more.
+# The bytes of voxels that one task holds, unless one chunk or shard is larger.
 _TASK_NBYTES = 128 * 2**20
-# So many keys are named where any of them may be the one that is damaged.
+# A message about several objects names this many keys.
 _KEYS = 8
 
 
 @dataclass(frozen=True)
 class ConvertReport:
-    """What a conversion did.
+    """The outcome of a conversion.
 
     Attributes:
         arrays: how many arrays were converted.
@@ -174,7 +174,7 @@ def _marker(path: str) -> str:
 def _opened(
     src: zarr.Array[Any], store: Any, path: str, target: Target, overwrite: bool, in_unfinished_group: bool
 ) -> tuple[zarr.Array[Any], bool]:
-    """The destination, and whether some of it may be there already."""
+    """The destination, and whether parts of it may exist already."""
     wanted = _wanted(src, target)
     about = {
         "source": str(src.store_path),
@@ -183,7 +183,7 @@ def _opened(
         "options": [target.markov_model_order, target.allow_pins],
     }
     _refuse_overlap(src, store, path, _place(store, path))
-    # What Zarr refuses, it refuses before anything is replaced.
+    # Let Zarr refuse its arguments before anything is replaced.
     _created(src, MemoryStore(), "", target, wanted)
     if in_unfinished_group and _exists(store, path) and get(store, [_marker(path)]) == [None]:
         # It was finished before the group was.
@@ -234,7 +234,8 @@ def _begin(store: Any, path: str, about: dict[str, Any], overwrite: bool) -> boo
                 f"overwrite=True starts anew"
             )
     if exists or (overwrite and raw is not None):
-        # The marker goes last and says of what: nothing that is left of the old is taken for the new.
+        # The marker is written last, with the source: leftovers of the old array are never taken for the new
+        # one.
         if said != _CLEARING:
             _mark(store, path, _CLEARING)
         _clear(store, path)
@@ -252,12 +253,12 @@ def _mark(store: Any, path: str, about: dict[str, Any]) -> None:
     put(store, {_marker(path): json.dumps(about).encode("ascii")})
 
 
-# What the marker says while that is removed which is to be replaced.
+# The marker's content while the old array is being removed.
 _CLEARING = {"clearing": True}
 
 
 def _clear(store: Any, path: str) -> None:
-    """Remove all that is there but the marker.
+    """Remove everything but the marker.
 
     Raises:
         StoreError: the store failed, or still lists something afterwards.
@@ -280,7 +281,7 @@ def _clear(store: Any, path: str) -> None:
         raise StoreError(f"{min(left)} is still in {store} after it was deleted: overwrite=True tries again")
 
 
-# How many objects are deleted before Ctrl-C is heard.
+# How many objects are deleted between two looks for Ctrl-C.
 _AT_ONCE = 1000
 
 
@@ -309,7 +310,7 @@ def _json(raw: bytes) -> Any:
 
 
 def _refuse_overlap(src: zarr.Array[Any] | zarr.Group, store: Any, path: str, place: str) -> None:
-    """Raise ValueError where source and destination are one place, or one lies in the other."""
+    """Raise ValueError if source and destination are one place, or one lies within the other."""
     ours, theirs = _parts_of(store, path), _parts_of(src.store_path.store, src.store_path.path)
     if ours[0] == theirs[0] and all(a == b for a, b in zip(ours[1], theirs[1], strict=False)):
         raise ValueError(
@@ -318,7 +319,7 @@ def _refuse_overlap(src: zarr.Array[Any] | zarr.Group, store: Any, path: str, pl
 
 
 def _parts_of(store: Any, path: str) -> tuple[Any, tuple[str, ...]]:
-    """A place as a store, and the names that lead there."""
+    """A place as a store and the names of the folders that lead to it."""
     names = tuple(part for part in path.split("/") if part)
     store = zarr_facts.unwrapped(store)
     if isinstance(store, LocalStore):
@@ -404,7 +405,7 @@ def _created(
 
 
 def _ranges(src: zarr.Array[Any], dst: zarr.Array[Any]) -> list[range]:
-    """Where blocks begin along each axis: some objects of the destination, to cover one of the source."""
+    """The blocks along each axis: whole objects of the destination that cover one of the source."""
     units = dst.shards or dst.chunks
     others = src.shards or src.chunks
     steps = [
@@ -426,7 +427,7 @@ def _boxes(src: zarr.Array[Any], dst: zarr.Array[Any]) -> Iterator[Box]:
 
 @dataclass(frozen=True)
 class Convert:
-    """Write a block, and compare what is then there."""
+    """Write a block, read it back, and compare."""
 
     src: zarr.Array[Any]
     dst: zarr.Array[Any]
@@ -448,7 +449,7 @@ class Convert:
         if self.resumed:
             if self._is_there(voxels):
                 return 1
-            # To write a part of an object Zarr reads what is there, which may have been written by half.
+            # Zarr reads an object before it writes a part of it, and this one may have been written by half.
             put(self.dst.store_path.store, dict.fromkeys(_keys(self.dst, self.box)))
         try:
             self.dst[where] = voxels
@@ -465,17 +466,17 @@ class Convert:
         return 1
 
     def _source(self, box: Box) -> Any:
-        # Zarr takes a chunk of a shard for fill value where nothing comes of it. What is Crackle we read.
+        # Zarr takes a lost chunk of a shard for fill value; this package's own reading of Crackle does not.
         layout = layout_of(self.src)
         if layout.chain is None:
             return _read(self.src, box)
         return lazy.read(layout, box, Options(parallel=1))
 
     def _refuse_hidden(self, voxels: Any) -> None:
-        """Raise StoreError where chunks that seemed to be absent are not.
+        """Raise StoreError if chunks that seemed to be absent exist.
 
-        To the store, a chunk that it does not find is one that is not there. All that is fill value is read
-        again, which costs next to nothing where it is really absent.
+        A store may report a chunk as missing because a request failed. So cells that are all fill value are
+        read again, which costs next to nothing if they are really absent.
         """
         layout = layout_of(self.src)
         for coords in layout.coords_in(self.box):

@@ -1,9 +1,9 @@
-"""New labels for a stored array: proofreading where it lies.
+"""Relabel a stored array in place.
 
-Which chunks hold a key is in their label tables, and a chunk gets its new labels by a new label table: no
-crack code is decoded. What that cannot do goes through Zarr itself, decoded, mapped and encoded anew by the
-array's own codecs: chunks of arrays without Crackle; chunks that are not there yet; and, where the fill value
-has a new name, chunks that the array's edge cuts, because the padding beyond the edge has to keep it.
+The label table of a chunk tells whether it holds a key of the mapping, and a new label table gives the chunk
+its new labels: no crack code is decoded. Three kinds of chunks go through Zarr instead, which decodes, maps
+and encodes them: chunks of arrays without Crackle; chunks that do not exist yet; and, if the fill value is
+mapped, chunks that the array's edge cuts, because the padding beyond the edge keeps the old fill value.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from .shards import decode_index, encode_index, index_is_at_start, index_nbytes,
 
 @dataclass(frozen=True)
 class RemapReport:
-    """What a remap did, or would do.
+    """The outcome of a remap, or of a dry run.
 
     Attributes:
         chunks: the grid indices of the chunks whose labels are new, in C order.
@@ -64,7 +64,7 @@ def misfits(mapping: LabelMapping, dtype: np.dtype[Any]) -> npt.NDArray[Any]:
 
 @dataclass(frozen=True)
 class Prepared:
-    """What a part of the array is to become."""
+    """The prepared change of a part of the array."""
 
     chunks: list[Coords]
     names: list[str]  # of entries in the journal
@@ -73,7 +73,7 @@ class Prepared:
     missing: int
 
     def __add__(self, other: Prepared) -> Prepared:
-        """Of both parts."""
+        """The sum of two parts."""
         return Prepared(
             self.chunks + other.chunks,
             self.names + other.names,
@@ -85,7 +85,7 @@ class Prepared:
 
 @dataclass(frozen=True)
 class Prepare:
-    """Make the new form of the objects of some chunks, and keep it in the journal.
+    """Make the new form of the objects of some chunks, and write it to the journal.
 
     The chunks are of one shard, if there are shards.
     """
@@ -139,7 +139,7 @@ class Prepare:
         return [Journal(self.layout).write(entries)] if entries and not self.dry_run else []
 
     def _decoded(self) -> Prepared:
-        """The same where something else than Crackle encoded the chunks."""
+        """Prepare chunks that another codec encoded, by decoding them."""
         layout = self.layout
         by_object: dict[str, list[Coords]] = {}
         for coords in self.coords:
@@ -175,7 +175,7 @@ class Prepare:
         return self.mapping.renamed(labels)[number.reshape(voxels.shape)]
 
     def _refuse_hidden(self, chunks: Sequence[Chunk]) -> None:
-        """Raise StoreError where a shard that was not there is there after all."""
+        """Raise StoreError if a shard exists that the store reported as missing before."""
         (index,) = drive(
             self.layout.store, [shard_index(self.layout, self.layout.object_coords(self.coords[0]))]
         )
@@ -204,7 +204,7 @@ class Prepare:
         table = chunk.table(reader)
         known, _ = self.mapping.known(table)
         if chunk.is_whole or (self.mapping.preserve and not known.any()):
-            there = None  # which entries have voxels does not matter
+            there = None  # it does not matter which entries have voxels
         else:
             there = yield from entries_there(chunk, reader, True)
         inside = table if there is None else table[there]
@@ -222,7 +222,7 @@ class Prepare:
         """The new bytes of an object; none: it is to be deleted."""
         layout = self.layout
         if any(self._has_to_go_through_zarr(chunk, old) for chunk in chunks):
-            # Of the bytes that are kept as the old ones, and not of what a second read would give.
+            # Decode the bytes that the journal keeps: a second read might return others.
             box = object_box(layout, chunks[0].coords)
             return encoded_by_zarr(layout, box, self._mapped(decoded_object(layout, key, old, box)))
         assert old is not None
@@ -249,7 +249,7 @@ class Prepare:
         reader = _binding.Reader(binary)
         table = reader.table()
         labels = table.byteswap() if layout.chain.byteswapped else table
-        # What lies in the padding only may have no mapping, and keeps its name.
+        # A label that occurs only in the padding needs no mapping, and keeps its name.
         new = LabelMapping.of_arrays(self.mapping.keys, self.mapping.values, True).renamed(labels)
         if (new == layout.fill).all() and not layout.writes_empty_chunks:
             return b""
@@ -271,7 +271,7 @@ class Prepare:
         pieces: list[bytes] = []
         offset = nbytes if at_start else 0
         new_index = np.full_like(index, NOWHERE)
-        # In the order in which they lie there: whoever chose it had a reason.
+        # Keep the order of the chunks within the shard: its writer may have chosen it for a reason.
         flat = index.reshape(-1, 2)
         places = list(np.ndindex(index.shape[:-1]))
         for number in np.argsort(flat[:, 0], kind="stable").tolist():
@@ -300,7 +300,7 @@ class Prepare:
 
 
 def _whole_object(path: str) -> Steps[Bytes | None]:
-    """All of an object, to be kept; None where there is none, as the store has to say twice."""
+    """Read a whole object; None if there is none, which the store has to confirm."""
     (came,) = yield [Wanted(path)]
     if came is None:
         (again,) = yield [Wanted(path, 0, 1)]
@@ -483,7 +483,7 @@ def undo_remap(layout: Layout, options: Options) -> RemapReport:
 
 
 def check_writable(layout: Layout, options: Options) -> None:
-    """Raise ValueError where an array cannot be edited: its store, or the processes that would do it."""
+    """Raise ValueError if the store, or the executor with this store, cannot edit the array."""
     store: Any = layout.store
     if store.read_only:
         raise ValueError(f"{layout.name} was opened for reading only: open it with mode='r+'")
@@ -493,7 +493,7 @@ def check_writable(layout: Layout, options: Options) -> None:
 
 
 def check_processes(store: Any, options: Options, name: object) -> None:
-    """Raise ValueError where other processes would write to copies of their own."""
+    """Raise ValueError if other processes would write to copies of the store."""
     if isinstance(zarr_facts.unwrapped(store), MemoryStore) and not options.in_this_process:
         raise ValueError(
             f"{name} lives in the memory of this process, and each worker of {options.executor!r} would "

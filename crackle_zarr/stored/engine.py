@@ -1,9 +1,8 @@
-"""Questions over all chunks: cut into tasks, carried by an executor, merged in a tree.
+"""Map-reduce over the chunks of an array: tasks run on an executor, and a tree merges their answers.
 
-A task is some chunks and a question, small enough to travel. What it answers is merged with what as many
-others have answered, as in a merge sort: each partial result is merged a logarithmic number of times, and a
-logarithmic number of them is held. No more than a few tasks per worker are under way at once. A thread, a
-process, another machine: it is all the same to a task.
+A task is a question and some chunks; it pickles. Answers are merged in pairs that cover equally many tasks,
+as in a merge sort: of n answers, log n wait in memory, and each is merged log n times. Only a few tasks per
+worker are submitted at once. A task runs the same way in a thread, in a process and on another machine.
 """
 
 from __future__ import annotations
@@ -30,19 +29,19 @@ R = TypeVar("R")
 R_co = TypeVar("R_co", covariant=True)
 Progress: TypeAlias = bool | Callable[[int, int], object]
 
-# Chunks of which one task has bytes in memory at once, and whose requests go out together.
+# How many chunks a task holds in memory and requests together.
 _BATCH = 16
-# Chunks that Zarr decodes are volumes: one at a time.
+# Chunks that Zarr decodes are volumes of voxels, so a task holds one.
 _BATCH_DECODED = 1
-# A task that is a shard, or a batch, tells of its progress when it is done: more tasks than workers.
+# A task reports progress when it ends, so there are more tasks than workers.
 _TASKS_PER_WORKER = 4
-# An executor that does not say how many workers it has is kept this busy.
+# How many workers to assume for an executor that does not tell.
 _UNKNOWN_WORKERS = 16
 
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """How a question is carried over the chunks: what every function on stored arrays takes."""
+    """The options that every function on stored arrays takes."""
 
     executor: Executor | None = None
     parallel: int = 0
@@ -60,14 +59,14 @@ class Options:
 
 
 class Question(Protocol[P]):
-    """What is asked of chunks, and how answers are put together. It pickles."""
+    """A question to chunks, and how its answers merge. It pickles."""
 
     def ask(self, chunk: Chunk) -> Steps[P | None]:
-        """Ask one chunk; None where it has nothing to say."""
+        """Ask one chunk; None if it has no answer."""
         ...
 
     def merge(self, a: P, b: P) -> P:
-        """One answer of two."""
+        """Merge two answers."""
         ...
 
     def enough(self, answer: P) -> bool:
@@ -77,7 +76,7 @@ class Question(Protocol[P]):
 
 @dataclass(frozen=True)
 class Task(Generic[P]):
-    """Some chunks, of one shard if there are shards, and what is asked of them."""
+    """A question to some chunks, which are all in one shard if there are shards."""
 
     layout: Layout
     question: Question[P]
@@ -86,11 +85,11 @@ class Task(Generic[P]):
 
     @property
     def weight(self) -> int:
-        """How much of the whole this is: its chunks."""
+        """The number of chunks."""
         return len(self.coords)
 
     def __call__(self) -> P | None:
-        """Ask the chunks, and merge what they answer."""
+        """Ask the chunks, and merge their answers."""
         size = _BATCH if self.layout.chain is not None else _BATCH_DECODED
         answer: P | None = None
         chunks = iter(chunks_of(self.layout, self.coords, self.box))
@@ -115,7 +114,7 @@ class Task(Generic[P]):
 def ask(
     layout: Layout, question: Question[P], box: Box, options: Options, coords: Iterable[Coords] | None = None
 ) -> P | None:
-    """Ask chunks, and merge their answers; None where no chunk had one.
+    """Ask chunks, and merge their answers; None if no chunk had one.
 
     Args:
         layout: of the array.
@@ -134,7 +133,10 @@ def ask(
 
 
 def groups(layout: Layout, box: Box, options: Options) -> Iterator[list[Coords]]:
-    """The chunks that a box touches, as one task is to take them: of one shard, if there are shards."""
+    """The chunks that a box touches, in groups for one task each.
+
+    A group lies in one shard if there are shards.
+    """
     if layout.shards is not None:
         yield from layout.by_shard(box)
         return
@@ -166,11 +168,11 @@ def _batch_size(layout: Layout, total: int, options: Options) -> int:
 
 
 class Work(Protocol[R_co]):
-    """Something to be done, here or elsewhere. It pickles."""
+    """A task, which may run in another process. It pickles."""
 
     @property
     def weight(self) -> int:
-        """How much of the whole it is."""
+        """The share of the task in the progress."""
         ...
 
     def __call__(self) -> R_co | None:
@@ -193,7 +195,7 @@ def run(
     merge: Callable[[R, R], R],
     enough: Callable[[R], bool] = lambda _: False,
 ) -> R | None:
-    """Do all tasks, and merge what they return in the order in which they end.
+    """Run all tasks, and merge their results as they end.
 
     Args:
         tasks: what to do; they are taken as workers become free.
@@ -201,7 +203,7 @@ def run(
         total: the sum of the tasks' weights.
         unit: what a weight of one is, for the progress bar.
         merge: one result of two; the order of merging must not matter.
-        enough: whether a result makes the remaining tasks needless.
+        enough: whether a result makes the remaining tasks unnecessary.
 
     Raises:
         Exception: what the first task raised that failed. The others are abandoned.
@@ -215,7 +217,7 @@ def run(
             return merged.result()
         with ExitStack() as stack:
             executor = options.executor or stack.enter_context(ThreadPoolExecutor(_workers(options)))
-            # Threads of this process are told of Ctrl-C; other processes are not reached by a flag.
+            # A flag tells the threads of this process about Ctrl-C; it does not reach other processes.
             stop = _binding.Stop() if options.in_this_process else None
             _run_on(executor, stop, iter(tasks), 2 * _workers(options), merged, advance, enough)
     return merged.result()
@@ -247,8 +249,8 @@ def _run_on(
             stop.ask()
         raise
     finally:
-        # What has begun is waited for: nothing goes on behind the back of a caller who is told of a failure.
-        # Also where Ctrl-C comes again: a write that is late would undo what is done about the first.
+        # Wait for the tasks that have begun: none may go on after the caller has got the failure. A second
+        # Ctrl-C does not end the wait, because a late write would undo the cleanup after the first.
         begun = [future for future in pending if not future.cancel()]
         while not all(future.done() for future in begun):
             with suppress(KeyboardInterrupt):
@@ -256,10 +258,10 @@ def _run_on(
 
 
 def call(task: Work[R], once: str) -> R | None:
-    """Do a task; a function with a name, for executors that send functions by their names.
+    """Run a task; a module-level function, for executors that send functions by name.
 
-    ``once`` is another one for every question. dask's executors take calls that look the same for the same,
-    and would answer from memory what was right before a remap.
+    ``once`` differs for every question. dask's executors cache calls with equal arguments, and would return
+    the answer from before a remap.
     """
     return task()
 
@@ -279,7 +281,7 @@ def _take(
 
 
 class _Tree(Generic[R]):
-    """Results, merged pairwise as a binary counter counts: of n results, log n wait for their like."""
+    """Merges results in pairs, as a binary counter carries: of n results, log n wait."""
 
     def __init__(self, merge: Callable[[R, R], R]) -> None:
         self._merge = merge
@@ -295,7 +297,7 @@ class _Tree(Generic[R]):
         self._waiting.append(result)
 
     def result(self) -> R | None:
-        """What all results together are; None where there was none."""
+        """All results merged; None if there was none."""
         rest: R | None = None
         for other in self._waiting:
             if other is not None:
@@ -308,7 +310,7 @@ class _Tree(Generic[R]):
 
 
 class _shown:  # noqa: N801 - it is used as a function
-    """Show how far something is: on a bar, to a function, or not at all."""
+    """Reports progress to a bar, to a function, or not at all."""
 
     def __init__(self, progress: Progress, total: int, unit: str) -> None:
         if not (isinstance(progress, bool) or callable(progress)):

@@ -26,14 +26,14 @@ from ..errors import CrackleError, StoreError
 T = TypeVar("T")
 Bytes: TypeAlias = npt.NDArray[np.uint8]
 
-# Requests of one task that are under way at once.
+# How many requests of one task run at once.
 CONCURRENCY = 16
 
 
 class Wanted(NamedTuple):
     """A range of an object in the store.
 
-    Without ``stop`` it is all of the object; a negative ``start`` means that many bytes at its end.
+    Without ``stop`` the range is the whole object; a negative ``start`` counts bytes from its end.
     """
 
     key: str
@@ -41,7 +41,7 @@ class Wanted(NamedTuple):
     stop: int | None = None
 
 
-# A question under way: it yields what it needs and is sent the bytes, None where there is no such object.
+# A running question: it yields the ranges that it needs and is sent their bytes, None for a missing object.
 Steps: TypeAlias = Generator[list[Wanted], list[Bytes | None], T]
 
 
@@ -84,7 +84,7 @@ def _advance(
 
 
 def fetch(store: Store, wanted: Sequence[Wanted]) -> list[Bytes | BaseException | None]:
-    """Get ranges from a store; an exception stands in the place of what could not be got."""
+    """Get ranges from a store; an exception takes the place of a range that failed."""
     if not wanted:
         return []
     if (
@@ -99,9 +99,9 @@ def fetch(store: Store, wanted: Sequence[Wanted]) -> list[Bytes | BaseException 
 
 
 def _from_files(store: LocalStore, wanted: Sequence[Wanted]) -> list[Bytes | BaseException | None]:
-    """What a LocalStore would give, at a third of its cost: each file is opened once for all of its ranges.
+    """Read from a LocalStore's files at a third of its cost: each file is opened once for all of its ranges.
 
-    To list labels is to read many small ranges, and opening files for them was most of the time.
+    Listing labels reads many small ranges, and opening the files took most of the time.
     """
     root = os.fspath(store.root)
     came: list[Bytes | BaseException | None] = []
@@ -172,7 +172,7 @@ def _checked(store: Store, buffer: Buffer | None, wanted: Wanted) -> Bytes | Bas
     asked = -wanted.start if wanted.start < 0 else None if wanted.stop is None else wanted.stop - wanted.start
     if asked is None or len(came) <= asked:
         return came
-    # A server that knows no ranges sends all there is. It is not asked again, but nothing is wrong.
+    # A server without ranges sends the whole object: cut the range out of it.
     return came[wanted.start : wanted.stop]
 
 

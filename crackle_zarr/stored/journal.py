@@ -1,25 +1,25 @@
 """The journal of a remap: what makes it all or nothing, whenever the process ends.
 
-A remap is not idempotent ({1: 2, 2: 1} done twice is nothing done), so after an interruption it has to be
-known of every chunk whether it has its new labels. Therefore all new objects are written to a journal beside
-the chunks first, with the old ones; then one marker says that they count; then they are put in place. Before
-the marker the array is untouched, and the journal is worth nothing. After it, putting objects in place can be
-repeated as often as it takes, in either direction.
+A remap is not idempotent: {1: 2, 2: 1} done twice changes nothing. So after an interruption the journal has
+to tell which chunks have their new labels. A remap first writes all new objects to the journal, with the old
+ones. Then it writes one marker, which makes the journal valid. Then it puts the new objects in place. Before
+the marker the array is unchanged, and the journal can be thrown away. After the marker, objects can be put in
+place any number of times, in either direction.
 
 The journal lies in the store under ``.crackle-remap/`` within the array's own prefix, where Zarr looks for
 nothing:
 
     plan            the mapping and the options; there is a journal as long as this or 'finished' exists
-    entries/KEY     some objects, of which KEY is the first: what each was and what it is to become
-    index           the names of all entries: a listing that leaves one out would leave its objects behind
-    applying        marker: the index and all entries are there, and count
-    undoing         marker: what was is being put back
-    finished        marker: all is in place; what else is left of the journal is to be removed
+    entries/KEY     the old and the new form of some objects; KEY is the first of them
+    index           the names of all entries, since a store's listing may leave one out
+    applying        marker: the index and all entries are complete and valid
+    undoing         marker: the old objects are being put back
+    finished        marker: all objects are in place; the rest of the journal is to be removed
 
-Every file but the markers ends in a checksum of itself, so none that was written by half is ever believed. Of
-a marker it matters whether it is there, and a store may be wrong about that, too: a connection that was lost
-is a file that was not found, to some. So before anything is done, the store is asked in two ways, and both
-answers have to agree.
+Every file but the markers ends in a checksum of itself, so a file that was written by half is never taken for
+valid. Of a marker only its presence matters, and a store may be wrong about that: some stores take a lost
+connection for a missing file. So before each step the journal asks the store in two ways, and both answers
+have to agree.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ NAME = ".crackle-remap"
 
 State = Literal["preparing", "applying", "undoing", "finished"]
 
-# The files that make the state.
+# The files whose presence is the state.
 _FILES = ("plan", "applying", "undoing", "finished")
 
 
@@ -79,8 +79,8 @@ def put(store: Store, values: Mapping[str, bytes | None]) -> None:
     _to_the_end(_put_all(store, values))
 
 
-# What some stores raise when they are to delete what is not there. It is no error, but they may be wrong: a
-# plan that outlives its remap would be done twice.
+# Some stores raise these when they are told to delete a missing object. That is no error, but the store may
+# be wrong about it: a plan that outlives its remap would be carried out twice.
 _NOT_THERE = (FileNotFoundError, KeyError)
 
 
@@ -99,7 +99,7 @@ async def _put_all(store: Store, values: Mapping[str, bytes | None]) -> None:
                     if await store.get(key, zarr_facts.prototype()) is not None:
                         raise
 
-    # All are waited for, also where one has failed: a write that came late would undo what is done about it.
+    # Wait for all of them, even after a failure: a late write would undo the repair of that failure.
     done = await asyncio.gather(*(one(key, value) for key, value in values.items()), return_exceptions=True)
     for failed in done:
         if failed is not None:
@@ -107,7 +107,7 @@ async def _put_all(store: Store, values: Mapping[str, bytes | None]) -> None:
 
 
 def _to_the_end(coroutine: Coroutine[Any, Any, T]) -> T:
-    """What a coroutine returns, run in Zarr's loop.
+    """Run a coroutine in Zarr's loop to its end, and return its result.
 
     Ctrl-C is heard when it has ended, which Zarr's own way of waiting does not wait for: a write that came
     late would undo what is done about the interruption.
@@ -129,7 +129,7 @@ def _to_the_end(coroutine: Coroutine[Any, Any, T]) -> T:
 
     while True:
         try:
-            # Not run_coroutine_threadsafe: where that is interrupted, nobody knows what it has begun.
+            # Not run_coroutine_threadsafe: after an interrupt, nothing tells whether the coroutine has begun.
             loop.call_soon_threadsafe(begin)
             concurrent.futures.wait([future])
             break
@@ -141,7 +141,7 @@ def _to_the_end(coroutine: Coroutine[Any, Any, T]) -> T:
 
 
 def called(store: Store, key: str, coroutine: Coroutine[Any, Any, T], what: str = "read from") -> T:
-    """What a call of a store's returns; its errors name the key, and say ``what`` was to be done with it."""
+    """Run a call of a store; its errors name the key and the action, such as "read from"."""
     with naming(store, key, what):
         return _to_the_end(coroutine)
     raise AssertionError("errors leave the block above")
@@ -153,7 +153,7 @@ def _doing(value: bytes | None) -> str:
 
 @contextlib.contextmanager
 def naming(store: object, key: str, what: str) -> Iterator[None]:
-    """Let errors say what they are about."""
+    """Turn an error of a store into a StoreError that names the key and the store."""
     try:
         yield
     except (CrackleError, MemoryError):
@@ -195,7 +195,7 @@ def unpacked(raw: bytes, key: str) -> tuple[Any, bytes]:
 
 @dataclass(frozen=True)
 class Entry:
-    """What becomes of an object, and which chunks that changes; no bytes: there is no such object."""
+    """The old and the new bytes of an object, empty where there is no object, and the chunks that change."""
 
     key: str
     old: bytes
@@ -217,19 +217,19 @@ class Journal:
 
     @property
     def state(self) -> State | None:
-        """How far the remap has come, as the store says when it is asked once; None: there is no journal."""
+        """The state of the remap, as one request to the store tells it; None: there is no journal."""
         return self._state_of(self._files())
 
     def certain_state(self) -> State | None:
-        """How far the remap has come; None: there is no journal.
+        """The state of the remap, confirmed by a second request; None: there is no journal.
 
         Raises:
-            StoreError: the store says of a file that it is there, and that it is not.
+            StoreError: the two answers of the store contradict each other.
         """
         files = self._files()
 
         async def collect() -> set[str]:
-            # Some stores give the names of folders with a slash behind, or those of files from the root on.
+            # Some stores list folders with a slash at the end, or files with their full path.
             return {name.rstrip("/").rpartition("/")[2] async for name in self.store.list_dir(self.root)}
 
         listed = called(self.store, self.root, collect(), "listed in")
@@ -242,7 +242,7 @@ class Journal:
         return self._state_of(files)
 
     def _files(self) -> set[str]:
-        # They are read, not asked for: to some stores, what they failed to ask for does not exist.
+        # Read the files instead of asking whether they exist: some stores take a failed request for a no.
         found = get(self.store, [self._key(name) for name in _FILES])
         return {name for name, raw in zip(_FILES, found, strict=True) if raw is not None}
 
@@ -268,8 +268,8 @@ class Journal:
         called(self.store, key, self.store.set_if_not_exists(key, value), "written to")
         if self.plan() != plan:  # another process was faster
             self.refuse()
-        # Of a journal whose end was interrupted there may be something left. It is removed no sooner: until
-        # here this could be the journal of that other process.
+        # An earlier journal whose removal was interrupted may have left entries. They are removed no sooner:
+        # up to here they could belong to the other process.
         try:
             self.forget_entries()
         except BaseException as error:
@@ -287,7 +287,7 @@ class Journal:
         )
 
     def plan(self) -> dict[str, Any]:
-        """What is to be done."""
+        """The mapping and the options of the remap."""
         (raw,) = get(self.store, [self._key("plan")])
         if raw is None:
             raise JournalError(f"the journal of {self.layout.name} lacks {self._key('plan')}")
@@ -301,7 +301,7 @@ class Journal:
         return meta
 
     def write(self, entries: Sequence[Entry]) -> str:
-        """Keep the old and the new form of some objects; returns the name under which they are kept."""
+        """Write the old and the new form of some objects as one entry; returns its name."""
         meta = [
             [entry.key, len(entry.old), len(entry.new), [list(one) for one in entry.chunks]]
             for entry in entries
@@ -312,7 +312,7 @@ class Journal:
         return name
 
     def apply(self, names: Sequence[str]) -> None:
-        """Let entries count, of which these are all."""
+        """Make the journal valid; these are the names of all its entries."""
         put(self.store, {self._key("index"): packed(sorted(names), b"")})
         self.mark("applying")
 
@@ -321,7 +321,7 @@ class Journal:
         put(self.store, {self._key(state): state.encode("ascii")})
 
     def names(self) -> list[str]:
-        """The names of all entries, where they count."""
+        """The names of all entries of a valid journal."""
         key = self._key("index")
         (raw,) = get(self.store, [key])
         if raw is None:
@@ -354,9 +354,9 @@ class Journal:
         return chunks, nbytes
 
     def _check_place(self, key: str, coords: Sequence[Sequence[int]], name: str) -> None:
-        """Raise JournalError where an entry is not about chunks of this array.
+        """Raise JournalError if an entry names something else than chunks of this array.
 
-        Whoever can write a journal can write the array, but '../' in a key would lead out of it.
+        A writer of journals can write the array anyway, but "../" in a key would lead out of it.
         """
         grid = [max(1, number) for number in self.layout.grid]
         are_chunks = all(
@@ -371,14 +371,14 @@ class Journal:
             raise JournalError(f"{name} is about {key!r}, which is no chunk of {self.layout.name}")
 
     def forget_entries(self) -> None:
-        """Remove what was prepared."""
+        """Remove all entries."""
         put(self.store, {self._key(name): None for name in ("index", "applying", "undoing")})
         self._delete_all(self._key("entries"))
 
     def remove(self) -> None:
-        """Remove the journal, so that it is never taken for one that has still to be applied.
+        """Remove the journal, in an order that never leaves one that looks unfinished.
 
-        'finished' goes last: as long as it is there, nothing else in the journal counts.
+        'finished' goes last: while it is there, nothing else in the journal matters.
         """
         self.mark("finished")
         self.forget_entries()
@@ -387,7 +387,7 @@ class Journal:
         self._remove_folder()
 
     def discard(self) -> None:
-        """Remove a journal of which nothing was applied; it is never 'finished', as nothing is done."""
+        """Remove a journal that was never applied, without marking it as finished."""
         self.forget_entries()
         put(self.store, {self._key("plan"): None})
         self._remove_folder()

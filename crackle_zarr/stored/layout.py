@@ -1,8 +1,8 @@
-"""What the chunks of a stored array are: where each lies, and how its bytes become a Crackle stream.
+"""The layout of a stored array: where each chunk lies, and how its bytes become a Crackle stream.
 
 Three sets of axes meet here. The array has its own; a chunk may be stored with its axes transposed (a
 ``transpose`` codec, or F order in format 2); and a stream has x, y and z, where x and y are the last two
-stored axes and z counts through all others. Everything outside of this module speaks of the array's axes.
+stored axes and z counts through all others. All other modules use the array's axes.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ Box: TypeAlias = tuple[tuple[int, int], ...]
 
 @dataclass(frozen=True)
 class Chain:
-    """How a chunk was encoded, where Crackle is what encoded it.
+    """The codecs of a chunk that Crackle encoded.
 
     Attributes:
         axes: stored axis i is the array's axis ``axes[i]``; the last is x.
-        codec: what makes the stream.
+        codec: the Crackle codec.
         outer: the codecs behind it, in the order in which they encode.
         byteswapped: the labels in the stream have their bytes swapped (see ``numcodecs_codec``).
     """
@@ -58,13 +58,13 @@ class Shards:
 
 @dataclass(frozen=True)
 class Layout:
-    """An array and what its chunks are; it pickles, and opens its store again where it arrives.
+    """An array and the layout of its chunks. It pickles, and opens its store again in the other process.
 
     Attributes:
         array: the array.
-        chain: how Crackle encoded its chunks; None where something else did.
-        shards: None where every chunk is an object of its own.
-        mapping: new names for the labels, as they are read.
+        chain: the codecs of its chunks; None if another codec than Crackle encoded them.
+        shards: None if every chunk is an object of its own.
+        mapping: new labels, for a view.
     """
 
     array: zarr.Array[Any]
@@ -76,14 +76,14 @@ class Layout:
     fill: int = field(init=False)
 
     def __post_init__(self) -> None:
-        """Note what is asked for with every chunk."""
+        """Keep the attributes that every chunk needs."""
         object.__setattr__(self, "shape", tuple(self.array.shape))
         object.__setattr__(self, "chunks", zarr_facts.chunk_shape(self.array))
         object.__setattr__(self, "fill", int(self.array.fill_value or 0))
 
     @property
     def native(self) -> np.dtype[Any]:
-        """The integers as which labels are computed with: bool as uint8, in the machine's byte order."""
+        """The dtype of labels in computations: bool as uint8, in the machine's byte order."""
         return label_dtype(self.array.dtype)
 
     @property
@@ -93,7 +93,7 @@ class Layout:
 
     @property
     def name(self) -> str:
-        """The array, for people."""
+        """The array's place, for messages."""
         return str(self.array.store_path)
 
     @property
@@ -117,7 +117,7 @@ class Layout:
         return tuple((0, length) for length in self.shape)
 
     def mapped(self, mapping: LabelMapping) -> Layout:
-        """The same array, read with other names for its labels."""
+        """The same array, read with other labels."""
         return replace(self, mapping=mapping)
 
     def object_coords(self, coords: Coords) -> Coords:
@@ -132,11 +132,11 @@ class Layout:
         return tuple(index % count for index, count in zip(coords, self.shards.chunks, strict=True))
 
     def key(self, coords: Coords) -> str:
-        """The name of the object that holds a chunk, within the array."""
+        """The key, within the array, of the object that holds a chunk."""
         return zarr_facts.chunk_key(self.array, self.object_coords(coords))
 
     def path(self, key: str) -> str:
-        """A name within the array as one within the store."""
+        """The key within the store, from one within the array."""
         return f"{self.array.path}/{key}" if self.array.path else key
 
     def chunk_box(self, coords: Coords) -> Box:
@@ -223,7 +223,8 @@ def _chain_v2(array: zarr.Array[Any]) -> Chain | None:
     if not codecs or not isinstance(codecs[0], Crackle):
         return None
     axes = tuple(range(len(array.shape)))
-    # A chunk that is contiguous both ways is taken as C order, whatever the array says (see _chunk).
+    # A chunk that is contiguous both ways is taken as C order, whatever the array says (see
+    # ``codecs.chunk``).
     fortran = zarr_facts.is_fortran(array) and sum(length > 1 for length in array.chunks) > 1
     big_endian = array.dtype.itemsize > 1 and array.dtype.str[0] == ">"
     return Chain(
@@ -239,10 +240,10 @@ def _chain_v2(array: zarr.Array[Any]) -> Chain | None:
 
 
 def box_of(region: Any, shape: tuple[int, ...]) -> Box:
-    """A region as a user gives it, as bounds per axis.
+    """The bounds per axis of a region that a user gave.
 
     Raises:
-        TypeError: it is made of something else than slices, integers and Ellipsis.
+        TypeError: it has other parts than slices, integers and Ellipsis.
         ValueError: it has too many axes, or lies outside of the array, or has steps.
     """
     if region is None:
@@ -305,7 +306,7 @@ def slices_of(box: Box) -> tuple[slice, ...]:
 
 
 def common(a: Box, b: Box) -> Box:
-    """What lies in both; along an axis that they do not share, an empty range."""
+    """The intersection of two boxes; empty along an axis on which they do not overlap."""
     return tuple((low := max(p[0], q[0]), max(low, min(p[1], q[1]))) for p, q in zip(a, b, strict=True))
 
 
@@ -320,7 +321,7 @@ def num_voxels(box: Box) -> int:
 
 @dataclass(frozen=True)
 class Run:
-    """Consecutive slices of a stream, of which a window is asked about.
+    """A window in consecutive slices of a stream.
 
     Attributes:
         z: the slices.
@@ -342,7 +343,7 @@ def stream_axes(axes: tuple[int, ...]) -> tuple[int | None, int | None, int | No
 
 
 def runs_of(stored: Box, box: Box, axes: tuple[int, ...]) -> list[Run]:
-    """A box, all of which is in the stored one, as runs of the stream of that."""
+    """A box within a stored chunk as runs of the chunk's stream."""
     if num_voxels(box) == 0:
         return []
     origin = np.array([start for start, _ in stored], dtype=np.int64)

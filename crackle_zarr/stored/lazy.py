@@ -1,7 +1,7 @@
-"""A view of an array with other names for its labels; nothing is written.
+"""A read-only view of an array with other labels.
 
-The mapping meets label tables, not voxels: a chunk's stream is decoded to the new names as it would be to the
-old ones. So the view of a segmentation after an agglomeration costs what the segmentation costs.
+The mapping is applied to label tables, not to voxels, and a chunk's stream is decoded with the new table. So
+reading an agglomerated segmentation costs the same as reading the segmentation.
 """
 
 from __future__ import annotations
@@ -33,7 +33,10 @@ class RemappedArray:
     """
 
     def __init__(self, layout: Layout, mapping: LabelMapping) -> None:
-        """A view of an array; labels without a mapping are refused when they are met, unless preserved."""
+        """Map the labels of an array.
+
+        One without a mapping raises when it is read, unless it is preserved.
+        """
         self.layout = layout.mapped(mapping.within(layout.native))
         self.array = layout.array
         self.shape: tuple[int, ...] = layout.shape
@@ -43,7 +46,7 @@ class RemappedArray:
         self.chunks: tuple[int, ...] = layout.chunks
 
     def __repr__(self) -> str:
-        """What the view is of."""
+        """The array beneath, and the mapping."""
         mapping = self.layout.mapping
         assert mapping is not None
         return (
@@ -128,7 +131,7 @@ class Voxels:
     verify: bool
 
     def ask(self, chunk: Chunk) -> Steps[Blocks]:
-        """Those of one chunk."""
+        """Decode the voxels of one chunk."""
         layout = chunk.layout
         shape = tuple(stop - start for start, stop in chunk.box)
         block = np.empty(shape, dtype=layout.native)

@@ -1,7 +1,7 @@
-"""A store whose errors say what they are about.
+"""A store whose errors name the key.
 
-Zarr hands on what a store raises as it is, and a connection that was reset does not say which chunk it was to
-bring. So where Zarr itself is to read or write, it gets its store wrapped in this one.
+Zarr passes on the exceptions of a store unchanged, and "connection reset" does not tell which chunk was lost.
+So Zarr gets its store wrapped in this one wherever it reads or writes for this package.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ METADATA = ("zarr.json", ".zarray", ".zgroup", ".zattrs", ".zmetadata")
 
 
 class Named(WrapperStore[Store]):
-    """A store around another one; it raises StoreError with the key, and FormatError for metadata cut off."""
+    """Wraps a store: raises StoreError with the key, and FormatError for metadata that were cut off."""
 
     def __str__(self) -> str:
-        """The store within: the wrapper is nobody's business."""
+        """The name of the store within."""
         return str(self._store)
 
     async def get(
@@ -90,15 +90,15 @@ class Named(WrapperStore[Store]):
 
 
 def named(store: Store) -> Store:
-    """A store whose errors say what they are about."""
+    """A store whose errors name the key."""
     return store if isinstance(store, Named) else Named(store)
 
 
 def named_array(array: zarr.Array[Any]) -> zarr.Array[Any]:
-    """The same array in a store whose errors say what they are about."""
+    """The same array in a store whose errors name the key."""
     return zarr_facts.array_in(array, named(array.store_path.store))
 
 
 def named_group(group: zarr.Group) -> zarr.Group:
-    """The same group in a store whose errors say what they are about."""
+    """The same group in a store whose errors name the key."""
     return zarr_facts.group_in(group, named(group.store_path.store))

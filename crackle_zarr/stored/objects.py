@@ -1,8 +1,8 @@
 """Single objects: their masks, cut to their bounding boxes, and their surfaces.
 
-Only chunks and slices that hold a label are read, and all labels that are asked for are taken from a chunk at
-once: it is decoded to their numbers in the question instead of to labels. What a chunk answers is cut to the
-object and packed to bits, so an object takes the memory of its own box and not that of the array.
+Only chunks and slices that hold a label are read. A chunk is decoded once for all labels of a question: to
+the numbers of the labels in the question, not to labels. A chunk's answer is cut to the object and packed to
+bits, so an object takes the memory of its own bounding box.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from .queries import Table, array_bounds, distinct, entries_there, filled
 
 Mask: TypeAlias = npt.NDArray[np.bool_]
 
-# Labels whose masks are made in one pass over the chunks: as many as one byte per voxel tells apart.
+# How many labels one pass over the chunks serves: as many as a byte per voxel can distinguish.
 _AT_ONCE = 255
 
 
@@ -37,7 +37,7 @@ class Crop(NamedTuple):
 
 
 class Part(NamedTuple):
-    """What of an object lies in a chunk: its box, and the mask of that, packed to bits."""
+    """The part of an object in one chunk: its box, and its mask packed to bits."""
 
     box: Box
     bits: npt.NDArray[np.uint8]
@@ -49,7 +49,7 @@ class Part(NamedTuple):
 
     @property
     def mask(self) -> Mask:
-        """The mask again."""
+        """Unpack the mask."""
         shape = tuple(stop - start for start, stop in self.box)
         return np.unpackbits(self.bits, count=num_voxels(self.box)).view(np.bool_).reshape(shape)
 
@@ -62,7 +62,7 @@ Parts: TypeAlias = dict[int, list[Part]]
 
 
 def parts_of(chunk: Chunk, labels: Table, verify: bool) -> Steps[Parts]:
-    """The parts of some labels, given ascending, in what is asked about of a chunk."""
+    """The parts of some labels, given ascending, in the box of the question within a chunk."""
     reader = yield from chunk.labels()
     if reader is None:
         label = int(filled(chunk.layout)[0])
@@ -127,7 +127,7 @@ def in_array_axes(
             index[place] = slice(int(low - shift), int(high - shift))
             kept.append(axis)
     cut: npt.NDArray[Any] = painted[tuple(index)]
-    # What is left has the array's axes 'kept', in this order; all others are one voxel long.
+    # The result has the array's axes 'kept', in this order; all other axes have length 1.
     cut = cut.transpose(np.argsort(kept)) if kept else cut
     shape = tuple(stop - start for start, stop in box)
     return cut.reshape(shape)
@@ -151,12 +151,12 @@ class Objects:
         return a
 
     def enough(self, answer: Parts) -> bool:
-        """Another chunk may hold more."""
+        """Never: another chunk may hold more."""
         return False
 
 
 def assembled(parts: Sequence[Part]) -> Crop:
-    """An object of its parts."""
+    """Put an object together from its parts."""
     starts = np.array([[start for start, _ in part.box] for part in parts], dtype=np.int64)
     stops = np.array([[stop for _, stop in part.box] for part in parts], dtype=np.int64)
     offset, end = starts.min(axis=0), stops.max(axis=0)
@@ -204,7 +204,7 @@ class FirstChunks:
         return a
 
     def enough(self, answer: dict[Coords, Table]) -> bool:
-        """There is always one more chunk."""
+        """Never: every chunk counts."""
         return False
 
 
@@ -260,7 +260,7 @@ Face: TypeAlias = tuple[int, int]
 
 
 class Surface(NamedTuple):
-    """What chunks know about the surfaces of some labels.
+    """The surfaces of some labels, as far as single chunks can tell.
 
     Attributes:
         points: per label, the voxels that have a neighbour of another label within their chunk.
@@ -273,7 +273,7 @@ class Surface(NamedTuple):
 
 @dataclass(frozen=True)
 class Surfaces:
-    """The surfaces of some labels, as far as each chunk can know."""
+    """Asks each chunk for the surfaces of some labels."""
 
     labels: Table
     verify: bool
@@ -308,7 +308,7 @@ class Surfaces:
         return surface if parts else None
 
     def merge(self, a: Surface, b: Surface) -> Surface:
-        """What both know; ``a`` takes what ``b`` has."""
+        """Merge ``b`` into ``a``."""
         for label, points in b.points.items():
             a.points.setdefault(label, []).extend(points)
         a.faces.update(b.faces)

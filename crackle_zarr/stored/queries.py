@@ -1,8 +1,8 @@
 """Which labels are in an array, and in which of its chunks.
 
-Where the whole of a chunk is asked about, its label table is the answer, and no more than the labels section
-of its stream is read. Where the array's edge or a region cuts a chunk, its table may list what lies beyond.
-Then the keys of the slices are looked at, if whole slices are cut away, or else the boundaries.
+For a whole chunk the label table is the answer, so only the labels section of its stream is read. If the
+array's edge or a region cuts a chunk, its table may list labels that lie beyond the cut. Then the question
+reads the keys of the remaining slices, if whole slices are cut away, and otherwise the boundaries.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ Table = npt.NDArray[Any]
 
 
 def entries_there(chunk: Chunk, reader: Reader, verify: bool) -> Steps[npt.NDArray[np.bool_] | None]:
-    """Which entries of a chunk's label table have voxels in what is asked about; None: all of them."""
+    """Which entries of a chunk's label table have voxels in the box of the question; None: all of them."""
     if chunk.is_whole:
         return None
     size = len(reader.table(verify))
@@ -54,7 +54,7 @@ def entries_there(chunk: Chunk, reader: Reader, verify: bool) -> Steps[npt.NDArr
 def measured(
     chunk: Chunk, runs: list[Run], verify: bool, slices: npt.NDArray[np.bool_] | None = None
 ) -> Steps[list[tuple[Run, npt.NDArray[Any]]] | None]:
-    """The extents of the table's entries in runs of slices; None where there is no such chunk.
+    """The extents of the table's entries in runs of slices; None if the chunk does not exist.
 
     Args:
         chunk: the chunk.
@@ -90,8 +90,8 @@ def _within(z: tuple[int, int], slices: npt.NDArray[np.bool_] | None) -> Iterabl
 def distinct(labels: Table) -> Table:
     """Labels ascending, each once.
 
-    As ``np.unique``, which hashes and then sorts. Label tables ascend already, mostly, and so do the halves
-    of two that are merged, which is what a stable sort is quick at.
+    ``np.unique`` hashes and then sorts. Label tables mostly ascend already, and so does each half of two
+    merged tables; a stable sort is faster on such input.
     """
     if (labels[1:] > labels[:-1]).all():
         return labels
@@ -121,13 +121,13 @@ class LabelsThere:
         return distinct(np.concatenate([a, b]))
 
     def enough(self, answer: Table) -> bool:
-        """Any chunk may have one more."""
+        """Never: any chunk may add a label."""
         return False
 
 
 @dataclass(frozen=True)
 class ChunksWith:
-    """The chunks that hold a label, as grid indices; or, ``first`` only, some chunk that does."""
+    """The chunks that hold a label, as grid indices; with ``first``, any one of them."""
 
     label: int
     verify: bool
@@ -153,13 +153,13 @@ class ChunksWith:
         return a + b
 
     def enough(self, answer: list[Coords]) -> bool:
-        """One chunk is enough to know that the label is there."""
+        """With ``first``, one chunk is enough."""
         return self.first
 
 
 @dataclass(frozen=True)
 class BoundsOf:
-    """The bounding box of a label in chunks that list it; None where they only list it."""
+    """The bounding box of a label in chunks that list it; None if it has no voxels there."""
 
     label: int
     verify: bool
@@ -192,7 +192,7 @@ class BoundsOf:
         return tuple((min(p[0], q[0]), max(p[1], q[1])) for p, q in zip(a, b, strict=True))
 
     def enough(self, answer: Box) -> bool:
-        """Another chunk may always reach further."""
+        """Never: another chunk may extend the box."""
         return False
 
 
@@ -212,7 +212,7 @@ def array_bounds(
 
 
 def filled(layout: Layout) -> Table:
-    """The label of chunks that are not there, in a table of its own."""
+    """A label table with the fill value alone, for chunks that do not exist."""
     table = np.array([layout.fill], dtype=layout.native)
     return table if layout.mapping is None else layout.mapping.renamed(table)
 
@@ -251,7 +251,7 @@ class Found:
     _options: Options = field(repr=False, compare=False)
 
     def __getstate__(self) -> dict[str, Any]:
-        """Pickle without the executor, which belongs to this process."""
+        """Pickle without the executor, which cannot leave this process."""
         return {**self.__dict__, "_options": replace(self._options, executor=None, progress=False)}
 
     def __bool__(self) -> bool:
@@ -260,9 +260,9 @@ class Found:
 
     @cached_property
     def slices(self) -> tuple[slice, ...] | None:
-        """The bounding box as an index of the array; None where the label is not.
+        """The bounding box as an index of the array; None if the label is absent.
 
-        When it is first asked for, the boundaries in the outermost of the chunks are looked at.
+        The first access reads the boundaries in the outermost of the chunks.
         """
         if not self.chunks:
             return None

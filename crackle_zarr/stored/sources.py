@@ -1,4 +1,4 @@
-"""What a user hands over as a stored array: an array, a group of OME-Zarr labels, or a view of one."""
+"""The kinds of stored arrays that functions take: an array, a group of OME-Zarr labels, or a view."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def layout_from(source: Any) -> Layout:
 
     Raises:
         TypeError: it is not an array of integers or bool.
-        ValueError: a group leaves open which array is meant.
+        ValueError: a group does not determine one array.
     """
     if isinstance(source, RemappedArray):
         layout = source.layout
@@ -61,7 +61,7 @@ def array_of(group: zarr.Group) -> zarr.Array[Any]:
 
 
 def refuse_pyramid(group: zarr.Group) -> None:
-    """Raise ValueError for a group whose levels an edit of level 0 would leave behind."""
+    """Raise ValueError for a pyramid: an edit of level 0 would leave its other levels unchanged."""
     first = array_of(group).store_path
     path = first.path.rpartition("/")[0]
     with naming(first.store, path, "read from"):

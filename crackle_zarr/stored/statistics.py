@@ -1,8 +1,8 @@
-"""How many voxels each label has, where they begin and end, and what their mean index is.
+"""Voxel counts, bounding boxes and centroids of the labels of a stored array.
 
-All of it from one pass over the components of the slices (``measure`` in C); no voxel is painted. A chunk
-answers with a row per label, along the array's axes, and rows of the same label are added up: counts and sums
-exactly, so that the answer does not depend on who did which chunk.
+One pass over the components of the slices (``measure`` in C) gives all of them, without painting a voxel. A
+chunk answers with a row per label along the array's axes, and rows of one label are added up. Counts and sums
+are exact, so the result does not depend on the order of the chunks.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def _rows_of_box(label: npt.NDArray[Any], box: Box) -> Rows:
 
 @dataclass(frozen=True)
 class Measure:
-    """A row per label of what is asked about."""
+    """Asks for a row per label."""
 
     verify: bool
 
@@ -85,7 +85,7 @@ class Measure:
         return merged(np.concatenate([a, b]))
 
     def enough(self, answer: Rows) -> bool:
-        """There is always more to count."""
+        """Never: every chunk counts."""
         return False
 
 

@@ -1,4 +1,4 @@
-"""Whether what is stored is sound: every checksum of every chunk."""
+"""Verify every checksum of every chunk of a stored array."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ class Verify:
         try:
             decoded(self.layout, chunk.box, chunk.key)
         except CrackleError as error:
-            # A store that fails is no damage, and Zarr does not tell one from the other.
+            # A failing store is not damage, but Zarr does not tell the two apart.
             (raw,) = yield [Wanted(chunk.key)]
             try:
                 decoded_object(self.layout, self.layout.key(chunk.coords), raw, chunk.box)
