@@ -103,15 +103,15 @@ def table_nbytes(prefix: Buffer) -> int:
 # ---------------------------------------------------------------------------------------
 # Reading
 
-# What is allocated because a header says so, before anything else of the stream was looked at.
+# Up to this size, memory is allocated on the word of a header alone.
 _CREDIBLE_NBYTES = 32 * 2**20
 
 
 class Decoder:
-    """A stream, whole or in the parts that a question needs, ready to be asked.
+    """Reads a stream, given whole or in parts.
 
     ``Reader(binary)`` checks that the sections add up to the length of ``binary``.
-    :meth:`from_parts` takes the ranges of a stream that were fetched.
+    :meth:`from_parts` takes byte ranges of a stream.
     """
 
     def __init__(self, binary: Buffer) -> None:
@@ -193,21 +193,21 @@ class Decoder:
                 )
             check_status(status, where)
 
-        # Every call reads the list of pins, which is no small part of the work.
+        # Every call reads the list of pins, which is a large part of the work.
         per_thread = 1 if self.header.label_format else RANGES_PER_THREAD
         over_slices(work, z_start, z_end, parallel, slices_at_once(self.header), per_thread)
 
     def check_slice(self, z: int) -> int:
-        """Verify slice ``z`` without looking at the labels; how many components it has."""
+        """Verify slice ``z`` without reading the labels; returns the number of its components."""
         where, components = ffi.new("struct crackle_where *"), ffi.new("uint64_t *")
         check_status(lib.crackle_check_slice(self._parts, z, components, where), where)
         return int(components[0])
 
     def check_claims(self, nbytes: int, z: int, verify: bool = True) -> None:
-        """Look at more of the stream before ``nbytes`` are allocated because its header says so.
+        """Check more of the stream before ``nbytes`` are allocated on the word of its header.
 
-        A damaged header may claim any volume. Small ones are believed; of a large one, the labels section and
-        slice ``z`` have to be those of such a volume, which costs what decoding that slice costs.
+        A damaged header may claim any volume. A small claim is accepted. For a large one, the labels section
+        and slice ``z`` have to fit the claim; the check costs as much as decoding that slice.
 
         Raises:
             FormatError: they are not.
@@ -215,7 +215,7 @@ class Decoder:
         if nbytes > _CREDIBLE_NBYTES:
             self.slices_with(np.zeros(self._table_size(), dtype=np.bool_), verify)
             if verify:
-                with contextlib.suppress(MemoryError):  # the allocation itself can say how much it was
+                with contextlib.suppress(MemoryError):  # the allocation itself reports the size
                     self.check_slice(z)
 
     def table(self, verify: bool = True) -> npt.NDArray[np.integer]:
@@ -240,7 +240,7 @@ class Decoder:
         return int(count[0])
 
     def slices_with(self, wanted: npt.NDArray[np.bool_], verify: bool = True) -> npt.NDArray[np.bool_]:
-        """Per slice, whether it has an entry of :meth:`table` that is wanted, or may have, as to pins."""
+        """Per slice, whether it has a wanted entry of :meth:`table`; with pins, whether it may have one."""
         where = ffi.new("struct crackle_where *")
         slices = np.zeros(self.header.sz, dtype=np.uint8)
         flags = verify_flag(verify)
@@ -272,8 +272,8 @@ def volume_of(array: npt.NDArray[Any], writable: bool = False) -> Any:
             "fortran_order": fortran,
         },
     )
-    # Not released at the end of a call: whatever way Ctrl-C takes out of it, C may still be at work in a
-    # thread, and that thread holds the struct.
+    # Not released at the end of a call: after Ctrl-C, C may still run in a thread, and that thread holds the
+    # struct.
     return ffi.gc(made, lambda _, data=data: None)
 
 
@@ -319,7 +319,7 @@ def encode(
     )
     source = volume_of(volume)
     if volume.flags.c_contiguous and volume.flags.f_contiguous:
-        source.fortran_order = fortran_order  # contiguous both ways: the caller's word decides
+        source.fortran_order = fortran_order  # contiguous in both orders: the caller decides
 
     def make(z_start: int, z_end: int, crack_format: int, part: Any, where: Any) -> int:
         status: int = lib.crackle_encode_part(source, z_start, z_end, crack_format, part)
@@ -349,7 +349,7 @@ def best_parts(
     depth: int,
     per_thread: int = RANGES_PER_THREAD,
 ) -> Sequence[Any]:
-    """The parts of a volume in the crack format with fewer cracks, of which ``crack_format`` is a guess."""
+    """The parts of a volume in the crack format with fewer cracks; ``crack_format`` is a first guess."""
 
     def work(z_start: int, z_end: int) -> Any:
         part, where = ffi.new("crackle_part **"), ffi.new("struct crackle_where *")

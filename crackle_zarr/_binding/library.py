@@ -69,8 +69,8 @@ def bytes_in(binary: Buffer) -> Any:
 
 
 def buffer_of(buffer: Buffer, writable: bool = False) -> Any:
-    # An ndarray stands between cffi and the buffer: a memoryview in a reference cycle (a traceback
-    # makes one) is cleared by the garbage collector while cffi still exports it, which crashes.
+    # cffi gets an ndarray over the buffer, not the memoryview itself. A traceback can put a memoryview into a
+    # reference cycle; the garbage collector then clears it while cffi still exports it, which crashes.
     return ffi.from_buffer("uint8_t[]", np.frombuffer(buffer, np.uint8), require_writable=writable)
 
 

@@ -29,7 +29,7 @@ A = ParamSpec("A")
 
 
 def threads(parallel: int) -> int:
-    """How many threads ``parallel`` stands for: 0 is one per core."""
+    """The number of threads that ``parallel`` means: 0 is one per core."""
     if isinstance(parallel, bool) or not isinstance(parallel, int | np.integer):
         raise TypeError(f"parallel is a number of threads, not {type(parallel).__name__}")
     if parallel < 0:
@@ -37,27 +37,28 @@ def threads(parallel: int) -> int:
     return int(parallel) or os.cpu_count() or 1
 
 
-# Slices differ in cost. Threads that take several short ranges each finish together.
+# Slices differ in cost. With several short ranges each, threads finish at about the same time.
 RANGES_PER_THREAD = 4
 
-# How many voxels C goes through before Python looks for signals: 0.01 to 0.3 s of work. Where ranges share
-# slices, or every call begins with work of its own, they are longer, so that this stays a small part.
+# How many voxels C processes before Python looks for signals: 0.01 to 0.3 s of work. Ranges that share
+# slices, and calls with work of their own at the beginning, get more voxels, so that this overhead stays
+# small.
 VOXELS_AT_ONCE = 2**23
 _VOXELS_OF_SHARED = 2**25
 _VOXELS_OF_PINS = 2**27
-# A call that measures fills a row for every label: it goes through this many voxels for each at least.
+# A measuring call fills a row per label, so it processes at least this many voxels for each row.
 _VOXELS_PER_ROW = 64
 
 
 def slices_at_once(*heads: CrackleHeader, shared: bool = False, rows: int = 0) -> int:
-    """How many slices of streams of one shape C takes in one call, at most.
+    """The largest number of slices for one call of C.
 
     Args:
         heads: of the streams.
         shared: neighbouring ranges both read the slice between them.
         rows: how many rows of a table a call fills.
     """
-    if any(head.label_format for head in heads):  # every call reads the list of pins
+    if any(head.label_format for head in heads):  # pins: every call reads the whole list
         voxels = _VOXELS_OF_PINS
     else:
         voxels = _VOXELS_OF_SHARED if shared else VOXELS_AT_ONCE
@@ -69,14 +70,14 @@ def slices_of(sx: int, sy: int, voxels: int) -> int:
 
 
 class Stop:
-    """Tells threads that work for one call to end, and those of calls within it."""
+    """Stops the threads of one call, and those of calls nested in it."""
 
     def __init__(self) -> None:
         self._asked = False
         self._outer = _thread.stop
 
     def ask(self) -> None:
-        """Let the threads raise KeyboardInterrupt before they begin with another range of slices."""
+        """Make the threads raise KeyboardInterrupt before their next range of slices."""
         self._asked = True
 
     def is_asked(self) -> bool:
@@ -84,7 +85,7 @@ class Stop:
         return self._asked or (self._outer is not None and self._outer.is_asked())
 
     def over(self, work: Callable[A, T], *args: A.args, **kwargs: A.kwargs) -> T:
-        """Call ``work`` in a thread that is to end when this says so."""
+        """Call ``work`` in this thread, which this object can stop."""
         outer, _thread.stop = _thread.stop, self
         try:
             raise_if_interrupted()
@@ -101,7 +102,7 @@ _thread = _Thread()
 
 
 def raise_if_interrupted() -> None:
-    """Raise KeyboardInterrupt where the call that this thread works for was interrupted."""
+    """Raise KeyboardInterrupt if the call that this thread works for was interrupted."""
     if _thread.stop is not None and _thread.stop.is_asked():
         raise KeyboardInterrupt
 
@@ -117,8 +118,8 @@ def over_slices(
     """Call ``work(z_start, z_end)`` over consecutive ranges of slices in some threads, this one included.
 
     Args:
-        work: is given a range of slices. Where it raises, later ranges may never begin, and of several that
-            raise the first in the order of z is heard.
+        work: takes a range of slices. After an exception, later ranges may not begin; of several exceptions
+            the first in the order of z is raised.
         z_start: the first slice.
         z_end: the slice after the last.
         parallel: threads; 0 is one per core.
@@ -126,8 +127,8 @@ def over_slices(
         per_thread: how many ranges each of several threads takes, where they are not shorter anyway.
 
     Raises:
-        KeyboardInterrupt: SIGINT came, to this thread or to the one that it works for. Ranges that had begun
-            are done, and no others begin.
+        KeyboardInterrupt: SIGINT came to this thread, or to the thread that it works for. Ranges that had
+            begun are finished, and no others begin.
     """
     num_slices = max(1, z_end - z_start)
     count = min(threads(parallel), num_slices)
@@ -145,9 +146,9 @@ def over_slices(
 
 
 def run_in_thread(work: Callable[[Any], T], voxels: int) -> T:
-    """Call ``work(stop)``, one call of C that goes through so many voxels.
+    """Call ``work(stop)``, which is one call of C over many voxels.
 
-    Where that may take long, it is done in another thread, while this one waits for Ctrl-C too.
+    A long call runs in another thread, so that this one can react to Ctrl-C.
 
     Args:
         work: hands C ``stop``, the number by which it is told to stop, or NULL. It takes what C allocated:
@@ -163,25 +164,25 @@ def run_in_thread(work: Callable[[Any], T], voxels: int) -> T:
     return _Crew(lambda start, end: work(stop), [0, 1], stop).results(1)[0]
 
 
-# For how many seconds a thread waits for others before it asks whether it should.
+# How many seconds a thread waits for others between two looks for an interrupt.
 _PATIENCE = 0.1
 
 
 class _Crew(Generic[T]):
     """Some threads that take ranges of slices in their order.
 
-    The one that calls works too, unless there is a number ``stop``, which it makes other than 0 when it is
-    interrupted.
+    The calling thread works too, unless there is a number ``stop``: then it waits, and sets the number when
+    it is interrupted.
 
-    Not a ThreadPoolExecutor: that has no threads left for functions that run at exit, and a second Ctrl-C
-    makes it leave while C still works on the caller's memory.
+    Not a ThreadPoolExecutor: it offers no threads to functions that run at exit, and a second Ctrl-C makes it
+    return while C still works on the caller's memory.
     """
 
     def __init__(self, work: Callable[[int, int], T], edges: Sequence[int], stop: Any = None) -> None:
         self._work = work
         self._stop = stop
         self._outer = _thread.stop
-        # What several threads change are deques, of which they take and to which they add one at a time.
+        # Threads share deques only: appending and popping one item is atomic.
         self._todo = collections.deque(enumerate(itertools.pairwise(edges)))
         self._working: collections.deque[None] = collections.deque()
         self._failures: collections.deque[tuple[bool, int, BaseException]] = collections.deque()
@@ -189,14 +190,14 @@ class _Crew(Generic[T]):
         self._results: dict[int, T] = {}
 
     def results(self, count: int) -> list[T]:
-        """Do all the work in ``count`` threads; what it returned, in the order of the ranges."""
+        """Run all ranges in ``count`` threads; returns their results in order."""
         others = count if self._stop is not None else count - 1
         helpers = [threading.Thread(target=self._help, name="crackle") for _ in range(others)]
         started = []
         is_done = False
         try:
             for helper in helpers:
-                with contextlib.suppress(RuntimeError):  # no more threads are to be had: there is this one
+                with contextlib.suppress(RuntimeError):  # no more threads available: this one does the work
                     helper.start()
                     started.append(helper)
             if self._stop is None or not started:
@@ -210,7 +211,7 @@ class _Crew(Generic[T]):
                 self._todo.clear()
                 if self._stop is not None:
                     self._stop[0] = 1
-            # C works on memory that is the caller's: it has to be done with it.
+            # C works on the caller's memory, so it has to end before this returns.
             while self._working:
                 with contextlib.suppress(BaseException):
                     self._let_end()
@@ -228,7 +229,8 @@ class _Crew(Generic[T]):
         return [self._results[number] for number in sorted(self._results)]
 
     def _help(self) -> None:
-        # Seen to be working before it takes anything, it is either waited for or finds nothing to take.
+        # Register before taking a range: the caller then either waits for this thread, or has left it no
+        # range.
         self._working.append(None)
         try:
             _thread.stop = self._outer
@@ -247,7 +249,7 @@ class _Crew(Generic[T]):
                 raise_if_interrupted()
                 self._results[number] = self._work(start, end)
             except BaseException as error:
-                # Ranges before this one have begun, so the first that fails is known when all have ended.
+                # Earlier ranges have begun already, so the first failure is known when all have ended.
                 self._todo.clear()
                 self._failures.append((isinstance(error, Exception), number, error))
                 return

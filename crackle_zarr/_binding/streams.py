@@ -132,9 +132,7 @@ class Reader(Decoder):
     def connectivity(
         self, out: npt.NDArray[np.uint8], connectivity: int, parallel: int = 1, verify: bool = True
     ) -> None:
-        """Which ways lead out of every voxel, into ``out`` of the volume's shape, contiguous in C or F
-        order.
-        """
+        """Write the passable directions of every voxel into ``out``, which is contiguous in C or F order."""
         flags = verify_flag(verify)
         volume = volume_of(out, writable=True)
 
@@ -143,13 +141,13 @@ class Reader(Decoder):
             status = lib.crackle_connectivity(self._parts, start, end, flags, connectivity, volume, 0, where)
             check_status(status, where)
 
-        # Ranges share their outermost slices, so there are as few of them as may be.
+        # Neighbouring ranges both read the slice between them, so there are few ranges.
         over_slices(work, 0, self.header.sz, parallel, slices_at_once(self.header, shared=True), 1)
 
     def contacts(
         self, parallel: int = 1, skip_background: bool = False, verify: bool = True
     ) -> npt.NDArray[Any]:
-        """Which labels touch; see :data:`CONTACT`. Pairs are in no order and may come several times."""
+        """The labels that touch; see :data:`CONTACT`. Pairs are unsorted and may repeat."""
         flags = verify_flag(verify) | (lib.CRACKLE_NO_BACKGROUND if skip_background else 0)
 
         def work(start: int, end: int) -> npt.NDArray[Any]:
@@ -162,9 +160,7 @@ class Reader(Decoder):
         return np.concatenate(over_slices(work, 0, self.header.sz, parallel, depth, 1))
 
     def overlaps(self, other: Reader, parallel: int = 1, verify: bool = True) -> npt.NDArray[Any]:
-        """Which labels of two streams of one shape meet; see :data:`OVERLAP`. Pairs may come several
-        times.
-        """
+        """The labels of two streams that share voxels; see :data:`OVERLAP`. Pairs may repeat."""
         flags = verify_flag(verify)
 
         def work(start: int, end: int) -> npt.NDArray[Any]:
@@ -174,7 +170,7 @@ class Reader(Decoder):
             check_status(status, where)
             return take_array(out[0], int(count[0]), OVERLAP)
 
-        # As few ranges as may be: a pair that goes through many slices is told by each of them.
+        # Few ranges: each reports a pair that extends through all of them.
         depth = slices_at_once(self.header, other.header, shared=True)
         return np.concatenate(over_slices(work, 0, self.header.sz, parallel, depth, 1))
 
@@ -349,7 +345,7 @@ def connected_components(
     return take_bytes(out, nbytes), names
 
 
-# At most: between them Python looks up, for progress and for interrupts.
+# At most so many slices between two looks for progress and interrupts.
 _SLICES_AT_ONCE = 16
 
 

@@ -1,4 +1,4 @@
-"""Ranges of slices and of bytes: what to ask a store for, and what of a stream has come."""
+"""Ranges of slices and of bytes: which to request from a store, and how to cut them out of the answers."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from ..errors import FormatError
 
 Ranges: TypeAlias = list[tuple[int, int]]  # half-open, ascending, apart from each other
 
-# A request costs about as much as some hundred bytes more: they are its own headers.
+# A request costs about as much as some hundred more bytes, because of its own headers.
 FIRST_REQUEST = 1024
 _WORTH_A_REQUEST = 1024
 
-# A chunk is one of many that are being read: it does not take the connections of all of them.
+# Many chunks are read at once, so one chunk uses few connections.
 _MOST_REQUESTS = 8
 
 
@@ -40,7 +40,7 @@ def join(ranges: Iterable[tuple[int, int]], gap: int) -> Ranges:
 
 
 def requests_for(wanted: Ranges, have: int) -> Ranges:
-    """The byte ranges to ask for: all that is wanted, but for the first ``have`` bytes."""
+    """The byte ranges to request: all wanted ones, without the first ``have`` bytes."""
     missing = [(max(start, have), end) for start, end in wanted if end > max(start, have)]
     ranges = join(missing, _WORTH_A_REQUEST)
     if len(ranges) <= _MOST_REQUESTS:
@@ -51,7 +51,7 @@ def requests_for(wanted: Ranges, have: int) -> Ranges:
 
 
 def cut(pieces: Sequence[tuple[int, npt.NDArray[Any]]], start: int, end: int) -> npt.NDArray[Any]:
-    """The bytes [start, end) of a stream of which ascending pieces are here, and those among them."""
+    """The bytes [start, end) of a stream, out of ascending pieces that cover them."""
     parts = [
         piece[max(start - offset, 0) : end - offset]
         for offset, piece in pieces
