@@ -1,8 +1,8 @@
-"""Modules under their former names, so that pickles and imports of before go on working.
+"""Former names of modules, so that old imports and old pickles keep working.
 
-All modules of this package once lay in one folder. A pickle names the module of its class, Zarr's
-configuration may name that of a codec, and both are kept for years. Importing a former name returns the
-module itself.
+All modules of this package once lay in one folder. A pickle names the module of its class, and Zarr's
+configuration may name the module of a codec; people keep both for years. Importing a former name returns the
+module that has its contents today.
 """
 
 from __future__ import annotations
@@ -16,10 +16,11 @@ from types import ModuleType
 
 PACKAGE = __name__.rpartition(".")[0]
 
-# Former names and where the modules are now, both below the package. Of a module that was split, all its
-# parts.
+# Former names, and the modules of today that have their contents, both relative to the package. A module that
+# was split has several.
 MOVED: dict[str, tuple[str, ...]] = {
     "_header": ("_base.header",),
+    "_mapping": ("_base.mapping",),
     "arithmetic": ("streams.arithmetic",),
     "array": ("streams.array", "streams.constructors"),
     "create": ("codecs.create",),
@@ -34,7 +35,7 @@ MOVED: dict[str, tuple[str, ...]] = {
 
 
 class _Finder(MetaPathFinder, Loader):
-    """Finds the former names; all others are left to the finders before it."""
+    """Finds modules by their former names, and no others."""
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
@@ -45,7 +46,7 @@ class _Finder(MetaPathFinder, Loader):
     def exec_module(self, module: ModuleType) -> None:
         parts = [import_module(f".{part}", PACKAGE) for part in MOVED[module.__name__.rpartition(".")[2]]]
         if len(parts) == 1:
-            # The import system returns what stands here once a module has been executed.
+            # The import system looks here for the module to return, after this method.
             sys.modules[module.__name__] = parts[0]
             return
         for part in reversed(parts):
@@ -54,6 +55,6 @@ class _Finder(MetaPathFinder, Loader):
 
 
 def install() -> None:
-    """Let the former names be found, once for each interpreter."""
+    """Add the finder of former names to the import system, unless it is there already."""
     if not any(isinstance(finder, _Finder) for finder in sys.meta_path):
         sys.meta_path.append(_Finder())

@@ -1,6 +1,6 @@
 """The C library behind cffi: a module for each C header, threads, and one importer of ``ffi, lib``.
 
-The rest of the package uses the names below and none of the modules.
+The rest of the package uses the names below, and does not import the modules.
 """
 
 from __future__ import annotations

@@ -51,7 +51,7 @@ def read_header(binary: Buffer) -> CrackleHeader:
 
 @dataclass(frozen=True)
 class Layout:
-    """Where the sections of a stream begin, in bytes from its start; ``end`` is its length."""
+    """The offsets of a stream's sections, in bytes from its start; ``end`` is its length."""
 
     crack_index: int
     labels: int
@@ -68,7 +68,7 @@ def prefix_nbytes(sz: int) -> int:
 
 
 def read_layout(prefix: Buffer) -> Layout:
-    """Find the sections; ``prefix`` holds the header and the crack index."""
+    """Compute the places of the sections; ``prefix`` holds the header and the crack index."""
     fields, where = ffi.new("struct crackle_layout *"), ffi.new("struct crackle_where *")
     with bytes_in(prefix) as data:
         check_status(lib.crackle_read_layout(data, len(data), fields, where), where)
@@ -83,7 +83,7 @@ def read_layout(prefix: Buffer) -> Layout:
 
 
 def codes_range(prefix: Buffer, z_start: int, z_end: int) -> tuple[int, int]:
-    """Where the crack codes of the slices [z_start, z_end) begin and end in the stream."""
+    """The byte range in the stream of the crack codes of the slices [z_start, z_end)."""
     begin, end = ffi.new("uint64_t *"), ffi.new("uint64_t *")
     where = ffi.new("struct crackle_where *")
     with bytes_in(prefix) as data:
@@ -93,7 +93,7 @@ def codes_range(prefix: Buffer, z_start: int, z_end: int) -> tuple[int, int]:
 
 
 def table_nbytes(prefix: Buffer) -> int:
-    """Where the label table ends, from the stream's first byte. Needs 16 bytes more than the layout does."""
+    """The offset in the stream at which the label table ends. Needs 16 bytes more than the layout does."""
     nbytes, where = ffi.new("uint64_t *"), ffi.new("struct crackle_where *")
     with bytes_in(prefix) as data:
         check_status(lib.crackle_table_nbytes(data, len(data), nbytes, where), where)
@@ -138,7 +138,7 @@ class Decoder:
             codes: the crack codes of consecutive slices, as :func:`codes_range` found them.
             codes_z: the first of those slices.
             tail: from ``Layout.checksums`` to the end.
-            header: that of ``head``, where it has been read already.
+            header: the header in ``head``, if it has been read already.
         """
         self = cls.__new__(cls)
         views = tuple(bytes_in(part) for part in (head, codes, tail))
@@ -165,13 +165,13 @@ class Decoder:
         """Decode the slices [z_start, z_end) into ``out``.
 
         Args:
-            out: writable, shape (sx, sy, z_end - z_start), contiguous in C or F order; of the
-                stream's item size, of 1 byte when ``label`` is given, of any when ``values`` are.
+            out: writable, shape (sx, sy, z_end - z_start), contiguous in C or F order. Its items have the
+                stream's size; 1 byte if ``label`` is given; any size if ``values`` are given.
             z_start: the first slice.
             z_end: the slice after the last.
-            label: write 1 where the voxel has this label and 0 elsewhere.
-            values: write these instead of labels, one per entry of :meth:`table`. Slices that are all 0
-                according to the labels section are not decoded.
+            label: write 1 for voxels with this label and 0 for all others.
+            values: write these instead of labels, one per entry of :meth:`table`. A slice for which the
+                labels section gives only zeros is not decoded.
             verify: verify the checksums of the labels and of the slices.
             parallel: threads; 0 is one per core.
         """
@@ -245,16 +245,16 @@ class Decoder:
         slices = np.zeros(self.header.sz, dtype=np.uint8)
         flags = verify_flag(verify)
         with (
-            ffi.from_buffer("uint8_t[]", np.ascontiguousarray(wanted).view(np.uint8)) as asked,
+            ffi.from_buffer("uint8_t[]", np.ascontiguousarray(wanted).view(np.uint8)) as chosen,
             ffi.from_buffer("uint8_t[]", slices, require_writable=True) as target,
         ):
-            status = lib.crackle_slices_with(self._parts, flags, asked, len(asked), target, where)
+            status = lib.crackle_slices_with(self._parts, flags, chosen, len(chosen), target, where)
             check_status(status, where)
         return slices.view(np.bool_)
 
 
 def volume_of(array: npt.NDArray[Any], writable: bool = False) -> Any:
-    """A ``struct crackle_volume`` over a contiguous 3-D array, which lives as long as the struct does."""
+    """A ``struct crackle_volume`` over a contiguous 3-D array; the struct keeps the array alive."""
     fortran = array.flags.f_contiguous
     flat = array.T if fortran else array  # cffi takes C-contiguous buffers only
     data = ffi.from_buffer("uint8_t[]", flat, require_writable=writable)
@@ -268,7 +268,7 @@ def volume_of(array: npt.NDArray[Any], writable: bool = False) -> Any:
             "sz": array.shape[2],
             "width": array.dtype.itemsize,
             "is_signed": array.dtype.kind == "i",
-            # An array of one column is contiguous both ways; either description is then right.
+            # An array of one column is contiguous in both orders; either value is then right.
             "fortran_order": fortran,
         },
     )
@@ -300,10 +300,10 @@ def encode(
 
     Args:
         volume: the labels.
-        fortran_order: the memory order that the stream is to render.
+        fortran_order: the memory order in which the stream decodes: x fastest, or z fastest.
         pins: 0 flat labels, 1 pins, 2 pins chosen with more effort.
-        markov_order: 0 to 12, or "auto" for the one that makes the stream smallest.
-        background: label to treat as the pins' background; None leaves the choice to C.
+        markov_order: 0 to 12, or "auto" for the order that makes the stream smallest.
+        background: the label to use as the background of pins; None leaves the choice to C.
         format_version: 0 or 1.
         parallel: threads; 0 is one per core.
     """
@@ -336,8 +336,8 @@ def encode(
     return run_in_thread(work, volume.size)
 
 
-# Makes the part of the slices [z_start, z_end) with a crack format: (z_start, z_end, format, part, where) ->
-# status.
+# A function that encodes the slices [z_start, z_end) as a part in a crack format: (z_start, z_end, format,
+# part, where) -> status.
 MakePart = Callable[[int, int, int, Any, Any], int]
 
 
@@ -394,7 +394,7 @@ def constant(
     fortran_order: bool,
     format_version: int = 1,
 ) -> bytes:
-    """The stream of a volume whose voxels all have one label, which ``dtype`` holds."""
+    """Encode a volume whose voxels all have one label, which fits ``dtype``."""
     out, nbytes = ffi.new("uint8_t **"), ffi.new("size_t *")
     volume = shape_of(shape, dtype, fortran_order)
     check_status(lib.crackle_encode_constant(volume, label_bits(label), format_version, out, nbytes))

@@ -1,4 +1,4 @@
-"""The one importer of the C library: buffers in and out, and statuses as exceptions."""
+"""Imports the C library, as the only module: passes buffers in and out, and raises statuses as exceptions."""
 
 from __future__ import annotations
 
@@ -25,8 +25,6 @@ __all__ = [
 
 # Anything with the buffer protocol: bytes, bytearray, memoryview, mmap, a NumPy array of bytes.
 Buffer = Any
-
-MAX_MARKOV_ORDER: int = lib.CRACKLE_MAX_MARKOV_ORDER
 
 
 def text_of(pointer: Any) -> str:
@@ -103,5 +101,5 @@ def verify_flag(verify: bool) -> int:
 
 
 def label_bits(label: int) -> int:
-    """A label as the 64 bits in which it travels to C."""
+    """A label as the 64 bits that C takes."""
     return label & 0xFFFF_FFFF_FFFF_FFFF

@@ -1,11 +1,12 @@
 """Threads over ranges of slices, and how Ctrl-C ends them.
 
-cffi releases the GIL around every call of C, so threads over ranges of slices run side by side. They live no
-longer than the call that made them. Nothing is started or locked at import, so forking and spawning are safe.
+cffi releases the GIL around every call of C, so threads over ranges of slices run side by side. They end with
+the call that started them. Nothing is started or locked at import, so forking and spawning are safe.
 
-Python handles signals between two calls of C, not within one. So C gets no more slices in one call than it
-goes through in a fraction of a second, and Ctrl-C ends a call when the ranges that have begun are done. A
-call that cannot be cut into ranges and takes seconds runs in a thread of its own, and C is told to stop.
+Python handles signals between two calls of C, not within one. So one call of C gets only as many slices as C
+processes in a fraction of a second, and Ctrl-C takes effect when the ranges that have begun are finished. A
+call that takes seconds and cannot be cut into ranges runs in a thread of its own, which the waiting thread
+stops.
 """
 
 from __future__ import annotations
@@ -73,18 +74,18 @@ class Stop:
     """Stops the threads of one call, and those of calls nested in it."""
 
     def __init__(self) -> None:
-        self._asked = False
+        self._is_set = False
         self._outer = _thread.stop
 
-    def ask(self) -> None:
+    def set(self) -> None:
         """Make the threads raise KeyboardInterrupt before their next range of slices."""
-        self._asked = True
+        self._is_set = True
 
-    def is_asked(self) -> bool:
-        """Whether the threads are to end."""
-        return self._asked or (self._outer is not None and self._outer.is_asked())
+    def is_set(self) -> bool:
+        """Whether the threads have to end."""
+        return self._is_set or (self._outer is not None and self._outer.is_set())
 
-    def over(self, work: Callable[A, T], *args: A.args, **kwargs: A.kwargs) -> T:
+    def call(self, work: Callable[A, T], *args: A.args, **kwargs: A.kwargs) -> T:
         """Call ``work`` in this thread, which this object can stop."""
         outer, _thread.stop = _thread.stop, self
         try:
@@ -103,7 +104,7 @@ _thread = _Thread()
 
 def raise_if_interrupted() -> None:
     """Raise KeyboardInterrupt if the call that this thread works for was interrupted."""
-    if _thread.stop is not None and _thread.stop.is_asked():
+    if _thread.stop is not None and _thread.stop.is_set():
         raise KeyboardInterrupt
 
 
@@ -151,8 +152,8 @@ def run_in_thread(work: Callable[[Any], T], voxels: int) -> T:
     A long call runs in another thread, so that this one can react to Ctrl-C.
 
     Args:
-        work: hands C ``stop``, the number by which it is told to stop, or NULL. It takes what C allocated:
-            nobody else does when Ctrl-C comes as C ends.
+        work: passes ``stop`` to C: a number that makes C stop once it is not 0, or NULL. It also takes over
+            the memory that C allocated, because after Ctrl-C this thread does not.
         voxels: how many there are.
 
     Raises:

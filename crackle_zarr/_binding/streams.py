@@ -32,17 +32,17 @@ from .parallel import (
     slices_of,
 )
 
-# How many voxels, their bounding box (half-open) and the sums of their coordinates, along x, y and z.
+# The number of voxels, their bounding box (half-open), and the sums of their coordinates, along x, y and z.
 EXTENT = np.dtype([("voxels", "u8"), ("start", "u4", 3), ("stop", "u4", 3), ("sum", "u8", 3)])
 
-# Two labels, as 64 bits each, and over how many faces along x, y and z they touch; or in how many voxels they
-# meet.
+# Two labels, as 64 bits each, and the number of faces along x, y and z over which they touch, or the number
+# of voxels that they share.
 CONTACT = np.dtype([("a", "u8"), ("b", "u8"), ("faces", "u8", 3)])
 OVERLAP = np.dtype([("a", "u8"), ("b", "u8"), ("voxels", "u8")])
 
 
 class Reader(Decoder):
-    """A stream that answers questions, beyond decoding."""
+    """Decodes a stream, and answers questions about it."""
 
     def measure(
         self,
@@ -61,7 +61,7 @@ class Reader(Decoder):
             x: the columns; None: all.
             y: the rows; None: all.
             verify: verify the checksums of the labels and of the slices.
-            only_counts: let all but the numbers of voxels be 0.
+            only_counts: fill in the numbers of voxels only, and leave the rest 0.
 
         Raises:
             ValueError: the window is outside the volume, or so large that a sum might pass 64 bits.
@@ -78,7 +78,7 @@ class Reader(Decoder):
         return extents
 
     def entries_in(self, z_start: int, z_end: int, verify: bool = True) -> npt.NDArray[np.bool_]:
-        """Which entries of :meth:`table` the slices [z_start, z_end) have; FormatError for pins."""
+        """Per entry of :meth:`table`, whether the slices [z_start, z_end) have it; FormatError for pins."""
         where = ffi.new("struct crackle_where *")
         present = np.zeros(self._table_size(), dtype=np.uint8)
         flags = verify_flag(verify)
@@ -93,20 +93,21 @@ class Reader(Decoder):
         """The surface voxels of entries of :meth:`table` in some slices.
 
         Args:
-            wanted: per entry, whether its label is asked for.
+            wanted: per entry, whether to include it.
             z_start: the first slice.
             z_end: the slice after the last.
             verify: verify the checksums of the labels and of the slices.
 
         Returns:
-            The points (x, y, z), a row each, of the first entry that is wanted, sorted, then of the next; and
-            how many each entry has. Of entries that repeat a label, the first has all.
+            The points (x, y, z), a row each: those of the first wanted entry, sorted, then those of the
+            next; and the number of points of each entry. Where several entries repeat a label, the first has
+            all its points.
         """
         where, points = ffi.new("struct crackle_where *"), ffi.new("void **")
         dtype = np.dtype(np.uint16 if max(self.header.shape) <= 2**16 else np.uint32)
         counts = np.zeros(self._table_size(), dtype=np.uint64)
         flags = verify_flag(verify)
-        asked = ffi.from_buffer("uint8_t[]", np.ascontiguousarray(wanted).view(np.uint8))
+        chosen = ffi.from_buffer("uint8_t[]", np.ascontiguousarray(wanted).view(np.uint8))
         target = ffi.from_buffer("uint64_t[]", counts, require_writable=True)
 
         def work(stop: Any) -> npt.NDArray[Any]:
@@ -115,8 +116,8 @@ class Reader(Decoder):
                 z_start,
                 z_end,
                 flags,
-                asked,
-                len(asked),
+                chosen,
+                len(chosen),
                 dtype.itemsize,
                 stop,
                 points,
@@ -196,7 +197,7 @@ class Reader(Decoder):
 
 
 # ---------------------------------------------------------------------------------------
-# Other labels
+# New labels
 
 
 def relabel(
@@ -247,7 +248,10 @@ def _table_bits(table: npt.NDArray[np.integer]) -> npt.NDArray[np.uint64]:
 
 
 def recompress(binary: Buffer, markov_order: MarkovOrder, parallel: int = 1) -> bytes:
-    """The same volume without cracks between equal labels, with a model of another order, or of the best."""
+    """Encode the same volume without cracks between equal labels, with a Markov model of a given order.
+
+    The order "auto" is the one that makes the stream smallest.
+    """
     reader = Reader(binary)
     head = reader.header
 
@@ -272,7 +276,10 @@ def recompress(binary: Buffer, markov_order: MarkovOrder, parallel: int = 1) -> 
 
 
 def overlay(a: Reader, b: Reader, parallel: int = 1) -> bytes:
-    """A stream of uint64: per voxel, the place of a's label in its table, times 2^32, plus that of b's."""
+    """Combine two volumes into a stream of uint64.
+
+    A voxel is the index of a's label in a's table, times 2^32, plus the index of b's label in b's table.
+    """
 
     def make(z_start: int, z_end: int, crack_format: int, part: Any, where: Any) -> int:
         status: int = lib.crackle_overlay_part(
@@ -285,7 +292,7 @@ def overlay(a: Reader, b: Reader, parallel: int = 1) -> bytes:
 
 
 def pool(reader: Reader, depth: int, sparse: bool, parallel: int = 1) -> bytes:
-    """Every block of 2 x 2 x depth voxels as one, of its most frequent label."""
+    """Replace every block of 2 x 2 x depth voxels by one voxel with the block's most frequent label."""
     head = reader.header
 
     def make(z_start: int, z_end: int, crack_format: int, part: Any, where: Any) -> int:
@@ -311,7 +318,7 @@ def connected_components(
     binary: Buffer,
     connectivity: int,
     binary_image: bool,
-    told: Callable[[int, int], None] | None = None,
+    report_progress: Callable[[int, int], None] | None = None,
     verify: bool = True,
 ) -> tuple[bytes, npt.NDArray[np.uint64]]:
     """The stream of a volume's components, and the label of each from 1 on, as 64 bits.
@@ -319,8 +326,8 @@ def connected_components(
     Args:
         binary: the stream.
         connectivity: 6 or 26.
-        binary_image: take all labels but 0 for one.
-        told: is called with (slices done, slices in all).
+        binary_image: treat all labels but 0 as one label.
+        report_progress: a function of (slices done, slices in all); None reports nothing.
         verify: verify the checksums of the labels and of the slices.
     """
     where, made = ffi.new("struct crackle_where *"), ffi.new("crackle_joiner **")
@@ -331,13 +338,13 @@ def connected_components(
         status = lib.crackle_joiner_begin(data, len(data), flags, connectivity, binary_image, made, where)
         check_status(status, where)
         joiner = ffi.gc(made[0], lib.crackle_joiner_free)
-        # Of slices without voxels there may be any number, and there is nothing to join.
+        # A volume without voxels may claim any number of slices, and has nothing to join.
         for z in range(0, sz if head.voxels() else 0, depth):
             raise_if_interrupted()
             number = min(depth, sz - z)
             check_status(lib.crackle_joiner_next(joiner, number, where), where)
-            if told is not None:
-                told(z + number, sz)
+            if report_progress is not None:
+                report_progress(z + number, sz)
         out, nbytes = ffi.new("uint8_t **"), ffi.new("size_t *")
         labels, count = ffi.new("uint64_t **"), ffi.new("uint64_t *")
         check_status(lib.crackle_joiner_finish(joiner, data, out, nbytes, labels, count))
@@ -345,7 +352,7 @@ def connected_components(
     return take_bytes(out, nbytes), names
 
 
-# At most so many slices between two looks for progress and interrupts.
+# The most slices between two progress reports, and between two checks for interrupts.
 _SLICES_AT_ONCE = 16
 
 
@@ -355,9 +362,10 @@ def stack(
     fortran_order: bool,
     model: int | None = None,
 ) -> bytes:
-    """Slices [z_start, z_end) of streams of one sx and sy, one upon the other.
+    """Stack slices [z_start, z_end) of streams along z; all streams have the same sx and sy.
 
-    ``model`` is the piece whose crack format and Markov model the stack has; None: that with the most bytes.
+    ``model`` is the piece whose crack format and Markov model the stack gets; None: the piece with the most
+    bytes.
     """
     views = [bytes_in(binary) for binary, _, _ in pieces]
     array = ffi.new("struct crackle_piece[]", len(pieces))

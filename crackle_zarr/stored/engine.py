@@ -237,7 +237,7 @@ def _run_on(
     try:
         while True:
             for task in itertools.islice(tasks, most - len(pending)):
-                submitted = (call, task, once) if stop is None else (stop.over, call, task, once)
+                submitted = (call, task, once) if stop is None else (stop.call, call, task, once)
                 pending[executor.submit(*submitted)] = task.weight
             if not pending:
                 return
@@ -246,7 +246,7 @@ def _run_on(
                     return
     except KeyboardInterrupt:
         if stop is not None:
-            stop.ask()
+            stop.set()
         raise
     finally:
         # Wait for the tasks that have begun: none may go on after the caller has got the failure. A second

@@ -66,6 +66,11 @@ class StatisticsTable(np.ndarray[Any, np.dtype[Any]]):
         )
         return plain.view(together)[key]
 
+    def __setstate__(self, state: Any) -> None:
+        """Load a pickle, also one of former versions, whose fields had several numbers each."""
+        version, shape, dtype, *rest = state
+        super().__setstate__((version, shape, _flat(dtype), *rest))
+
     def to_pandas(self) -> Any:
         """A ``pandas.DataFrame`` with the columns of :meth:`to_csv`, in the machine's byte order.
 
@@ -128,6 +133,21 @@ class StatisticsTable(np.ndarray[Any, np.dtype[Any]]):
                 values = values.astype(np.uint8)
             found[name] = np.ascontiguousarray(values.astype(values.dtype.newbyteorder("="), copy=False))
         return found
+
+
+def _flat(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    """A dtype of the same memory layout, with a field for each number of its fields."""
+    assert dtype.names is not None
+    if not any(dtype[name].shape for name in dtype.names):
+        return dtype
+    fields: list[tuple[str, Any]] = []
+    for name in dtype.names:
+        field = dtype[name]
+        if field.shape:
+            fields += [(f"{name}_{axis}", field.base) for axis in range(field.shape[0])]
+        else:
+            fields.append((name, field))
+    return np.dtype((StatisticsRow, np.dtype(fields)))
 
 
 def _columns_of(dtype: np.dtype[Any], key: str) -> list[str]:

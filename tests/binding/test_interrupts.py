@@ -136,10 +136,10 @@ def test_threads_end_with_the_call_that_they_work_for() -> None:
         def work(start: int, end: int, stop: _binding.Stop = stop, begun: list[int] = begun) -> None:
             begun.append(start)
             if start == 5:
-                stop.ask()
+                stop.set()
 
         with ThreadPoolExecutor(1) as pool:
-            future = pool.submit(stop.over, _binding.over_slices, work, 0, 1000, parallel, 1)
+            future = pool.submit(stop.call, _binding.over_slices, work, 0, 1000, parallel, 1)
             with pytest.raises(KeyboardInterrupt):
                 future.result()
             assert len(begun) <= 5 + 2 * parallel
@@ -209,9 +209,9 @@ def test_work_aside_is_stopped_with_the_call_that_it_is_for() -> None:
         told.append(stopped(number))
 
     with ThreadPoolExecutor(1) as pool:
-        future = pool.submit(stop.over, _binding.run_in_thread, work, 2**40)
+        future = pool.submit(stop.call, _binding.run_in_thread, work, 2**40)
         assert begun.wait(PATIENCE)
-        stop.ask()
+        stop.set()
         with pytest.raises(KeyboardInterrupt):
             future.result()
     assert told == [True]

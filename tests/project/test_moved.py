@@ -12,10 +12,12 @@ import pytest
 
 import crackle_zarr as cz
 from crackle_zarr import _moved
+from crackle_zarr._base.mapping import LabelMapping
 
 # Functions and classes that the former modules had, and that people may have imported.
 NAMES = {
     "_header": ["CrackleHeader"],
+    "_mapping": ["LabelMapping"],
     "arithmetic": ["add_scalar", "mask", "apply_binary_mask"],
     "array": ["CrackleArray", "compressa", "full", "ones", "zeros"],
     "create": ["create_array"],
@@ -48,6 +50,7 @@ PICKLES = {
     "crackle_zarr.array": lambda: cz.CrackleArray(cz.compress(np.ones((2, 3, 4), np.uint8))),
     "crackle_zarr.numcodecs_codec": lambda: cz.Crackle(preset="small"),
     "crackle_zarr.zarr_codec": lambda: cz.CrackleCodec(preset="small"),
+    "crackle_zarr._mapping": lambda: LabelMapping({1: 2, 2: 1}, preserve=True),
     "crackle_zarr._header": lambda: cz.header(cz.compress(np.ones((2, 3, 4), np.uint8))),
 }
 
@@ -65,8 +68,19 @@ def test_pickles_of_before_load(former: str) -> None:
     assert type(again) is type(value)
     if isinstance(value, cz.CrackleArray):
         assert again.binary == value.binary
+    elif isinstance(value, LabelMapping):
+        assert again.renamed(np.array([0, 1, 2])).tolist() == [0, 2, 1]
     else:
         assert again == value
+
+
+def test_a_remapped_view_of_before_loads() -> None:
+    """The pickle of a view names its mapping's class, too."""
+    labels = np.arange(8, dtype=np.uint32).reshape(2, 2, 2)
+    view = cz.lazy_remap(cz.create_array({}, data=labels), {1: 5})
+    old = pickle.dumps(view, protocol=0).replace(b"crackle_zarr._base.mapping\n", b"crackle_zarr._mapping\n")
+    assert b"crackle_zarr._mapping" in old
+    assert pickle.loads(old)[...].tolist() == np.where(labels == 1, 5, labels).tolist()
 
 
 def test_other_names_are_unknown() -> None:

@@ -91,6 +91,21 @@ def test_pickles() -> None:
     assert again.columns().keys() == table.columns().keys()
 
 
+@pytest.mark.parametrize("ndim", [1, 2, 3, 4])
+def test_pickles_of_before(ndim: int) -> None:
+    """Tables had fields of one number per axis each; their pickles have the columns of today."""
+    table = cz.statistics(stored((2, 3, 4, 5)[-ndim:], "u8"))
+    axes = [(key, dtype, (ndim,)) for key, dtype in (("start", "u8"), ("stop", "u8"), ("centroid", "f8"))]
+    former = np.empty(len(table), dtype=[("label", "u8"), ("voxel_count", "u8"), *axes])
+    for name in former.dtype.names:
+        former[name] = table[name]
+    again = pickle.loads(pickle.dumps(former.view(StatisticsTable)))
+    assert type(again) is StatisticsTable
+    assert again.dtype == table.dtype
+    assert again.tobytes() == table.tobytes()
+    assert again[0]["stop"].tolist() == table[0]["stop"].tolist()
+
+
 def test_pandas(table: StatisticsTable) -> None:
     """``pandas.DataFrame(table)`` and ``to_pandas()`` have the columns of the CSV, and exact labels."""
     pandas = pytest.importorskip("pandas")
