@@ -1,1 +1,1 @@
-"""Functions on one Crackle stream, and the array that a stream behaves like."""
+"""Functions on one Crackle stream, and :class:`CrackleArray`, a stream that behaves like a NumPy array."""

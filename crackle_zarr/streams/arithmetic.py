@@ -1,11 +1,11 @@
 """Masks, arithmetic and comparisons: on the label table, or on the overlay of two volumes.
 
-An operation on one stream and a number changes the label table and nothing else: no crack is decoded. An
-operation on two streams lays their boundaries upon each other and computes once for every pair of labels that
-meet; no voxel is decoded.
+An operation on one stream and a number changes only the label table, and decodes no crack. An operation on
+two streams overlays their boundaries, and computes once for every pair of labels that share voxels; no voxel
+is decoded.
 
 Results are exact: a label that does not fit the result's dtype raises :class:`OverflowError`, and nothing
-wraps around. Functions raise :class:`~crackle_zarr.errors.FormatError` for damaged streams.
+wraps. Functions raise :class:`~crackle_zarr.errors.FormatError` for damaged streams.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from .._base.mapping import LabelMapping
 from . import stream
 from .stream import Labels, Source, bytes_of
 
-# What is done to each of two labels, as arrays of Python ints or of int64.
+# A function of two arrays of labels of equal length, as Python ints or as integers of NumPy.
 Operation: TypeAlias = Callable[[Any, Any], Any]
 
 OPERATIONS: dict[str, Operation] = {
@@ -49,8 +49,8 @@ COMPARISONS: dict[str, Operation] = {
 _DIVIDES = ("//", "%")
 _SHIFTS = ("<<", ">>")
 
-# A label has 64 bits, so a shift by more gives nothing new, and one by 2^60 would fill the memory.
-_MOST_SHIFT = 64
+# A label has 64 bits, so a longer shift gives the same result; a shift by 2^60 would exhaust the memory.
+_MAX_SHIFT = 64
 
 
 # ---------------------------------------------------------------------------------------
@@ -60,14 +60,14 @@ _MOST_SHIFT = 64
 def mask(
     binary: Source, labels: Iterable[int], value: int = 0, in_place: bool = False, parallel: int = 0
 ) -> Any:
-    """Give some labels one value: those voxels become ``value``.
+    """Replace some labels by one value.
 
     Args:
         binary: the stream.
-        labels: the labels; such as are not in the volume are ignored.
-        value: what they become.
+        labels: the labels to replace; labels that are not in the volume are ignored.
+        value: the new label.
         in_place: change the label table within ``binary``, as :func:`~crackle_zarr.remap` does.
-        parallel: accepted for crackle-codec's sake; the label table takes one thread.
+        parallel: accepted for compatibility with crackle-codec; the label table takes one thread.
 
     Returns:
         A new stream of the same dtype, or ``binary``'s buffer when changed in place.
@@ -82,7 +82,7 @@ def mask(
 def mask_except(
     binary: Source, labels: Iterable[int], value: int = 0, in_place: bool = False, parallel: int = 0
 ) -> Any:
-    """Give all labels but some one value; see :func:`mask`."""
+    """Replace all labels except some by one value; see :func:`mask`."""
     return _masked(binary, labels, value, in_place, parallel, others=True)
 
 
@@ -91,20 +91,20 @@ def _masked(
 ) -> Any:
     new = integer("value", value)
     wanted = integer_array("a label", list(labels))
-    held = bytes_of(binary)
-    there = stream.labels(held)
-    chosen = np.isin(there, wanted[fits(wanted, there.dtype)].astype(there.dtype))
-    changed = there[chosen != others]
+    source = bytes_of(binary)
+    present = stream.labels(source)
+    chosen = np.isin(present, wanted[fits(wanted, present.dtype)].astype(present.dtype))
+    changed = present[chosen != others]
     mapping = LabelMapping.of_arrays(changed, integer_array("value", [new] * len(changed)), True)
-    return stream.relabelled_by(held, mapping, in_place, parallel)
+    return stream.relabelled_by(source, mapping, in_place, parallel)
 
 
 def apply_binary_mask(binary: Source, mask_binary: Source, parallel: int = 0) -> bytes:
-    """Keep the labels where a mask is not 0; all other voxels become 0.
+    """Keep the labels of voxels in a mask, and set all other voxels to 0.
 
     Args:
         binary: the stream.
-        mask_binary: a stream of the same shape, of any dtype.
+        mask_binary: the mask: a stream of the same shape and any dtype, not 0 where labels stay.
         parallel: threads; 0 is one per core.
 
     Returns:
@@ -159,29 +159,28 @@ def floordiv_scalar(binary: Source, scalar: int) -> bytes:
 
 
 def with_scalar(binary: Source, symbol: str, scalar: int, reverse: bool = False) -> bytes:
-    """Every label and a number, by one of :data:`OPERATIONS` or :data:`COMPARISONS`; the number first if
-    ``reverse``.
+    """Apply one of :data:`OPERATIONS` or :data:`COMPARISONS` to every label and a number.
 
-    Comparisons make a stream of uint8, 0 and 1.
+    With ``reverse``, the number is the first operand. Comparisons return a stream of uint8, 0 and 1.
     """
     number = integer("the other operand", scalar)
-    held = bytes_of(binary)
-    reader = _binding.Reader(held)
+    source = bytes_of(binary)
+    reader = _binding.Reader(source)
     table = stream.label_table(reader)
     exact = _exact(table)
     numbers = np.full(len(exact), number, dtype=object)
     first, second = (numbers, exact) if reverse else (exact, numbers)
     new = _computed(symbol, first, second, reader.header.dtype)
-    return stream.with_table(held, reader.header, new, new.dtype)
+    return stream.with_table(source, reader.header, new, new.dtype)
 
 
 def with_array(a: Source, symbol: str, b: Source, parallel: int = 0) -> bytes:
-    """The labels of two streams of one shape, by one of :data:`OPERATIONS` or :data:`COMPARISONS`.
+    """Apply one of :data:`OPERATIONS` or :data:`COMPARISONS` to the labels of two streams of one shape.
 
-    The dtype is the one that NumPy would compute in, and that of the first where that is no integer's.
+    The result has the dtype that NumPy would compute in; if that is a float, it has the dtype of ``a``.
     """
     dtype = np.result_type(stream.header(bytes_of(a)).dtype, stream.header(bytes_of(b)).dtype)
-    if dtype.kind not in "iu":  # of int64 and uint64
+    if dtype.kind not in "iu":  # NumPy's result for int64 with uint64 is float64
         dtype = stream.header(bytes_of(a)).dtype
 
     def compute(x: Labels, y: Labels) -> Labels:
@@ -196,22 +195,22 @@ def _exact(table: Labels) -> npt.NDArray[Any]:
 
 
 def _computed(symbol: str, a: npt.NDArray[Any], b: npt.NDArray[Any], dtype: np.dtype[Any]) -> Labels:
-    """What an operation makes of labels as Python ints: labels of a dtype, or 0 and 1 of a comparison."""
+    """Apply an operation to labels as Python ints; returns labels of a dtype, or 0 and 1 for a comparison."""
     if symbol in COMPARISONS:
         return np.asarray(COMPARISONS[symbol](a, b), dtype=np.uint8)
     if symbol in _DIVIDES and len(b) and (b == 0).any():
-        raise ZeroDivisionError(f"a label or a number {symbol} 0 is no label")
+        raise ZeroDivisionError(f"division by zero: a label or a number {symbol} 0")
     if symbol in _SHIFTS and len(b):
         if (b < 0).any():
             raise ValueError(f"a shift {symbol} by a negative number of bits: {some(b[b < 0])}")
-        longest = max(_MOST_SHIFT, *(int(number).bit_length() for number in a))
+        longest = max(_MAX_SHIFT, *(int(number).bit_length() for number in a))
         b = np.minimum(b, longest)
     new = OPERATIONS[symbol](a, b)
     misfit = ~fits(new, dtype)
     if misfit.any():
         where = np.flatnonzero(misfit)[0]
         raise OverflowError(
-            f"{a[where]} {symbol} {b[where]} is {new[where]}, which no label of {range_text(dtype)} can be; "
+            f"{a[where]} {symbol} {b[where]} is {new[where]}, which does not fit {range_text(dtype)}; "
             f"widen the volume first with astype()"
         )
     result: Labels = new.astype(dtype)
@@ -223,7 +222,7 @@ def _computed(symbol: str, a: npt.NDArray[Any], b: npt.NDArray[Any], dtype: np.d
 
 
 def _overlaid(a: Source, b: Source, compute: Operation, parallel: int) -> bytes:
-    """The stream whose labels are computed from those of two streams that meet."""
+    """Overlay two streams, and compute a label for every pair of labels that share voxels."""
     threads = _binding.threads(parallel)
     readers = [_binding.Reader(bytes_of(one)) for one in (a, b)]
     heads = [reader.header for reader in readers]
@@ -233,12 +232,12 @@ def _overlaid(a: Source, b: Source, compute: Operation, parallel: int) -> bytes:
         empty = np.empty(0, dtype=heads[0].dtype)
         return _binding.constant(heads[0].shape, compute(empty, empty).dtype, 0, heads[0].fortran_order)
     tables = [reader.table() for reader in readers]
-    laid = _binding.overlay(readers[0], readers[1], threads)
-    overlay = _binding.Reader(laid)
+    overlay_stream = _binding.overlay(readers[0], readers[1], threads)
+    overlay = _binding.Reader(overlay_stream)
     pairs = overlay.table()
     first = tables[0][(pairs >> np.uint64(32)).astype(np.intp)]
     second = tables[1][(pairs & np.uint64(2**32 - 1)).astype(np.intp)]
     new = compute(first, second)
-    merged = stream.with_table(laid, overlay.header, new, new.dtype)
-    # Boundaries of either volume may now lie between equal labels.
+    merged = stream.with_table(overlay_stream, overlay.header, new, new.dtype)
+    # Some boundaries now lie between equal labels: take them out.
     return _binding.recompress(merged, heads[0].markov_model_order, threads)

@@ -1,4 +1,4 @@
-"""A Crackle stream that behaves like a NumPy array of labels, decoding only what is asked for."""
+"""A Crackle stream that behaves like a NumPy array of labels, and decodes only the slices that it needs."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from .stream import Casting, Labels, Order, Source
 
 
 class CrackleArray(Operators):
-    """A label volume of shape (sx, sy, sz) in the form of its stream.
+    """A label volume of shape (sx, sy, sz), kept as its stream.
 
-    Indexing with integers, slices and ``...`` gives NumPy arrays and scalars, as it would on the
-    decoded volume, and decodes only the slices of z that it needs. Assignment to such an index makes the
-    slices that it touches anew and leaves the others as they are. Operators with an integer compute on the
-    label table, those with another volume on the overlay of both; comparisons give volumes of 0 and 1. The
-    functions on one stream are methods; those that make a stream return a :class:`CrackleArray`.
+    Indexing with integers, slices and ``...`` gives NumPy arrays and scalars, as on the decoded volume, and
+    decodes only the slices of z that it needs. Assignment to such an index encodes the slices that it
+    touches again and leaves the others as they are. Operators with an integer compute on the label table;
+    operators with another volume compute on the overlay of both; comparisons give volumes of 0 and 1. The
+    functions on one stream are methods; those that return a stream return a :class:`CrackleArray`.
 
     Attributes:
         binary: the stream.
@@ -38,21 +38,21 @@ class CrackleArray(Operators):
         """Take a stream.
 
         Args:
-            binary: the stream, bytes-like. It is kept, not copied.
+            binary: the stream, bytes-like. The array keeps it without a copy.
             parallel: threads to decode with; 0 is one per core.
 
         Raises:
-            FormatError: ``binary`` is not a sound stream, as far as can be told without decoding it.
+            FormatError: ``binary`` is not a sound stream, as far as its header, crack index and length show.
         """
         _binding.threads(parallel)
         _binding.Reader(binary)
         self.binary = binary
         self.parallel = parallel
 
-    # NumPy's arrays leave operators with this class to it.
+    # Makes NumPy's arrays leave mixed operators to this class.
     __array_priority__ = 1000
 
-    # -- What it is
+    # -- Properties
 
     def header(self) -> CrackleHeader:
         """The fields of the stream's header."""
@@ -85,15 +85,15 @@ class CrackleArray(Operators):
 
     @property
     def random_access(self) -> bool:
-        """Whether one slice can be decoded without the others: always, for the crack index finds it."""
+        """Whether one slice can be decoded without the others: always True, because of the crack index."""
         return True
 
     def __len__(self) -> int:
-        """The size of the stream in bytes, as in crackle-codec. The first axis is ``shape[0]`` long."""
+        """The size of the stream in bytes, as in crackle-codec; ``shape[0]`` is the first axis's length."""
         return memoryview(self.binary).nbytes
 
     def __bool__(self) -> bool:
-        """The truth of one voxel; ValueError of several, as of a comparison: ask any() or all()."""
+        """The truth of the only voxel; ValueError if there are several: use any() or all()."""
         if self.size != 1:
             raise ValueError(
                 f"the truth of {self.size} voxels is ambiguous: use any(), all() or array_equal()"
@@ -101,13 +101,13 @@ class CrackleArray(Operators):
         return bool(self.any())
 
     def __repr__(self) -> str:
-        """What it is, without the labels."""
+        """Shape, dtype, order and size, without the labels."""
         head = self.header()
         fields = f"shape={head.shape} dtype={head.dtype} order={head.order} stream={len(self)} bytes"
         return f"<CrackleArray {fields}>"
 
     def __reduce__(self) -> tuple[type, tuple[bytes, int]]:
-        """Pickle as bytes, whatever keeps the stream here: a memory map cannot travel."""
+        """Pickle the stream as bytes: a memory map, for example, cannot be pickled."""
         return (type(self), (bytes(self.binary), self.parallel))
 
     # -- Decoding
@@ -128,18 +128,18 @@ class CrackleArray(Operators):
         )
 
     def numpy(self, label: int | None = None, crop: bool = False) -> npt.NDArray[Any]:
-        """The decoded volume or mask: :meth:`decompress` under NumPy-like containers' usual name."""
+        """The decoded volume or mask: :meth:`decompress` under the name that such containers usually have."""
         return self.decompress(label, crop)
 
     def __array__(self, dtype: npt.DTypeLike | None = None, copy: bool | None = None) -> npt.NDArray[Any]:
-        """Decode for NumPy; ``copy=False`` raises ValueError, since the voxels are nowhere yet."""
+        """Decode for NumPy; ``copy=False`` raises ValueError, because decoding makes a new array."""
         if copy is False:
             raise ValueError("a CrackleArray becomes a NumPy array by decoding it, which copy=False forbids")
         volume = self.decompress()
         return volume if dtype is None else volume.astype(dtype, copy=False)
 
     def __iter__(self) -> Iterator[Any]:
-        """Iterate over the first axis; the volume is decoded once."""
+        """Iterate over the first axis, after decoding the volume once."""
         return iter(self.decompress())
 
     def __getitem__(self, index: Index | tuple[Index, ...]) -> Any:
@@ -160,7 +160,7 @@ class CrackleArray(Operators):
             for axis, (key, length) in enumerate(zip(keys, head.shape, strict=True))
         ]
         volume = self._select(head, ranges)
-        # A scalar index drops its axis; what is left is NumPy's business, 0-D arrays included.
+        # An integer drops its axis. NumPy does that, and turns 0-D arrays into scalars.
         return volume[tuple(slice(None) if isinstance(key, slice) else 0 for key in keys)]
 
     def _select(self, head: CrackleHeader, ranges: list[range]) -> Labels:
@@ -180,7 +180,7 @@ class CrackleArray(Operators):
             stream.decode_into(reader, volume, ascending[0], ascending[-1] + 1, threads=threads)
             return volume[:, :, ::-1] if backwards else volume
 
-        # Slab by slab: memory is what was asked for and some slices, not all slices that were looked at.
+        # Slab by slab, so that memory holds the result and a few slices, not all slices that are decoded.
         volume = stream.empty_volume(shape, head.dtype, head.order)
         target = volume[:, :, ::-1] if backwards else volume
         inside = (as_slice(xs), as_slice(ys))
@@ -195,13 +195,13 @@ class CrackleArray(Operators):
     def __setitem__(self, index: Index | tuple[Index, ...], value: Any) -> None:
         """Assign as NumPy does, with integers, slices and at most one ``...``.
 
-        The slices of z that the index touches are made anew, and decoded before only where it leaves some of
-        their voxels as they are; all other slices stay, byte for byte. Whole slices are the cheapest to
-        assign. The stream gets a new ``binary``; the one before is not changed.
+        The slices of z that the index touches are encoded again. They are decoded first only if the index
+        leaves some of their voxels as they are, so whole slices are the cheapest to assign. All other slices
+        stay, byte for byte. The array gets a new ``binary``; the former one is not changed.
 
         Args:
-            index: what to assign to.
-            value: an integer, or labels (an array, a stream's array) that can be broadcast to the index.
+            index: the voxels to assign to.
+            value: an integer, or labels (an array or a CrackleArray) that can be broadcast to the index.
 
         Raises:
             OverflowError: a label does not fit the volume's dtype; widen the volume first with ``astype()``.
@@ -220,7 +220,7 @@ class CrackleArray(Operators):
             len(places) for key, places in zip(keys, (xs, ys, zs), strict=True) if isinstance(key, slice)
         )
         while labels.ndim > len(shape) and labels.shape[0] == 1:
-            labels = labels[0]  # NumPy leaves out leading axes of length 1, too
+            labels = labels[0]  # NumPy drops leading axes of length 1, too
         try:
             new = np.broadcast_to(labels, shape)
         except ValueError:
@@ -235,13 +235,13 @@ class CrackleArray(Operators):
         self.binary = self._replaced(head, xs, ys, zs, new)
 
     def _replaced(self, head: CrackleHeader, xs: range, ys: range, zs: range, new: npt.NDArray[Any]) -> bytes:
-        """The stream with labels at x, y, z of three ranges replaced; ``zs`` ascends."""
+        """The stream with new labels at x, y, z of three ranges; ``zs`` ascends."""
         reader = _binding.Reader(self.binary)
         threads = _binding.threads(self.parallel)
         inside = (as_slice(xs), as_slice(ys))
         whole = len(xs) == head.sx and len(ys) == head.sy
-        # No slice of its own, but its crack format and its model, so that the slices that stay need no
-        # recoding.
+        # A piece without slices. It gives the stack its crack format and its Markov model, so that the slices
+        # that stay are copied without recoding.
         pieces: list[tuple[_binding.Buffer, int, int]] = [(self.binary, 0, 0)]
         done = used = 0
         for start, end in runs(head, zs):
@@ -262,12 +262,12 @@ class CrackleArray(Operators):
             done = end
         if done < head.sz:
             pieces.append((self.binary, done, head.sz))
-        if len(zs) == head.sz and head.markov_model_order:  # nothing of the old model's slices is left
+        if len(zs) == head.sz and head.markov_model_order:  # no slice uses the old model any more
             made = _binding.stack(pieces, head.dtype, head.fortran_order)
             return _binding.recompress(made, head.markov_model_order, threads)
         return _binding.stack(pieces, head.dtype, head.fortran_order, model=0)
 
-    # -- Asking
+    # -- Queries
 
     def __contains__(self, label: object) -> bool:
         """Whether the volume has a label."""
@@ -282,8 +282,10 @@ class CrackleArray(Operators):
         return stream.contains_range(self.binary, low, high)
 
     def labels(self, z: int | slice | None = None) -> Labels:
-        """The labels, ascending, each once; of some slices if ``z`` is the number of one, or a slice of
-        them.
+        """The labels, ascending, each once.
+
+        Args:
+            z: the number of a slice, or a range of slices as a ``slice``: only the labels in them.
         """
         if z is None:
             return stream.labels(self.binary)
@@ -294,25 +296,25 @@ class CrackleArray(Operators):
         return np.unique(np.concatenate([slices.labels_for_z_range(self.binary, one, one + 1) for one in zs]))
 
     def num_labels(self) -> int:
-        """How many labels there are."""
+        """The number of labels."""
         return stream.num_labels(self.binary)
 
     def min(self) -> int:
-        """The smallest label; ValueError where there are no voxels."""
+        """The smallest label; ValueError if there are no voxels."""
         return stream.min(self.binary)
 
     def max(self) -> int:
-        """The largest label; ValueError where there are no voxels."""
+        """The largest label; ValueError if there are no voxels."""
         return stream.max(self.binary)
 
     def any(self, axis: Any = None, out: Any = None, keepdims: bool = False, *, where: Any = True) -> Any:
-        """Whether some label that is listed is not 0; with an axis, the volume is decoded and asked."""
+        """Whether the label table has a label other than 0; with an axis, as NumPy, after decoding."""
         if axis is None and out is None and not keepdims and where is True:
             return bool((stream.labels(self.binary) != 0).any())
         return np.any(self.decompress(), axis=axis, out=out, keepdims=keepdims, where=where)
 
     def all(self, axis: Any = None, out: Any = None, keepdims: bool = False, *, where: Any = True) -> Any:
-        """Whether no label that is listed is 0; with an axis, the volume is decoded and asked."""
+        """Whether the label table has no label 0; with an axis, as NumPy, after decoding."""
         if axis is None and out is None and not keepdims and where is True:
             return not stream.contains(self.binary, 0)
         return np.all(self.decompress(), axis=axis, out=out, keepdims=keepdims, where=where)
@@ -326,7 +328,7 @@ class CrackleArray(Operators):
         return slices.labels_for_z_range(self.binary, z_start, z_end)
 
     def voxel_counts(self, label: int | None = None) -> Any:
-        """How many voxels each label has, or one label; see :func:`crackle_zarr.voxel_counts`."""
+        """The number of voxels of each label, or of one; see :func:`crackle_zarr.voxel_counts`."""
         return objects.voxel_counts(self.binary, label, self.parallel)
 
     def bounding_boxes(self, label: int | None = None, no_slice_conversion: bool = False) -> Any:
@@ -350,7 +352,7 @@ class CrackleArray(Operators):
     def each(
         self, crop: bool = True, labels: Iterable[int] | None = None, multi: bool = False
     ) -> Iterable[Any]:
-        """Go through the labels and their masks; see :func:`crackle_zarr.each`."""
+        """Iterate over the labels and their masks; see :func:`crackle_zarr.each`."""
         return objects.each(self.binary, crop, labels, multi, self.parallel)
 
     def point_cloud(
@@ -370,8 +372,9 @@ class CrackleArray(Operators):
         return neighbours.contacts(self.binary, anisotropy, self.parallel, skip_background)
 
     def overlaps(self, other: Source) -> dict[tuple[int, int], int]:
-        """How many voxels labels have in common with those of another volume; see
-        :func:`crackle_zarr.overlaps`.
+        """The number of voxels that each pair of labels of two volumes shares.
+
+        See :func:`crackle_zarr.overlaps`.
         """
         return neighbours.overlaps(self.binary, other, self.parallel)
 
@@ -380,9 +383,10 @@ class CrackleArray(Operators):
         return neighbours.edge_labels(self.binary, self.parallel)
 
     def voxel_connectivity_graph(self, connectivity: Literal[4, 6] = 4) -> npt.NDArray[np.uint8]:
-        """Which ways lead from every voxel to one of the same label; see the function of that name.
+        """For every voxel, the directions to a neighbour of the same label.
 
-        Mind the default: within the slices alone, as in crackle-codec, whose function has another, too.
+        See :func:`crackle_zarr.voxel_connectivity_graph`. The default is 4, within slices, while that of the
+        function is 6: crackle-codec has the same two defaults.
         """
         return neighbours.voxel_connectivity_graph(self.binary, connectivity, self.parallel)
 
@@ -411,7 +415,7 @@ class CrackleArray(Operators):
         anisotropy: tuple[float, float, float] = (1.0, 1.0, 1.0),
         progress: bool = False,
     ) -> npt.NDArray[np.float64]:
-        """How far points are from the boundary of a label, negative inside."""
+        """The distances of points from the boundary of a label, negative inside."""
         return points_module.signed_distance_to_boundary(
             self.binary, label, points, anisotropy, self.parallel, progress=progress
         )
@@ -419,23 +423,23 @@ class CrackleArray(Operators):
     # -- Slices
 
     def zrange(self, z_start: int, z_end: int) -> CrackleArray:
-        """The slices [z_start, z_end), without decoding a crack; see :func:`crackle_zarr.zrange`."""
+        """The slices [z_start, z_end) as a volume; see :func:`crackle_zarr.zrange`."""
         return self._like(slices.zrange(self.binary, z_start, z_end))
 
     def zsplit(self, z: int) -> tuple[CrackleArray, CrackleArray, CrackleArray]:
-        """What lies before slice z, the slice, and what lies after it; see :func:`crackle_zarr.zsplit`."""
+        """The slices before slice z, slice z, and the slices after it; see :func:`crackle_zarr.zsplit`."""
         before, here, after = slices.zsplit(self.binary, z)
         return self._like(before), self._like(here), self._like(after)
 
     def zshatter(self) -> list[CrackleArray]:
-        """The slices, each a volume of its own."""
+        """A volume for each slice."""
         return [self._like(one) for one in slices.zshatter(self.binary)]
 
     def zstack(self, images: Iterable[Source | npt.ArrayLike]) -> CrackleArray:
-        """This volume with others behind it along z; see :func:`crackle_zarr.zstack`."""
+        """This volume and others, stacked along z; see :func:`crackle_zarr.zstack`."""
         return self._like(slices.zstack([self, *images], self.parallel))
 
-    # -- Writing anew
+    # -- Encoding again
 
     def recompress(self) -> CrackleArray:
         """The same volume without boundaries between equal labels; see :func:`crackle_zarr.recompress`."""
@@ -460,7 +464,7 @@ class CrackleArray(Operators):
     # -- Relabelling
 
     def remap(self, mapping: Any, preserve_missing_labels: bool = False) -> CrackleArray:
-        """Give labels new names, all at once; see :func:`crackle_zarr.remap`."""
+        """Replace labels by others, all at once; see :func:`crackle_zarr.remap`."""
         return self._like(stream.remap(self.binary, mapping, preserve_missing_labels))
 
     def refit(self) -> CrackleArray:
@@ -468,7 +472,7 @@ class CrackleArray(Operators):
         return self._like(stream.refit(self.binary))
 
     def renumber(self, start: int = 0) -> tuple[CrackleArray, dict[int, int]]:
-        """Rename the labels to start, start + 1, ...; see :func:`crackle_zarr.renumber`."""
+        """Renumber the labels to start, start + 1, ...; see :func:`crackle_zarr.renumber`."""
         binary, mapping = stream.renumber(self.binary, start)
         return self._like(binary), mapping
 
@@ -477,27 +481,25 @@ class CrackleArray(Operators):
         return self._like(stream.astype(self.binary, dtype, order, casting))
 
     def asfortranarray(self) -> CrackleArray:
-        """The same volume, rendered in Fortran order: x fastest."""
+        """The same volume as a stream that decodes to Fortran order: x fastest."""
         return self._like(stream.asfortranarray(self.binary))
 
     def ascontiguousarray(self) -> CrackleArray:
-        """The same volume, rendered in C order: z fastest."""
+        """The same volume as a stream that decodes to C order: z fastest."""
         return self._like(stream.ascontiguousarray(self.binary))
 
     def copy(self, order: Order = "K") -> CrackleArray:
-        """The same volume over immutable bytes, rendered in ``order``."""
+        """The same volume over immutable bytes, in memory order ``order``."""
         if order == "K":
             return self._like(bytes(self.binary))
         return self.astype(self.dtype, order=order)
 
     def mask(self, labels: Iterable[int], value: int = 0, in_place: bool = False) -> CrackleArray:
-        """Give some labels one value; see :func:`crackle_zarr.mask`. In place, the stream itself is
-        changed.
-        """
+        """Replace some labels by one value; see :func:`crackle_zarr.mask`."""
         return self._masked(arithmetic.mask, labels, value, in_place)
 
     def mask_except(self, labels: Iterable[int], value: int = 0, in_place: bool = False) -> CrackleArray:
-        """Give all labels but some one value; see :func:`crackle_zarr.mask`."""
+        """Replace all labels except some by one value; see :func:`crackle_zarr.mask_except`."""
         return self._masked(arithmetic.mask_except, labels, value, in_place)
 
     def _masked(

@@ -1,6 +1,6 @@
-"""Connected components in 3-D: the parts into which the labels of a stream fall.
+"""Connected components in 3-D: the connected parts of the labels of a stream.
 
-Slices are joined one after the other, so memory is that of a few slices and of the result.
+Slices are joined one after the other, so memory holds a few slices and the result.
 """
 
 from __future__ import annotations
@@ -23,52 +23,52 @@ def connected_components(
     progress: bool | Callable[[int, int], None] = False,
     return_mapping: bool = False,
 ) -> Any:
-    """The connected components of a volume, as a stream of their numbers.
+    """The connected components of a volume, as a stream of component numbers.
 
-    Voxels of one label that touch are one component; label 0 is the background and stays 0. Components are
-    numbered from 1 on in the order of the volume, x fastest.
+    Touching voxels of one label are one component; label 0 is the background and stays 0. Numbers begin with
+    1 and follow the order of the volume, x fastest.
 
     Args:
         binary: the stream.
-        connectivity: 6: voxels touch that share a face; 26: an edge or a corner will do as well.
-        binary_image: take all labels but 0 for one.
-        memory_target: accepted for crackle-codec's sake: two slices are in memory at a time, and eight bytes
-            for every component of every slice.
-        progress: True for a bar on stderr, or a function that is called with (slices done, slices in all).
-        return_mapping: return the labels of the components, too.
+        connectivity: 6: voxels touch if they share a face; 26: also if they share an edge or a corner.
+        binary_image: treat all labels but 0 as one label.
+        memory_target: accepted for compatibility with crackle-codec. Memory holds two slices at a time, and
+            eight bytes for every component of every slice.
+        progress: True for a bar on stderr, or a function of (slices done, slices in all).
+        return_mapping: also return the labels of the components.
 
     Returns:
         A stream of the smallest unsigned dtype that holds the numbers, with the boundaries of ``binary``;
-        with ``return_mapping`` also a dict component -> label, 0 included where there is background. The
-        label of a component of a binary image is that of its first voxel.
+        with ``return_mapping`` also a dict component -> label, which includes 0 if there is background. In a
+        binary image, the label of a component is the label of its first voxel.
 
     Raises:
-        ValueError: ``connectivity`` is another number, or there are more than 2**32 - 2 components in all
-            slices.
+        ValueError: ``connectivity`` is neither 6 nor 26, or all slices together have more than 2**32 - 2
+            components.
     """
     if connectivity not in (6, 26):
         raise ValueError(f"connectivity is 6 or 26, not {connectivity!r}")
-    held = bytes_of(binary)
-    reader = _binding.Reader(held)
-    with _telling(progress) as told:
-        made, labels = _binding.connected_components(held, connectivity, bool(binary_image), told)
+    parent = bytes_of(binary)
+    reader = _binding.Reader(parent)
+    with _progress_reports(progress) as report:
+        components, labels = _binding.connected_components(parent, connectivity, bool(binary_image), report)
     if binary_image and reader.header.voxels():
-        # Between two labels of one component there is no boundary.
-        made = _binding.recompress(made, reader.header.markov_model_order)
+        # Take out the boundaries between labels that are now one component.
+        components = _binding.recompress(components, reader.header.markov_model_order)
     if not return_mapping:
-        return made
+        return components
     mapping = dict(enumerate(signed_labels(labels, reader.header.dtype), start=1))
-    if stream.contains(made, 0):
+    if stream.contains(components, 0):
         mapping = {0: 0, **mapping}
-    return made, mapping
+    return components, mapping
 
 
-class _telling:  # noqa: N801 - it is used like a function
-    """Who is told of slices that are done: nobody, a bar, or the caller's function."""
+class _progress_reports:  # noqa: N801 - used like a function, in a with statement
+    """Reports finished slices to the caller's function, to a bar, or not at all."""
 
     def __init__(self, progress: bool | Callable[[int, int], None]) -> None:
         self._bar: Any = None
-        self._told = progress if callable(progress) else self._show if progress else None
+        self._report = progress if callable(progress) else self._show if progress else None
 
     def _show(self, done: int, total: int) -> None:
         if self._bar is None:
@@ -78,7 +78,7 @@ class _telling:  # noqa: N801 - it is used like a function
         self._bar.update(done - self._bar.n)
 
     def __enter__(self) -> Callable[[int, int], None] | None:
-        return self._told
+        return self._report
 
     def __exit__(self, *_: object) -> None:
         if self._bar is not None:
@@ -86,16 +86,16 @@ class _telling:  # noqa: N801 - it is used like a function
 
 
 def component_map(component_binary: Source, parent_binary: Source, parallel: int = 0) -> dict[int, int]:
-    """In which label of another volume each component lies.
+    """The label of another volume in which each component lies.
 
     Args:
-        component_binary: the stream of components, such as :func:`connected_components` makes.
-        parent_binary: the stream of the labels that they lie in, of the same shape.
+        component_binary: a stream of components, such as :func:`connected_components` returns.
+        parent_binary: a stream of the same shape with the parents: the labels around the components.
         parallel: threads; 0 is one per core.
 
     Returns:
-        A dict component -> parent. Of several parents it is the one with the most voxels, and of equal ones
-        the lowest.
+        A dict component -> parent. If a component has several parents, it is the parent with the most voxels,
+        and of equal ones the lowest.
 
     Raises:
         ValueError: the shapes differ.

@@ -1,4 +1,4 @@
-"""Streams from volumes and from one label, as :class:`CrackleArray`."""
+"""Functions that make a :class:`CrackleArray` from a volume, or from one label."""
 
 from __future__ import annotations
 
@@ -58,19 +58,19 @@ def full(
     dtype: npt.DTypeLike | None = None,
     order: Literal["C", "F"] = "C",
 ) -> CrackleArray:
-    """A volume of one label, made without one in memory: some bytes per slice, however large a slice is.
+    """A volume of one label, as a stream of a few bytes per slice; no voxels are ever in memory.
 
     Args:
         shape: up to three lengths; missing ones are 1.
         fill_value: the label.
         dtype: an integer dtype, or bool for uint8; None is uint64, or int64 for a negative label.
-        order: the memory order to render.
+        order: the memory order that the stream decodes to.
 
     Raises:
         OverflowError: the dtype does not hold the label.
         TypeError: ``dtype`` is neither an integer nor bool, or ``fill_value`` or ``shape`` are no integers.
-        ValueError: ``shape`` has more than three axes, negative ones or too long ones; or ``order`` is
-            another.
+        ValueError: ``shape`` has more than three axes, or a negative or too long axis; or ``order`` is
+            neither "C" nor "F".
     """
     lengths = [integer("shape", n) for n in (shape if isinstance(shape, Iterable) else [shape])]
     if len(lengths) > 3 or any(not 0 <= n <= stream.MAX_AXIS for n in lengths):

@@ -1,4 +1,4 @@
-"""Indices of a volume of three axes as ranges, and values that can be assigned to them."""
+"""Indices of a 3-D volume as ranges of coordinates, and values to assign to them."""
 
 from __future__ import annotations
 
@@ -18,12 +18,17 @@ Index: TypeAlias = int | np.integer[Any] | slice | EllipsisType
 
 
 def assignable(value: Any, dtype: np.dtype[Any]) -> npt.NDArray[Any]:
-    """A value to assign as an array of the volume's dtype, every label of which it holds."""
+    """Convert a value to an array of the volume's dtype, exactly.
+
+    Raises:
+        OverflowError: a label does not fit the dtype.
+        TypeError: the value is not integers or bool.
+    """
     labels = np.asarray(value)
     if labels.dtype.kind == "O" or (
         labels.dtype.kind == "f" and not isinstance(value, np.ndarray | np.generic)
     ):
-        # Python ints past 64 bits, or of both signs: NumPy makes objects or floats of them.
+        # NumPy converts Python ints of more than 64 bits, or of both signs, to objects or floats.
         exact = np.array(value, dtype=object)
         labels = integer_array("a label", exact.ravel().tolist()).reshape(exact.shape)
     if labels.dtype.kind not in "iubO":
@@ -40,7 +45,7 @@ def assignable(value: Any, dtype: np.dtype[Any]) -> npt.NDArray[Any]:
 
 
 def expand(index: Index | tuple[Index, ...], shape: tuple[int, int, int]) -> tuple[Any, ...]:
-    """An index as one integer or slice per axis."""
+    """Expand an index to one integer or slice per axis."""
     given = index if isinstance(index, tuple) else (index,)
     ellipses = [place for place, key in enumerate(given) if key is Ellipsis]
     if len(ellipses) > 1:
@@ -73,7 +78,7 @@ def selected(key: Any, axis: int, length: int) -> range:
 
 
 def runs(head: CrackleHeader, zs: range) -> Iterator[tuple[int, int]]:
-    """Consecutive slices [start, end) that together are an ascending range."""
+    """Split an ascending range of z into ranges [start, end) of consecutive slices."""
     if zs.step == 1:
         yield from stream.slabs(head, zs[0], zs[-1] + 1, head.data_width)
     else:
@@ -82,6 +87,6 @@ def runs(head: CrackleHeader, zs: range) -> Iterator[tuple[int, int]]:
 
 
 def as_slice(places: range) -> slice:
-    """The slice that selects the places of a range that is not empty."""
+    """The slice object that selects the same coordinates as a range, which is not empty."""
     stop = places[-1] + (1 if places.step > 0 else -1)
     return slice(places.start, stop if stop >= 0 else None, places.step)

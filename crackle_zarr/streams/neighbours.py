@@ -1,7 +1,7 @@
-"""Which labels of a stream touch, and where; which labels of two streams meet.
+"""Neighbourhoods: labels of a stream that touch, labels of two streams that share voxels.
 
-The boundaries of slices and the components between them answer; no voxel is decoded. Memory is that of the
-answer and of some slices.
+The results come from the boundaries of slices and the components between them; no voxel is decoded. Memory
+holds the result and a few slices.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from .stream import Source, reader_of
 
 
 def edge_labels(binary: Source, parallel: int = 0) -> set[int]:
-    """The labels that touch a face of the volume: those of objects that may go on beyond it.
+    """The labels that touch a face of the volume, so that their objects may extend beyond it.
 
     Args:
         binary: the stream.
@@ -47,13 +47,12 @@ def contacts(
 
     Args:
         binary: the stream.
-        anisotropy: the size of a voxel along x, y and z; the area is in the square of its unit.
+        anisotropy: the size of a voxel along x, y and z; areas are in the square of its unit.
         parallel: threads; 0 is one per core.
         skip_background: leave out the label 0.
 
     Returns:
-        A dict (label a, label b) -> area of the faces that they share, where a < b; labels that do not touch
-        are not in it.
+        A dict (label a, label b) -> area of the faces between them, where a < b, for all pairs that touch.
 
     Raises:
         ValueError: ``anisotropy`` is not three positive numbers.
@@ -75,7 +74,7 @@ def contacts(
 
 
 def _added_up(pairs: npt.NDArray[Any], counts: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
-    """Pairs in ascending order, each once, and the sums of their counts."""
+    """Sort pairs, merge equal ones, and add up their counts."""
     order = np.lexsort((pairs[:, 1], pairs[:, 0]))
     pairs, counts = pairs[order], counts[order]
     if not len(pairs):
@@ -85,7 +84,7 @@ def _added_up(pairs: npt.NDArray[Any], counts: npt.NDArray[Any]) -> tuple[npt.ND
 
 
 def three_sizes(anisotropy: Any) -> tuple[float, float, float]:
-    """The sizes of a voxel along x, y and z, which have to be finite and positive."""
+    """Check the size of a voxel along x, y and z: three finite and positive numbers."""
     sizes = np.asarray(anisotropy, dtype=np.float64)
     if sizes.shape != (3,) or not (np.isfinite(sizes) & (sizes > 0)).all():
         raise ValueError(f"anisotropy is the size of a voxel along x, y and z, not {anisotropy!r}")
@@ -94,15 +93,15 @@ def three_sizes(anisotropy: Any) -> tuple[float, float, float]:
 
 
 def overlaps(a: Source, b: Source, parallel: int = 0) -> dict[tuple[int, int], int]:
-    """How many voxels labels of two volumes of one shape have in common.
+    """The number of voxels that each pair of labels of two volumes shares.
 
     Args:
         a: a stream.
-        b: another of the same shape, of any dtype: another segmentation, or the parents of components.
+        b: a stream of the same shape and any dtype: another segmentation, or the parents of components.
         parallel: threads; 0 is one per core.
 
     Returns:
-        A dict (label of a, label of b) -> voxels, of the pairs that meet.
+        A dict (label of a, label of b) -> number of voxels, for all pairs that share voxels.
 
     Raises:
         ValueError: the shapes differ.
@@ -114,7 +113,7 @@ def overlaps(a: Source, b: Source, parallel: int = 0) -> dict[tuple[int, int], i
     if first.header.voxels() == 0:
         return {}
     found = first.overlaps(second, threads)
-    # As 64 bits, which may be of a signed and of an unsigned label.
+    # Sort the 64-bit patterns as they are, because one dtype may be signed and the other unsigned.
     pairs, voxels = _added_up(np.stack([found["a"], found["b"]], axis=1), found["voxels"])
     names = zip(
         signed_labels(pairs[:, 0], first.header.dtype),
@@ -127,20 +126,20 @@ def overlaps(a: Source, b: Source, parallel: int = 0) -> dict[tuple[int, int], i
 def voxel_connectivity_graph(
     binary: Source, connectivity: Literal[4, 6] = 6, parallel: int = 0
 ) -> npt.NDArray[np.uint8]:
-    """Which ways lead from every voxel to one of the same label.
+    """For every voxel, the directions to a neighbour of the same label.
 
     Args:
         binary: the stream.
-        connectivity: 6, or 4 for the ways within a slice.
+        connectivity: 6, or 4 for the directions within a slice.
         parallel: threads; 0 is one per core.
 
     Returns:
-        An array of uint8 of the volume's shape and memory order. Bits from the lowest: +x, -x, +y, -y, +z,
-        -z; a bit is clear where the neighbour has another label, and in the other directions of
-        ``connectivity`` set: ways out of the volume are open, as in cc3d.
+        An array of uint8 of the volume's shape and memory order. Its bits, from the lowest, are +x, -x, +y,
+        -y, +z, -z. A bit of ``connectivity``'s directions is clear if the neighbour has another label, and
+        set otherwise, also in directions out of the volume, as in cc3d.
 
     Raises:
-        ValueError: ``connectivity`` is another number.
+        ValueError: ``connectivity`` is neither 4 nor 6.
     """
     if connectivity not in (4, 6):
         raise ValueError(f"connectivity is 4 or 6, not {connectivity!r}")

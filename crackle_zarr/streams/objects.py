@@ -1,8 +1,8 @@
-"""The objects of one stream: their masks, surfaces and neighbours, the parts they fall into, distances.
+"""The objects of one stream: their sizes, masks and surfaces.
 
-Coordinates are (x, y, z). Everything but masks and images comes from the boundaries of slices and the
-components within them: time is that of reading the stream and in proportion to the boundaries, and no voxel
-is decoded. Memory is that of the answer and of some slices.
+Coordinates are (x, y, z). Sizes and surfaces come from the boundaries of slices and the components within
+them, without decoding a voxel: the time is proportional to the length of the boundaries. Masks and images are
+decoded. Memory holds the result and a few slices.
 
 Functions raise :class:`~crackle_zarr.errors.FormatError` for damaged streams.
 """
@@ -27,8 +27,8 @@ Mask: TypeAlias = npt.NDArray[np.bool_]
 Points: TypeAlias = npt.NDArray[Any]
 Boxes: TypeAlias = dict[int, tuple[slice, slice, slice]]
 
-# Labels that one image of bytes tells apart: 0 is everything else.
-_AT_ONCE = 255
+# How many labels an image of bytes can tell apart; 0 is all other labels.
+_LABELS_PER_IMAGE = 255
 
 
 def _missing(label: int) -> MissingLabelError:
@@ -36,14 +36,14 @@ def _missing(label: int) -> MissingLabelError:
 
 
 def signed_labels(bits: npt.NDArray[np.uint64], dtype: np.dtype[Any]) -> list[int]:
-    """Labels that came from C as 64 bits, as Python ints."""
+    """Labels that C returned as 64 bits, as Python ints."""
     return (bits.astype(np.int64) if dtype.kind == "i" else bits).tolist()  # type: ignore[no-any-return]
 
 
 def _wanted(table: npt.NDArray[Any], labels: Iterable[int]) -> Mask:
-    """Which entries of a label table are among some labels."""
-    asked = integer_array("a label", list(labels))
-    return np.isin(table, asked[fits(asked, table.dtype)].astype(table.dtype))
+    """Per entry of a label table, whether it is one of some labels."""
+    wanted = integer_array("a label", list(labels))
+    return np.isin(table, wanted[fits(wanted, table.dtype)].astype(table.dtype))
 
 
 # ---------------------------------------------------------------------------------------
@@ -51,7 +51,7 @@ def _wanted(table: npt.NDArray[Any], labels: Iterable[int]) -> Mask:
 
 
 def voxel_counts(binary: Source, label: int | None = None, parallel: int = 0) -> Any:
-    """How many voxels the labels of a stream have; see :func:`crackle_zarr.voxel_counts`."""
+    """The number of voxels of each label of a stream, or of one; see :func:`crackle_zarr.voxel_counts`."""
     threads = _binding.threads(parallel)
     wanted = None if label is None else integer("label", label)
     reader = reader_of(binary)
@@ -96,16 +96,16 @@ def boxes_of(reader: _binding.Reader, threads: int) -> Boxes:
 def images(
     reader: _binding.Reader, labels: list[int], boxes: Boxes, threads: int, whole: bool
 ) -> Iterator[tuple[dict[int, int], int, npt.NDArray[np.uint8]]]:
-    """Images of up to 255 of the labels at a time, in their order.
+    """Decode images in which up to 255 labels at a time have a number each; labels keep their order.
 
     Yields:
-        (label -> its number in the image, the first slice of the image, the image): all slices if ``whole``,
-        else those that have one of the labels.
+        A dict label -> number in the image; the first slice of the image; and the image. It has all slices if
+        ``whole``, otherwise the range of slices of the bounding boxes of its labels.
     """
     head = reader.header
     table = reader.table()
-    for start in range(0, len(labels), _AT_ONCE):
-        batch = labels[start : start + _AT_ONCE]
+    for start in range(0, len(labels), _LABELS_PER_IMAGE):
+        batch = labels[start : start + _LABELS_PER_IMAGE]
         numbers = {label: number for number, label in enumerate(batch, start=1)}
         values = np.zeros(len(table), dtype=np.uint64)
         for label, number in numbers.items():
@@ -120,27 +120,27 @@ def images(
 
 
 class Objects:
-    """The objects of a stream, to go through as often as one likes; it has a length, for progress bars."""
+    """An iterable over the objects of a stream, any number of times; it has a length, for progress bars."""
 
     def __init__(
-        self, reader: _binding.Reader, crop: bool, asked: set[int] | None, multi: bool, threads: int
+        self, reader: _binding.Reader, crop: bool, labels: set[int] | None, multi: bool, threads: int
     ) -> None:
         self._reader, self._crop, self._multi, self._threads = reader, crop, multi, threads
-        self._asked = asked
+        self._labels = labels
 
     @functools.cached_property
     def _boxes(self) -> Boxes:
         if self._reader.header.voxels() == 0:
             return {}
         boxes = boxes_of(self._reader, self._threads)
-        return {label: box for label, box in boxes.items() if self._asked is None or label in self._asked}
+        return {label: box for label, box in boxes.items() if self._labels is None or label in self._labels}
 
     def __len__(self) -> int:
-        """How many labels there are to go through."""
+        """The number of labels."""
         return len(self._boxes)
 
     def __iter__(self) -> Iterator[Any]:
-        """Go through them, in ascending order."""
+        """Iterate over the labels in ascending order."""
         boxes = self._boxes
         whole = self._multi or not self._crop
         for numbers, z_start, image in images(self._reader, sorted(boxes), boxes, self._threads, whole):
@@ -163,17 +163,17 @@ def each(
 ) -> Objects:
     """The objects of a stream; see :func:`crackle_zarr.each`."""
     threads = _binding.threads(parallel)
-    asked = None if labels is None else {integer("a label", label) for label in labels}
-    return Objects(reader_of(binary), crop, asked, multi, threads)
+    wanted = None if labels is None else {integer("a label", label) for label in labels}
+    return Objects(reader_of(binary), crop, wanted, multi, threads)
 
 
 def select(
     binary: Source, labels: Iterable[int], parallel: int = 0
 ) -> dict[int, tuple[Mask, tuple[int, ...]]]:
-    """The masks of several labels, each cut to its bounding box, and where that begins.
+    """The masks of several labels, each cut to its bounding box, and the coordinates of the box's origin.
 
     Raises:
-        MissingLabelError: some of the labels are not there.
+        MissingLabelError: the volume lacks one of the labels.
     """
     threads = _binding.threads(parallel)
     wanted = [integer("a label", label) for label in labels]
@@ -182,13 +182,13 @@ def select(
     absent = sorted(set(wanted) - boxes.keys())
     if absent:
         raise _missing(absent[0])
-    made = {}
+    masks = {}
     for numbers, z_start, image in images(reader, sorted(set(wanted)), boxes, threads, False):
         for label, number in numbers.items():
             x, y, z = boxes[label]
             cut = image[x, y, z.start - z_start : z.stop - z_start] == number
-            made[label] = (cut, (x.start, y.start, z.start))
-    return {label: made[label] for label in wanted}
+            masks[label] = (cut, (x.start, y.start, z.start))
+    return {label: masks[label] for label in wanted}
 
 
 # ---------------------------------------------------------------------------------------
@@ -211,18 +211,18 @@ def point_cloud(
     end = head.sz if z_end == -1 else integer("z_end", z_end)
     start, end = stream.z_range(head, start, end)
     several = isinstance(label, Iterable)
-    asked: list[int] | None = None
+    names: list[int] | None = None
     if label is not None:
-        asked = [integer("label", name) for name in (label if isinstance(label, Iterable) else [label])]
+        names = [integer("label", name) for name in (label if isinstance(label, Iterable) else [label])]
     table = stream.label_table(reader)
-    if asked is not None:
-        there = set(table.tolist())
-        for name in asked:
-            if name not in there:
+    if names is not None:
+        present = set(table.tolist())
+        for name in names:
+            if name not in present:
                 raise _missing(name)
-        wanted = _wanted(table, asked)
+        wanted = _wanted(table, names)
         if not several and start < end:
-            # A label reaches no further than its slices.
+            # One label: read only the slices that have it.
             some = np.flatnonzero(reader.slices_with(wanted)[start:end])
             start, end = (start + int(some[0]), start + int(some[-1]) + 1) if some.size else (start, start)
     else:
@@ -233,9 +233,9 @@ def point_cloud(
     for name, count, at in zip(table.tolist(), counts.tolist(), ends.tolist(), strict=True):
         if count:
             clouds[name] = points[int(at) - int(count) : int(at)]
-    if asked is None:
+    if names is None:
         return {name: clouds[name] for name in sorted(clouds)}
     nothing = points[:0]
     if not several:
-        return clouds.get(asked[0], nothing)
-    return {name: clouds.get(name, nothing) for name in asked}
+        return clouds.get(names[0], nothing)
+    return {name: clouds.get(name, nothing) for name in names}

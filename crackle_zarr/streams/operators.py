@@ -1,7 +1,7 @@
 """Operators of a :class:`CrackleArray`: arithmetic, comparisons and bits, on streams.
 
-With an integer, an operator changes the label table. With another volume it overlays both, so that every
-component of the result has one label of each.
+With an integer, an operator changes the label table. With another volume, it overlays the boundaries of both
+and computes once for every pair of labels that share voxels.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ class Operators:
         raise NotImplementedError
 
     def _computed(self, symbol: str, other: Any, reverse: bool = False) -> Any:
-        """What an operator makes of this volume and a number or another volume."""
+        """Apply an operator to this volume and a number or another volume."""
         if isinstance(other, Operators | bytes | bytearray | memoryview):
             pair = (other, self) if reverse else (self, other)
             return self._like(arithmetic.with_array(pair[0], symbol, pair[1], self.parallel))
         if isinstance(other, np.ndarray) and other.ndim:
-            made = stream.compress(other, parallel=self.parallel, preset="fast")  # it is read once
+            made = stream.compress(other, parallel=self.parallel, preset="fast")  # read once, then dropped
             return self._computed(symbol, made, reverse)
         try:
             number = integer("the other operand", other.item() if isinstance(other, np.ndarray) else other)
@@ -38,7 +38,7 @@ class Operators:
             return NotImplemented
         return self._like(arithmetic.with_scalar(self.binary, symbol, number, reverse))
 
-    # Comparing volumes voxel by voxel leaves nothing to hash by.
+    # A class whose == compares voxel by voxel cannot be hashed, like NumPy's arrays.
     __hash__ = None  # type: ignore[assignment]
 
     def __eq__(self, other: object) -> Any:
@@ -70,11 +70,11 @@ class Operators:
         return self._like(bytes(self.binary))
 
     def __neg__(self) -> Self:
-        """Minus the labels; OverflowError where they are unsigned and not 0."""
+        """The negated labels; OverflowError if an unsigned label is not 0."""
         return self._like(arithmetic.with_scalar(self.binary, "-", 0, reverse=True))
 
     def __invert__(self) -> Self:
-        """The labels with all bits turned over."""
+        """The labels with all bits inverted."""
         ones = (
             -1
             if stream.header(self.binary).dtype.kind == "i"
@@ -83,7 +83,7 @@ class Operators:
         return self._like(arithmetic.with_scalar(self.binary, "^", ones))
 
     def __add__(self, other: Any) -> Any:
-        """The sum; OverflowError where it is no label of the dtype."""
+        """The sum; OverflowError if a result does not fit the dtype."""
         return self._computed("+", other)
 
     def __radd__(self, other: Any) -> Any:
@@ -91,7 +91,7 @@ class Operators:
         return self._computed("+", other, reverse=True)
 
     def __sub__(self, other: Any) -> Any:
-        """The difference; OverflowError where it is no label of the dtype."""
+        """The difference; OverflowError if a result does not fit the dtype."""
         return self._computed("-", other)
 
     def __rsub__(self, other: Any) -> Any:
@@ -99,7 +99,7 @@ class Operators:
         return self._computed("-", other, reverse=True)
 
     def __mul__(self, other: Any) -> Any:
-        """The product; OverflowError where it is no label of the dtype."""
+        """The product; OverflowError if a result does not fit the dtype."""
         return self._computed("*", other)
 
     def __rmul__(self, other: Any) -> Any:
@@ -107,7 +107,7 @@ class Operators:
         return self._computed("*", other, reverse=True)
 
     def __floordiv__(self, other: Any) -> Any:
-        """The quotient, rounded down; OverflowError where it is no label of the dtype."""
+        """The quotient, rounded down; OverflowError if a result does not fit the dtype."""
         return self._computed("//", other)
 
     def __rfloordiv__(self, other: Any) -> Any:
@@ -115,7 +115,7 @@ class Operators:
         return self._computed("//", other, reverse=True)
 
     def __mod__(self, other: Any) -> Any:
-        """The remainder; OverflowError where it is no label of the dtype."""
+        """The remainder; OverflowError if a result does not fit the dtype."""
         return self._computed("%", other)
 
     def __rmod__(self, other: Any) -> Any:
@@ -123,41 +123,41 @@ class Operators:
         return self._computed("%", other, reverse=True)
 
     def __and__(self, other: Any) -> Any:
-        """The bits that both have; OverflowError where it is no label of the dtype."""
+        """The bits set in both; OverflowError if a result does not fit the dtype."""
         return self._computed("&", other)
 
     def __rand__(self, other: Any) -> Any:
-        """The bits that both have, the other operand first."""
+        """The bits set in both, the other operand first."""
         return self._computed("&", other, reverse=True)
 
     def __or__(self, other: Any) -> Any:
-        """The bits that either has; OverflowError where it is no label of the dtype."""
+        """The bits set in either; OverflowError if a result does not fit the dtype."""
         return self._computed("|", other)
 
     def __ror__(self, other: Any) -> Any:
-        """The bits that either has, the other operand first."""
+        """The bits set in either, the other operand first."""
         return self._computed("|", other, reverse=True)
 
     def __xor__(self, other: Any) -> Any:
-        """The bits that one of them has; OverflowError where it is no label of the dtype."""
+        """The bits set in exactly one; OverflowError if a result does not fit the dtype."""
         return self._computed("^", other)
 
     def __rxor__(self, other: Any) -> Any:
-        """The bits that one of them has, the other operand first."""
+        """The bits set in exactly one, the other operand first."""
         return self._computed("^", other, reverse=True)
 
     def __lshift__(self, other: Any) -> Any:
-        """The labels, shifted up by bits; OverflowError where it is no label of the dtype."""
+        """The labels, shifted left; OverflowError if a result does not fit the dtype."""
         return self._computed("<<", other)
 
     def __rlshift__(self, other: Any) -> Any:
-        """The labels, shifted up by bits, the other operand first."""
+        """The labels, shifted left, the other operand first."""
         return self._computed("<<", other, reverse=True)
 
     def __rshift__(self, other: Any) -> Any:
-        """The labels, shifted down by bits; OverflowError where it is no label of the dtype."""
+        """The labels, shifted right; OverflowError if a result does not fit the dtype."""
         return self._computed(">>", other)
 
     def __rrshift__(self, other: Any) -> Any:
-        """The labels, shifted down by bits, the other operand first."""
+        """The labels, shifted right, the other operand first."""
         return self._computed(">>", other, reverse=True)

@@ -1,4 +1,4 @@
-"""Points and one label: which points it encloses, and how far each is from its boundary."""
+"""Points and one label: whether the label encloses them, and their distances from its boundary."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ from .stream import Source, reader_of
 def select_enclosed_points(
     binary: Source, label: int, points: npt.ArrayLike, parallel: int = 0
 ) -> npt.NDArray[np.bool_]:
-    """Which points lie in a label.
+    """Whether each of some points lies in a label.
 
     Args:
         binary: the stream.
-        label: the label; if it is not there, no point lies in it.
-        points: N x 3 numbers (x, y, z), in voxels. The voxel (x, y, z) takes all that is rounded down to it.
+        label: the label; if the volume lacks it, no point lies in it.
+        points: N x 3 numbers (x, y, z), in voxels. A point belongs to the voxel that it is rounded down to.
         parallel: threads; 0 is one per core.
 
     Returns:
         N bools. A point outside the volume lies in no label, and neither does NaN.
 
     Raises:
-        ValueError: ``points`` has another shape.
-        TypeError: ``points`` are no real numbers.
+        ValueError: ``points`` is not N x 3.
+        TypeError: ``points`` are not real numbers.
     """
     threads = _binding.threads(parallel)
     wanted = integer("label", label)
@@ -83,32 +83,31 @@ def signed_distance_to_boundary(
     z_chunk: int = 100,
     progress: bool = False,
 ) -> npt.NDArray[np.float64]:
-    """How far points are from the boundary of a label; negative inside.
+    """The distances of points from the boundary of a label, negative inside.
 
-    As in a distance transform, it is the Euclidean distance to the nearest voxel on the other side, which
-    lies
-    at its integer coordinates: of a point inside, to the nearest voxel that has not the label, or is beyond
-    the volume; of one outside, to the nearest voxel of the label. Inside is what
-    :func:`select_enclosed_points` says.
+    As in a distance transform, this is the Euclidean distance to the nearest voxel on the other side, and
+    voxels lie at their integer coordinates. From a point inside, it is the distance to the nearest voxel of
+    another label or beyond the volume; from a point outside, to the nearest voxel of the label.
+    :func:`select_enclosed_points` decides whether a point is inside.
 
     Args:
         binary: the stream.
-        label: the label; if it is not there, all distances are infinite.
+        label: the label; if the volume lacks it, all distances are infinite.
         points: N x 3 numbers (x, y, z), in voxels.
         anisotropy: the size of a voxel along x, y and z; the distance has its unit.
         parallel: threads; 0 is one per core.
-        z_chunk: accepted for crackle-codec's sake: memory is that of the label's surface.
-        progress: accepted for crackle-codec's sake.
+        z_chunk: accepted for compatibility with crackle-codec; memory holds the label's surface.
+        progress: accepted for compatibility with crackle-codec.
 
     Returns:
-        N float64; NaN for points that have a NaN.
+        N float64; NaN for points with a NaN.
 
     Raises:
         ImportError: SciPy is not installed: ``pip install 'crackle-zarr[distance]'``.
-        ValueError: ``points`` or ``anisotropy`` have another shape.
-        TypeError: ``points`` are no real numbers.
+        ValueError: ``points`` is not N x 3, or ``anisotropy`` is not three positive numbers.
+        TypeError: ``points`` are not real numbers.
 
-    The nearest is found in a k-d tree of the label's surface, in O((N + surface) log surface).
+    A k-d tree of the label's surface gives the nearest voxel, in O((N + surface) log surface).
     """
     sizes = np.array(three_sizes(anisotropy))
     wanted = integer("label", label)
@@ -119,8 +118,8 @@ def signed_distance_to_boundary(
         return distances
     inside = select_enclosed_points(binary, wanted, places, parallel)
     # The nearest voxel lies at the surface: from any other, a step towards the point leads to a nearer one.
-    # But for the voxel that the point is rounded to, which may be on the other side of the one it is rounded
-    # down to.
+    # There is one exception. A point belongs to the voxel that it is rounded down to, while the voxel that it
+    # is rounded to is nearer, and may be on the other side.
     surface = point_cloud(binary, wanted, parallel=parallel).astype(np.int64)
     finite = np.isfinite(places).all(axis=1)
     nearest = np.rint(places)
@@ -144,7 +143,7 @@ def signed_distance_to_boundary(
 def _around(
     binary: Source, label: int, surface: npt.NDArray[np.int64], parallel: int
 ) -> npt.NDArray[np.int64]:
-    """The voxels beside the surface of a label that have not the label; some are beyond the volume."""
+    """The voxels of other labels beside the surface of a label; some are beyond the volume."""
     steps = np.concatenate([np.eye(3, dtype=np.int64), -np.eye(3, dtype=np.int64)])
     beside = np.unique((surface[:, None, :] + steps).reshape(-1, 3), axis=0)
     return beside[~select_enclosed_points(binary, label, beside, parallel)]

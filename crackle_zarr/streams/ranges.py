@@ -12,7 +12,7 @@ import numpy.typing as npt
 from .. import _binding
 from ..errors import FormatError
 
-Ranges: TypeAlias = list[tuple[int, int]]  # half-open, ascending, apart from each other
+Ranges: TypeAlias = list[tuple[int, int]]  # half-open and ascending, with gaps between them
 
 # A request costs about as much as some hundred more bytes, because of its own headers.
 FIRST_REQUEST = 1024
@@ -29,7 +29,7 @@ def consecutive(slices: npt.NDArray[np.intp]) -> Ranges:
 
 
 def join(ranges: Iterable[tuple[int, int]], gap: int) -> Ranges:
-    """Ascending ranges, joined where less than ``gap`` lies between."""
+    """Join ascending ranges that less than ``gap`` separates."""
     joined: Ranges = []
     for start, end in ranges:
         if joined and start - joined[-1][1] < gap:
@@ -46,7 +46,7 @@ def requests_for(wanted: Ranges, have: int) -> Ranges:
     if len(ranges) <= _MOST_REQUESTS:
         return ranges
     by_gap = sorted(range(1, len(ranges)), key=lambda place: ranges[place - 1][1] - ranges[place][0])
-    firsts = [0, *sorted(by_gap[: _MOST_REQUESTS - 1]), len(ranges)]  # behind the widest gaps
+    firsts = [0, *sorted(by_gap[: _MOST_REQUESTS - 1]), len(ranges)]  # split at the widest gaps
     return [(ranges[first][0], ranges[last - 1][1]) for first, last in itertools.pairwise(firsts)]
 
 

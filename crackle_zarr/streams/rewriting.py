@@ -1,7 +1,7 @@
-"""Streams written anew from their boundaries: smaller ones, with another model, or at half the resolution.
+"""Functions that encode a stream again from its boundaries: smaller, with another model, or downsampled.
 
-No voxel is decoded: boundaries are read, changed and traced again, a slice at a time. Time is that of
-reading and of encoding without ever comparing labels; memory that of the streams and of some slices.
+No voxel is decoded: the functions read, change and trace boundaries, a slice at a time. They take the time
+of reading and encoding, without comparing labels. Memory holds the streams and a few slices.
 
 Functions raise :class:`~crackle_zarr.errors.FormatError` for damaged streams.
 """
@@ -18,9 +18,9 @@ from .stream import Source, bytes_of
 def recompress(binary: Source, parallel: int = 0) -> bytes:
     """The same volume without boundaries between equal labels.
 
-    Relabelling leaves such boundaries where labels became one; this takes them out. The stream becomes what
-    :func:`~crackle_zarr.compress` would make of the volume, but for pins: those that there are stay, where
-    they are shorter than flat labels, and none are chosen anew.
+    Relabelling leaves such boundaries between labels that became one; this function takes them out. The
+    result equals the output of :func:`~crackle_zarr.compress` for the same volume, except for pins: existing
+    pins stay if they are shorter than flat labels, and no new ones are chosen.
 
     Args:
         binary: the stream.
@@ -32,53 +32,53 @@ def recompress(binary: Source, parallel: int = 0) -> bytes:
 def reencode(binary: Source, markov_model_order: MarkovOrder, parallel: int = 0) -> bytes:
     """The same volume, its boundaries coded with a Markov model of another order.
 
-    Boundaries between equal labels are taken out on the way, as by :func:`recompress`.
+    This also takes out boundaries between equal labels, as :func:`recompress` does.
 
     Args:
         binary: the stream.
         markov_model_order: 0 (no model) to 12, or "auto" for the order that makes the stream smallest. A
-            model that would make it larger is left out: the stream then has order 0.
+            model that would make the stream larger is left out; the stream then has order 0.
         parallel: threads; 0 is one per core.
 
     Raises:
-        TypeError, ValueError: ``markov_model_order`` is none of these.
+        TypeError, ValueError: ``markov_model_order`` is another value.
     """
     return _recompressed(binary, check_markov_model_order(markov_model_order), parallel)
 
 
 def _recompressed(binary: Source, order: MarkovOrder | None, parallel: int) -> bytes:
     threads = _binding.threads(parallel)
-    held = bytes_of(binary)
-    head = stream.header(held)
+    source = bytes_of(binary)
+    head = stream.header(source)
     if head.voxels() == 0:  # the stream is its header
-        _binding.Reader(held)
-        return bytes(held)
-    return _binding.recompress(held, head.markov_model_order if order is None else order, threads)
+        _binding.Reader(source)
+        return bytes(source)
+    return _binding.recompress(source, head.markov_model_order if order is None else order, threads)
 
 
 def mode_pooling(
     binary: Source, factor: tuple[int, int, int] = (2, 2, 1), sparse: bool = False, parallel: int = 0
 ) -> bytes:
-    """Downsample a volume: every block of voxels becomes one, of the block's most frequent label.
+    """Downsample a volume: every block of voxels becomes one voxel with the block's most frequent label.
 
-    Axes are halved and rounded up; a block that reaches over the rim has fewer voxels.
+    Axes are halved and rounded up; a block at the end of an odd axis has fewer voxels.
 
     Args:
         binary: the stream.
         factor: (2, 2, 1) or (2, 2, 2), the size of a block along x, y and z.
-        sparse: let label 0, the background, count only where a block has nothing else: thin objects stay.
+        sparse: use label 0, the background, only for blocks without other labels, so that thin objects stay.
         parallel: threads; 0 is one per core.
 
     Returns:
         A stream of the same dtype and memory order, with flat labels and without a Markov model.
 
     Raises:
-        ValueError: ``factor`` is another one.
+        ValueError: ``factor`` is another value.
 
-    Of a tie in a block of four, the label of the voxel (0, 0) is taken, if (1, 0) or (0, 1) has it, too; else
-    that of (1, 0), if (0, 1) has it; else that of (1, 1). That is the order of W. Silversmith, COUNTLESS,
-    High Performance 2x Downsampling of Labeled Images (2017). In a block of eight it is the label that comes
-    first, x fastest.
+    In a block of four, a tie goes to the label of voxel (0, 0), if (1, 0) or (0, 1) has it, too; otherwise to
+    the label of (1, 0), if (0, 1) has it; otherwise to the label of (1, 1). This order is that of
+    W. Silversmith, COUNTLESS, High Performance 2x Downsampling of Labeled Images (2017). In a block of eight,
+    a tie goes to the label that comes first, x fastest.
     """
     threads = _binding.threads(parallel)
     sizes = tuple(integer("factor", size) for size in factor)

@@ -1,4 +1,4 @@
-"""Streams to files: as they are, or decoded a few slices at a time into ``.npy``."""
+"""Write streams to files: as they are, or decoded a few slices at a time into ``.npy``."""
 
 from __future__ import annotations
 
@@ -18,15 +18,16 @@ def save_stream(binary: _binding.Buffer, filelike: FileLike) -> None:
 
 
 def save_numpy(arr: Any, filelike: FileLike, block_size: int = 200_000_000) -> None:
-    """Write a volume or a stream to a ``.npy`` file, as :func:`numpy.load` reads it.
+    """Write a volume or a stream to a ``.npy`` file, for :func:`numpy.load`.
 
-    Of a stream some slices are decoded at a time, and the whole is never in memory; but a volume that is
-    rendered in C order, z fastest, is decoded as a whole, as no slice of it lies together in the file.
+    A stream is decoded a few slices at a time, so the whole volume is never in memory. The exception is a
+    stream in C order, z fastest: it is decoded as a whole, because the voxels of a slice are scattered over
+    the file.
 
     Args:
         arr: a stream (bytes-like), a :class:`~crackle_zarr.CrackleArray`, or an array.
         filelike: as in :func:`save`: a path, which may end in ``.gz`` or the like, or a file object.
-        block_size: about how many bytes of voxels to decode at a time.
+        block_size: roughly the number of bytes of voxels to decode at a time.
 
     Raises:
         FormatError: ``arr`` is not a sound stream.
@@ -35,7 +36,7 @@ def save_numpy(arr: Any, filelike: FileLike, block_size: int = 200_000_000) -> N
     """
     size = integer("block_size", block_size)
     if size < 1:
-        raise ValueError(f"block_size is a number of bytes, and positive, not {size}")
+        raise ValueError(f"block_size is a positive number of bytes, not {size}")
     if isinstance(arr, np.ndarray):
         array = arr
         write_file(filelike, lambda file: np.lib.format.write_array(file, array, allow_pickle=False))

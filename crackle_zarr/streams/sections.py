@@ -1,4 +1,4 @@
-"""The sections of a Crackle stream: their bytes, and which of them are damaged."""
+"""The sections of a Crackle stream: their bytes, and checks for damage."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["check", "component_lengths", "components", "crack_codes", "ok", "ree
 
 
 class Report(TypedDict):
-    """What :func:`check` found: True is sound, False is damaged, None could not be judged."""
+    """The result of :func:`check`: True is sound, False is damaged, None could not be checked."""
 
     header: bool
     crack_index: bool | None
@@ -37,8 +37,8 @@ def components(binary: stream.Source) -> dict[str, npt.NDArray[np.uint8]]:
 
     Returns:
         A dict of uint8 arrays, views of ``binary``: ``header``; ``z_index``, the crack index with its
-        checksum; ``labels``; ``markov_model``, where there is one; ``crack_codes``; ``crcs``, where there are
-        any. They have nothing to do with connected components: the name is crackle-codec's.
+        checksum; ``labels``; ``markov_model``, if the stream has one; ``crack_codes``; ``crcs``, if it has
+        any. The function has nothing to do with connected components: its name is crackle-codec's.
 
     Raises:
         FormatError: the header or the crack index is damaged, or the sections do not add up to the length.
@@ -50,12 +50,12 @@ def components(binary: stream.Source) -> dict[str, npt.NDArray[np.uint8]]:
 
 
 def component_lengths(binary: stream.Source) -> dict[str, int]:
-    """The lengths in bytes of the sections that :func:`components` gives."""
+    """The lengths in bytes of the sections that :func:`components` returns."""
     return {name: len(section) for name, section in components(binary).items()}
 
 
 def crack_codes(binary: stream.Source) -> list[bytes]:
-    """The crack code of every slice, as the stream has it: coded with the Markov model, if there is one.
+    """The bytes of every slice's crack code, unchanged: coded with the Markov model, if there is one.
 
     Raises:
         FormatError: the header or the crack index is damaged, or the sections do not add up to the length.
@@ -72,7 +72,7 @@ def crack_codes(binary: stream.Source) -> list[bytes]:
 def _sections(
     binary: stream.Source,
 ) -> tuple[npt.NDArray[np.uint8], _binding.Layout, CrackleHeader]:
-    reader = _binding.Reader(stream.bytes_of(binary))  # which checks that the sections add up
+    reader = _binding.Reader(stream.bytes_of(binary))  # checks that the sections add up
     view = memoryview(stream.bytes_of(binary))
     data = np.frombuffer(view if view.c_contiguous else view.tobytes(), dtype=np.uint8)
     return data, _binding.read_layout(data), reader.header
@@ -94,7 +94,7 @@ def _ranges_of(layout: _binding.Layout) -> dict[str, tuple[int, int]]:
 
 
 def ok(binary: stream.Source) -> bool:
-    """Whether no part of a stream is damaged, as far as :func:`check` can tell.
+    """Whether :func:`check` finds no damage in a stream.
 
     Raises:
         TypeError: ``binary`` is not bytes-like.
@@ -104,14 +104,14 @@ def ok(binary: stream.Source) -> bool:
 
 
 def check(binary: stream.Source) -> Report:
-    """Find out which sections and slices of a stream are damaged.
+    """Find the damaged sections and slices of a stream.
 
-    Everything is judged that can be, also behind a fault; damaged bytes never raise. A part's
-    checksum is a part of it: where it is damaged or cut off, so is the part.
+    The function checks everything that it can, also behind damage, and never raises because of damaged
+    bytes. A checksum is a part of its section: if it is damaged or cut off, so is the section.
 
-    What can be told differs. Version 1 has checksums for all but the Markov model: a damaged
-    model shows in the slices instead. Version 0 has none: there, damage is found only where the
-    bytes contradict themselves, and some changes give another sound stream.
+    The format version decides which damage shows. Version 1 has checksums for everything but the Markov
+    model, whose damage shows in the slices instead. Version 0 has no checksums: only contradictions show, and
+    some changes of bytes give another sound stream.
 
     Args:
         binary: the stream.
@@ -119,14 +119,14 @@ def check(binary: stream.Source) -> Report:
     Returns:
         A dict:
 
-        - ``header``: when it is damaged, nothing else can be judged;
-        - ``crack_index``: when it is damaged, nothing behind it can be judged;
+        - ``header``: if it is damaged, nothing else can be checked;
+        - ``crack_index``: if it is damaged, nothing behind it can be checked;
         - ``labels``: the labels section;
-        - ``markov_model``: True where the stream has none;
+        - ``markov_model``: True if the stream has none;
         - ``length``: whether the sections add up to the length of ``binary``;
-        - ``z``: the damaged slices in ascending order, those too that are missing.
+        - ``z``: the damaged and the missing slices, in ascending order.
 
-        The values are True, False, or None for what could not be judged.
+        The values are True, False, or None if the section could not be checked.
 
     Raises:
         TypeError: ``binary`` is not bytes-like.
@@ -160,23 +160,23 @@ def check(binary: stream.Source) -> Report:
 
 
 def damaged_parts(report: Report) -> list[str]:
-    """What of a stream is damaged, for people; empty where it is sound."""
+    """The damaged parts of a stream in words; an empty list if it is sound."""
     if not report["header"]:
-        return ["header; nothing behind it can be judged"]
+        return ["header; nothing behind it can be checked"]
     if report["crack_index"] is False:
-        return ["crack index; nothing behind it can be judged"]
+        return ["crack index; nothing behind it can be checked"]
     found = []
-    for name, judged in (
+    for name, is_sound in (
         ("length", report["length"]),
         ("labels", report["labels"]),
         ("Markov model", report["markov_model"]),
     ):
-        if judged is False:
+        if is_sound is False:
             found.append(name)
     if report["z"]:
         found.append(f"slices z = {_ranges(report['z'])}")
-    if not found and not all(judged is True for name, judged in report.items() if name != "z"):
-        found.append("some of it cannot be judged")
+    if not found and not all(is_sound is True for name, is_sound in report.items() if name != "z"):
+        found.append("some sections cannot be checked")
     return found
 
 
@@ -192,11 +192,11 @@ def _ranges(numbers: Sequence[int]) -> str:
 
 
 def _check_parts(whole: memoryview, head: CrackleHeader, layout: _binding.Layout, report: Report) -> None:
-    """Judge the labels, the model and the slices of a stream that reaches its crack codes at least."""
+    """Check labels, model and slices of a stream that is complete at least up to its crack codes."""
     codes = whole[layout.crack_codes : layout.checksums]
     tail = whole[layout.checksums : layout.end]
     tail_nbytes = layout.end - layout.checksums
-    # Checksums that are cut off are filled up, so that those in front of them can be compared.
+    # Replace missing checksums by zeros, so that those in front of them can be verified.
     reader = _binding.Reader.from_parts(
         whole[: layout.crack_codes], codes, 0, bytes(tail) + bytes(tail_nbytes - len(tail))
     )
@@ -216,7 +216,7 @@ def _check_parts(whole: memoryview, head: CrackleHeader, layout: _binding.Layout
             for first, last in stream.slabs(head, start, end, head.data_width):
                 slab = stream.empty_volume((head.sx, head.sy, last - first), head.dtype, "F")
                 reader.decode(slab, first, last)
-        except (FormatError, MemoryError):  # a damaged size can claim a slice that no memory holds
+        except (FormatError, MemoryError):  # a damaged size can claim a slice larger than the memory
             return False
         return True
 
@@ -228,14 +228,14 @@ def _check_parts(whole: memoryview, head: CrackleHeader, layout: _binding.Layout
         except MemoryError:
             damaged.append(z)
         except FormatError as error:
-            if error.section == "markov model":  # then no slice can be read
+            if error.section == "markov model":  # no slice can be read without it
                 report["markov_model"] = False
                 return
             damaged.append(z)
         else:
             if counts is not None:
                 if head.format_version == 0 and components != counts[z]:
-                    # One of the two is wrong, and the labels section agrees with itself.
+                    # One of the two is wrong, and the labels section is consistent in itself.
                     damaged.append(z)
                 else:
                     report["labels"] = False
@@ -243,7 +243,7 @@ def _check_parts(whole: memoryview, head: CrackleHeader, layout: _binding.Layout
 
 
 def _complete_slices(whole: memoryview, head: CrackleHeader, layout: _binding.Layout) -> int:
-    """How many slices, from the first on, are there with all their crack codes and their checksum."""
+    """The number of slices, from the first on, whose crack codes and checksum are complete."""
     index = np.frombuffer(whole, dtype="<u4", count=head.sz, offset=layout.crack_index)
     ends = layout.crack_codes + np.cumsum(index, dtype=np.uint64)
     complete = int(np.searchsorted(ends, np.uint64(len(whole)), side="right"))
@@ -254,7 +254,7 @@ def _complete_slices(whole: memoryview, head: CrackleHeader, layout: _binding.La
 
 
 def _failing(passes: Callable[[int, int], bool], start: int, end: int) -> list[int]:
-    """The slices in [start, end) that do not pass, found by halving: most often there are none."""
+    """The slices in [start, end) that fail; bisection finds them, since mostly there are none."""
     if start == end or passes(start, end):
         return []
     if end - start == 1:

@@ -1,14 +1,14 @@
-"""Streams laid upon each other along z, and cut apart, without decoding a crack.
+"""Stack streams along z, and cut them apart, without decoding a crack.
 
-Slices of a stream are independent but for the label table, the list of pins and the Markov model, so a
-range of slices is a stream of its own, and so are several, one upon the other. Crack codes are copied.
-Label tables list what occurs in the slices. Time and memory are those of copying the bytes and of reading the
-labels section of every piece, with two exceptions: of streams that are stacked, those whose crack format or
-Markov model differ from that of the longest are coded anew; and pins do not always tell whether their
-background occurs in some slices, which are then looked at.
+The slices of a stream share only the label table, the list of pins and the Markov model. So a range of
+slices makes a stream of its own, and several ranges can be stacked. The functions copy crack codes, and write
+a label table of the labels in the slices. They take the time and memory of copying the bytes and of reading
+the labels section of every piece, with two exceptions. Stacking encodes a stream again if its crack format or
+Markov model differs from that of the longest stream. And pins do not always show whether their background is
+in some slices; the functions then read the boundaries of these slices.
 
-Functions raise :class:`~crackle_zarr.errors.FormatError` for damaged streams. The labels' checksum is
-verified, and the checksums of slices travel with them.
+Functions raise :class:`~crackle_zarr.errors.FormatError` for damaged streams. They verify the checksum of the
+labels, and copy the checksums of the slices.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from .stream import Labels, Source, bytes_of
 
 
 def zstack(images: Iterable[Source | npt.ArrayLike], parallel: int = 0) -> bytes:
-    """Lay volumes upon each other along z.
+    """Stack volumes along z.
 
     Args:
         images: streams and arrays of labels, in any mixture. Arrays may have fewer than three axes, as in
@@ -35,13 +35,13 @@ def zstack(images: Iterable[Source | npt.ArrayLike], parallel: int = 0) -> bytes
         parallel: threads to encode arrays with; 0 is one per core.
 
     Returns:
-        The stream, of the dtype that holds those of all images, with the memory order and the crack format
-        of the first and the longest.
+        A stream of the dtype that holds the dtypes of all images, with the memory order of the first image
+        and the crack format of the longest.
 
     Raises:
         ValueError: there are no images, their shapes do not fit, or there are too many slices.
-        TypeError: no integer dtype holds those of all images, as of int64 and uint64, or an image is neither
-            a stream nor an array of integers.
+        TypeError: no integer dtype holds the dtypes of all images, for example int64 and uint64; or an image
+            is neither a stream nor an array of integers.
     """
     streams = [_stream_of(image, parallel) for image in images]
     if not streams:
@@ -51,7 +51,7 @@ def zstack(images: Iterable[Source | npt.ArrayLike], parallel: int = 0) -> bytes
     for number, head in enumerate(heads):
         if head.shape[:2] != first.shape[:2]:
             raise ValueError(
-                f"images that are stacked have the same length along x and y: image 0 has the shape "
+                f"images to stack have the same length along x and y: image 0 has the shape "
                 f"{first.shape}, and image {number} has {head.shape}"
             )
     total = sum(head.sz for head in heads)
@@ -66,10 +66,10 @@ def zstack(images: Iterable[Source | npt.ArrayLike], parallel: int = 0) -> bytes
 
 
 def _stream_of(image: Any, parallel: int) -> _binding.Buffer:
-    held = bytes_of(image)
-    if isinstance(held, np.ndarray | list | tuple | np.generic):
-        return stream.compress(held, parallel=parallel)
-    return held
+    source = bytes_of(image)
+    if isinstance(source, np.ndarray | list | tuple | np.generic):
+        return stream.compress(source, parallel=parallel)
+    return source
 
 
 def zrange(binary: Source, z_start: int, z_end: int) -> bytes:
@@ -80,35 +80,35 @@ def zrange(binary: Source, z_start: int, z_end: int) -> bytes:
     Raises:
         ValueError: the slices are outside the volume.
     """
-    held = bytes_of(binary)
-    head = stream.header(held)
+    source = bytes_of(binary)
+    head = stream.header(source)
     start, end = (_from_end(name, z, head.sz) for name, z in (("z_start", z_start), ("z_end", z_end)))
-    return _cut(held, head, *stream.z_range(head, start, end))
+    return _cut(source, head, *stream.z_range(head, start, end))
 
 
 def zsplit(binary: Source, z: int) -> tuple[bytes, bytes, bytes]:
-    """Cut a volume into what lies before slice z, the slice itself, and what lies after it.
+    """Cut a volume into the slices before slice z, slice z, and the slices after it.
 
-    The first or the last may have no slices. A negative number counts from the end.
+    The first or the last part may have no slices. A negative number counts from the end.
 
     Raises:
         ValueError: there is no such slice.
     """
-    held = bytes_of(binary)
-    head = stream.header(held)
+    source = bytes_of(binary)
+    head = stream.header(source)
     place = _from_end("z", z, head.sz)
     if not 0 <= place < head.sz:
         raise ValueError(f"there is no slice {z} among the {head.sz} slices of the volume")
     edges = (0, place, place + 1, head.sz)
-    before, here, after = (_cut(held, head, *edges[i : i + 2]) for i in range(3))
+    before, here, after = (_cut(source, head, *edges[i : i + 2]) for i in range(3))
     return before, here, after
 
 
 def zshatter(binary: Source) -> list[bytes]:
     """Cut a volume into its slices."""
-    held = bytes_of(binary)
-    head = stream.header(held)
-    return [_cut(held, head, z, z + 1) for z in range(head.sz)]
+    source = bytes_of(binary)
+    head = stream.header(source)
+    return [_cut(source, head, z, z + 1) for z in range(head.sz)]
 
 
 def _from_end(name: str, z: int, sz: int) -> int:
@@ -119,24 +119,24 @@ def _from_end(name: str, z: int, sz: int) -> int:
     return place + sz if place < 0 else place
 
 
-def _cut(held: _binding.Buffer, head: CrackleHeader, z_start: int, z_end: int) -> bytes:
-    return _binding.stack([(held, z_start, z_end)], head.dtype, head.fortran_order)
+def _cut(source: _binding.Buffer, head: CrackleHeader, z_start: int, z_end: int) -> bytes:
+    return _binding.stack([(source, z_start, z_end)], head.dtype, head.fortran_order)
 
 
 def labels_for_z_range(binary: Source, z_start: int, z_end: int) -> Labels:
     """The labels in the slices [z_start, z_end), ascending, each once, in the volume's dtype.
 
-    Of flat labels, the keys of the slices are looked at. Of pins, those that reach the slices, and the
-    boundaries where that does not tell whether their background is there.
+    For flat labels, the function reads the keys of the slices. For pins, it reads the pins through the
+    slices, and the boundaries if the pins do not show whether the background is there.
 
     Raises:
         ValueError: the slices are outside the volume.
     """
-    held = bytes_of(binary)
-    reader = _binding.Reader(held)
+    source = bytes_of(binary)
+    reader = _binding.Reader(source)
     start, end = stream.z_range(reader.header, z_start, z_end)
     if reader.header.voxels() == 0 or start == end:
         return np.empty(0, dtype=reader.header.dtype)
     if reader.header.label_format:
-        return stream.labels(_cut(held, reader.header, start, end))
+        return stream.labels(_cut(source, reader.header, start, end))
     return np.unique(reader.table()[reader.entries_in(start, end)])

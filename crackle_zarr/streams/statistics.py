@@ -1,8 +1,8 @@
-"""Voxel counts, bounding boxes and centroids of the labels of one stream, and the table that holds them.
+"""Voxel counts, bounding boxes and centroids of the labels of one stream.
 
-One pass over the components of the slices gives all of them, without painting a voxel. Ranges of slices, like
-the chunks of a stored array, answer with rows; rows of one label are added up. Counts and sums are exact, so
-the result does not depend on how the work was divided.
+One pass over the components of the slices gives all of them, and decodes no voxel. Ranges of slices, like
+the chunks of a stored array, return rows; rows of the same label are added up. Counts and sums are exact, so
+the result does not depend on the division of the work.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def rows_dtype(label: np.dtype[Any], ndim: int) -> np.dtype[Any]:
 
 
 def merged(rows: Rows) -> Rows:
-    """Rows of equal labels made one; ascending."""
+    """Merge rows of equal labels, and sort them by label."""
     rows = rows[np.argsort(rows["label"], kind="stable")]
     new = np.ones(len(rows), dtype=np.bool_)
     new[1:] = rows["label"][1:] != rows["label"][:-1]
@@ -52,7 +52,7 @@ def merged(rows: Rows) -> Rows:
 
 
 def table_of(rows: Rows | None, dtype: np.dtype[Any], ndim: int) -> StatisticsTable:
-    """The table of rows that were merged; None: of no rows."""
+    """Convert merged rows to a table; None is no rows."""
     table = empty_table(0 if rows is None else len(rows), dtype, ndim)
     if rows is not None:
         table["label"][...] = rows["label"]
@@ -95,7 +95,7 @@ def to_parquet(binary: Source, parallel: int = 0) -> Any:
 
 
 def by_label(rows: StatisticsTable | None, label: int | None, take: Callable[[Any], T]) -> Any:
-    """What ``take`` makes of each row, in a dict by label; or of the row of one label.
+    """Apply ``take`` to each row, for a dict by label; or to the row of one label.
 
     Raises:
         MissingLabelError: there is no such label.
@@ -120,13 +120,13 @@ def box_of_row(as_integers: bool) -> Callable[[Any], Any]:
 
 
 def centroid_of_row(row: Any) -> npt.NDArray[np.float64]:
-    """The mean index of a row, which does not keep the table alive."""
-    made: npt.NDArray[np.float64] = row["centroid"].copy()
-    return made
+    """The mean index in a row, as a copy that does not keep the table alive."""
+    centroid: npt.NDArray[np.float64] = row["centroid"].copy()
+    return centroid
 
 
 def statistics_of(reader: _binding.Reader, parallel: int = 1) -> StatisticsTable:
-    """A row per label of a stream, whose axes are x, y and z."""
+    """A row per label of a stream; its axes are x, y and z."""
     head = reader.header
     if head.voxels() == 0:
         return table_of(None, head.dtype, 3)
@@ -135,13 +135,13 @@ def statistics_of(reader: _binding.Reader, parallel: int = 1) -> StatisticsTable
 
     def rows(z_start: int, z_end: int) -> Rows:
         extents = reader.measure(z_start, z_end)
-        some = extents["voxels"] > 0
-        extents = extents[some]
-        made: Rows = np.zeros(len(extents), dtype=dtype)
-        made["label"], made["low"] = table[some], extents["sum"]
+        present = extents["voxels"] > 0
+        extents = extents[present]
+        part: Rows = np.zeros(len(extents), dtype=dtype)
+        part["label"], part["low"] = table[present], extents["sum"]
         for name in ("voxels", "start", "stop"):
-            made[name] = extents[name]
-        return made
+            part[name] = extents[name]
+        return part
 
     depth = _binding.slices_at_once(head, shared=True, rows=len(table))
     found = _binding.over_slices(rows, 0, head.sz, parallel, depth)

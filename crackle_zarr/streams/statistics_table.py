@@ -1,8 +1,8 @@
-"""The table of labels that ``statistics`` returns, and its ways into pandas, polars, Arrow, Parquet and CSV.
+"""The table of labels that ``statistics`` returns, and its export to pandas, polars, Arrow, Parquet and CSV.
 
-The table is a structured array with one flat field for each column, so whatever takes structured arrays takes
-it. Fields of one number per axis lie side by side in memory; their common name gives them as one array,
-without a copy.
+The table is a structured array with a flat field for each column, so all libraries that take structured
+arrays take it. Fields with a number per axis are neighbours in memory; their common name gives all of them as
+one array, without a copy.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import IO, Any
 import numpy as np
 import numpy.typing as npt
 
-# What has a number per axis: the fields are start_0, start_1 and so on.
+# Columns with a number per axis; their fields are start_0, start_1 and so on.
 _PER_AXIS = {"start": "u8", "stop": "u8", "centroid": "f8"}
 
 
@@ -40,13 +40,14 @@ class StatisticsTable(np.ndarray[Any, np.dtype[Any]]):
     Beside these fields, ``table["start"]``, ``table["stop"]`` and ``table["centroid"]`` are arrays of shape
     (rows, axes).
 
-    ``pandas.DataFrame(table)`` and ``polars.DataFrame(table)`` take it as it is, and so does whatever knows
-    Arrow's stream interface and does not take it for an array of NumPy first. Of duckdb it is
-    ``duckdb.from_arrow(table.to_arrow())``.
+    ``pandas.DataFrame(table)`` and ``polars.DataFrame(table)`` work, as does any library that uses Arrow's
+    stream interface before it tests for NumPy arrays. duckdb tests for NumPy arrays first, so it takes
+    ``duckdb.from_arrow(table.to_arrow())``, or ``arrow = table.to_arrow()`` and then
+    ``duckdb.sql("select * from arrow")``.
     """
 
     def __getitem__(self, key: Any) -> Any:
-        """A column, the columns of all axes, or rows as NumPy selects them."""
+        """A column, an array of the columns of all axes, or rows, as in NumPy."""
         if not isinstance(key, str) or self.dtype.names is None:
             return super().__getitem__(key)
         plain = self.view(np.ndarray)
@@ -67,7 +68,7 @@ class StatisticsTable(np.ndarray[Any, np.dtype[Any]]):
         return plain.view(together)[key]
 
     def __setstate__(self, state: Any) -> None:
-        """Load a pickle, also one of former versions, whose fields had several numbers each."""
+        """Load a pickle. In those of former versions a field has a number per axis: split it."""
         version, shape, dtype, *rest = state
         super().__setstate__((version, shape, _flat(dtype), *rest))
 
@@ -93,7 +94,7 @@ class StatisticsTable(np.ndarray[Any, np.dtype[Any]]):
         return pyarrow.table({name: pyarrow.array(column) for name, column in self.columns().items()})
 
     def __arrow_c_stream__(self, requested_schema: Any = None) -> Any:
-        """The table as a stream of Arrow's C interface, as polars, duckdb and pandas 3 ask for it."""
+        """The table as a stream of Arrow's C interface, for polars, duckdb and pandas 3."""
         return self.to_arrow().__arrow_c_stream__(requested_schema)
 
     def __dataframe__(self, nan_as_null: bool = False, allow_copy: bool = True) -> Any:
@@ -155,7 +156,7 @@ def _columns_of(dtype: np.dtype[Any], key: str) -> list[str]:
 
 
 def empty_table(length: int, label: np.dtype[Any], ndim: int) -> StatisticsTable:
-    """A table of some rows, to be filled."""
+    """A table of ``length`` rows with undefined contents."""
     fields: list[tuple[str, Any]] = [("label", label), ("voxel_count", "u8")]
     for key, dtype in _PER_AXIS.items():
         fields += [(f"{key}_{axis}", dtype) for axis in range(ndim)]
@@ -163,14 +164,14 @@ def empty_table(length: int, label: np.dtype[Any], ndim: int) -> StatisticsTable
 
 
 def boxes_table(rows: StatisticsTable, axes: Sequence[str]) -> Any:
-    """Labels, voxel counts and boxes as a table of pyarrow; see :func:`crackle_zarr.to_parquet`."""
+    """Labels, voxel counts and boxes as a ``pyarrow.Table``; see :func:`crackle_zarr.to_parquet`."""
     pyarrow, _ = _pyarrow()
     columns = rows.columns()
-    made = {name: columns[name] for name in ("label", "voxel_count")}
+    chosen = {name: columns[name] for name in ("label", "voxel_count")}
     for axis, name in enumerate(axes):
-        made[f"min_{name}"] = columns[f"start_{axis}"].astype(np.uint32)
-        made[f"max_{name}"] = (columns[f"stop_{axis}"] - np.uint64(1)).astype(np.uint32)
-    return pyarrow.table({name: pyarrow.array(column) for name, column in made.items()})
+        chosen[f"min_{name}"] = columns[f"start_{axis}"].astype(np.uint32)
+        chosen[f"max_{name}"] = (columns[f"stop_{axis}"] - np.uint64(1)).astype(np.uint32)
+    return pyarrow.table({name: pyarrow.array(column) for name, column in chosen.items()})
 
 
 def _pyarrow() -> tuple[Any, Any]:

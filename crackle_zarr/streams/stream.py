@@ -1,9 +1,8 @@
-"""Functions on one Crackle stream: write it, read it, ask it, relabel it.
+"""Functions on one Crackle stream: write it, read it, query it, relabel it.
 
-Coordinates are (x, y, z): a stream has three axes, and a slice is a plane of constant z. Where a
-function takes a stream it takes anything bytes-like, or a
-:class:`~crackle_zarr.CrackleArray`; a stream that a function returns is bytes. Questions
-about labels, and relabelling, look at the label table only: no crack code is decoded.
+Coordinates are (x, y, z): a stream has three axes, and a slice is a plane of constant z. Functions
+take a stream as anything bytes-like, or as a :class:`~crackle_zarr.CrackleArray`; they return streams as
+bytes. Queries about labels, and relabelling, read the label table only and decode no crack code.
 
 Every function raises :class:`~crackle_zarr.errors.FormatError` for a stream that is damaged,
 truncated or foreign, and :class:`TypeError` for a source that is not bytes-like.
@@ -29,13 +28,13 @@ Order: TypeAlias = Literal["C", "F", "K", "A"]
 Casting: TypeAlias = Literal["no", "equiv", "safe", "same_kind", "unsafe"]
 Labels: TypeAlias = npt.NDArray[np.integer[Any]]
 
-# A stream: bytes-like, or an object that carries one in its attribute 'binary'.
+# A stream: bytes-like, or an object with a bytes-like attribute 'binary'.
 Source: TypeAlias = Any
 
 # An axis is a 32-bit number in the stream.
 MAX_AXIS = 2**32 - 1
 
-# What a function that goes through a volume holds of it at a time, unless one slice is more.
+# How many bytes of a decoded volume a function holds at a time, unless a single slice is larger.
 SLAB_NBYTES = 32 * 2**20
 
 
@@ -49,12 +48,12 @@ class _HoldsStream(Protocol):
 
 
 def bytes_of(source: Source) -> _binding.Buffer:
-    """The bytes-like object in which a source keeps its stream."""
+    """The bytes-like object with the stream of a source."""
     return source.binary if isinstance(source, _HoldsStream) else source
 
 
 def reader_of(source: Source) -> _binding.Reader:
-    """A reader over a source; the one place where a source becomes one."""
+    """A reader of a source."""
     return _binding.Reader(bytes_of(source))
 
 
@@ -77,17 +76,18 @@ def compress(
     Args:
         labels: up to three axes (x, y, z) of integers of any width, signed or not, or bool, in
             either byte order and with any strides. Missing axes become 1: the stream of a 2-D
-            array has the shape (sx, sy, 1). The stream renders the memory order of an
-            F-contiguous array, and C order of all others. It keeps no byte order and no bool:
-            a bool array comes back as uint8.
-        allow_pins: 0 stores labels per component; 1 as pins through the slices, where that is
-            smaller; 2 the same, chosen with more effort. None: as in the preset.
-        markov_model_order: 0 to 12; how many moves back the model of the cracks looks, 0 being no
-            model. "auto" is the order that makes the stream smallest. None: as in the preset. A
+            array has the shape (sx, sy, 1). The stream of an F-contiguous array decodes to Fortran
+            order, all others to C order. A stream keeps neither the byte order nor bool: a bool
+            array decodes to uint8.
+        allow_pins: 0 stores a label per component; 1 stores labels as pins through the slices, if
+            that is smaller; 2 does the same, and spends more time on choosing the pins. None: as in
+            the preset.
+        markov_model_order: 0 to 12: how many previous moves the Markov model of the cracks uses; 0 is
+            no model. "auto" is the order that makes the stream smallest. None: as in the preset. A
             model that would make the stream larger is left out.
-        bgcolor: the label to treat as the background of pins.
+        bgcolor: the label to use as the background of pins.
         parallel: threads; 0 is one per core.
-        preset: "fast", "balanced" or "small": which options to take where none are given, see
+        preset: "fast", "balanced" or "small": the options to use for those that are not given, see
             :data:`crackle_zarr.PRESETS`. None is "balanced".
         format_version: 1, or 0 for readers that do not know version 1. Version 0 has no checksums.
 
@@ -127,8 +127,8 @@ def as_volume(labels: npt.ArrayLike) -> Labels:
         )
     array = np.asarray(labels)
     if array.dtype.kind not in "iub":
-        way_out = "convert them first, for example with np.asarray(labels).astype(np.uint32)"
-        raise TypeError(f"labels are integers or bool, not {array.dtype}: {way_out}")
+        advice = "convert them first, for example with np.asarray(labels).astype(np.uint32)"
+        raise TypeError(f"labels are integers or bool, not {array.dtype}: {advice}")
     if array.ndim > 3:
         raise ValueError(
             f"a stream has up to three axes, not the {array.ndim} of shape {array.shape}: join axes "
@@ -142,7 +142,7 @@ def as_volume(labels: npt.ArrayLike) -> Labels:
         array = array.copy(order="A")
     if array.dtype.kind == "b":
         array = array.view(np.uint8)
-        if array.size and array.max() > 1:  # a byte other than 0 is True, whatever it is
+        if array.size and array.max() > 1:  # every byte other than 0 is True
             array = (array != 0).view(np.uint8)
     return array.reshape(array.shape + (1,) * (3 - array.ndim))
 
@@ -172,19 +172,19 @@ def decompress(
     out: npt.NDArray[Any] | None = None,
     verify: bool = True,
 ) -> npt.NDArray[Any]:
-    """Decode a volume, some of its slices, or where one label is.
+    """Decode a volume, some of its slices, or the mask of one label.
 
     Args:
         binary: the stream.
         label: return a mask of this label instead of the labels. A label that the volume's dtype
-            cannot hold is in no voxel.
+            cannot hold gives an empty mask.
         parallel: threads; 0 is one per core.
         crop: cut the mask to the slices from the first to the last that hold ``label``. If none
             does, the shape is (sx, sy, 0).
         z_start: the first slice to decode.
         z_end: the slice after the last; None is the end of the volume.
-        out: where to decode to: shape (sx, sy, z_end - z_start), of the stream's dtype, or bool or
-            uint8 for a mask; any strides. Not together with ``crop``.
+        out: the array to decode into: shape (sx, sy, z_end - z_start), of the stream's dtype, or bool
+            or uint8 for a mask; any strides. Not together with ``crop``.
         verify: verify the checksums of the labels and of the slices.
 
     Returns:
@@ -217,7 +217,7 @@ def decompress(
         _check_out(out, shape, [head.dtype] if wanted is None else [np.dtype(np.bool_), np.dtype(np.uint8)])
     if wanted is not None and not holds(head.dtype, wanted):
         if verify:
-            label_table(reader)  # that a label is not there is an answer of the label table's
+            label_table(reader)  # the answer depends on the label table, so its checksum is verified
         out[...] = 0
     else:
         decode_into(reader, out, start, end, wanted, verify, threads)
@@ -225,7 +225,11 @@ def decompress(
 
 
 def z_range(head: CrackleHeader, z_start: int, z_end: int | None) -> tuple[int, int]:
-    """The slices [z_start, z_end) of a stream, where None is its end; ValueError for others."""
+    """Check a range of slices of a stream, and return it with None replaced by the stream's end.
+
+    Raises:
+        ValueError: the range is not within the stream.
+    """
     start = integer("z_start", z_start)
     end = head.sz if z_end is None else integer("z_end", z_end)
     if not 0 <= start <= end <= head.sz:
@@ -243,16 +247,16 @@ def _check_out(out: Any, shape: tuple[int, ...], dtypes: Sequence[np.dtype[Any]]
     if out.dtype not in dtypes:
         raise TypeError(f"out is an array of {names} in native byte order, not of {out.dtype!r}")
     if out.shape != shape:
-        raise ValueError(f"out has the shape {out.shape}, and the slices to decode {shape}")
+        raise ValueError(f"out has the shape {out.shape}, and the slices to decode have {shape}")
     if not out.flags.writeable:
         raise ValueError("out is read-only")
 
 
 def empty_volume(shape: tuple[int, ...], dtype: np.dtype[Any], order: str) -> npt.NDArray[Any]:
-    """Memory for a volume of a shape in C or F order; MemoryError names what was asked for."""
+    """Allocate a volume in C or F order; the MemoryError names its shape and size."""
     try:
         return np.empty(shape, dtype=dtype, order=cast(Literal["C", "F"], order))
-    except (MemoryError, ValueError):  # NumPy: past the address space it is a ValueError
+    except (MemoryError, ValueError):  # NumPy raises ValueError for more than the address space
         size = dtype.itemsize
         for axis in shape:
             size *= axis
@@ -294,7 +298,7 @@ def decode_into(
 def _decode_cropped(
     reader: _binding.Reader, z_start: int, z_end: int, label: int, verify: bool, threads: int
 ) -> npt.NDArray[np.bool_]:
-    """The mask of a label, cut to the slices that hold it, without ever holding the whole mask."""
+    """The mask of a label, cut to the slices that hold it; the whole mask is never in memory."""
     head = reader.header
     mask = np.dtype(np.bool_)
     found: list[tuple[int, npt.NDArray[Any]]] = []
@@ -320,8 +324,8 @@ def _decode_cropped(
 def array_equal(a: Source, b: Source, parallel: int = 0) -> bool:
     """Whether two streams hold the same labels in the same shape.
 
-    Encoding, dtype and memory order do not matter. Boundaries are compared, and the labels beside them; no
-    voxel is decoded.
+    Encoding, dtype and memory order do not matter. The function compares the boundaries and the labels beside
+    them, and decodes no voxel.
 
     Args:
         a: a stream.
@@ -336,13 +340,13 @@ def array_equal(a: Source, b: Source, parallel: int = 0) -> bool:
 
 
 # ---------------------------------------------------------------------------------------
-# Asking
+# Queries about labels
 
 
 def labels(binary: Source) -> Labels:
     """The labels of a volume, ascending, each once, in the volume's dtype.
 
-    They are those of the stream's label table: the background of pins is one of them.
+    They come from the stream's label table, which lists the background of pins as well.
     """
     return unique_labels(reader_of(binary))
 
@@ -353,14 +357,14 @@ def unique_labels(reader: _binding.Reader) -> Labels:
 
 
 def label_table(reader: _binding.Reader) -> Labels:
-    """The label table, in which no label has to be there twice or in any order."""
+    """The label table; labels may repeat, and are in no particular order."""
     if reader.header.voxels() == 0:  # the stream is its header
         return np.empty(0, dtype=reader.header.dtype)
     return reader.table()
 
 
 def num_labels(binary: Source) -> int:
-    """How many labels :func:`labels` has."""
+    """The number of labels that :func:`labels` returns."""
     return len(labels(binary))
 
 
@@ -391,10 +395,7 @@ def _some_labels(binary: Source) -> Labels:
 
 
 def contains(binary: Source, label: int) -> bool:
-    """Whether a volume has a label.
-
-    A label that the volume's dtype cannot hold is not there.
-    """
+    """Whether a volume has a label; False for a label that the volume's dtype cannot hold."""
     wanted = integer("label", label)
     reader = reader_of(binary)
     if reader.header.voxels() == 0 or not holds(reader.header.dtype, wanted):
@@ -408,7 +409,7 @@ def contains_range(binary: Source, low: int, high: int) -> Labels:
 
 
 def between(ascending: Labels, low: int, high: int) -> Labels:
-    """Those of some labels that lie in [low, high)."""
+    """The labels that lie in [low, high)."""
     edges = [_first_not_below(ascending, bound) for bound in (low, high)]
     return ascending[edges[0] : edges[1]].copy()
 
@@ -431,23 +432,23 @@ def remap(
     in_place: bool = False,
     parallel: int = 0,
 ) -> Any:
-    """Give labels new names, all at once: {1: 2, 2: 1} swaps.
+    """Replace labels by others, all at once: {1: 2, 2: 1} swaps.
 
     Args:
         binary: the stream.
         mapping: a dict old label -> new label, or anything with ``items()``. Keys that are not
             labels of the volume are ignored.
-        preserve_missing_labels: let a label without a mapping keep its name.
-        in_place: change the label table within ``binary``, which is then a bytearray or another
+        preserve_missing_labels: keep labels that are not in ``mapping``.
+        in_place: change the label table within ``binary``, which has to be a bytearray or another
             writable buffer. Its length and its stored label width stay.
-        parallel: accepted for crackle-codec's sake; the label table takes one thread.
+        parallel: accepted for compatibility with crackle-codec; the label table takes one thread.
 
     Returns:
         A new stream of the same dtype, or ``binary``'s buffer when changed in place. Boundaries
         between labels that became one stay in the stream.
 
     Raises:
-        KeyError: a label has no mapping, and is not to be preserved.
+        KeyError: a label is not in ``mapping``, and ``preserve_missing_labels`` is False.
         ValueError: a new label does not fit the volume's dtype or, in place, the stored width.
         TypeError: ``mapping`` is not a mapping of integers, or ``in_place`` meets immutable bytes.
     """
@@ -455,7 +456,7 @@ def remap(
 
 
 def relabelled_by(stream: _binding.Buffer, mapping: LabelMapping, in_place: bool, parallel: int) -> Any:
-    """:func:`remap` by a mapping that is ready."""
+    """:func:`remap` with a :class:`LabelMapping`."""
     _binding.threads(parallel)
     reader = reader_of(stream)
     head = reader.header
@@ -498,14 +499,14 @@ def refit(binary: Source) -> bytes:
 
 
 def renumber(binary: Source, start: int = 0, parallel: int = 0) -> tuple[bytes, dict[int, int]]:
-    """Rename the labels to start, start + 1, ... in their ascending order.
+    """Renumber the labels to start, start + 1, ... in their ascending order.
 
-    Label 0 is a label like the others: it becomes ``start`` where it is the smallest.
+    Label 0 is a label like the others: it becomes ``start`` if it is the smallest.
 
     Args:
         binary: the stream.
-        start: the new name of the smallest label. Where it is negative the volume becomes signed.
-        parallel: accepted for crackle-codec's sake; the label table takes one thread.
+        start: the new number of the smallest label. A negative one makes the volume signed.
+        parallel: accepted for compatibility with crackle-codec; the label table takes one thread.
 
     Returns:
         The stream, in the smallest dtype that holds the new labels (signed stays signed), and the
@@ -534,13 +535,13 @@ def astype(binary: Source, dtype: npt.DTypeLike, order: Order = "K", casting: Ca
         binary: the stream.
         dtype: an integer dtype, or bool, which gives 1 for every label but 0 and is stored as
             uint8. Its byte order does not matter: a stream has none.
-        order: the memory order to render: "C", "F"; "K" and "A" keep the stream's.
-        casting: which conversions are allowed, as in :func:`numpy.can_cast`. "unsafe" wraps around
+        order: the memory order that the stream decodes to: "C", "F"; "K" and "A" keep the stream's.
+        casting: the conversions that are allowed, as in :func:`numpy.can_cast`. "unsafe" wraps
             labels that do not fit, as NumPy does.
 
     Raises:
         TypeError: ``dtype`` is neither an integer nor bool, or ``casting`` forbids the conversion.
-        ValueError: ``order`` or ``casting`` is none of the above.
+        ValueError: ``order`` or ``casting`` is none of these.
     """
     target = np.dtype(dtype).newbyteorder("=")
     if target.kind not in "iub":
@@ -563,12 +564,12 @@ def astype(binary: Source, dtype: npt.DTypeLike, order: Order = "K", casting: Ca
 
 
 def asfortranarray(binary: Source) -> bytes:
-    """The same volume, rendered in Fortran order: x fastest."""
+    """The same volume as a stream that decodes to Fortran order: x fastest."""
     return astype(binary, header(binary).dtype, order="F")
 
 
 def ascontiguousarray(binary: Source) -> bytes:
-    """The same volume, rendered in C order: z fastest."""
+    """The same volume as a stream that decodes to C order: z fastest."""
     return astype(binary, header(binary).dtype, order="C")
 
 
@@ -579,6 +580,6 @@ def with_table(
     dtype: np.dtype[Any],
     fortran_order: bool | None = None,
 ) -> bytes:
-    """A stream with another label table, of another dtype or another order to render."""
+    """A stream with another label table, and perhaps another dtype or memory order."""
     fortran = head.fortran_order if fortran_order is None else fortran_order
     return _binding.relabel(stream, table, dtype, fortran)
