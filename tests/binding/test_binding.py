@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import reference
+import reference_writer
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from volumes import EDGES, VOLUMES, noise
@@ -437,7 +438,7 @@ def test_table_of_unusual_stream(seed: int) -> None:
     rng = random.Random(seed)
     name = rng.choice([name for name in VOLUMES if name not in ("bool", "columns")])
     volume = VOLUMES[name]()
-    stream = reference.craft(volume, reference.random_style(rng, volume.dtype, 2), rng)
+    stream = reference_writer.craft(volume, reference_writer.random_style(rng, volume.dtype, 2), rng)
     reader, expected = _binding.Reader(stream), reference.decode(stream)
     assert np.array_equal(reader.table(), expected.table)
     assert reader.table().dtype == volume.dtype
@@ -458,8 +459,8 @@ def test_relabel_unusual_stream(seed: int) -> None:
     rng = random.Random(seed)
     dtype = np.dtype(rng.choice(["u1", "u2", "u4", "u8", "i1", "i2", "i4", "i8"]))
     volume = noise(rng.choice([1, 2, 30]), (8, 7, 3), "u1").astype(dtype)
-    style = reference.random_style(rng, dtype, 2)
-    stream = reference.craft(volume, style, rng)
+    style = reference_writer.random_style(rng, dtype, 2)
+    stream = reference_writer.craft(volume, style, rng)
     reader = _binding.Reader(stream)
     table = reader.table()
     wide = np.dtype(rng.choice(["u8", "i8"]))
@@ -482,7 +483,9 @@ def test_relabel_in_place(seed: int) -> None:
     """Labels that fit the stored width change within the stream, and all its checksums with them."""
     rng = random.Random(seed)
     volume = noise(20, (8, 7, 3), "u2") + np.uint16(300)
-    stream = bytearray(reference.craft(volume, reference.random_style(rng, volume.dtype, 2), rng))
+    stream = bytearray(
+        reference_writer.craft(volume, reference_writer.random_style(rng, volume.dtype, 2), rng)
+    )
     table = _binding.Reader(bytes(stream)).table()
     mapping = {label: rng.randrange(2**16) for label in sorted(set(table.tolist()))}
     _binding.relabel_in_place(stream, np.array([mapping[label] for label in table.tolist()], np.uint16))

@@ -22,7 +22,7 @@ import numpy.typing as npt
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
 
-import reference  # noqa: E402
+import reference_writer  # noqa: E402
 from volumes import cells, nested, noise, rings  # noqa: E402
 
 import crackle_zarr  # noqa: E402
@@ -70,8 +70,8 @@ def crafted(volume: Array, seed: int) -> Iterator[tuple[str, bytes]]:
     """Streams that use the freedoms of the format."""
     rng = random.Random(seed)
     for number in range(8):
-        style = reference.random_style(rng, volume.dtype, max_order=4)
-        yield f"crafted{number}", reference.craft(volume, style, rng)
+        style = reference_writer.random_style(rng, volume.dtype, max_order=4)
+        yield f"crafted{number}", reference_writer.craft(volume, style, rng)
 
 
 def peers(volume: Array) -> Iterator[tuple[str, bytes]]:

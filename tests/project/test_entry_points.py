@@ -179,7 +179,7 @@ def test_pytest_from_a_clone_without_extension(tmp_path: Path, start: list[str])
     (clone / "tests").mkdir()
     (clone / "crackle_zarr" / "__init__.py").write_text("raise ImportError('this is the source tree')\n")
     project = Path(__file__).resolve().parents[2]
-    for name in ("pyproject.toml", "tests/conftest.py"):
+    for name in ("pyproject.toml", "tests/conftest.py", "tests/command_line.py"):
         (clone / name).write_bytes((project / name).read_bytes())
     (clone / "tests" / "test_it.py").write_text(
         "import crackle_zarr\n\n\ndef test_it():\n    assert crackle_zarr.compress([[[1]]])\n"

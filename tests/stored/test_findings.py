@@ -18,9 +18,10 @@ from typing import Any
 import numpy as np
 import pytest
 import reference
+import reference_writer
 import sync_stores
 import zarr
-from reference import Style
+from reference_writer import Style
 from zarr.storage import LocalStore
 
 import crackle_zarr
@@ -34,7 +35,7 @@ def falsely_sorted() -> bytes:
     """A stream whose table says that it ascends, and does not, behind checksums that are right."""
     volume = np.arange(1, 61, dtype="u2").reshape(5, 4, 3, order="F")
     for seed in range(20):
-        sections = reference.craft_sections(volume, Style(unsorted=True), random.Random(seed))
+        sections = reference_writer.craft_sections(volume, Style(unsorted=True), random.Random(seed))
         stream = bytearray(sections.assemble())
         stream[6] &= ~0x20  # bit 13 of the format field
         stream[28] = reference.crc8(bytes(stream[5:28]))

@@ -16,7 +16,9 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import reference
-from reference import BRANCH, DOWN, LEFT, RIGHT, TERMINATE, UP, Sections, Style
+import reference_writer
+from reference import BRANCH, DOWN, LEFT, RIGHT, TERMINATE, UP
+from reference_writer import Sections, Style
 from volumes import EDGES, VOLUMES
 
 import crackle_zarr
@@ -69,7 +71,7 @@ def test_unusual_stream_is_read(seed: int) -> None:
     rng = random.Random(seed)
     dtype = np.dtype(rng.choice(DTYPES))
     volume = small_volume(rng, dtype)
-    stream = reference.craft(volume, reference.random_style(rng, dtype), rng)
+    stream = reference_writer.craft(volume, reference_writer.random_style(rng, dtype), rng)
     assert_reads(stream, volume, rng)
 
 
@@ -79,7 +81,9 @@ def test_unusual_stream_of_known_volume_is_read(name: str) -> None:
     volume = VOLUMES[name]()
     volume = volume.view(np.uint8) if volume.dtype == bool else volume
     rng = random.Random(name)
-    assert_reads(reference.craft(volume, reference.random_style(rng, volume.dtype), rng), volume, rng)
+    assert_reads(
+        reference_writer.craft(volume, reference_writer.random_style(rng, volume.dtype), rng), volume, rng
+    )
 
 
 @pytest.mark.parametrize("pins", [False, True], ids=["flat", "pins"])
@@ -90,7 +94,7 @@ def test_stream_at_width_edge_is_read(name: str, pins: bool) -> None:
     rng = random.Random(name)
     for permissible in (False, True) if volume.size < 2000 else (False,):
         style = Style(pins=pins, permissible=permissible, wild=volume.size < 2000)
-        assert_reads(reference.craft(volume, style, rng), volume, rng)
+        assert_reads(reference_writer.craft(volume, style, rng), volume, rng)
 
 
 @pytest.mark.parametrize("order", range(13))
@@ -98,7 +102,7 @@ def test_markov_order_is_read(order: int) -> None:
     """Every Markov order, with rankings drawn at random for each context."""
     rng = random.Random(order)
     volume = VOLUMES["nested holes"]()
-    stream = reference.craft(volume, Style(markov_order=order), rng)
+    stream = reference_writer.craft(volume, Style(markov_order=order), rng)
     assert_reads(stream, volume, rng)
 
 
@@ -131,13 +135,13 @@ def test_cracks_may_be_crossed_again() -> None:
 
 def test_all_spellings_of_control_symbols_are_read() -> None:
     """BRANCH and TERMINATE each have two spellings; every combination says the same."""
-    index = reference.write_chain_index([(0, [2])], 4, 3)
+    index = reference_writer.write_chain_index([(0, [2])], 4, 3)
     for branch, first, second in itertools.product(
         reference.SPELLINGS[BRANCH], reference.SPELLINGS[TERMINATE], reference.SPELLINGS[TERMINATE]
     ):
         codepoints = [*branch, DOWN, DOWN, DOWN, *first, *second]
         sections = base()
-        sections.codes[0] = index + reference.write_codepoints(codepoints, None, 0)
+        sections.codes[0] = index + reference_writer.write_codepoints(codepoints, None, 0)
         assert np.array_equal(crackle_zarr.decompress(sections.assemble()), BASE)
 
 
@@ -151,7 +155,7 @@ BASE[2:, :, 0] = 300
 
 def code(chains: dict[tuple[int, int], list[int]], model: Array | None = None, order: int = 0) -> bytes:
     """The crack code of a 4 x 3 slice."""
-    return reference.write_slice(chains, 4, 3, model, order)
+    return reference_writer.write_slice(chains, 4, 3, model, order)
 
 
 def base(version: int = 1, pins: bool = False, order: int = 0) -> Sections:
@@ -160,13 +164,13 @@ def base(version: int = 1, pins: bool = False, order: int = 0) -> Sections:
     if not order:
         model = None
     line = code({(2, 0): [DOWN, DOWN, DOWN, TERMINATE]}, model, order)
-    counts = reference.write_uints([2, 1], 1)
-    table = reference.write_uints([7, 300], 2)
+    counts = reference_writer.write_uints([2, 1], 1)
+    table = reference_writer.write_uints([7, 300], 2)
     flat = (2).to_bytes(8, "little") + table + counts + bytes([0, 1, 0])
-    pin = pin_labels(reference.write_pins([([(2, 0)], [])], (4, 3, 2)))
+    pin = pin_labels(reference_writer.write_pins([([(2, 0)], [])], (4, 3, 2)))
     checksums = [
-        reference.crc32c(reference.write_uints([0, 0, 1, 1] * 3, 4)),
-        reference.crc32c(reference.write_uints([0] * 12, 4)),
+        reference.crc32c(reference_writer.write_uints([0, 0, 1, 1] * 3, 4)),
+        reference.crc32c(reference_writer.write_uints([0] * 12, 4)),
     ]
     return Sections(
         shape=(4, 3, 2),
@@ -176,7 +180,7 @@ def base(version: int = 1, pins: bool = False, order: int = 0) -> Sections:
         label_format=reference.CONDENSED_PINS if pins else reference.FLAT,
         markov_order=order,
         labels=pin if pins else flat,
-        model=reference.write_model(model) if model is not None else b"",
+        model=reference_writer.write_model(model) if model is not None else b"",
         codes=[line, code({})],
         checksums=checksums,
     )
@@ -262,13 +266,13 @@ def pins(data: bytes, **fields: Any) -> Change:
 
 
 def one_pin(index: int, depth: int, widths: tuple[int, int, int] = (1, 1, 1)) -> Change:
-    return pins(reference.write_pins([([(index, depth)], [])], (4, 3, 2), widths))
+    return pins(reference_writer.write_pins([([(index, depth)], [])], (4, 3, 2), widths))
 
 
 def singles(numbers: list[int], c: int) -> Change:
     """No pins, and single components given as the differences that are written."""
     widths = bytes([(c.bit_length() - 1) << 4])
-    return pins(widths + b"\0" + bytes([len(numbers)]) + reference.write_uints(numbers, c))
+    return pins(widths + b"\0" + bytes([len(numbers)]) + reference_writer.write_uints(numbers, c))
 
 
 LINE = [DOWN, DOWN, DOWN, TERMINATE]
@@ -380,7 +384,9 @@ INVALID = [
     Invalid("model cut short", lambda s: setattr(s, "model", s.model[:-1]), orders=(2,)),
     *[
         Invalid(
-            f"model rows {row}", setting(model=reference.write_model(np.full(16, row, np.uint8))), orders=(2,)
+            f"model rows {row}",
+            setting(model=reference_writer.write_model(np.full(16, row, np.uint8))),
+            orders=(2,),
         )
         for row in range(24, 32)
     ],
@@ -545,7 +551,7 @@ TOP = 2**32 - 1
                 0,
                 (TOP, TOP, 1),
                 labels=flat_labels(1, b"\x01", (1).to_bytes(8, "little"), b"\0"),
-                codes=[reference.write_chain_index([], TOP, TOP)],
+                codes=[reference_writer.write_chain_index([], TOP, TOP)],
             ).assemble(),
             "any",
             id="constant slice of 2^64 voxels: legal, and too large for any memory",
@@ -555,7 +561,7 @@ TOP = 2**32 - 1
                 0,
                 (2**20, 2**20, 1),
                 labels=flat_labels(1, b"\x01", (1).to_bytes(8, "little"), b"\0"),
-                codes=[reference.write_chain_index([], 2**20, 2**20)],
+                codes=[reference_writer.write_chain_index([], 2**20, 2**20)],
             ).assemble(),
             "any",
             id="constant slice of 2^40 voxels: legal, and too large for this memory",

@@ -13,7 +13,8 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import reference
-from reference import Style
+import reference_writer
+from reference_writer import Style
 from volumes import cells, noise
 
 import crackle_zarr
@@ -48,7 +49,7 @@ def stream_of(name: str, version: int) -> bytes:
         return crackle_zarr.compress(volume(), pins, order, format_version=version)
     style = STYLES[name]
     style = Style(**{**vars(style), "format_version": version})
-    return reference.craft(volume(), style, random.Random(name))
+    return reference_writer.craft(volume(), style, random.Random(name))
 
 
 NAMES = [*STYLES, "ours flat", "ours pins", "ours Markov"]

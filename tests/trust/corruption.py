@@ -25,8 +25,8 @@ from typing import Any, NamedTuple
 
 import _common
 import numpy as np
-import reference
-from reference import Style
+import reference_writer
+from reference_writer import Style
 from tqdm import tqdm
 from volumes import VOLUMES, cells, noise, stairs
 
@@ -147,7 +147,7 @@ def originals() -> list[Original]:
         for about, style in CRAFTED.items():
             for version in (0, 1):
                 exact = Style(**{**vars(style), "format_version": version})
-                stream = reference.craft(volume, exact, random.Random(f"{name} {about}"))
+                stream = reference_writer.craft(volume, exact, random.Random(f"{name} {about}"))
                 made.append(Original("crafted", f"{name}, {about}", version, volume, stream))
     return made + theirs()
 
