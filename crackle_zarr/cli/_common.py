@@ -1,4 +1,4 @@
-"""What all commands of the command line have in common: options, exit codes, and errors of one line."""
+"""Options, exit codes and one-line errors that the commands share."""
 
 from __future__ import annotations
 
@@ -21,31 +21,31 @@ P = TypeVar("P", Path, str)
 DAMAGED = 1
 UNUSABLE = 2
 ABSENT = 3
-# When several files fail in several ways: the later of these counts.
-_BY_WEIGHT = (0, ABSENT, DAMAGED, UNUSABLE)
+# From mild to severe. When several files fail, the most severe code becomes the exit code.
+_BY_SEVERITY = (0, ABSENT, DAMAGED, UNUSABLE)
 
 EXIT_CODES = """
 \b
 Exit codes:
-  0  all is done
+  0  success
   1  something is damaged
-  2  it cannot be done as asked: a mistyped option, a missing or
-     foreign file, an output that exists
-  3  the label that was looked for is not there
+  2  the request is invalid: a mistyped option, a missing file, a file
+     of another format, an output that exists; or a store failed
+  3  the volume does not have the requested label
 """
 
 
 class AbsentError(LookupError):
-    """A label that was looked for is not there."""
+    """The volume does not have the requested label."""
 
 
 class Commands(click.Group):
-    """A group that offers the command that was probably meant."""
+    """A group of commands that suggests a similar name for a mistyped one."""
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Find the command, or the one with a name like it."""
+        """Find the command; where there is none, name the one with the most similar name."""
         try:
             return super().resolve_command(ctx, args)
         except click.UsageError as error:
@@ -60,65 +60,65 @@ class Commands(click.Group):
 
 
 def inputs(command: Callable[..., Any]) -> Callable[..., Any]:
-    """The files to work on."""
+    """Add the argument for input files."""
     return click.argument(
         "inputs", metavar="FILE...", nargs=-1, required=True, type=click.Path(path_type=Path)
     )(command)
 
 
 def places(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Files, and Zarr arrays by path or URL."""
+    """Add the argument for files and for Zarr arrays, each by path or URL."""
     return click.argument("inputs", metavar="PATH-or-URL...", nargs=-1, required=True)(command)
 
 
 def output(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Where to write."""
+    """Add the option for the output path."""
     return click.option(
         "-o",
         "--output",
         metavar="PATH",
         type=click.Path(path_type=Path),
-        help="The file to write, or an existing directory for it. Without it: beside the source.",
+        help="The file to write, or an existing directory for it. The default is the source's directory.",
     )(command)
 
 
 def force(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Whether to replace what exists."""
-    return click.option("--force", is_flag=True, help="Replace outputs that exist.")(command)
+    """Add the option to replace existing outputs."""
+    return click.option("--force", is_flag=True, help="Replace existing outputs.")(command)
 
 
 def parallel(command: Callable[..., Any]) -> Callable[..., Any]:
-    """How many threads."""
+    """Add the option for the number of threads."""
     return click.option(
         "-j",
         "--parallel",
         metavar="THREADS",
         type=click.IntRange(min=0),
         default=0,
-        help="How many threads; 0, the default, is one per core.",
+        help="The number of threads; 0, the default, means one per core.",
     )(command)
 
 
 def preset(command: Callable[..., Any]) -> Callable[..., Any]:
-    """What to take of the options that follow where they are not given."""
+    """Add the option for a preset: the values of --markov and --pins where the user gives none."""
     return click.option(
         "--preset",
         type=click.Choice(list(PRESETS)),
         help="fast: -m 0 -p 0, the fastest. balanced, the default: -m 3 -p 0, smaller and about as fast. "
-        "small: -m auto -p 2, the smallest, and slow to make. --markov and --pins override it.",
+        "small: -m auto -p 2, the smallest, and slow to write. --markov and --pins override it.",
     )(command)
 
 
 def markov(command: Callable[..., Any]) -> Callable[..., Any]:
-    """The order of the Markov model."""
+    """Add the option for the order of the Markov model."""
     return click.option(
         "-m",
         "--markov",
         metavar="ORDER",
         callback=_order,
-        help="Model the boundaries by this many of their last moves, 0 (no model) to 12; auto is the "
-        "order that makes the output smallest. Higher is smaller, until the model itself is large, and "
-        "slower. The default is the preset's, 3.",
+        help="Predict each move along a boundary from this many moves before it: 0 (no model) to 12; auto "
+        "chooses the order with the smallest output. A higher order is slower and compresses better, "
+        "until the model itself gets large. The default is the preset's, 3.",
     )(command)
 
 
@@ -132,19 +132,19 @@ def _order(ctx: click.Context, param: click.Parameter, value: str | None) -> Mar
 
 
 def pins(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Whether to store labels as pins."""
+    """Add the option to store labels as pins."""
     return click.option(
         "-p",
         "--pins",
         metavar="0|1|2",
         type=click.IntRange(0, 2),
-        help="Store labels as pins through the slices: 0 no, 1 yes, 2 with more effort. Smaller where "
-        "objects go through many slices. The default is the preset's, 0.",
+        help="Store labels as pins through the slices: 0 no, 1 yes, 2 yes, with a longer search. Pins "
+        "compress better when objects span many slices. The default is the preset's, 0.",
     )(command)
 
 
 def shape(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[int, ...] | None:
-    """Numbers with commas between them, such as 64,256,256."""
+    """Parse positive integers with commas between them, such as 64,256,256."""
     if value is None:
         return None
     try:
@@ -153,50 +153,50 @@ def shape(ctx: click.Context, param: click.Parameter, value: str | None) -> tupl
         lengths = ()
     if not lengths or min(lengths) < 1:
         raise click.BadParameter(
-            f"{value!r} is not a shape: positive numbers such as 64,256,256.", ctx, param
+            f"{value!r} is not a shape: give positive integers such as 64,256,256.", ctx, param
         )
     return lengths
 
 
 # ---------------------------------------------------------------------------------------
-# Many files, and what becomes of each
+# Several files in one command
 
 
 class Batch:
-    """Goes through files, shows how far it is, and goes on when one of them fails."""
+    """Works on files one after another, shows the progress, and continues when a file fails."""
 
     def __init__(self) -> None:
         self.exit_code = 0
 
-    def ends_with(self, code: int) -> None:
-        """Let this be the exit code, unless there is a worse one."""
-        self.exit_code = max(self.exit_code, code, key=_BY_WEIGHT.index)
+    def record_exit_code(self, code: int) -> None:
+        """Set the exit code, unless a more severe one is set."""
+        self.exit_code = max(self.exit_code, code, key=_BY_SEVERITY.index)
 
-    def over(self, paths: Sequence[P], work: Callable[[P], str | None]) -> NoReturn:
-        """Call ``work`` with each path, print what it returns, and end with the worst exit code."""
-        # On stderr, and only on a terminal: stdout is for results.
-        with tqdm(paths, unit="file", leave=False, disable=_bar_is_useless(paths), file=sys.stderr) as bar:
+    def run(self, paths: Sequence[P], work: Callable[[P], str | None]) -> NoReturn:
+        """Call ``work`` with each path, print the text it returns, and exit with the most severe code."""
+        # The bar is on stderr, and only on a terminal: stdout is for results.
+        with tqdm(paths, unit="file", leave=False, disable=_disable_bar(paths), file=sys.stderr) as bar:
             for path in bar:
                 try:
-                    said = work(path)
-                except BrokenPipeError:  # stdout's reader is gone, whatever the file
+                    text = work(path)
+                except BrokenPipeError:  # stdout's reader is gone, so the other files fail too
                     raise
                 except EXPECTED as error:
                     with tqdm.external_write_mode(file=sys.stderr):
                         click.echo(one_line(error, path), err=True)
-                    self.ends_with(exit_code(error))
+                    self.record_exit_code(exit_code(error))
                 else:
-                    if said is not None:
+                    if text is not None:
                         with tqdm.external_write_mode(file=sys.stdout):
-                            click.echo(said)
+                            click.echo(text)
         sys.exit(self.exit_code)
 
 
-def _bar_is_useless(paths: Sequence[object]) -> bool | None:
-    return True if len(paths) < 2 else None  # None: tqdm shows it on terminals only
+def _disable_bar(paths: Sequence[object]) -> bool | None:
+    return True if len(paths) < 2 else None  # None: tqdm shows the bar on terminals only
 
 
-# What a file or an option can be the cause of. Anything else is a mistake of ours and shows a traceback.
+# Errors that a file or an option can cause. Any other error is a bug of this package and shows a traceback.
 EXPECTED = (
     AbsentError,
     CrackleError,
@@ -205,12 +205,12 @@ EXPECTED = (
     TypeError,
     OverflowError,
     MemoryError,
-    NotImplementedError,  # an array of a kind that Zarr has and questions do not support
+    NotImplementedError,  # queries do not support every kind of Zarr array
     ImportError,
 )
 
-# What messages for Python say, and how it is said here.
-_AS_OPTIONS = {
+# Arguments and calls that the Python functions' messages name, and the options that do the same.
+_OPTION_OF = {
     "create_chunks=True": "--create-chunks",
     "overwrite=True": "--overwrite",
     "preserve_missing_labels=True keeps such labels": "without --strict, such labels keep their names",
@@ -221,33 +221,34 @@ _AS_OPTIONS = {
 
 
 def exit_code(error: BaseException) -> int:
-    """What an error makes of the exit code."""
+    """The exit code for an error."""
     if isinstance(error, AbsentError):
         return ABSENT
     return DAMAGED if isinstance(error, FormatError | VerificationError) else UNUSABLE
 
 
 def one_line(error: BaseException, path: Path | str | None = None) -> str:
-    """An error as one line that names the file."""
+    """Format an error as one line that names the file."""
     if isinstance(error, OSError) and error.strerror:
         text = f"{error.filename or path}: {error.strerror}"
     else:
-        text = _spoken(error) or type(error).__name__
+        text = _in_options(error) or type(error).__name__
         if path is not None and str(path) not in text:
             text = f"{path}: {text}"
     return f"crackle-zarr: {text}"
 
 
-def _spoken(message: object) -> str:
+def _in_options(message: object) -> str:
+    """Put a message on one line, and name options where it names Python's arguments."""
     text = " ".join(str(message).split())
-    for python, option in _AS_OPTIONS.items():
+    for python, option in _OPTION_OF.items():
         text = text.replace(python, option)
     return text
 
 
 @contextlib.contextmanager
 def notes() -> Iterator[None]:
-    """Show this package's warnings as one line each."""
+    """Print this package's warnings as notes of one line."""
     with warnings.catch_warnings():
         before = warnings.showwarning
 
@@ -263,7 +264,7 @@ def notes() -> Iterator[None]:
                 before(message, category, filename, lineno, file, line)
                 return
             with tqdm.external_write_mode(file=sys.stderr):
-                click.echo(f"crackle-zarr: note: {_spoken(message)}", err=True)
+                click.echo(f"crackle-zarr: note: {_in_options(message)}", err=True)
 
         warnings.simplefilter("always", CrackleWarning)
         warnings.showwarning = show

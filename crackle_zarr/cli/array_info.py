@@ -1,4 +1,4 @@
-"""What ``crackle-zarr info`` tells of a stored array."""
+"""``crackle-zarr info`` of a stored array."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 from .places import array_at, by, commas, counted, space_fields, space_of, space_rows
 
 
-def inform(place: str, options: dict[str, Any]) -> dict[str, Any]:
-    """What ``info`` tells of the array at a path or URL, as JSON has it."""
+def describe(place: str, options: dict[str, Any]) -> dict[str, Any]:
+    """The record of the array at a path or URL, as ``info --json`` prints it."""
     from .._base import zarr_facts
 
     array = array_at(place, options)
@@ -47,29 +47,29 @@ def inform(place: str, options: dict[str, Any]) -> dict[str, Any]:
 
 
 def _stored_nbytes(array: zarr.Array[Any]) -> int | None:
-    """What an array takes in its store; None where the store cannot list."""
+    """Bytes of an array in its store; None if the store cannot list."""
     try:
         return int(array.nbytes_stored()) or None
-    except Exception:  # each store refuses in its own way
+    except Exception:  # each store has its own exception for this
         return None
 
 
 def _codecs(array: zarr.Array[Any]) -> list[str]:
-    """The codecs of an array in words, in the order in which they encode."""
+    """The codecs of an array as text, in the order of encoding."""
     from .._base import zarr_facts
 
     words = ["axes in reverse order (F)"] if zarr_facts.is_fortran(array) else []
     for codec in zarr_facts.codecs(array):
-        # The codecs within a shard are those that encode; the shard itself is told of elsewhere.
+        # In a sharded array, inner codecs encode the chunks; the record has the shard's shape elsewhere.
         inner = codec.codecs if zarr_facts.codec_json(codec).get("name") == "sharding_indexed" else [codec]
-        words += [_in_words(zarr_facts.codec_json(one)) for one in inner]
+        words += [_codec_text(zarr_facts.codec_json(one)) for one in inner]
     return words
 
 
-def _in_words(told: dict[str, Any]) -> str:
-    """A codec and its options; of Crackle, those that are not off."""
-    name = str(told.get("name") or told.get("id"))
-    options = {**told, **(told.get("configuration") or {})}
+def _codec_text(metadata: dict[str, Any]) -> str:
+    """Format a codec and its options; for Crackle, only options that are on."""
+    name = str(metadata.get("name") or metadata.get("id"))
+    options = {**metadata, **(metadata.get("configuration") or {})}
     for key in ("name", "id", "configuration"):
         options.pop(key, None)
     if name == "crackle":
@@ -85,7 +85,7 @@ def _in_words(told: dict[str, Any]) -> str:
 
 
 def info_tables(record: dict[str, Any]) -> Iterator[Table]:
-    """The fields of an array."""
+    """The table for an array: its fields."""
     from rich import box
     from rich.table import Table
     from rich.text import Text

@@ -1,11 +1,11 @@
 """The command line: ``crackle-zarr``.
 
-Exit codes: 0, all is done; 1, something is damaged, or not what it should be; 2, what was asked
-for cannot be done as it was asked: a mistyped option, a missing or foreign file, an output that
-exists; 3, the label that was looked for is not there.
+Exit codes: 0, success; 1, something is damaged, or differs from the data that was written; 2, the request
+is invalid (a mistyped option, a missing file, a file of another format, an output that exists), or a store
+failed; 3, the volume does not have the requested label.
 
-Every family of commands has a module of its own; this one collects them, and has ``demo`` and the entry
-point.
+Each family of commands has its own module. This module collects the commands, and defines ``demo`` and the
+entry point.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, NoReturn
+from typing import Literal, NoReturn
 
 import click
 
@@ -23,9 +23,6 @@ from .. import __version__
 from .._base.options import MarkovOrder, Preset
 from . import _common, check, compress, convert, info, questions, remap, stats
 from ._common import EXIT_CODES, EXPECTED, UNUSABLE
-
-if TYPE_CHECKING:
-    pass
 
 
 @click.group(
@@ -36,29 +33,29 @@ if TYPE_CHECKING:
 )
 @click.version_option(__version__, prog_name="crackle-zarr")
 def cli() -> None:
-    """Label volumes as Crackle streams and Zarr arrays: small, fast, and able to answer questions.
+    """Compress label volumes to Crackle streams and Zarr arrays, query them, and edit them.
 
-    Files are NumPy's .npy and Crackle's .ckl, either also within .gz, .xz, .lzma, .bz2 or .zst;
-    convert also takes and makes .nrrd, .nii, .nii.gz and .tif (for these: pip install
+    Files are NumPy's .npy and Crackle's .ckl; both may be compressed as .gz, .xz, .lzma, .bz2 or
+    .zst. convert also reads and writes .nrrd, .nii, .nii.gz, .tif and HDF5 (for these: pip install
     'crackle-zarr[formats]'). Zarr arrays and OME-Zarr labels are folders or URLs, such as
-    s3://bucket/seg.zarr (for URLs: pip install 'crackle-zarr[remote]'). Sources are kept, but for
-    remap, which says so by its name; files appear only when they are whole.
+    s3://bucket/seg.zarr (for URLs: pip install 'crackle-zarr[remote]'). No command modifies its
+    input, except remap. An output file appears only when it is complete.
 
     \b
     Examples:
-      crackle-zarr demo                        what it does, on a volume of its own
+      crackle-zarr demo                        try it on a synthetic volume
       crackle-zarr compress seg.npy            makes seg.npy.ckl
       crackle-zarr decompress seg.npy.ckl      makes seg.npy
-      crackle-zarr test *.ckl                  is anything damaged?
+      crackle-zarr test *.ckl                  look for damage in streams
       crackle-zarr convert old.zarr seg.zarr   the same array, stored with Crackle
-      crackle-zarr convert seg.nii.gz seg.ckl  .nrrd, .nii and .tif, from and to all others
+      crackle-zarr convert seg.nii.gz seg.ckl  also .nrrd, .nii, .tif and .h5
       crackle-zarr info seg.zarr               shape, chunks, codecs, sizes, ratio
       crackle-zarr labels seg.zarr             every label, one per line
       crackle-zarr stats seg.zarr -o seg.csv   voxels, box and centroid of each label
       crackle-zarr find seg.zarr 42            where label 42 is
       crackle-zarr crop seg.zarr 42 -o 42.npy  its mask, cut to its box
       crackle-zarr remap seg.zarr 42=7         42 becomes 7, in place
-      crackle-zarr verify seg.zarr             is anything damaged?
+      crackle-zarr verify seg.zarr             look for damage in arrays
     """
 
 
@@ -78,14 +75,14 @@ def cli() -> None:
     "--chunks",
     metavar="SHAPE",
     callback=_common.shape,
-    help="The shape of the chunks, such as 64,256,256. The default suits the volume.",
+    help="The shape of the chunks, such as 64,256,256. The default depends on the volume's shape.",
 )
 @click.option("--zarr-format", type=click.Choice(["2", "3"]), default="3", show_default=True)
 @click.option(
     "--keep",
     metavar="DIR",
     type=click.Path(file_okay=False, path_type=Path),
-    help="Leave the two Zarr arrays there, as crackle.zarr and default.zarr.",
+    help="Keep the two Zarr arrays in this directory, as crackle.zarr and default.zarr.",
 )
 @_common.preset
 @_common.markov
@@ -109,13 +106,13 @@ def demo(
     pins: int | None,
     size: int,
 ) -> None:
-    """Store a volume as Zarr with Crackle, and compare.
+    """Store a volume in Zarr with Crackle, and compare.
 
-    VOLUME is a .npy or .ckl file or a Zarr array of yours; without it, a synthetic segmentation
-    of neurons is made. It is stored with Crackle and with Zarr's default compressor, in chunks of
-    the same shape. Both arrays are reopened and every voxel is verified; one slice is read
-    and the bytes that it cost are counted; the labels are listed, with Crackle from the label
-    tables of the chunks alone.
+    VOLUME is a .npy or .ckl file or a Zarr array; the default is a synthetic segmentation of
+    neurons. The demo stores it twice, with Crackle and with Zarr's default compressor, in chunks
+    of the same shape. It reopens both arrays, verifies every voxel, reads one slice, lists the
+    labels, and shows time and bytes read for each. With Crackle it lists the labels from the
+    label tables of the chunks alone.
 
     \b
     Examples:
@@ -127,7 +124,7 @@ def demo(
     from . import demo as demonstration
 
     if png is not None:
-        demonstration.require_matplotlib()  # before the work, not after it
+        demonstration.require_matplotlib()  # fail before the work, not after it
         if not png.absolute().parent.is_dir():
             raise click.UsageError(f"--png {png}: there is no directory {png.parent}.")
     source = demonstration.made(size) if volume is None else demonstration.opened(volume)
@@ -167,11 +164,11 @@ for command in (
 
 
 def main(arguments: Sequence[str] | None = None, program: str = "crackle-zarr") -> NoReturn:
-    """Run the command line and end the process: errors are one line on stderr, and an exit code.
+    """Run the command line and exit. An error is one line on stderr and an exit code.
 
     Args:
-        arguments: without the program's name; None: those of the process.
-        program: what a user types to start it, as help texts show it.
+        arguments: without the program's name; None: the arguments of the process.
+        program: the name of the program in help texts.
     """
     try:
         with _common.notes():
@@ -183,20 +180,20 @@ def main(arguments: Sequence[str] | None = None, program: str = "crackle-zarr") 
         context = getattr(error, "ctx", None)
         command = context.command_path if context is not None else program
         text = " ".join(error.format_message().split())
-        click.echo(f"crackle-zarr: {text} ('{command} --help' shows how.)", err=True)
+        click.echo(f"crackle-zarr: {text} ('{command} --help' shows the options.)", err=True)
         sys.exit(UNUSABLE)
     except BrokenPipeError:
-        _forget_stdout()  # the reader has seen enough: 'crackle-zarr labels x | head'
+        _discard_stdout()  # the reader has closed the pipe: 'crackle-zarr labels x | head'
         sys.exit(0)
     except EXPECTED as error:
         if isinstance(error, OSError) and error.errno == errno.EPIPE:
-            _forget_stdout()
+            _discard_stdout()
             sys.exit(0)
         click.echo(_common.one_line(error), err=True)
         sys.exit(_common.exit_code(error))
     sys.exit(0)
 
 
-def _forget_stdout() -> None:
+def _discard_stdout() -> None:
     """Keep Python from complaining at exit that it cannot flush stdout."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,10 +1,9 @@
-"""``crackle-zarr compress`` and ``crackle-zarr decompress``: files of one volume to streams and back."""
+"""``crackle-zarr compress`` and ``crackle-zarr decompress``: a file of one volume to a stream, and back."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 import numpy as np
@@ -16,21 +15,18 @@ from ..streams import saving, stream
 from . import _common
 from ._common import EXIT_CODES, AbsentError
 
-if TYPE_CHECKING:
-    pass
-
 
 def _destinations(
     inputs: Sequence[Path], output: Path | None, name: Callable[[Path], str], kind: volumes.Kind
 ) -> dict[Path, Path]:
-    """Which file each input is to become."""
+    """The output path of each input."""
     if len(set(inputs)) < len(inputs):
-        twice = next(path for path in inputs if list(inputs).count(path) > 1)
-        raise click.UsageError(f"{twice} is given twice.")
+        repeated = next(path for path in inputs if list(inputs).count(path) > 1)
+        raise click.UsageError(f"{repeated} is given twice.")
     if output is not None and not output.is_dir():
         if len(inputs) > 1:
             raise click.UsageError(
-                f"--output {output} is not an existing directory, and {len(inputs)} files need one."
+                f"--output {output} is not an existing directory; {len(inputs)} inputs need one."
             )
         if not output.parent.is_dir():
             raise click.UsageError(f"--output {output}: there is no directory {output.parent}.")
@@ -40,7 +36,7 @@ def _destinations(
     by_target: dict[Path, Path] = {}
     for path, target in destinations.items():
         if target in by_target:
-            raise click.UsageError(f"{by_target[target]} and {path} would both become {target}.")
+            raise click.UsageError(f"{by_target[target]} and {path} have the same output, {target}.")
         by_target[target] = path
     return destinations
 
@@ -49,12 +45,12 @@ def _check_target(source: Path, target: Path, force: bool) -> None:
     if not target.exists():
         return
     if source.exists() and target.samefile(source):
-        raise UnusableError(f"{target}: the output would replace its own source; name another with --output")
+        raise UnusableError(f"{target}: this output would replace its source; name another with --output")
     if not force:
         raise UnusableError(f"{target} exists already: --force replaces it, --output names another file")
 
 
-def _described(source: Path, target: Path, raw: int) -> str:
+def _summary(source: Path, target: Path, raw: int) -> str:
     size = target.stat().st_size
     return f"{source} -> {target}  {raw:,} -> {size:,} bytes, ratio {raw / max(1, size):.1f}"
 
@@ -69,7 +65,7 @@ def _described(source: Path, target: Path, raw: int) -> str:
 @_common.preset
 @_common.markov
 @_common.pins
-@click.option("-z", "--gzip", is_flag=True, help="Compress the stream once more: the name ends in .ckl.gz.")
+@click.option("-z", "--gzip", is_flag=True, help="Also compress the stream with gzip, as .ckl.gz.")
 @_common.parallel
 @_common.force
 def compress(
@@ -84,9 +80,9 @@ def compress(
 ) -> None:
     """Turn volumes of labels into Crackle streams.
 
-    A volume has up to three axes and holds integers or bools. seg.npy becomes seg.npy.ckl, and so
-    does seg.npy.gz. The axes of the array are the stream's x, y and z. A .ckl file is written anew
-    with other options; name the output then.
+    A volume has up to three axes, of integers or bools. seg.npy becomes seg.npy.ckl, and so does
+    seg.npy.gz. The axes of the array are the stream's x, y and z. To compress a .ckl file again
+    with other options, name the output.
 
     \b
     Examples:
@@ -103,7 +99,7 @@ def compress(
         return f"{stem.removesuffix('.ckl')}.ckl{'.gz' if gzip else ''}"
 
     if gzip and output is not None and not output.is_dir():
-        raise click.UsageError("--gzip is for outputs without a name of their own: name it .ckl.gz instead.")
+        raise click.UsageError("--gzip is not for a named output file: name the file .ckl.gz instead.")
     destinations = _destinations(inputs, output, name, "ckl")
 
     def work(path: Path) -> str:
@@ -113,9 +109,9 @@ def compress(
         crackle_files.save(
             volume, target, preset=preset, markov_model_order=markov, allow_pins=pins, parallel=parallel
         )
-        return _described(path, target, volume.nbytes)
+        return _summary(path, target, volume.nbytes)
 
-    _common.Batch().over(inputs, work)
+    _common.Batch().run(inputs, work)
 
 
 @click.command(epilog=EXIT_CODES)
@@ -126,7 +122,7 @@ def compress(
     "--label",
     metavar="LABEL",
     type=int,
-    help="Write a mask (bool) of this label instead of the labels.",
+    help="Write the mask (bool) of this label instead of all labels.",
 )
 @_common.parallel
 @_common.force
@@ -136,8 +132,8 @@ def decompress(
     """Turn Crackle streams back into .npy files.
 
     seg.npy.ckl and seg.ckl.gz become seg.npy. The array has the axes (x, y, z), and the dtype and
-    the memory order of the volume that was compressed. Checksums are verified: damaged streams
-    are refused.
+    the memory order of the compressed volume. Checksums are verified, and a damaged stream is an
+    error.
 
     \b
     Examples:
@@ -160,7 +156,7 @@ def decompress(
             raise AbsentError(f"{path}: there is no label {label}; 'crackle-zarr labels {path}' lists them")
         volume = stream.decompress(binary, label, parallel)
         saving.save_numpy(volume, target)
-        what = "" if label is None else f"  {int(np.count_nonzero(volume)):,} voxels of label {label}"
-        return f"{path} -> {target}  {target.stat().st_size:,} bytes{what}"
+        count = "" if label is None else f"  {int(np.count_nonzero(volume)):,} voxels of label {label}"
+        return f"{path} -> {target}  {target.stat().st_size:,} bytes{count}"
 
-    _common.Batch().over(inputs, work)
+    _common.Batch().run(inputs, work)

@@ -24,7 +24,7 @@ from ..files.volumes import UnusableError
 from . import _common
 from ._common import EXIT_CODES
 from .places import (
-    Asked,
+    QueryOptions,
     array_at,
     by,
     commas,
@@ -163,14 +163,14 @@ def convert(
             raise click.UsageError(
                 f"--preset, --markov and --pins are for Crackle, and {destination} is none."
             )
-    asked = Asked(None, parallel, True, storage_option, not no_progress)
+    options = QueryOptions(None, parallel, True, storage_option, not no_progress)
     zyx = npy_axes == "zyx"
 
     def labels(volume: formats.Volume, source: str) -> formats.Volume:
         """The volume in a file as integers, with the axes (x, y, z) if it has three."""
         if npy_axes and "npy" not in (format, volume.format):
             raise UnusableError(f"{source}: --npy-axes is for .npy files, and none is read or written")
-        with asked.bar("voxel") as progress:
+        with options.bar("voxel") as progress:
             seen, total = 0, math.prod(volume.shape)
 
             def advance(count: int) -> None:
@@ -247,7 +247,7 @@ def convert(
             with opening(destination):
                 dst = FsspecStore.from_url(destination, storage_options=storage_option or None)
         try:
-            with asked.bar("block") as progress:
+            with options.bar("block") as progress:
                 report = verbs.convert(
                     src,
                     dst,
@@ -274,7 +274,7 @@ def convert(
             said += f", {before:,} -> {after:,} bytes, ratio {before / after:.1f}"
         return _with_notes(said, note, lost)
 
-    _common.Batch().over([source], to_array if format is None else to_file)
+    _common.Batch().run([source], to_array if format is None else to_file)
 
 
 def _with_notes(said: str, note: str, lost: str) -> str:

@@ -1,4 +1,4 @@
-"""The main job once through: a volume into Zarr with Crackle, back, and what it cost.
+"""Store a volume in Zarr with Crackle, read it back, and measure bytes and seconds.
 
 :func:`run` stores a volume twice, with Crackle and with Zarr's default compressor, reopens both,
 verifies every voxel, reads one slice, lists the labels, and returns the figures.
@@ -33,9 +33,9 @@ from ..codecs.create import create_array
 from ..errors import VerificationError
 from ..files.volumes import read_volume
 
-# Volumes pass through in slabs of at most this many bytes, unless one row of chunks is more.
+# Volumes are read and written in slabs of at most this many bytes, unless one row of chunks is larger.
 SLAB_NBYTES = 128 * 2**20
-# At most so many voxels along either axis of the slice are drawn.
+# The drawing shows at most this many voxels along either axis of the slice.
 DRAWN = 1024
 
 METADATA = {"zarr.json", ".zarray", ".zattrs", ".zgroup", ".zmetadata"}
@@ -47,12 +47,12 @@ METADATA = {"zarr.json", ".zarray", ".zattrs", ".zgroup", ".zmetadata"}
 
 @dataclass(frozen=True)
 class Source:
-    """The volume of a demonstration.
+    """The volume of the demo.
 
     Attributes:
-        name: what to call it.
+        name: the volume's name in the table.
         array: a NumPy or Zarr array: ``shape``, ``dtype``, and basic indexing.
-        axes: how its axes came about, for the reader of the table; may be empty.
+        axes: the origin of its axes, as text for the table; may be empty.
     """
 
     name: str
@@ -65,16 +65,16 @@ class Source:
 
 
 def made(size: int, dtype: npt.DTypeLike = np.uint64) -> Source:
-    """The synthetic segmentation, ``size`` voxels along each axis."""
+    """Make the synthetic segmentation, with ``size`` voxels along each axis."""
     array = synthetic.neurons((size, size, size), dtype=dtype)
     return Source(f"synthetic neurons, {size}^3", array, "axes (z, y, x)")
 
 
 def opened(path: Path) -> Source:
-    """The volume in a file (see :mod:`crackle_zarr.files.volumes`) or the Zarr array in a directory.
+    """Open a file (see :mod:`crackle_zarr.files.volumes`), or the Zarr array in a directory.
 
     Raises:
-        ValueError: there is no such volume, or it is not one of labels.
+        ValueError: there is no such volume, or it has fewer than two axes or no voxels.
         TypeError: its dtype is not an integer type or bool.
     """
     if path.is_dir():
@@ -83,15 +83,15 @@ def opened(path: Path) -> Source:
         array = read_volume(path)
         if array.ndim > 1 and array.flags.f_contiguous and not array.flags.c_contiguous:
             # Axis 0 is the fastest: the transposed view is the same memory in C order.
-            named = "stored as (z, y, x), the transpose of the file's (x, y, z)"
-            source = Source(path.name, array.T, named if array.ndim == 3 else "stored transposed")
+            axes = "stored as (z, y, x), the transpose of the file's (x, y, z)"
+            source = Source(path.name, array.T, axes if array.ndim == 3 else "stored transposed")
         else:
             source = Source(path.name, array, "axes as in the file")
     dtype, shape = source.array.dtype, source.array.shape
     if dtype.kind not in "iub":
         raise TypeError(f"{path}: labels are integers or bool, not {dtype}")
     if len(shape) < 2 or 0 in shape:
-        raise ValueError(f"{path}: a volume of at least two axes and one voxel is needed, not shape {shape}")
+        raise ValueError(f"{path}: a volume needs at least two axes and one voxel; its shape is {shape}")
     return source
 
 
@@ -107,14 +107,14 @@ def _open_zarr(path: Path) -> Any:
 
 
 # ---------------------------------------------------------------------------------------
-# Counting what is read
+# Counting reads
 
 
 class CountingStore(WrapperStore[Store]):
-    """A store that counts the bytes and the requests of what is read through it."""
+    """A store that counts requests and bytes of reads."""
 
     def __init__(self, store: Store) -> None:
-        """Count what is read from ``store``."""
+        """Count reads from ``store``."""
         super().__init__(store)
         self.nbytes = 0
         self.requests = 0
@@ -144,22 +144,22 @@ class CountingStore(WrapperStore[Store]):
 
 
 # ---------------------------------------------------------------------------------------
-# One way of storing
+# Figures
 
 
 @dataclass
 class Measured:
-    """What one way of storing the volume cost: bytes and seconds.
+    """Bytes and seconds of the volume, stored with one compressor.
 
     Attributes:
-        name: the way.
+        name: the compressor, as the table shows it.
         nbytes: bytes of all chunks.
         write: seconds to write all.
         read: seconds to read all.
         slice: seconds to read one slice.
-        slice_nbytes: bytes that the slice made the store give.
+        slice_nbytes: bytes read from the store for the slice.
         labels: seconds to list the labels.
-        labels_nbytes: bytes that the list made the store give.
+        labels_nbytes: bytes read from the store for the labels.
     """
 
     name: str
@@ -174,14 +174,14 @@ class Measured:
 
 @dataclass(frozen=True)
 class Result:
-    """The figures of a demonstration, and the slice that was read.
+    """The figures of the demo, and the slice.
 
     Attributes:
         source: the volume.
         chunks: the shape of the chunks of both arrays.
         num_labels: how many labels the volume has.
-        slice_index: the index of the leading axes at which the slice lies.
-        slice: the slice, over the last two axes, as read through Crackle.
+        slice_index: the slice's index along the leading axes.
+        slice: the slice, over the last two axes, as read with Crackle.
         rows: Crackle's figures, then those of Zarr's default.
         kept: the directory that holds the arrays, or None.
     """
@@ -210,33 +210,33 @@ def run(
 
     Args:
         source: the volume.
-        chunks: the shape of the chunks, one number per axis; None leaves it to ``create_array``.
+        chunks: the shape of the chunks, one number per axis; None: the default of ``create_array``.
         zarr_format: 2 or 3.
         markov_model_order: see :func:`crackle_zarr.compress`.
         allow_pins: see :func:`crackle_zarr.compress`.
         preset: see :func:`crackle_zarr.compress`.
-        keep: where to leave the two arrays, ``crackle.zarr`` and ``default.zarr``; None: nowhere.
-        progress: show bars on stderr; None: when it is a terminal.
+        keep: a directory for the two arrays, ``crackle.zarr`` and ``default.zarr``; None: delete them.
+        progress: show bars on stderr; None: only if it is a terminal.
 
     Raises:
-        ValueError: ``chunks`` do not suit the volume.
+        ValueError: ``chunks`` is not one positive number per axis.
         FileExistsError: ``keep`` has such arrays already.
-        VerificationError: what was read back is not what was written.
+        VerificationError: the data read back differ from the data written.
     """
     volume = source.array
     if chunks is not None and (len(chunks) != len(volume.shape) or min(chunks) < 1):
         given = ",".join(map(str, chunks))
         raise ValueError(
-            f"chunks are {len(volume.shape)} positive numbers, one per axis of the volume of shape "
+            f"chunks need {len(volume.shape)} positive numbers, one per axis of the volume of shape "
             f"{tuple(volume.shape)}, not {given}"
         )
-    directory = _workplace(keep)
+    directory = _make_directory(keep)
     try:
         crackle, default = directory / "crackle.zarr", directory / "default.zarr"
         options: dict[str, Any] = {
             "shape": volume.shape,
-            # Format 3 keeps no byte order, and Zarr before 3.1 has no default codecs for another than the
-            # machine's.
+            # A dtype of format 3 has no byte order. Before 3.1, Zarr has default codecs for the machine's
+            # byte order only.
             "dtype": volume.dtype.newbyteorder("=") if zarr_format == 3 else volume.dtype,
             "zarr_format": zarr_format,
         }
@@ -276,7 +276,8 @@ def run(
             shutil.rmtree(directory, ignore_errors=True)
 
 
-def _workplace(keep: Path | None) -> Path:
+def _make_directory(keep: Path | None) -> Path:
+    """The directory for the two arrays: ``keep``, or a temporary one."""
     if keep is None:
         return Path(tempfile.mkdtemp(prefix="crackle-zarr-demo-"))
     for name in ("crackle.zarr", "default.zarr"):
@@ -287,7 +288,7 @@ def _workplace(keep: Path | None) -> Path:
 
 
 def _slabs(array: Any, what: str, progress: bool | None) -> Iterator[tuple[int, int]]:
-    """Ranges of the first axis that are whole rows of chunks and not too large together."""
+    """Ranges of the first axis, each of whole rows of chunks and at most ``SLAB_NBYTES`` where possible."""
     length, depth = array.shape[0], array.chunks[0]
     row = depth * math.prod(array.shape[1:]) * array.dtype.itemsize
     step = depth * max(1, SLAB_NBYTES // row)
@@ -300,7 +301,7 @@ def _slabs(array: Any, what: str, progress: bool | None) -> Iterator[tuple[int, 
 def _write(
     source: Source, array: Any, measured: Measured, progress: bool | None, want_labels: bool = True
 ) -> npt.NDArray[Any]:
-    """Write the volume; returns its labels where wanted, found by looking at every voxel."""
+    """Write the volume; returns its labels, found in its voxels, if they are wanted."""
     labels: list[npt.NDArray[Any]] = []
     for start, stop in _slabs(array, f"write {measured.name}", progress):
         slab = source.slab(start, stop)
@@ -321,7 +322,7 @@ def _measure(
     labels: npt.NDArray[Any],
     progress: bool | None,
 ) -> npt.NDArray[Any]:
-    """Reopen an array, verify it against the source, and time it; returns the slice at ``index``."""
+    """Reopen an array, compare it with the source, and time reads; returns the slice at ``index``."""
     files = (file for file in path.rglob("*") if file.is_file() and file.name not in METADATA)
     measured.nbytes = sum(file.stat().st_size for file in files)
     store = CountingStore(LocalStore(path, read_only=True))
@@ -333,7 +334,7 @@ def _measure(
     measured.slice = time.perf_counter() - begin
     measured.slice_nbytes = store.nbytes
     if not np.array_equal(plane, expected):
-        raise VerificationError(f"{measured.name}: the slice at {index} is not the one that was written")
+        raise VerificationError(f"{measured.name}: the slice at {index} differs from the one written")
 
     store.reset()
     begin = time.perf_counter()
@@ -342,7 +343,7 @@ def _measure(
     measured.labels_nbytes = store.nbytes
     if not np.array_equal(found, labels):
         raise VerificationError(
-            f"{measured.name}: the {len(found)} labels listed are not those of the volume"
+            f"{measured.name}: the {len(found)} labels listed differ from the volume's labels"
         )
 
     for start, stop in _slabs(array, f"verify {measured.name}", progress):
@@ -351,7 +352,7 @@ def _measure(
         measured.read += time.perf_counter() - begin
         if not np.array_equal(read, source.slab(start, stop)):
             raise VerificationError(
-                f"{measured.name}: voxels of the range {start}:{stop} of the first axis are not those "
+                f"{measured.name}: in the range {start}:{stop} of the first axis, voxels differ from those "
                 f"that were written"
             )
     return plane
@@ -362,24 +363,24 @@ def _measure(
 
 
 def _decoded_labels(array: Any, progress: bool | None) -> npt.NDArray[Any]:
-    """The labels of any Zarr array, ascending: every chunk is decoded and looked through."""
+    """The labels of any Zarr array, ascending, found by decoding all chunks."""
     tables = [np.unique(array[a:b]) for a, b in _slabs(array, "list labels of the default", progress)]
     return np.unique(np.concatenate(tables))
 
 
 # ---------------------------------------------------------------------------------------
-# What is shown
+# Output
 
 
 def table(result: Result) -> Table:
-    """The figures as a table."""
+    """Make a table of the figures."""
     volume = result.source.array
     raw = math.prod(volume.shape) * volume.dtype.itemsize
     shown = Table(
         title=f"{result.source.name}: {_by(volume.shape)} {volume.dtype.name}, {raw:,} bytes, "
         f"{result.num_labels:,} labels",
         caption=f"Chunks of {_by(result.chunks)}; {result.source.axes}. Every voxel, the slice and both "
-        f"lists of labels verified after reopening.",
+        f"lists of labels were verified after reopening.",
         box=box.SIMPLE_HEAD,
         padding=(0, 1, 0, 0),
         caption_justify="left",
@@ -418,7 +419,7 @@ def _by(shape: tuple[int, ...]) -> str:
 
 def show(result: Result) -> None:
     """Print the table on stdout."""
-    # Into a file or a pipe rich would cut the table at 80 columns.
+    # rich cuts the table at 80 columns when it writes into a file or a pipe.
     console = Console(width=None if sys.stdout.isatty() else 120, soft_wrap=False)
     console.print(table(result))
     if result.kept is not None:
@@ -426,7 +427,7 @@ def show(result: Result) -> None:
 
 
 def require_matplotlib() -> None:
-    """Fail before the work begins rather than after it.
+    """Raise if matplotlib is missing, so that the demo fails before its work.
 
     Raises:
         ModuleNotFoundError: matplotlib is not installed.
@@ -440,9 +441,9 @@ def require_matplotlib() -> None:
 
 
 def draw(result: Result, path: Path) -> None:
-    """Draw the slice into an image file: its labels in distinct colours, beside its boundaries.
+    """Draw the slice to an image file: its labels in distinct colours, beside its boundaries.
 
-    The suffix of ``path`` decides the kind of image, as matplotlib has it.
+    The suffix of ``path`` is the image format, one of matplotlib's.
     """
     require_matplotlib()
     from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -452,7 +453,7 @@ def draw(result: Result, path: Path) -> None:
     window = tuple(slice(max(0, (n - DRAWN) // 2), max(0, (n - DRAWN) // 2) + DRAWN) for n in plane.shape)
     plane = plane[window]
     height, width = plane.shape
-    # A whole number of pixels per voxel, so that a boundary is a thin crisp line everywhere.
+    # A whole number of pixels per voxel, so that every boundary is equally thin and sharp.
     scale = max(1, 1024 // max(height, width))
     margin, title, dpi = 20, 40, 100
     size = (2 * width * scale + 3 * margin, height * scale + title + margin)
@@ -482,8 +483,8 @@ def draw(result: Result, path: Path) -> None:
 def colours(plane: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
     """A colour (r, g, b) for every voxel of a slice; background (0) is dark grey.
 
-    Hues step by the golden angle, which keeps any few of them apart; saturation and value take
-    turns in addition.
+    Hues step by the golden angle, so that any few successive hues differ clearly. Saturation and
+    value cycle as well.
     """
     labels, inverse = np.unique(plane, return_inverse=True)
     rank = np.arange(len(labels))

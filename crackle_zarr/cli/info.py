@@ -1,4 +1,4 @@
-"""``crackle-zarr info``: what is in files and arrays."""
+"""``crackle-zarr info``: describe files and arrays."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 # ---------------------------------------------------------------------------------------
-# info, labels, test, verify
+# info
 
 
 def section_sizes(binary: _binding.Buffer, voxels: int) -> dict[str, int]:
-    """Sizes of the sections in bytes; a stream without voxels is its header alone."""
+    """Sizes of the sections in bytes. A stream without voxels has only a header."""
     if not voxels:
         return {"header": len(binary)}
     names = ("header", "crack_index", "labels", "markov_model", "crack_codes", "checksums")
@@ -38,15 +38,15 @@ def section_sizes(binary: _binding.Buffer, voxels: int) -> dict[str, int]:
     return dict(zip(names, sizes, strict=True))
 
 
-def _inform(place: str) -> dict[str, Any]:
-    """What ``info`` tells of a file, as JSON has it."""
+def _describe(place: str) -> dict[str, Any]:
+    """The record of a file, as ``info --json`` prints it."""
     path = Path(hdf5.split(place)[0])
     if formats.of_name(place) not in (None, "ckl", "npy"):
-        return _inform_of_volume(place, path)
+        return _describe_volume(place, path)
     try:
         kind = volumes.kind_of(path)
     except UnusableError:
-        return _inform_of_volume(place, path)
+        return _describe_volume(place, path)
     file_nbytes = path.stat().st_size
     record: dict[str, Any] = {"file": str(path), "kind": kind, "file_nbytes": file_nbytes}
     if kind == "npy":
@@ -71,7 +71,7 @@ def _inform(place: str) -> dict[str, Any]:
         "dtype": head.dtype.name,
         "memory_order": head.order,
         "num_labels": number,
-        # As text: labels go past what JSON's readers hold in a number.
+        # Text, because many JSON readers cannot hold large integers.
         "min_label": str(stream.min(binary)) if number else None,
         "max_label": str(stream.max(binary)) if number else None,
         "stored_label_width": head.stored_data_width,
@@ -83,24 +83,23 @@ def _inform(place: str) -> dict[str, Any]:
     }
 
 
-def _inform_of_volume(place: str, path: Path) -> dict[str, Any]:
-    """What ``info`` tells of a file of another format: of HDF5 without a dataset's name, which there are."""
+def _describe_volume(place: str, path: Path) -> dict[str, Any]:
+    """The record of a file of another format; without a dataset's name, of all datasets of HDF5."""
     record: dict[str, Any] = {"file": place, "kind": "volume", "file_nbytes": path.stat().st_size}
     _, member = hdf5.split(place)
     if formats.of_name(place) == "hdf5" and member is None:
         formats.require("hdf5")
         return record | {"kind": "hdf5", "datasets": hdf5.listed(path)}
     with formats.opened(place) as volume:
-        turned = volume.transposed() if volume.format == "hdf5" else volume
-        space = turned.space
+        xyz = volume.transposed() if volume.format == "hdf5" else volume
         return record | {
             "format": formats.FORMATS[volume.format].name if volume.format else None,
-            "nbytes": turned.nbytes,
-            "ratio": turned.nbytes / record["file_nbytes"],
-            "shape": list(turned.shape),
-            "dtype": turned.dtype.name,
+            "nbytes": xyz.nbytes,
+            "ratio": xyz.nbytes / record["file_nbytes"],
+            "shape": list(xyz.shape),
+            "dtype": xyz.dtype.name,
             "scaled": volume.note or None,
-            **places.space_fields(space),
+            **places.space_fields(xyz.space),
         }
 
 
@@ -109,12 +108,12 @@ def _inform_of_volume(place: str, path: Path) -> dict[str, Any]:
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON array with an object per file or array.")
 @places.storage_option
 def info(inputs: tuple[str, ...], as_json: bool, storage_option: dict[str, Any]) -> None:
-    """Show what files and Zarr arrays say about their volumes.
+    """Describe files and Zarr arrays.
 
-    Of a stream: shape, dtype, labels, and where the bytes go. Of other files: shape, dtype and voxel
-    size; of an HDF5 file, its datasets. Of a Zarr array: shape, dtype, chunks, shards, codecs, voxel
-    size, and its bytes in the store, if the store can list. Nothing is decoded. In JSON, labels are
-    text, since they may be larger than JSON's readers can hold in a number.
+    For a stream: shape, dtype, labels, and the sizes of its sections. For other files: shape, dtype
+    and voxel size; for an HDF5 file, its datasets. For a Zarr array: shape, dtype, chunks, shards,
+    codecs, voxel size, and its bytes in the store, if the store can list them. Streams and chunks are
+    not decoded. In JSON, labels are text, because many JSON readers cannot hold large integers.
 
     \b
     Examples:
@@ -125,31 +124,31 @@ def info(inputs: tuple[str, ...], as_json: bool, storage_option: dict[str, Any])
       crackle-zarr info seg.zarr
       crackle-zarr info s3://bucket/seg.zarr --storage-option anon=true
     """
-    told: list[dict[str, Any]] = []
+    records: list[dict[str, Any]] = []
 
     def work(place: str) -> None:
         is_stored = places.is_stored(place)
-        record = array_info.inform(place, storage_option) if is_stored else _inform(place)
+        record = array_info.describe(place, storage_option) if is_stored else _describe(place)
         if as_json:
-            told.append(record)
+            records.append(record)
             return
         from rich.console import Console
 
-        # Into a file or a pipe rich would wrap at 80 columns.
+        # rich wraps lines at 80 columns when it writes into a file or a pipe.
         console = Console(width=None if sys.stdout.isatty() else 120, highlight=False)
         tables = array_info.info_tables if record["kind"] == "zarr" else _info_tables
         for table in tables(record):
             console.print(table)
 
     try:
-        _common.Batch().over(inputs, work)
+        _common.Batch().run(inputs, work)
     finally:
         if as_json:
-            click.echo(json.dumps(told, indent=2))
+            click.echo(json.dumps(records, indent=2))
 
 
 def _info_tables(record: dict[str, Any]) -> Iterator[Table]:
-    """The fields of a file, and the sizes of its sections."""
+    """Tables for a file: its fields, and the sizes of a stream's sections."""
     from rich import box
     from rich.table import Table
     from rich.text import Text
@@ -215,13 +214,13 @@ def _datasets_table(record: dict[str, Any]) -> Table:
     table = Table(title=Text(title), title_justify="left", box=box.SIMPLE)
     for column in ("dataset of integers", "shape", "dtype", "chunks", "compression"):
         table.add_column(column)
-    for one in record["datasets"]:
+    for dataset in record["datasets"]:
         table.add_row(
-            Text(one["name"]),
-            " x ".join(map(str, one["shape"])),
-            one["dtype"],
-            " x ".join(map(str, one["chunks"])) if one["chunks"] else "none",
-            one["compression"] or "none",
+            Text(dataset["name"]),
+            " x ".join(map(str, dataset["shape"])),
+            dataset["dtype"],
+            " x ".join(map(str, dataset["chunks"])) if dataset["chunks"] else "none",
+            dataset["compression"] or "none",
         )
     if not record["datasets"]:
         table.add_row("none")

@@ -1,4 +1,4 @@
-"""Stored arrays by path or URL, and the options of questions to them."""
+"""Opening stored arrays by path or URL, and the options of queries on them."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ if TYPE_CHECKING:
 
 
 # ---------------------------------------------------------------------------------------
-# Options of questions
+# Options of queries
 
 
 def _ranges(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[Any, ...] | None:
-    """Ranges as in Python, with commas between them, such as 10:20,:,5:100."""
+    """Parse ranges as Python writes them, with commas between them, such as 10:20,:,5:100."""
     if value is None:
         return None
     parts: list[Any] = []
@@ -57,7 +57,7 @@ def _ranges(ctx: click.Context, param: click.Parameter, value: str | None) -> tu
 
 
 def _options(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> dict[str, Any]:
-    """KEY=VALUE, where the value is JSON if it can be read as such."""
+    """Parse KEY=VALUE. The value is JSON; if it is not valid JSON, it is text."""
     options: dict[str, Any] = {}
     for given in values:
         key, equals, text = given.partition("=")
@@ -71,44 +71,47 @@ def _options(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]
 
 
 def region(command: Callable[..., Any]) -> Callable[..., Any]:
-    """The part of the array that is asked about."""
+    """Add the option to query a part of the array only."""
     return click.option(
         "--region",
         metavar="RANGES",
         callback=_ranges,
-        help="Ask about this part of the array only: ranges as in Python, one per axis, such as "
-        "10:20,:,5:100. Indices in answers count from the array's first voxel all the same.",
+        help="Query this part of the array only: ranges as in Python, one per axis, such as "
+        "10:20,:,5:100. Indices in the output still count from the array's first voxel.",
     )(command)
 
 
 def storage_option(command: Callable[..., Any]) -> Callable[..., Any]:
-    """What the store of a URL has to know."""
+    """Add the option to configure the store of a URL."""
     return click.option(
         "--storage-option",
         metavar="KEY=VALUE",
         multiple=True,
         callback=_options,
-        help="An option of the store of a URL, as fsspec has it, such as anon=true; a value may be JSON. "
-        "Repeat it for others.",
+        help="Pass this option to fsspec, which opens the store of a URL; such as anon=true. The value may "
+        "be JSON. Repeatable.",
     )(command)
 
 
 def no_progress(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Whether there is a bar."""
+    """Add the option to hide the progress bar."""
     return click.option(
-        "--no-progress", is_flag=True, help="No bar on stderr. There is none where stderr is no terminal."
+        "--no-progress",
+        is_flag=True,
+        help="Show no progress bar. It is on stderr, if that is a terminal.",
     )(command)
 
 
 def _no_verify(command: Callable[..., Any]) -> Callable[..., Any]:
-    return click.option(
-        "--no-verify", is_flag=True, help="Do not verify the checksums of what is read: even less is read."
-    )(command)
+    """Add the option to skip checksums."""
+    return click.option("--no-verify", is_flag=True, help="Do not verify checksums. Less is read then.")(
+        command
+    )
 
 
 @dataclass(frozen=True)
-class Asked:
-    """The options that all questions have."""
+class QueryOptions:
+    """The options that all queries have."""
 
     region: tuple[Any, ...] | None = None
     parallel: int = 0
@@ -117,14 +120,14 @@ class Asked:
     progress: bool = True
 
     def refuse_for_file(self, place: str) -> None:
-        """Raise UnusableError where an option is given that a file does not take."""
+        """Raise UnusableError if an option is set that files do not take."""
         if self.region is not None:
             raise UnusableError(f"{place}: --region is for Zarr arrays, and this is a file")
         refuse_storage_options(place, self.storage_options)
 
     @contextlib.contextmanager
     def keywords(self) -> Iterator[verbs.ArrayOptions]:
-        """As keywords of the functions on stored arrays, with a bar."""
+        """Keywords for the functions on stored arrays; their progress is shown as a bar."""
         with self.bar() as progress:
             yield {
                 "region": self.region,
@@ -135,25 +138,28 @@ class Asked:
 
     @contextlib.contextmanager
     def bar(self, unit: str = "chunk") -> Iterator[Progress]:
-        """A bar on stderr, if that is a terminal, as a function of what is done and the whole."""
+        """A function that shows progress (units done, units in total) as a bar; False: show none.
+
+        The bar is on stderr, if that is a terminal.
+        """
         if not self.progress or not sys.stderr.isatty():
             yield False
             return
-        with tqdm(unit=unit, leave=False, file=sys.stderr) as shown:
+        with tqdm(unit=unit, leave=False, file=sys.stderr) as progress_bar:
 
             def advance(done: int, total: int) -> None:
-                if shown.total != total or done < shown.n:
-                    shown.reset(total)  # the next of several passes
-                shown.update(done - shown.n)
+                if progress_bar.total != total or done < progress_bar.n:
+                    progress_bar.reset(total)  # the next of several passes
+                progress_bar.update(done - progress_bar.n)
 
             yield advance
 
 
 def query(command: Callable[..., Any]) -> Callable[..., Any]:
-    """The options of questions; they arrive as one argument, ``asked``."""
+    """Add the options of queries; the command gets them as one argument, ``options``."""
 
     @functools.wraps(command)
-    def with_asked(
+    def with_options(
         *arguments: Any,
         region: tuple[Any, ...] | None,
         parallel: int,
@@ -162,20 +168,20 @@ def query(command: Callable[..., Any]) -> Callable[..., Any]:
         no_progress: bool,
         **others: Any,
     ) -> Any:
-        asked = Asked(region, parallel, not no_verify, storage_option, not no_progress)
-        return command(*arguments, asked=asked, **others)
+        options = QueryOptions(region, parallel, not no_verify, storage_option, not no_progress)
+        return command(*arguments, options=options, **others)
 
-    made: Callable[..., Any] = with_asked
+    decorated: Callable[..., Any] = with_options
     for option in (no_progress, storage_option, _no_verify, _common.parallel, region):
-        made = option(made)
-    return made
+        decorated = option(decorated)
+    return decorated
 
 
 class LabelCommand(click.Command):
     """A command with labels among its arguments, which may be negative."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Tell what to do about a negative label, which looks like an option."""
+        """Parse; where a negative label was taken for an option, say how to give it."""
         try:
             return super().parse_args(ctx, args)
         except click.NoSuchOption as error:
@@ -189,7 +195,7 @@ class LabelCommand(click.Command):
 
 
 def source_argument(command: Callable[..., Any]) -> Callable[..., Any]:
-    """The one place to work on."""
+    """Add the argument for one file or array."""
     return click.argument("source", metavar="PATH-or-URL")(command)
 
 
@@ -198,17 +204,17 @@ def source_argument(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def is_url(place: str) -> bool:
-    """Whether a place is a URL; others are paths."""
+    """Whether a place is a URL; otherwise it is a path."""
     return "://" in place
 
 
 def is_stored(place: str) -> bool:
-    """Whether a path or URL is one of Zarr; other paths are those of files."""
+    """Whether a place is in Zarr: a URL or a directory; otherwise it is a file."""
     return is_url(place) or Path(place).is_dir()
 
 
 def refuse_storage_options(place: str, options: dict[str, Any] | None) -> None:
-    """Raise UnusableError where options of a store are given for a path."""
+    """Raise UnusableError if there are options of a store, but the place is a path."""
     if options:
         raise UnusableError(f"{place}: --storage-option is for URLs, and this is a path")
 
@@ -219,7 +225,7 @@ def opened(
     """The Zarr array or group at a path or URL.
 
     Raises:
-        UnusableError: there is none, or what a URL needs is not installed.
+        UnusableError: there is none, or a package that the URL needs is not installed.
         FormatError: its metadata is damaged.
         StoreError: the store failed.
     """
@@ -230,12 +236,12 @@ def opened(
             raise FileNotFoundError(2, os.strerror(2), place)
         if not path.is_dir():
             raise UnusableError(
-                f"{place}: a file, and a Zarr array is a folder or a URL; 'crackle-zarr --help' tells "
+                f"{place}: this is a file, but a Zarr array is a folder or a URL; 'crackle-zarr --help' says "
                 f"which commands take files"
             )
     import zarr
 
-    from ..stored import layout  # noqa: F401 - it registers the codecs, should entry points not
+    from ..stored import layout  # noqa: F401 - registers the codecs, in case entry points do not
 
     with opening(place):
         return zarr.open(place, mode=mode, storage_options=options or None)
@@ -243,13 +249,12 @@ def opened(
 
 @contextlib.contextmanager
 def opening(place: str) -> Iterator[None]:
-    """Say what kept Zarr from opening a place."""
+    """Turn the errors of Zarr and of stores into errors of this package that name the place."""
     try:
         yield
     except ImportError as error:
         raise UnusableError(
-            f"{place} cannot be opened: {error} (what URLs of http and s3 need: "
-            f"pip install 'crackle-zarr[remote]')"
+            f"{place} cannot be opened: {error} (for URLs of http and s3: pip install 'crackle-zarr[remote]')"
         ) from error
     except FileNotFoundError as error:
         raise UnusableError(f"{place}: there is no Zarr array or group") from error
@@ -259,7 +264,7 @@ def opening(place: str) -> Iterator[None]:
         raise UnusableError(f"{place} cannot be opened: {error}") from error
     except (ValueError, TypeError) as error:
         raise UnusableError(f"{place} cannot be opened: {error}") from error
-    except Exception as error:  # of a store, each of which has exceptions of its own
+    except Exception as error:  # each store has exceptions of its own
         reason = str(error) or "no reason given"
         raise StoreError(f"{place} cannot be opened: {type(error).__name__}: {reason}") from error
 
@@ -267,7 +272,7 @@ def opening(place: str) -> Iterator[None]:
 def array_at(
     place: str, options: dict[str, Any] | None = None, mode: Literal["r", "r+"] = "r"
 ) -> zarr.Array[Any]:
-    """The array at a path or URL: of a group of OME-Zarr labels, that of level 0."""
+    """The array at a path or URL; in a group of OME-Zarr labels, the array of level 0."""
     import zarr
 
     found = opened(place, options, mode)
@@ -279,9 +284,9 @@ def array_at(
 
 
 def space_of(array: zarr.Array[Any]) -> Space:
-    """Where the voxels of a stored array lie.
+    """Voxel size, unit and origin of a stored array.
 
-    Its attributes, or those of the OME-Zarr image that it is a level of.
+    They are in the array's attributes, or in those of the OME-Zarr image whose level the array is.
     """
     import zarr
 
@@ -291,13 +296,13 @@ def space_of(array: zarr.Array[Any]) -> Space:
         return space
     try:
         group = zarr.open_group(array.store_path.store, path=parent, mode="r")
-    except Exception:  # each store says in its own way that there is none
+    except Exception:  # each store has its own exception for a missing group
         return space
     return from_multiscales(group.attrs.asdict(), name, array.ndim)
 
 
 def space_fields(space: Space) -> dict[str, Any]:
-    """The voxel size and its kin, as JSON has them."""
+    """Voxel size, unit, origin and orientation, as fields for JSON."""
     return {
         "voxel_size": None if space.voxel_size is None else list(space.voxel_size),
         "voxel_unit": space.unit,
@@ -307,7 +312,7 @@ def space_fields(space: Space) -> dict[str, Any]:
 
 
 def space_rows(record: dict[str, Any], names: Sequence[str]) -> dict[str, str]:
-    """The voxel size and its kin, for people; nothing where nothing is known."""
+    """Voxel size, origin and orientation, as rows of a table. Unknown values have no row."""
     size, origin = record["voxel_size"], record["voxel_origin"]
     space = Space(size and tuple(size), record["voxel_unit"])
     rows = {"voxel size": space.text(names)} if size else {}
@@ -319,32 +324,32 @@ def space_rows(record: dict[str, Any], names: Sequence[str]) -> dict[str, str]:
 
 
 def absent(place: str, label: int) -> NoReturn:
-    """Raise AbsentError, with the command that lists the labels which are there."""
+    """Raise AbsentError; its message names the command that lists the labels."""
     raise AbsentError(f"{place}: there is no label {label}; 'crackle-zarr labels {place}' lists them")
 
 
 def as_ranges(slices: Iterable[slice]) -> str:
-    """A box as --region takes it."""
+    """Format a box as --region takes it."""
     return ",".join(f"{one.start}:{one.stop}" for one in slices)
 
 
 def commas(numbers: Iterable[int]) -> str:
-    """Numbers as options take them."""
+    """Format numbers as options take them."""
     return ",".join(map(str, numbers))
 
 
 def counted(number: int, what: str) -> str:
-    """A number and its noun, which takes an s."""
+    """Format a number and its noun, in the plural where it is needed."""
     return f"{number:,} {what}" if number == 1 else f"{number:,} {what}s"
 
 
 def by(shape: Iterable[int]) -> str:
-    """A shape, for people."""
+    """Format a shape, with x between the lengths."""
     return " x ".join(map(str, shape)) or "no axes"
 
 
 def new_file(path: Path, force: bool) -> None:
-    """Refuse a file to write that exists, or that has no folder."""
+    """Raise UnusableError if a file to write exists already, or its directory does not."""
     if path.exists() and not force:
         raise UnusableError(f"{path} exists already: --force replaces it, --output names another file")
     if not path.absolute().parent.is_dir():
@@ -352,26 +357,26 @@ def new_file(path: Path, force: bool) -> None:
 
 
 # ---------------------------------------------------------------------------------------
-# For the commands that take files as well
+# For commands that also take files
 
 
-def labels_of(place: str, asked: Asked) -> Any:
+def labels_of(place: str, options: QueryOptions) -> Any:
     """The labels of the array at a path or URL."""
-    array = array_at(place, asked.storage_options)
-    with asked.keywords() as keywords:
+    array = array_at(place, options.storage_options)
+    with options.keywords() as keywords:
         return verbs.labels(array, **keywords)
 
 
-def verified(place: str, asked: Asked) -> tuple[bool, str]:
-    """Whether something of the array at a path or URL is damaged, and what to say of it."""
-    array = array_at(place, asked.storage_options)
-    with asked.keywords() as keywords:
+def verified(place: str, options: QueryOptions) -> tuple[bool, str]:
+    """Whether the array at a path or URL is damaged, and a report as text."""
+    array = array_at(place, options.storage_options)
+    with options.keywords() as keywords:
         damaged = verbs.verify(array, **keywords)
     if not damaged:
         return False, f"{place}: sound" + ("" if _has_crackle(array) else ", as far as decoding can tell")
     lines = [f"{place}: chunk {commas(one.chunk)}, {one.key}: {one.message}" for one in damaged]
-    of = "chunk is damaged" if len(damaged) == 1 else "chunks are damaged"
-    return True, "\n".join([*lines, f"{place}: {len(damaged):,} {of}"])
+    noun = "chunk is damaged" if len(damaged) == 1 else "chunks are damaged"
+    return True, "\n".join([*lines, f"{place}: {len(damaged):,} {noun}"])
 
 
 def _has_crackle(array: zarr.Array[Any]) -> bool:

@@ -1,10 +1,9 @@
-"""``crackle-zarr labels``, ``find`` and ``crop``: which labels there are, where one is, and its mask."""
+"""``crackle-zarr labels``, ``find`` and ``crop``: list labels, find one, cut out its mask."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 import numpy as np
@@ -15,12 +14,9 @@ from ..files.volumes import UnusableError
 from ..streams import saving, stream
 from . import _common, places
 from ._common import EXIT_CODES
-
-if TYPE_CHECKING:
-    pass
 from .places import (
-    Asked,
     LabelCommand,
+    QueryOptions,
     absent,
     array_at,
     as_ranges,
@@ -39,14 +35,14 @@ from .places import (
 @click.command(cls=LabelCommand, epilog=EXIT_CODES)
 @source_argument
 @click.argument("label", type=int)
-@click.option("--json", "as_json", is_flag=True, help="Print a JSON object. Its label is text.")
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON object. The label in it is text.")
 @query
-def find(source: str, label: int, as_json: bool, asked: Asked) -> None:
-    """Tell where a label is: its box, its chunks.
+def find(source: str, label: int, as_json: bool, options: QueryOptions) -> None:
+    """Print the bounding box and the chunks of a label.
 
-    The box is half-open and written as --region takes it. The chunks are indices of the grid of
-    chunks (within shards, of their inner chunks). With --region, only what lies in there counts.
-    The exit code is 3 where the label is not.
+    The box is half-open, in the form that --region takes. Chunks are indices in the grid of chunks
+    (in a sharded array, of inner chunks). With --region, voxels outside the region do not count.
+    The exit code is 3 if there is no such label.
 
     \b
     Examples:
@@ -57,19 +53,19 @@ def find(source: str, label: int, as_json: bool, asked: Asked) -> None:
     """
 
     def work(source: str) -> None:
-        array = array_at(source, asked.storage_options)
-        with asked.keywords() as keywords:
+        array = array_at(source, options.storage_options)
+        with options.keywords() as keywords:
             found = verbs.find(array, label, **keywords)
             slices = found.slices
         if as_json:
-            told = {
+            record = {
                 "file": source,
-                "label": str(label),  # as text: it may be larger than JSON's readers hold in a number
+                "label": str(label),  # text, because many JSON readers cannot hold large integers
                 "start": None if slices is None else [one.start for one in slices],
                 "stop": None if slices is None else [one.stop for one in slices],
                 "chunks": [list(chunk) for chunk in found.chunks],
             }
-            click.echo(json.dumps(told, indent=2))
+            click.echo(json.dumps(record, indent=2))
         elif slices is not None:
             click.echo(f"box     {as_ranges(slices)}")
             click.echo(f"shape   {by(one.stop - one.start for one in slices)}")
@@ -78,7 +74,7 @@ def find(source: str, label: int, as_json: bool, asked: Asked) -> None:
         if not found:
             absent(source, label)
 
-    _common.Batch().over([source], work)
+    _common.Batch().run([source], work)
 
 
 @click.command(cls=LabelCommand, epilog=EXIT_CODES)
@@ -90,16 +86,16 @@ def find(source: str, label: int, as_json: bool, asked: Asked) -> None:
     metavar="FILE",
     required=True,
     type=click.Path(dir_okay=False, path_type=Path),
-    help="The file to write: .npy or .ckl, or either within .gz, .xz, .lzma, .bz2 or .zst.",
+    help="The file to write: .npy or .ckl; both may be compressed as .gz, .xz, .lzma, .bz2 or .zst.",
 )
 @_common.force
 @query
-def crop(source: str, label: int, output: Path, force: bool, asked: Asked) -> None:
+def crop(source: str, label: int, output: Path, force: bool, options: QueryOptions) -> None:
     """Write the mask of a label, cut to its bounding box.
 
-    The mask is bool and has the array's axes; in a stream, which has no bool, it is 0 and 1. Printed
-    are its shape, and its offset: the index of its first voxel in the array. Only chunks and slices
-    that hold the label are read. The exit code is 3 where the label is not.
+    The mask is bool and has the array's axes; in a stream, which has no bool, it is 0 and 1. The
+    command prints the mask's shape, and its offset: the index of its first voxel in the array. Only
+    chunks and slices with the label are read. The exit code is 3 if there is no such label.
 
     \b
     Examples:
@@ -114,36 +110,36 @@ def crop(source: str, label: int, output: Path, force: bool, asked: Asked) -> No
 
     def work(source: str) -> str:
         new_file(output, force)
-        array = array_at(source, asked.storage_options)
+        array = array_at(source, options.storage_options)
         if kind == "ckl" and array.ndim > 3:
             raise UnusableError(
-                f"{source} has {array.ndim} axes, and a stream has up to three: name the output .npy"
+                f"{source} has {array.ndim} axes, but a stream has at most three: name the output .npy"
             )
-        with asked.keywords() as keywords:
+        with options.keywords() as keywords:
             try:
                 mask, offset = verbs.crop(array, label, **keywords)
             except KeyError:
                 absent(source, label)
         if kind == "ckl":
-            crackle_files.save(mask, output, parallel=asked.parallel)
+            crackle_files.save(mask, output, parallel=options.parallel)
         else:
             saving.save_numpy(mask, output)
         voxels = counted(int(np.count_nonzero(mask)), "voxel")
         return f"{source} -> {output}  shape {by(mask.shape)}, offset {commas(offset)}, {voxels}"
 
-    _common.Batch().over([source], work)
+    _common.Batch().run([source], work)
 
 
 @click.command(epilog=EXIT_CODES)
 @_common.places
-@click.option("--count", is_flag=True, help="Print how many there are instead.")
+@click.option("--count", is_flag=True, help="Print the number of labels instead.")
 @places.query
-def labels(inputs: tuple[str, ...], count: bool, asked: Asked) -> None:
+def labels(inputs: tuple[str, ...], count: bool, options: QueryOptions) -> None:
     """List the labels of volumes, ascending, one per line.
 
-    Of a stream the label table is read and nothing is decoded; of a Zarr array stored with Crackle,
-    the label tables of its chunks. The labels of several volumes follow each other; with --count
-    there is a line per volume, its number and then its name.
+    The labels of a stream come from its label table, without decoding. Those of a Zarr array stored
+    with Crackle come from the label tables of its chunks. The labels of several volumes follow each
+    other. With --count there is a line per volume, with the number and the name.
 
     \b
     Examples:
@@ -156,10 +152,10 @@ def labels(inputs: tuple[str, ...], count: bool, asked: Asked) -> None:
 
     def work(place: str) -> str | None:
         if places.is_stored(place):
-            found = places.labels_of(place, asked)
+            found = places.labels_of(place, options)
             number = len(found)
         else:
-            asked.refuse_for_file(place)
+            options.refuse_for_file(place)
             path = Path(place)
             if volumes.kind_of(path) == "npy":
                 found = np.unique(volumes.read_volume(path))
@@ -172,4 +168,4 @@ def labels(inputs: tuple[str, ...], count: bool, asked: Asked) -> None:
             return f"{number} {place}"
         return "\n".join(str(int(label)) for label in found.tolist()) if number else None
 
-    _common.Batch().over(inputs, work)
+    _common.Batch().run(inputs, work)

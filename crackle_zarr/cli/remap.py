@@ -1,4 +1,4 @@
-"""``crackle-zarr remap``: other labels, where the array is stored."""
+"""``crackle-zarr remap``: replace labels of a stored array in place."""
 
 from __future__ import annotations
 
@@ -19,14 +19,22 @@ from ._common import EXIT_CODES
 if TYPE_CHECKING:
     import zarr
 
-from .places import Asked, LabelCommand, array_at, counted, no_progress, source_argument, storage_option
+from .places import (
+    LabelCommand,
+    QueryOptions,
+    array_at,
+    counted,
+    no_progress,
+    source_argument,
+    storage_option,
+)
 
 # ---------------------------------------------------------------------------------------
 # remap
 
 
 def _pair(old: Any, new: Any, where: str) -> tuple[int, int]:
-    """An old and a new label, from text or JSON."""
+    """Parse an old and a new label from text or JSON."""
     for value in (old, new):
         exact = isinstance(value, int) and not isinstance(value, bool)
         if not exact and not (isinstance(value, str) and re.fullmatch(r"\s*[+-]?\d+\s*", value)):
@@ -35,20 +43,20 @@ def _pair(old: Any, new: Any, where: str) -> tuple[int, int]:
 
 
 def _read_mapping(path: Path) -> Iterator[tuple[int, int]]:
-    """The pairs old, new of a .csv or .json file."""
+    """Read pairs (old, new) from a .csv or .json file."""
     if path.suffix.lower() == ".json":
         try:
             with open(path, encoding="utf-8") as file:
-                told = json.load(file, object_pairs_hook=list)
+                content = json.load(file, object_pairs_hook=list)
         except json.JSONDecodeError as error:
             raise UnusableError(f"{path} is not JSON: {error}") from None
-        if not isinstance(told, list) or not all(
-            isinstance(pair, tuple | list) and len(pair) == 2 for pair in told
+        if not isinstance(content, list) or not all(
+            isinstance(pair, tuple | list) and len(pair) == 2 for pair in content
         ):
             raise UnusableError(
                 f'{path}: a mapping in JSON is an object such as {{"1": 7}}, or an array of pairs'
             )
-        for old, new in told:
+        for old, new in content:
             yield _pair(old, new, str(path))
         return
     if path.suffix.lower() != ".csv":
@@ -61,11 +69,12 @@ def _read_mapping(path: Path) -> Iterator[tuple[int, int]]:
             if len(row) != 2:
                 raise UnusableError(f"{where}: a line is an old and a new label, not {','.join(row)!r}")
             if number == 1 and not any(re.search(r"\d", cell) for cell in row):
-                continue  # names of the columns
+                continue  # the columns' names
             yield _pair(row[0], row[1], where)
 
 
 def _mapping_of(pairs: tuple[str, ...], path: Path | None) -> dict[int, int]:
+    """The mapping from OLD=NEW arguments and a file."""
     mapping: dict[int, int] = {}
 
     def add(old: int, new: int) -> None:
@@ -90,17 +99,17 @@ def _mapping_of(pairs: tuple[str, ...], path: Path | None) -> dict[int, int]:
     "path",
     metavar="FILE",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="A .csv of two columns, old and new, or a .json object old: new. OLD=NEW are added to it.",
+    help="A .csv with two columns, old and new, or a .json object old: new. OLD=NEW arguments add to it.",
 )
-@click.option("-n", "--dry-run", is_flag=True, help="Tell what would be done, and write nothing.")
+@click.option("-n", "--dry-run", is_flag=True, help="Report the changes, and write nothing.")
 @click.option(
     "--create-chunks",
     is_flag=True,
-    help="Where the fill value gets a new name: write the chunks that are not there, being all fill value.",
+    help="If the fill value is remapped: write the missing chunks, which consist of the fill value.",
 )
-@click.option("--strict", is_flag=True, help="Refuse, if a label of the array has no new name.")
+@click.option("--strict", is_flag=True, help="Fail if the mapping lacks a label of the array.")
 @click.option("--resume", is_flag=True, help="Finish a remap that was interrupted.")
-@click.option("--undo", is_flag=True, help="Take back a remap that was interrupted.")
+@click.option("--undo", is_flag=True, help="Undo a remap that was interrupted.")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object, with the indices of the chunks.")
 @_common.parallel
 @storage_option
@@ -119,12 +128,12 @@ def remap(
     storage_option: dict[str, Any],
     no_progress: bool,
 ) -> None:
-    """Give labels of a Zarr array new names, in place.
+    """Replace labels of a Zarr array, in place.
 
-    All at once: 1=2 2=1 swaps. Only the label tables of the chunks that hold an old label are
-    written anew. Everything is prepared beside the array before the first chunk is replaced, so
-    that damage, or a label that does not fit, leaves the array as it was. After an interruption
-    --resume finishes the work, and --undo takes it back.
+    All labels change at once: 1=2 2=1 swaps them. Only chunks with an old label are rewritten, and
+    in these only the label table changes. All new chunks are prepared beside the array before the
+    first one is replaced: a damaged chunk, or a label that the dtype cannot hold, leaves the array
+    unchanged. After an interruption --resume finishes the remap, and --undo reverts it.
 
     \b
     Examples:
@@ -140,15 +149,17 @@ def remap(
     given = {"OLD=NEW": pairs, "--mapping": path, "--dry-run": dry_run, "--strict": strict}
     extra = [name for name, value in {**given, "--create-chunks": create_chunks}.items() if value]
     if finishing and extra:
-        raise click.UsageError(f"{finishing} takes no {' and no '.join(extra)}: the journal has it all.")
+        raise click.UsageError(
+            f"{finishing} takes no {' and no '.join(extra)}: the journal has the mapping and the options."
+        )
     if not finishing and not pairs and path is None:
         raise click.UsageError("Nothing to do: give OLD=NEW, such as 42=7, or --mapping FILE.")
-    asked = Asked(None, parallel, True, storage_option, not no_progress)
+    options = QueryOptions(None, parallel, True, storage_option, not no_progress)
 
     def work(source: str) -> str:
         mapping = {} if finishing else _mapping_of(pairs, path)
-        array = array_at(source, asked.storage_options, "r" if dry_run else "r+")
-        with asked.bar() as progress:
+        array = array_at(source, options.storage_options, "r" if dry_run else "r+")
+        with options.bar() as progress:
             if resume:
                 report = verbs.resume(array, parallel=parallel, progress=progress)
             elif undo:
@@ -167,30 +178,30 @@ def remap(
                 except KeyError as error:  # --strict
                     raise UnusableError(str(error.args[0])) from error
                 except KeyboardInterrupt:
-                    _tell_of_journal(source, array)
+                    _report_journal(source, array)
                     raise
         if as_json:
-            told = {
+            record = {
                 "file": source,
                 "dry_run": report.dry_run,
                 "chunks": [list(chunk) for chunk in report.chunks],
                 "bytes_read": report.bytes_read,
                 "bytes_written": report.bytes_written,
             }
-            return json.dumps(told, indent=2)
+            return json.dumps(record, indent=2)
         chunks = counted(len(report.chunks), "chunk")
-        did = "put back" if undo else "would change" if report.dry_run else "changed"
+        action = "put back" if undo else "would change" if report.dry_run else "changed"
         wrote = "would be written" if report.dry_run else "written"
         return (
-            f"{source}: {chunks} {did}, {report.bytes_read:,} bytes read, "
+            f"{source}: {chunks} {action}, {report.bytes_read:,} bytes read, "
             f"{report.bytes_written:,} bytes {wrote}"
         )
 
-    _common.Batch().over([source], work)
+    _common.Batch().run([source], work)
 
 
-def _tell_of_journal(source: str, array: zarr.Array[Any]) -> None:
-    """Say how an interrupted remap goes on, if it came as far as replacing chunks."""
+def _report_journal(source: str, array: zarr.Array[Any]) -> None:
+    """Name the options that finish or undo an interrupted remap, if it has left a journal."""
     from ..stored.journal import Journal
     from ..stored.layout import layout_of
 

@@ -21,9 +21,19 @@ from ._common import EXIT_CODES
 
 if TYPE_CHECKING:
     from ..streams.statistics_table import StatisticsTable
-from .places import Asked, absent, array_at, as_ranges, counted, is_stored, new_file, query, source_argument
+from .places import (
+    QueryOptions,
+    absent,
+    array_at,
+    as_ranges,
+    counted,
+    is_stored,
+    new_file,
+    query,
+    source_argument,
+)
 
-# Rows of a table on a terminal, unless all are asked for.
+# Rows of a table on a terminal, without --all.
 _ROWS = 40
 
 
@@ -38,10 +48,10 @@ _ROWS = 40
     "--output",
     metavar="FILE",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="Write the table there instead: .csv or .parquet (which needs pyarrow).",
+    help="Write the table to this file: .csv, or .parquet (which needs pyarrow).",
 )
 @click.option(
-    "--csv", "as_csv", is_flag=True, help="Print CSV, as is done where stdout is no terminal anyway."
+    "--csv", "as_csv", is_flag=True, help="Print CSV. This is the default if stdout is no terminal."
 )
 @click.option(
     "-l", "--label", "labels", metavar="LABEL", type=int, multiple=True, help="Only this label. Repeatable."
@@ -58,16 +68,17 @@ def stats(
     labels: tuple[int, ...],
     every: bool,
     force: bool,
-    asked: Asked,
+    options: QueryOptions,
 ) -> None:
-    """Count the voxels of labels; boxes and centroids.
+    """List each label's voxel count, box and centroid.
 
     There is a row per label, ascending. Boxes are half-open, centroids are mean indices, and both
-    are along the array's axes. A Zarr array answers from the boundaries in its chunks, and no voxel is
-    painted. A .ckl file is taken, too; its axes are x, y and z.
+    are in the order of the array's axes. For a Zarr array stored with Crackle they are computed from
+    the boundaries in its chunks, without painting voxels. The source may also be a .ckl file; its
+    axes are x, y and z.
 
-    On a terminal it is a table; into a pipe or a file it is CSV with the columns label, voxel_count,
-    start_0 ..., stop_0 ..., centroid_0 ....
+    The output is a table on a terminal. In a pipe or a file it is CSV with the columns label,
+    voxel_count, start_0 ..., stop_0 ..., centroid_0 ....
 
     \b
     Examples:
@@ -87,7 +98,7 @@ def stats(
         new_file(output, force)
 
     def work(source: str) -> None:
-        table = _statistics(source, labels, asked)
+        table = _statistics(source, labels, options)
         if output is not None:
             _write_table(table, output)
             click.echo(f"{source} -> {output}  {counted(len(table), 'label')}")
@@ -95,31 +106,31 @@ def stats(
             table.to_csv(sys.stdout)
         else:
             _show_statistics(table, every)
-        there = set(table["label"].tolist())
+        present = set(table["label"].tolist())
         for label in labels:
-            if label not in there:
+            if label not in present:
                 absent(source, label)
 
-    _common.Batch().over([source], work)
+    _common.Batch().run([source], work)
 
 
-def _statistics(source: str, labels: tuple[int, ...], asked: Asked) -> StatisticsTable:
-    """The table of a file or an array, of some labels or of all."""
+def _statistics(source: str, labels: tuple[int, ...], options: QueryOptions) -> StatisticsTable:
+    """The statistics of a file or an array, for the given labels or for all."""
     table: Any
     if not is_stored(source):
-        asked.refuse_for_file(source)
-        table = verbs.statistics(volumes.read_stream(Path(source)), parallel=asked.parallel)
+        options.refuse_for_file(source)
+        table = verbs.statistics(volumes.read_stream(Path(source)), parallel=options.parallel)
         if labels:
-            table = table[np.isin(table["label"], _held(labels, table))]
+            table = table[np.isin(table["label"], _as_dtype_of(labels, table))]
         return cast("StatisticsTable", table)
-    array = array_at(source, asked.storage_options)
-    with asked.keywords() as keywords:
+    array = array_at(source, options.storage_options)
+    with options.keywords() as keywords:
         if not labels:
             return verbs.statistics(array, **keywords)
-        # Only the chunks that hold a label are measured.
+        # Measure only the chunks with these labels.
         parts = []
         for label in sorted(set(labels)):
-            keywords["region"] = asked.region
+            keywords["region"] = options.region
             keywords["region"] = verbs.find(array, label, **keywords).slices
             if keywords["region"] is not None:
                 table = verbs.statistics(array, **keywords)
@@ -130,8 +141,8 @@ def _statistics(source: str, labels: tuple[int, ...], asked: Asked) -> Statistic
         return cast("StatisticsTable", np.concatenate(parts).view(type(parts[0])))
 
 
-def _held(labels: Iterable[int], table: Any) -> Any:
-    """Labels as the dtype of a table has them; those that it cannot hold are left out."""
+def _as_dtype_of(labels: Iterable[int], table: Any) -> Any:
+    """Labels in the dtype of a table, without those that the dtype cannot hold."""
     from .._base.integers import holds
 
     dtype = np.dtype(np.uint8) if table["label"].dtype.kind == "b" else table["label"].dtype

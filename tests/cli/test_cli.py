@@ -97,7 +97,7 @@ def test_gzip_option(run, seg):
     assert run("compress", "-z", "seg.npy").code == 0
     assert Path("seg.npy.ckl.gz").read_bytes()[:2] == b"\x1f\x8b"
     assert np.array_equal(crackle_zarr.load("seg.npy.ckl.gz"), seg)
-    assert "name it .ckl.gz" in one_line(run("compress", "-z", "-o", "x.ckl", "seg.npy"))
+    assert "name the file .ckl.gz" in one_line(run("compress", "-z", "-o", "x.ckl", "seg.npy"))
 
 
 def test_options_reach_the_stream(run, seg):
@@ -134,7 +134,7 @@ def test_sources_are_kept(run, seg):
     assert Path("seg.npy").read_bytes() == before
     ran = run("compress", "--force", "seg.npy.ckl", "-o", "seg.npy.ckl")
     assert ran.code == 2
-    assert "its own source" in one_line(ran)
+    assert "would replace its source" in one_line(ran)
 
 
 def test_existing_outputs_are_refused(run, seg):
@@ -465,16 +465,16 @@ def test_arrays_that_are_no_volume(run, array, said):
         (["compress", "a.npy", "a.npy"], "a.npy is given twice"),
         (
             ["compress", "-o", "c.ckl", "a.npy", "b.npy"],
-            "c.ckl is not an existing directory, and 2 files need one",
+            "c.ckl is not an existing directory; 2 inputs need one",
         ),
         (["compress", "-o", "no/c.ckl", "a.npy"], "there is no directory no"),
         (["compress", "-o", "c.txt", "a.npy"], "c.txt: the output's name has to end in .ckl"),
         (["decompress", "-o", "c.ckl", "a.ckl"], "c.ckl: the output's name has to end in .npy"),
-        (["compress", "-o", "here", "a.npy", "sub/a.npy"], "would both become here"),
+        (["compress", "-o", "here", "a.npy", "sub/a.npy"], "a.npy and sub/a.npy have the same output, here"),
         (["compress", "no.npy"], "no.npy: No such file or directory"),
         (["compress", "sub"], "sub: Is a directory"),
         (["demo", "no.npy"], "'no.npy' does not exist"),
-        (["demo", "--chunks", "64,x"], "'64,x' is not a shape: positive numbers such as 64,256,256"),
+        (["demo", "--chunks", "64,x"], "'64,x' is not a shape: give positive integers such as 64,256,256"),
         (["demo", "--chunks", "0,1,1"], "'0,1,1' is not a shape"),
         (["demo", "--zarr-format", "4"], "'4' is not one of '2', '3'"),
         (["demo", "--png", "no/x.png"], "there is no directory no"),

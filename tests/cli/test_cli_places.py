@@ -186,7 +186,7 @@ def test_damage_is_an_error_everywhere(run, seg, source, arguments):
         (["stats", "seg.zarr", "--storage-option", "anon=true"], "--storage-option is for URLs"),
         (["labels", "seg.npy", "--storage-option", "anon=true"], "--storage-option is for URLs"),
         (["labels", "seg.npy", "--region", "0:1"], "seg.npy: --region is for Zarr arrays"),
-        (["find", "seg.npy", "1"], "seg.npy: a file, and a Zarr array is a folder or a URL"),
+        (["find", "seg.npy", "1"], "seg.npy: this is a file, but a Zarr array is a folder or a URL"),
         (["find", "seg.zarr", "x"], "'x' is not a valid integer"),
         (["find", "seg.zarr"], "Missing argument 'LABEL'"),
         (["find", "no.zarr", "1"], "no.zarr: No such file or directory"),
@@ -286,7 +286,7 @@ def test_help_teaches(run, command):
     assert ran.code == 0
     assert "Examples:\n" in ran.out
     assert f"crackle-zarr {command}" in ran.out.split("Examples:")[1]
-    assert "3  the label" in ran.out
+    assert "3  the volume does not have the requested label" in ran.out
 
 
 def test_help_lists_the_commands(run):

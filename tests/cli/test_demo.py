@@ -153,7 +153,7 @@ class _Lying:
 
 @pytest.mark.parametrize(
     ("where", "said"),
-    [((10, 3, 3), "the slice at"), ((19, 49, 69), "voxels of the range 0:20")],
+    [((10, 3, 3), "the slice at"), ((19, 49, 69), "in the range 0:20 of the first axis, voxels differ")],
     ids=["in the slice", "elsewhere"],
 )
 def test_a_wrong_voxel_is_noticed(seg, monkeypatch, where, said):
@@ -287,7 +287,7 @@ def _group(path: str) -> zarr.Group:
         (lambda p: _group(p).create_array("in", shape=(2, 2), dtype="u1"), ValueError, "arrays: in"),
         (lambda p: _group(p), ValueError, "arrays: none"),
         (lambda p: zarr.create_array(p, shape=(2, 2), dtype="f4"), TypeError, "not float32"),
-        (lambda p: zarr.create_array(p, shape=(4,), dtype="u1"), ValueError, r"two axes .* shape \(4,\)"),
+        (lambda p: zarr.create_array(p, shape=(4,), dtype="u1"), ValueError, r"two axes .* shape is \(4,\)"),
         (lambda p: zarr.create_array(p, shape=(4, 0), dtype="u1"), ValueError, "one voxel"),
         (lambda p: Path(p).write_bytes(b"PK\x03\x04"), ValueError, "neither a .npy file nor a Crackle"),
     ],
@@ -347,7 +347,7 @@ def test_command_when_verification_fails(capsys, monkeypatch):
     monkeypatch.setattr(demo.verbs, "labels", lambda *_: np.arange(3))
     code, out, err = _command(capsys, "--size", 16)
     assert (code, out) == (1, "")
-    assert err == "crackle-zarr: Crackle: the 3 labels listed are not those of the volume\n"
+    assert err == "crackle-zarr: Crackle: the 3 labels listed differ from the volume's labels\n"
 
 
 def test_png(capsys, tmp_path):
