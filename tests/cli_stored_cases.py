@@ -7,17 +7,16 @@ import csv
 import io
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import zarr
+from command_line import COMMAND, environment
 
 import crackle_zarr
 from crackle_zarr.synthetic import neurons
 
-PACKAGES = str(Path(crackle_zarr.__file__).parent.parent)
 COMMANDS = ["stats", "find", "crop", "remap", "convert", "verify", "info", "labels"]
 
 
@@ -109,11 +108,14 @@ def on_a_terminal(folder: Path, *arguments: object, out: bool) -> tuple[int, str
     pty = pytest.importorskip("pty")
     master, slave = pty.openpty()
     pytest.importorskip("termios").tcsetwinsize(slave, (24, 120))
-    environment = {**os.environ, "PYTHONPATH": PACKAGES, "TERM": "xterm"}
-    command = [sys.executable, "-c", "from crackle_zarr.cli import main; main()", *map(str, arguments)]
+    command = [*COMMAND, *map(str, arguments)]
     shown = b""
     with subprocess.Popen(
-        command, env=environment, cwd=folder, stdout=slave if out else subprocess.PIPE, stderr=slave
+        command,
+        env=environment(TERM="xterm"),
+        cwd=folder,
+        stdout=slave if out else subprocess.PIPE,
+        stderr=slave,
     ) as process:
         os.close(slave)
         with contextlib.suppress(OSError):  # Linux: the terminal is gone when the last writer is

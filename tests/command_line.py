@@ -14,7 +14,8 @@ import pytest
 import crackle_zarr
 from crackle_zarr import cli
 
-PACKAGES = str(Path(crackle_zarr.__file__).parent.parent)
+# Starts the command line in an interpreter of its own; arguments follow.
+COMMAND = [sys.executable, "-c", "from crackle_zarr.cli import main; main()"]
 
 
 @dataclass
@@ -51,8 +52,12 @@ def one_line(ran: Ran) -> str:
     return ran.err
 
 
+def environment(**variables: str) -> dict[str, str]:
+    """The environment of an interpreter that imports the package under test."""
+    return {**os.environ, "PYTHONPATH": str(Path(crackle_zarr.__file__).parent.parent), **variables}
+
+
 def in_process(*arguments: object, **options: object) -> subprocess.CompletedProcess[str]:
     """The command line in an interpreter of its own."""
-    environment = {**os.environ, "PYTHONPATH": PACKAGES}
-    command = [sys.executable, "-c", "from crackle_zarr.cli import main; main()", *map(str, arguments)]
-    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False, **options)  # type: ignore[call-overload,no-any-return]
+    command = [*COMMAND, *map(str, arguments)]
+    return subprocess.run(command, env=environment(), capture_output=True, text=True, check=False, **options)  # type: ignore[call-overload,no-any-return]

@@ -14,13 +14,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from command_line import in_process, one_line
+from command_line import COMMAND, environment, in_process, one_line
 
 import crackle_zarr
 from crackle_zarr.streams import sections
 from crackle_zarr.synthetic import neurons
-
-PACKAGES = str(Path(crackle_zarr.__file__).parent.parent)
 
 
 @pytest.fixture(scope="module")
@@ -209,12 +207,11 @@ def test_progress_bar_on_a_terminal(seg, tmp_path):
         np.save(tmp_path / f"{name}.npy", seg)
     master, slave = pty.openpty()
     pytest.importorskip("termios").tcsetwinsize(slave, (24, 80))  # tqdm draws nothing on zero columns
-    environment = {**os.environ, "PYTHONPATH": PACKAGES, "TERM": "xterm"}
-    command = [sys.executable, "-c", "from crackle_zarr.cli import main; main()", "compress"]
+    command = [*COMMAND, "compress"]
     shown = b""
     with subprocess.Popen(
         [*command, "a.npy", "b.npy", "c.npy"],
-        env=environment,
+        env=environment(TERM="xterm"),
         cwd=tmp_path,
         stdout=subprocess.PIPE,
         stderr=slave,
@@ -303,10 +300,9 @@ def test_labels(run, dtype):
 def test_labels_into_a_closed_pipe(tmp_path):
     """A reader that has seen enough, as head has, makes neither noise nor failure."""
     crackle_zarr.save(np.arange(60_000, dtype=np.uint32), tmp_path / "a.ckl")
-    command = [sys.executable, "-c", "from crackle_zarr.cli import main; main()", "labels", "a.ckl"]
-    environment = {**os.environ, "PYTHONPATH": PACKAGES}
+    command = [*COMMAND, "labels", "a.ckl"]
     with subprocess.Popen(
-        command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        command, cwd=tmp_path, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE
     ) as process:
         assert process.stdout is not None
         assert process.stderr is not None
@@ -516,9 +512,8 @@ def test_starts_without_zarr(tmp_path):
         "try:\n    main(['--version'])\nfinally:\n"
         "    assert not {'zarr', 'numcodecs', 'matplotlib'} & set(sys.modules), 'imported'"
     )
-    environment = {**os.environ, "PYTHONPATH": PACKAGES}
     ran = subprocess.run(
-        [sys.executable, "-c", code], env=environment, cwd=tmp_path, capture_output=True, check=False
+        [sys.executable, "-c", code], env=environment(), cwd=tmp_path, capture_output=True, check=False
     )
     assert ran.returncode == 0, ran.stderr
 
