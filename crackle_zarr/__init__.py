@@ -1,8 +1,8 @@
-"""Crackle for NumPy, numcodecs and Zarr: dense label volumes, small and readable in parts.
+"""Crackle for NumPy, numcodecs and Zarr: compresses dense label volumes, and reads them in parts.
 
-Functions take one Crackle stream, and those that ask questions of labels take a stored ``zarr.Array``
-as well; :class:`CrackleArray` lets a stream behave like an array. The codecs need numcodecs and Zarr,
-which are imported when they are first asked for.
+Functions take a Crackle stream; queries about labels also take a stored ``zarr.Array``. :class:`CrackleArray`
+makes a stream behave like an array. The codecs need numcodecs and Zarr, which are imported at the first use
+of a codec.
 """
 
 from __future__ import annotations
@@ -170,7 +170,7 @@ __all__ = [
     "zstack",
 ]
 
-# What needs numcodecs or Zarr, and where it is.
+# Names whose modules import numcodecs or Zarr; the modules are imported at the first use.
 _LATE = {
     "Crackle": "codecs.numcodecs_codec",
     "CrackleCodec": "codecs.zarr_codec",

@@ -1,4 +1,4 @@
-"""Sections of a stream and their damage, under the module name that crackle-codec's users know."""
+"""Sections of a stream and checks for damage, under the module name of crackle-codec."""
 
 from __future__ import annotations
 

@@ -1,20 +1,20 @@
 """The exceptions of this package.
 
-Arguments of a wrong type raise :class:`TypeError`, wrong values :class:`ValueError`, a lack
-of memory :class:`MemoryError`: only what is particular to Crackle has a class of its own.
+Arguments of a wrong type raise :class:`TypeError`, wrong values :class:`ValueError`, and a lack of memory
+:class:`MemoryError`. Errors that are specific to Crackle have classes of their own.
 """
 
 
 class CrackleError(Exception):
-    """Base of the exceptions that are particular to Crackle; never raised itself."""
+    """Base of the exceptions that are specific to Crackle; never raised itself."""
 
 
 class FormatError(CrackleError, ValueError):
     """A stream is damaged, truncated, foreign, or of an unknown version.
 
     Attributes:
-        section: the name of the section in which the fault lies, or None.
-        slice: the number of the slice in which the fault lies, or None.
+        section: the name of the damaged section, or None.
+        slice: the number of the damaged slice, or None.
     """
 
     def __init__(self, message: str, section: str | None = None, slice: int | None = None) -> None:
@@ -23,15 +23,14 @@ class FormatError(CrackleError, ValueError):
         self.slice = slice
 
     def __reduce__(self) -> tuple[type, tuple[str, str | None, int | None]]:
-        """Pickle with all attributes: worker processes send their exceptions home."""
+        """Pickle with all attributes, for exceptions from worker processes."""
         return (type(self), (str(self), self.section, self.slice))
 
 
 class MissingLabelError(CrackleError, KeyError, ValueError):
-    """A label that was asked for is not in the volume.
+    """The volume lacks a requested label.
 
-    It is a :class:`KeyError`, as of a dict that lacks a key, and the :class:`ValueError` that crackle-codec
-    raises.
+    It is a :class:`KeyError`, like that of a dict, and a :class:`ValueError`, which crackle-codec raises.
     """
 
     def __str__(self) -> str:
@@ -40,16 +39,16 @@ class MissingLabelError(CrackleError, KeyError, ValueError):
 
 
 class StoreError(CrackleError, OSError):
-    """A chunk cannot be read or written: its store refused, failed, or could not be reached."""
+    """A chunk cannot be read or written: its store refused, failed, or was not reachable."""
 
 
 class JournalError(CrackleError):
-    """An array has an unfinished remap, or has none where one was to be finished."""
+    """An array has an unfinished remap, or has none to finish or to undo."""
 
 
 class VerificationError(CrackleError):
-    """What was read back is not what was written."""
+    """A chunk was read back, and differs from the labels that were written."""
 
 
 class CrackleWarning(UserWarning):
-    """A question that costs much more than it has to."""
+    """A query is much slower than it could be."""

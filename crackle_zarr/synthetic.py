@@ -1,14 +1,14 @@
 """A synthetic segmentation that looks like neural tissue, for demonstrations and tests.
 
 The tissue is a power diagram: space belongs to the nearest of many balls strung along random smooth
-curves, "near" being the squared distance less the squared radius. The curves are thin axons, thicker
+curves, where "near" is the squared distance minus the squared radius. The curves are thin axons, thicker
 dendrites with spines, and a few cell bodies, so the cells of the diagram are what a dense
 segmentation of electron microscopy consists of: winding tubes of smoothly varying calibre that
 touch each other everywhere, beside a few large bodies, with stray voxels of background at borders.
 
-The same arguments give the same voxels on every platform and with every NumPy: random numbers are
-a counter through SplitMix64, the curves use only operations that IEEE 754 defines to the last bit
-(no sines, no sums whose order is free), and the diagram itself is evaluated in integers.
+The same arguments give the same voxels on every platform and with every NumPy. Random numbers are a counter
+hashed by SplitMix64. The curves use only operations that IEEE 754 defines to the last bit: no sines, and no
+sums in an undefined order. The diagram itself is evaluated in integers.
 """
 
 from __future__ import annotations
@@ -38,10 +38,10 @@ class _Kind:
 
     Attributes:
         area: mean area of a cross-section; decides how many there are.
-        share: the share of the volume that they are to fill.
+        share: the share of the volume to fill.
         radii: smallest and largest mean radius.
-        steps: the longest that one grows in either direction from where it begins.
-        bend: how fast the direction wanders.
+        steps: the maximum length, in steps, in either direction from the start.
+        bend: how fast the direction changes.
         branches: branches per neurite.
     """
 
@@ -64,12 +64,12 @@ def neurons(
 
     Args:
         shape: (z, y, x), each at least 1.
-        seed: another seed is another piece of tissue.
-        dtype: of the labels: any integer dtype. In 64 bits the labels are beyond 2**53, as those of
-            large reconstructions are; types of 8 and 16 bits may give two neurites one label.
+        seed: another seed gives another piece of tissue.
+        dtype: the integer dtype of the labels. In 64 bits the labels exceed 2**53, like those of large
+            reconstructions; with 8 or 16 bits, two neurites may get the same label.
 
     Returns:
-        A C-contiguous array of that shape. 0 is background, a few voxels at borders.
+        A C-contiguous array of that shape. 0 is the background: a few voxels at borders.
 
     Raises:
         TypeError: ``dtype`` is not an integer type.
@@ -108,7 +108,7 @@ def _mix(counter: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
 
 
 class _Random:
-    """Uniform numbers from a counter: what NumPy's generators promise only for one version."""
+    """Uniform random numbers from a counter, because NumPy's generators may differ between versions."""
 
     def __init__(self, seed: int) -> None:
         self._seed = seed & 0xFFFF_FFFF_FFFF_FFFF
@@ -154,7 +154,7 @@ def _grow(extent: Floats, random: _Random) -> tuple[Floats, Floats, Integers]:
     bodies = int(volume * 4e-8 + random.uniform(1)[0])
     where = random.uniform(bodies, 3) * extent
     for body in range(bodies):
-        # A body is a heap of overlapping balls, so that it is not quite round.
+        # A body is a group of overlapping balls, so that it is not quite round.
         lobes = where[body] + random.directions(7) * random.between(0.0, 30.0, 7)[:, None]
         grown.append((lobes, random.between(38.0, 62.0, 7), np.full(7, count)))
         count += 1
@@ -176,7 +176,7 @@ def _grow(extent: Floats, random: _Random) -> tuple[Floats, Floats, Integers]:
         centres, radii, owners = (np.concatenate(part) for part in zip(*trunks, strict=True))
         grown.append((centres, radii, owners))
 
-        # Branches leave their parents sideways, a little thinner than these.
+        # Branches start at a ball of their parent, in a random direction and a little thinner.
         chosen = (random.uniform(int(number * kind.branches + 0.5)) * len(centres)).astype(np.int64)
         grown.append(
             _walk(
@@ -222,7 +222,7 @@ def _walk(
     alive = np.ones(number, dtype=np.bool_)
     centres, radii, owners = [], [], []
     for step in range(kind.steps):
-        # The calibre swings between random values, one in eight steps, without a kink.
+        # The calibre changes smoothly between random values, with a new one every eight steps.
         phase = step % 8 / 8.0
         if phase == 0.0 and step:
             calibre_from, calibre_to = calibre_to, random.between(0.6, 1.4, number)
@@ -247,7 +247,7 @@ def _walk(
 
 
 def _avoid(position: Floats, radius: Floats, obstacles: Floats, sizes: Floats) -> Floats:
-    """A push away from the nearest obstacle, the stronger the deeper a tip is in it."""
+    """A push away from the nearest obstacle, which grows with the depth of a tip in it."""
     if not len(obstacles):
         return np.zeros_like(position)
     z, y, x = (position[:, None, axis] - obstacles[None, :, axis] for axis in range(3))
@@ -286,7 +286,7 @@ class _Balls:
     Attributes:
         centres: (3, n).
         squares: (n), squared radii.
-        owners: (n), the neurite that each belongs to.
+        owners: (n), the neurite of each ball.
     """
 
     centres: Integers
@@ -299,9 +299,9 @@ class _Balls:
     def possible(self, begin: Integers, end: Integers) -> _Balls:
         """The balls that may own some voxel in or near the box [begin, end).
 
-        The difference of two balls' distances is linear over space, so over a box it is least at a
-        corner: a ball drops out when another is nearer in the whole box. The others that it is held
-        against are the owners of the middle and of two opposite corners.
+        The difference of two balls' distances is linear in space, so over a box its minimum is at a
+        corner. A ball drops out if another one is nearer in the whole box. It is compared with three
+        others: the owners of the middle and of two opposite corners.
         """
         low, high = (begin - NODE) * UNITS, (end + NODE) * UNITS
         middle, half = (low + high) // 2, (high - low + 1) // 2 + 1
@@ -314,7 +314,7 @@ class _Balls:
         return balls
 
     def _distances(self, point: Integers) -> Integers:
-        """Squared distances to ``point`` less squared radii: what the diagram compares."""
+        """Squared distances to ``point`` minus squared radii, which the diagram compares."""
         z, y, x = self.centres - point[:, None]
         distances: Integers = z * z + y * y + x * x - self.squares
         return distances
@@ -324,9 +324,9 @@ class _Balls:
         return self[np.unique(self.nearest(begin - NODE, end + NODE, step=NODE))]
 
     def nearest(self, begin: Integers, end: Integers, step: int) -> Integers:
-        """For each ``step``-th voxel of the box [begin, end) the index of the ball that owns it."""
-        # Distance and index travel in one integer, so that one minimum finds both. The balls are
-        # the last axis: the longest one, so that NumPy's inner loops are long.
+        """For each ``step``-th voxel of the box [begin, end), the index of the ball that owns it."""
+        # One integer holds distance and index, so that one minimum finds both. The balls are the last axis:
+        # it is the longest, which makes NumPy's inner loops long.
         count = len(self.squares)
         bits = max(1, (count - 1).bit_length())
         squares = []
@@ -349,8 +349,8 @@ def _blocks(
 ) -> Iterator[tuple[Integers, Integers, _Balls]]:
     """Cut the box [begin, end) into blocks, each with the balls that own its voxels.
 
-    Boxes of ``edge`` voxels are cut into boxes of half as many and so on, so that most balls are
-    sorted out while boxes are few.
+    Boxes with an edge of ``edge`` voxels are halved repeatedly, so that most balls drop out while there are
+    few boxes.
     """
     for corner in np.ndindex(*(int(count) for count in -(-(end - begin) // edge))):
         low = begin + np.array(corner, dtype=np.int64) * edge
@@ -363,9 +363,10 @@ def _blocks(
 
 
 def _names(count: int, dtype: np.dtype[Any]) -> npt.NDArray[Any]:
-    """Labels for neurites 0 .. count - 1: scattered and large, as segment ids are.
+    """Labels for neurites 0 .. count - 1: scattered and large, like segment ids.
 
-    An odd factor permutes the numbers of a power of two, so labels differ while the type has room.
+    Multiplying by an odd factor permutes the numbers modulo a power of two, so labels differ as long as the
+    dtype has enough values.
     """
     numbers = np.arange(1, count + 1, dtype=np.uint64)
     if dtype.itemsize == 8:
@@ -376,7 +377,7 @@ def _names(count: int, dtype: np.dtype[Any]) -> npt.NDArray[Any]:
 
 
 def _scatter_background(labels: npt.NDArray[Any], seed: int) -> None:
-    """Set one in sixteen of the voxels left of a border to 0, as automatic segmentations have them."""
+    """Set one in sixteen of the voxels left of a border to 0, as in automatic segmentations."""
     row = np.arange(labels.shape[1] * labels.shape[2], dtype=np.uint64).reshape(labels.shape[1:])
     for z, plane in enumerate(labels):
         key = np.array([(seed + 1) * 0x2545F4914F6CDD1D + (z << 40) & 0xFFFF_FFFF_FFFF_FFFF], dtype=np.uint64)

@@ -1,1 +1,1 @@
-"""What every other package stands on: integers, label mappings, options and the header's fields."""
+"""Foundations of all other packages: integers, label mappings, options, files, and the header's fields."""

@@ -1,7 +1,7 @@
-"""Files that appear when they are whole, plain or within gzip, xz, lzma, bzip2 or zstd.
+"""Write files atomically, plain or compressed by gzip, xz, lzma, bzip2 or zstd.
 
-A file is written under a temporary name in its directory, synchronised to the disk and renamed. Readers see
-the old file or the new one, and whatever fails leaves the old one as it was.
+A file is written under a temporary name in its directory, synchronised to the disk, and renamed. Readers see
+either the old file or the new one, and a failure leaves the old file unchanged.
 """
 
 from __future__ import annotations
@@ -21,8 +21,9 @@ from typing import IO, Any, TypeAlias
 PathLike: TypeAlias = str | bytes | os.PathLike[str] | os.PathLike[bytes]
 FileLike: TypeAlias = PathLike | IO[bytes]
 
-# How files of the outer formats begin. A .lzma file has no magic: its first byte are coder properties, in
-# practice always these, and then the low bytes of a dictionary size, a power of two from 64 KiB up.
+# The first bytes of compressed files. A .lzma file has no magic number. Its first byte holds coder
+# properties, in practice always these; the low bytes of a dictionary size follow, a power of two of at least
+# 64 KiB.
 OUTER_MAGIC = {
     b"\x1f\x8b": "gzip",
     b"\xfd7zXZ\x00": "xz",
@@ -38,7 +39,7 @@ OUTER_SUFFIX = {".gz": "gzip", ".xz": "xz", ".lzma": "lzma", ".bz2": "bzip2", ".
 
 
 def write_file(filelike: FileLike, write: Callable[[Any], None]) -> None:
-    """Let ``write`` write to a file object, or to a file that appears when it is whole."""
+    """Call ``write`` with a file object, or with a new file that replaces the one at a path atomically."""
     if not isinstance(filelike, str | bytes | os.PathLike):
         if not callable(getattr(filelike, "write", None)):
             raise TypeError(f"a file is a path or a file object to write to, not {type(filelike).__name__}")
@@ -47,7 +48,7 @@ def write_file(filelike: FileLike, write: Callable[[Any], None]) -> None:
     path = os.fsdecode(filelike)
     outer = OUTER_SUFFIX.get(os.path.splitext(path)[1].lower())
     if outer == "zstd":
-        zstd()  # fail before there is a temporary file
+        zstd()  # fail before making a temporary file
 
     def write_within(file: IO[bytes]) -> None:
         if outer is None:
@@ -59,7 +60,7 @@ def write_file(filelike: FileLike, write: Callable[[Any], None]) -> None:
     replace(path, write_within)
 
 
-# What is written at once: some compressors take long for it, and Ctrl-C waits for them.
+# The most bytes per call of write(): some compressors are slow, and Ctrl-C waits for a call to end.
 _WRITE_NBYTES = 2**20
 
 
@@ -69,27 +70,27 @@ def write_all(file: Any, data: Any) -> None:
     while rest:
         piece = rest[:_WRITE_NBYTES]
         count = file.write(piece)
-        # Not every file-like object counts; an unbuffered file may take less than all.
+        # Some file-like objects return no count, and an unbuffered file may write only a part.
         rest = rest[len(piece) if count is None else count :]
 
 
 def replace(path: str, write: Callable[[IO[bytes]], None]) -> None:
-    """Let ``write`` make the file ``path``, in one step as far as readers can tell."""
+    """Call ``write`` with a temporary file, and rename it to ``path``: readers see no state in between."""
     target = os.path.realpath(path)
     try:
         mode = os.stat(target).st_mode
     except FileNotFoundError:
         mode = None
     if mode is not None and not stat.S_ISREG(mode):
-        with open(target, "wb") as file:  # a device or a pipe: renaming onto it would remove it
+        with open(target, "wb") as file:  # a device or a pipe: a rename would replace it
             write(file)
         return
     if mode is not None and not os.access(target, os.W_OK):
-        # Renaming does not ask for this permission, but open() does.
+        # A rename does not need this permission, but open() does.
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
     directory = os.path.dirname(target)
     temporary = os.path.join(directory, f".crackle-{secrets.token_hex(8)}.tmp")
-    # 0o666 less the umask: what open() gives a new file, and tempfile does not.
+    # Mode 0o666 without the umask's bits, as open() gives a new file, but tempfile does not.
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
     descriptor = os.open(temporary, flags, 0o666)
     try:
@@ -100,7 +101,7 @@ def replace(path: str, write: Callable[[IO[bytes]], None]) -> None:
         if mode is not None:
             os.chmod(temporary, stat.S_IMODE(mode))
         os.replace(temporary, target)
-    except BaseException:  # an interrupt leaves nothing behind either
+    except BaseException:  # an interrupt removes the temporary file as well
         with contextlib.suppress(OSError):
             os.unlink(temporary)
         raise
@@ -108,7 +109,7 @@ def replace(path: str, write: Callable[[IO[bytes]], None]) -> None:
 
 
 def _sync_directory(directory: str) -> None:
-    """Make a rename durable, on the systems and file systems that can."""
+    """Make a rename durable, if the system and the file system support it."""
     with contextlib.suppress(OSError):
         descriptor = os.open(directory, os.O_RDONLY)
         try:
@@ -123,7 +124,7 @@ def _sync_directory(directory: str) -> None:
 
 def compressor(file: IO[bytes], outer: str) -> Any:
     if outer == "gzip":
-        # Neither name nor time: equal streams make equal files.
+        # Without name and time, so that equal streams give equal files.
         return gzip.GzipFile("", "wb", fileobj=file, mtime=0)
     if outer == "bzip2":
         return bz2.BZ2File(file, "wb")

@@ -1,4 +1,4 @@
-"""The fields of a stream's header, under the names that Crackle's users know."""
+"""The fields of a stream's header, with the names of crackle-codec."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ LABEL_FORMATS = {0: "flat", 1: "fixed-width pins", 2: "condensed pins"}
 
 @dataclass(frozen=True)
 class CrackleHeader:
-    """What the header of a Crackle stream says; see ``docs/format.md``, section 2.
+    """The header of a Crackle stream; see ``docs/format.md``, section 2.
 
     Attributes:
         sx: the volume's length along x, the stream's fastest axis, in voxels.
@@ -21,9 +21,9 @@ class CrackleHeader:
         stored_data_width: bytes per label in the label table.
         label_format: 0 flat, 2 condensed pins.
         crack_format: 0 impermissible (cracks between unequal labels), 1 permissible.
-        fortran_order: memory order in which the volume is rendered; True: x fastest.
+        fortran_order: memory order that the stream decodes to; True: x fastest.
         signed: whether labels are signed.
-        markov_model_order: 0 when the crack codes have no Markov model.
+        markov_model_order: 0 if the crack codes have no Markov model.
         is_sorted: whether the label table ascends without repeats.
         format_version: 0 or 1.
         num_label_bytes: bytes of the labels section.
@@ -55,7 +55,7 @@ class CrackleHeader:
 
     @property
     def order(self) -> str:
-        """The memory order in which the volume is rendered: "F" or "C"."""
+        """The memory order that the stream decodes to: "F" or "C"."""
         return "F" if self.fortran_order else "C"
 
     @property
@@ -68,7 +68,7 @@ class CrackleHeader:
         return self.sx * self.sy * self.sz
 
     def details(self) -> str:
-        """The fields as a text of one line each."""
+        """The fields as text, a line each."""
         rows = {
             "format version": self.format_version,
             "shape (x, y, z)": f"{self.sx} x {self.sy} x {self.sz}",

@@ -1,4 +1,4 @@
-"""Integers as labels and arguments: exact for all 64 bits, whatever NumPy would promote them to."""
+"""Integers as labels and arguments, exact for all 64 bits, without NumPy's promotion to floats."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 
 def integer(name: str, value: Any) -> int:
-    """An argument as a Python int; NumPy's integers and bool will do, floats will not."""
+    """Convert an argument to a Python int; integers and bool of NumPy are allowed, floats are not."""
     if isinstance(value, np.bool_):
         return int(value)
     try:
@@ -21,14 +21,14 @@ def integer(name: str, value: Any) -> int:
 
 
 def integer_array(name: str, values: Sequence[Any]) -> npt.NDArray[Any]:
-    """Integers as an integer array, or as one of Python ints where no dtype holds them all."""
+    """Convert integers to an integer array, or to an array of Python ints if no dtype holds them all."""
     try:
         array = np.array(values)
     except (ValueError, OverflowError):
         array = np.empty(0, dtype=object)
     if array.shape == (len(values),) and array.dtype.kind in "iu":
         return array
-    # NumPy has made floats or objects out of a mixture: look at each. An array of bool comes here too.
+    # NumPy has converted a mixture to floats or objects, or the values are bool: convert each by itself.
     exact = np.empty(len(values), dtype=object)
     exact[:] = [integer(name, value) for value in values]
     return exact
@@ -40,11 +40,11 @@ def holds(dtype: np.dtype[Any], value: int) -> bool:
 
 
 def fits(values: npt.NDArray[Any], dtype: np.dtype[Any]) -> npt.NDArray[np.bool_]:
-    """Which of the integers a dtype holds."""
+    """Per integer, whether it fits a dtype."""
     low, high = int(np.iinfo(dtype).min), int(np.iinfo(dtype).max)
     if values.dtype == object:
         return np.fromiter((low <= value <= high for value in values), dtype=np.bool_, count=len(values))
-    # Bounds of the values' own type: NumPy would compare int64 with uint64 as float64.
+    # Compare with bounds of the values' own type: NumPy compares int64 with uint64 as float64.
     own = np.iinfo(values.dtype)
     lowest = values.dtype.type(max(low, int(own.min)))
     highest = values.dtype.type(min(high, int(own.max)))
@@ -52,7 +52,11 @@ def fits(values: npt.NDArray[Any], dtype: np.dtype[Any]) -> npt.NDArray[np.bool_
 
 
 def smallest_dtype(low: int, high: int, signed: bool) -> np.dtype[Any]:
-    """The smallest dtype that holds [low, high]; unsigned where ``signed`` and ``low`` allow it."""
+    """The smallest dtype that holds [low, high].
+
+    It is signed if ``signed`` is True or ``low`` is negative. An exception is a ``high`` of 2^63 or more,
+    which only uint64 holds.
+    """
     names = ["i1", "i2", "i4", "i8"] if signed or low < 0 else ["u1", "u2", "u4"]
     if low >= 0:
         names.append("u8")
@@ -68,6 +72,6 @@ def range_text(dtype: np.dtype[Any]) -> str:
 
 
 def some(values: npt.NDArray[Any], at_most: int = 5) -> str:
-    """The first of the values."""
+    """The first few values as text."""
     text = ", ".join(str(value) for value in values[:at_most])
     return text if len(values) <= at_most else f"{text}, ..."

@@ -1,4 +1,4 @@
-"""New names for labels, many at once."""
+"""Mappings of many labels to new labels."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from .integers import fits, integer_array, range_text, some
 
 
 class LabelMapping:
-    """Old labels and the new ones, ready to be looked up in label tables of any length.
+    """A mapping of old labels to new ones, to apply to label tables of any length.
 
-    Everything is mapped at once: {1: 2, 2: 1} swaps. It pickles as two arrays.
+    All labels are mapped at once: {1: 2, 2: 1} swaps. The mapping pickles as two arrays.
 
     Args:
         mapping: a dict old -> new, or anything with ``items()``.
-        preserve: let a label without a mapping keep its name.
+        preserve: keep labels that are not in ``mapping``.
 
     Raises:
-        TypeError: ``mapping`` is no mapping of integers.
+        TypeError: ``mapping`` is not a mapping of integers.
     """
 
     def __init__(self, mapping: Any, preserve: bool) -> None:
@@ -46,24 +46,24 @@ class LabelMapping:
         return len(self.keys)
 
     def within(self, dtype: np.dtype[Any]) -> LabelMapping:
-        """The same, with the keys as a dtype; those that it cannot hold, which no label is, are left out."""
+        """The mapping with keys of a dtype; keys that do not fit are left out, since no label equals them."""
         possible = fits(self.keys, dtype)
         return LabelMapping.of_arrays(self.keys[possible].astype(dtype), self.values[possible], self.preserve)
 
     def known(self, table: npt.NDArray[Any]) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.intp]]:
-        """Which labels of a table are keys, and the places of these among the keys."""
+        """Per label of a table, whether it is a key; and the indices of those that are among the keys."""
         keys = self.keys if self.keys.dtype == table.dtype else self.within(table.dtype).keys
-        # Of equal keys, which a dict cannot have, the last counts.
+        # Of equal keys the last one counts; a dict has no equal keys.
         place = np.searchsorted(keys, table, side="right") - 1
         known = place >= 0
         known[known] = keys[place[known]] == table[known]
         return known, place[known]
 
     def renamed(self, table: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        """A label table with each entry mapped.
+        """Map each entry of a label table.
 
         Raises:
-            KeyError: a label has no mapping, and is not to be preserved.
+            KeyError: a label is not in the mapping, and ``preserve`` is False.
             ValueError: a new label does not fit the table's dtype.
         """
         own = self.within(table.dtype) if self.keys.dtype != table.dtype else self
@@ -83,7 +83,7 @@ class LabelMapping:
 
     @staticmethod
     def refuse_missing(missing: npt.NDArray[Any]) -> None:
-        """Raise KeyError for labels that have no mapping."""
+        """Raise KeyError for labels that are not in the mapping."""
         raise KeyError(
             f"no mapping for {len(missing)} of the volume's labels: {some(missing)}; "
             f"preserve_missing_labels=True keeps such labels"

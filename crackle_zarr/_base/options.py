@@ -1,7 +1,7 @@
-"""The encoding options that every adapter takes: presets and checks; imports nothing of the C library.
+"""The encoding options of all functions and codecs: presets and checks, without the C library.
 
-A codec is made from metadata that somebody else wrote, long before a voxel is encoded: a wrong
-option has to be refused there and then, in the same words everywhere.
+A codec is created from metadata that may come from other software, long before it encodes a voxel. So wrong
+options are refused when the codec is created, with the same messages everywhere.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import operator
 from typing import Any, Literal, TypeAlias, TypedDict
 
-# The C library's CRACKLE_MAX_MARKOV_ORDER; the tests hold the two together.
+# The C library's CRACKLE_MAX_MARKOV_ORDER; a test compares the two.
 MAX_MARKOV_MODEL_ORDER = 12
 MAX_PINS = 2
 
@@ -18,7 +18,7 @@ Preset: TypeAlias = Literal["fast", "balanced", "small"]
 
 
 class Encoding(TypedDict):
-    """How to encode, in plain options."""
+    """The encoding options, without a preset."""
 
     allow_pins: int
     markov_model_order: MarkovOrder
@@ -29,19 +29,20 @@ PRESETS: dict[Preset, Encoding] = {
     "balanced": {"allow_pins": 0, "markov_model_order": 3},
     "small": {"allow_pins": 2, "markov_model_order": "auto"},
 }
-"""What each preset stands for, as the options that :func:`crackle_zarr.compress` and the codecs take.
+"""The options of each preset, as :func:`crackle_zarr.compress` and the codecs take them.
 
-"fast" encodes and decodes fastest, "balanced" is the default, and "small" spends time for bytes.
+"fast" encodes and decodes fastest, "balanced" is the default, and "small" makes the smallest streams.
 """
 
 DEFAULT_PRESET: Preset = "balanced"
 
-# What metadata mean in which an option is missing: as docs/zarr-extension says, whatever is the default here.
+# The values of options that are missing in metadata. docs/zarr-extension fixes them, independently of the
+# default preset.
 MISSING: Encoding = {"allow_pins": 0, "markov_model_order": 0}
 
 
 def encoding(preset: Any, markov_model_order: Any, allow_pins: Any) -> Encoding:
-    """The plain options that a preset and the options beside it stand for.
+    """Combine a preset and the options given besides it.
 
     Args:
         preset: "fast", "balanced" or "small"; None is "balanced".
@@ -68,11 +69,11 @@ def encoding(preset: Any, markov_model_order: Any, allow_pins: Any) -> Encoding:
 
 
 def with_missing(config: dict[str, Any]) -> dict[str, Any]:
-    """The options of metadata, with what those that are missing mean there; no preset fills them in.
+    """Complete the options of metadata; missing options get :data:`MISSING`, and no preset applies.
 
     Raises:
-        TypeError, ValueError: an order or pins are of a wrong type or outside their range. None, too, is
-            wrong in metadata.
+        TypeError, ValueError: an order or pins are of a wrong type (in metadata, None is one) or outside
+            their range.
     """
     options = {**MISSING, **config}
     check_markov_model_order(options["markov_model_order"])
@@ -87,7 +88,7 @@ def check_markov_model_order(value: Any) -> MarkovOrder:
         value: an integer from 0 (no model) to 12, or "auto": the order that makes the stream smallest.
 
     Raises:
-        TypeError: ``value`` is neither an integer nor "auto"; a bool is not one.
+        TypeError: ``value`` is neither an integer nor "auto"; a bool does not count as an integer.
         ValueError: it is outside its range.
     """
     if isinstance(value, str) and value == "auto":
@@ -100,10 +101,10 @@ def check_markov_model_order(value: Any) -> MarkovOrder:
 
 
 def check_allow_pins(value: Any) -> int:
-    """Return ``value`` as an effort to spend on pins.
+    """Return ``value`` as a level of effort for pins.
 
     Args:
-        value: 0 or False (flat labels), 1 or True (pins), 2 (pins chosen with more effort).
+        value: 0 or False (flat labels), 1 or True (pins), 2 (pins, chosen with more effort).
 
     Raises:
         TypeError: ``value`` is neither an integer nor a bool.

@@ -1,7 +1,7 @@
-"""Sums past 64 bits, as pairs of arrays (high, low) of uint64: exact, in whatever order they are added up.
+"""Sums of 128 bits, as pairs of arrays (high, low) of uint64: exact, in any order of addition.
 
-Coordinates of a petabyte's voxels add up to more than 2^64, and a float would make the last digits of a
-centroid depend on which chunk was done first.
+The coordinates of a petabyte of voxels add up to more than 2^64, and with floats the last digits of a
+centroid would depend on the order of the chunks.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _LOW = np.uint64(2**32 - 1)
 
 
 def product(a: U64, b: U64) -> Wide:
-    """The product of two arrays, schoolbook fashion in halves of 32 bits."""
+    """The product of two arrays, by long multiplication in halves of 32 bits."""
     a_high, a_low, b_high, b_low = a >> _HALF, a & _LOW, b >> _HALF, b & _LOW
     low, middle, other = a_low * b_low, a_high * b_low, a_low * b_high
     carry = (low >> _HALF) + (middle & _LOW) + (other & _LOW)
@@ -28,13 +28,13 @@ def product(a: U64, b: U64) -> Wide:
 
 
 def add(a: Wide, b: Wide) -> Wide:
-    """The sum of two."""
+    """The sum of two pairs."""
     low = a[1] + b[1]
     return a[0] + b[0] + (low < a[1]), low
 
 
 def add_groups(a: Wide, firsts: npt.NDArray[np.intp]) -> Wide:
-    """The sums of groups of consecutive rows, each of less than 2^32; ``firsts`` says where they begin."""
+    """The sums of groups of consecutive rows: less than 2^32 rows each, beginning at ``firsts``."""
     halves = (np.add.reduceat(a[1] & _LOW, firsts, axis=0), np.add.reduceat(a[1] >> _HALF, firsts, axis=0))
     upper = halves[1] + (halves[0] >> _HALF)
     high = np.add.reduceat(a[0], firsts, axis=0) + (upper >> _HALF)
@@ -42,5 +42,5 @@ def add_groups(a: Wide, firsts: npt.NDArray[np.intp]) -> Wide:
 
 
 def quotient(a: Wide, b: U64) -> npt.NDArray[np.float64]:
-    """The quotient as the nearest double, or one beside it."""
+    """The quotient, as the nearest double or a neighbour of it."""
     return (a[0].astype(np.float64) * 2.0**64 + a[1].astype(np.float64)) / b.astype(np.float64)

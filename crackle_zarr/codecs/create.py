@@ -1,4 +1,4 @@
-"""``create_array``: ``zarr.create_array`` with what an array of labels needs."""
+"""``create_array``: ``zarr.create_array`` with the codec and the chunks that suit labels."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from .chunk import label_dtype, volume_shape
 from .numcodecs_codec import Crackle
 from .zarr_codec import CrackleCodec
 
-# Wide planes and few of them: boundaries are coded along the planes, and whoever looks at
-# one plane decodes little besides. Some ten MB at most.
+# Chunks of few and wide planes, of at most some ten MB. Wide planes compress better, because boundaries are
+# coded along them; few planes mean that reading one plane decodes few others.
 _PLANE = (256, 256)
 _SLICES = 64
 _ONLY_PLANE = (1024, 1024)
@@ -43,41 +43,41 @@ def create_array(
 ) -> zarr.Array[Any]:
     """Create a Zarr array of labels whose chunks are Crackle streams.
 
-    This is ``zarr.create_array`` with Crackle in its place and, other than there, no compressor behind
-    it unless one is given: behind a compressor, chunks cannot be read in parts.
+    This calls ``zarr.create_array`` with Crackle as the codec. Other than there, no compressor follows by
+    default, because chunks behind a compressor cannot be read in parts.
 
     Args:
         store: anything that ``zarr.create_array`` takes.
-        shape: of the array; not together with ``data``.
+        shape: the shape of the array; not together with ``data``.
         dtype: integers of any width and byte order, or bool; not together with ``data``.
-        data: the labels to begin with.
-        chunks: the shape of a chunk, whose last two axes are the planes that Crackle codes. Without one
-            it is 256 x 256 by 64 planes, 1 along all axes before, and no more than the array (or
-            a divisor of the shard's shape).
-        shards: the shape of a shard, if chunks are to be kept in shards.
-        dimension_names: one per axis, or None for none. "auto" takes the last of t, c, z, y, x for up to
-            five axes. Zarr format 2 has none.
+        data: the initial labels.
+        chunks: the shape of a chunk; its last two axes are the planes that Crackle codes. The default is
+            64 planes of 256 x 256 and 1 along all axes before, but no more than the array (or a divisor of
+            the shard's shape).
+        shards: the shape of a shard, to store chunks in shards.
+        dimension_names: a name per axis, or None for no names. "auto" takes the last of t, c, z, y, x for up
+            to five axes. Zarr format 2 has no names.
         markov_model_order: 0 to 12, higher is smaller and slower; "auto", the smallest; None: as in the
             preset.
         allow_pins: 0, 1 or 2; see :class:`crackle_zarr.CrackleCodec`. None: as in the preset.
-        preset: "fast", "balanced" or "small": which of these two to take where none is given, see
-            :data:`crackle_zarr.PRESETS`. None is "balanced".
+        preset: "fast", "balanced" or "small": the values to use for those of the two options above that are
+            not given, see :data:`crackle_zarr.PRESETS`. None is "balanced".
         zarr_format: 3, or 2.
-        fill_value: the label where nothing was written.
+        fill_value: the label of voxels that were never written.
         filters: array-to-array codecs before Crackle, such as ``transpose``; Zarr format 3 only.
         compressors: codecs behind Crackle, such as zstd. In Zarr format 2 it is one numcodecs codec,
             and Crackle is then the array's only filter.
-        **kwargs: handed to ``zarr.create_array``: ``name``, ``overwrite``, ``attributes``, ``config`` ...
+        **kwargs: passed to ``zarr.create_array``: ``name``, ``overwrite``, ``attributes``, ``config`` ...
 
     Returns:
         The array.
 
     Raises:
-        TypeError: the labels are not integers or bool, or an option is of a wrong type. Nothing is
-            then created or overwritten in the store.
-        ValueError: what Zarr would refuse; a chunk that is too large; an option outside its range; no such
-            preset; filters in Zarr format 2. Nothing is created by then either, as far as Crackle is
-            concerned.
+        TypeError: the labels are not integers or bool, or an option is of a wrong type.
+        ValueError: an option is outside its range; there is no such preset; a chunk is too large; Zarr format
+            2 has filters; or Zarr refuses an argument.
+
+    All checks of this function precede the first change of the store.
 
     Example:
         >>> import numpy as np
@@ -120,10 +120,10 @@ def create_array(
     else:
         if filters is not None and len(filters) and filters != "auto":
             raise ValueError(
-                "in Zarr format 2 a filter flattens the chunk, so Crackle takes none: use filters=None"
+                "in Zarr format 2 a filter flattens the chunk, so Crackle allows no filters: use filters=None"
             )
         if dimension_names is not None and not isinstance(dimension_names, str):
-            raise ValueError("Zarr format 2 has no dimension_names: leave them away, or use zarr_format=3")
+            raise ValueError("Zarr format 2 has no dimension_names: leave them out, or use zarr_format=3")
         big_endian = native.itemsize > 1 and array_dtype.str[0] == ">"
         crackle = Crackle(**options, byteorder=">" if big_endian else None)
         if compressors is None or compressors in ((), []):
@@ -146,14 +146,15 @@ def create_array(
         **kwargs,
     )
     if data is not None and write_data:
-        # Not by zarr.create_array: before Zarr 3.1.3 it writes the chunks of one shard in parallel, each in a
-        # shard of its own, and these replace each other. Assignment writes each shard once.
+        # zarr.create_array cannot write the data: before Zarr 3.1.3 it writes the chunks of one shard in
+        # parallel, each in a shard of its own, and these replace each other. Assignment writes each shard
+        # once.
         array[...] = data
     return array
 
 
 def _shape_and_dtype(shape: Any, dtype: Any, data: Any) -> tuple[tuple[int, ...], np.dtype[Any]]:
-    """What the array will have; Zarr itself refuses ``data`` together with the others."""
+    """The shape and dtype of the new array; Zarr itself refuses ``data`` together with them."""
     if data is not None:
         return tuple(data.shape), np.dtype(data.dtype)
     if shape is None or dtype is None:
@@ -162,7 +163,7 @@ def _shape_and_dtype(shape: Any, dtype: Any, data: Any) -> tuple[tuple[int, ...]
 
 
 def default_chunks(shape: tuple[int, ...], shards: Any) -> tuple[int, ...]:
-    """The shape of a chunk where none is given: see the constants above."""
+    """The default shape of a chunk; see the constants above."""
     whole = shards.get("shape") if isinstance(shards, dict) else shards
     if len(shape) < 3:
         most: tuple[int, ...] = ((), (_ONLY_LINE,), _ONLY_PLANE)[len(shape)]

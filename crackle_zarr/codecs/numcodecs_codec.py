@@ -1,22 +1,20 @@
 """``Crackle``: Crackle as a numcodecs codec, and so as a compressor of Zarr format 2.
 
-Shape. A chunk's shape goes into the stream as ``_chunk`` says, and :meth:`Crackle.decode`
-returns the voxels flat in the memory order that :meth:`Crackle.encode` received: Zarr format 2
-reshapes them by the array's own order, so C and F order both come back right.
+Shape. ``codecs/chunk.py`` maps a chunk's shape to the stream's. :meth:`Crackle.decode` returns the
+voxels as a flat array in the memory order that :meth:`Crackle.encode` received. Zarr format 2 reshapes them
+by the array's own order, so both C and F order round-trip.
 
-Byte order. Format 2 hands over chunks in the array's byte order and expects those bytes back,
-and when it decodes, it does not say which order that was. A Crackle stream has no field for
-it. So the codec keeps *bytes*: it takes a chunk for little-endian numbers whatever the dtype
-says, and gives back little-endian ones, which are the same bytes for any array on any machine.
-The labels in the stream of a big-endian array are then byte-swapped: exact, but readers of the
-stream have to swap them. ``byteorder=">"`` is for those arrays: the stream holds their true
-labels. It is an option and not a guess because it has to be in the metadata when the array is
-opened again; :func:`crackle_zarr.create_array` sets it by itself.
+Byte order. Format 2 passes chunks in the array's byte order and expects the same bytes back, but does not
+tell the byte order when it decodes. A Crackle stream has no field for it. So the codec keeps *bytes*: it
+treats a chunk as little-endian numbers, whatever its dtype, and returns little-endian numbers, which are the
+same bytes for any array on any machine. Then the labels in the stream of a big-endian array are
+byte-swapped: nothing is lost, but other readers of the stream have to swap them. With ``byteorder=">"``, the
+stream of a big-endian array holds its true labels. The codec cannot guess this option, because the metadata
+need it when the array is opened again; :func:`crackle_zarr.create_array` sets it.
 
-Filters. A filter before Crackle hands over a flat list of numbers, which have no slices, and often
-are no labels any more. The codec cannot tell such a list from a chunk of a 1-D array: both are
-1-D integers, and both come back as they were. Therefore the refusal is made where the difference
-shows: when the metadata of a Zarr array with such filters are about to be written.
+Filters. A filter before Crackle passes a flat list of numbers, which has no slices and often no labels. The
+codec cannot distinguish such a list from a chunk of a 1-D array: both are 1-D integers. So the codec refuses
+filters where the difference shows: when Zarr is about to write the metadata of an array with filters.
 """
 
 from __future__ import annotations
@@ -40,16 +38,17 @@ class Crackle(Codec):  # type: ignore[misc]  # numcodecs has no types
     """Labels, compressed as a Crackle stream.
 
     Args:
-        markov_model_order: 0 to 12; how many moves back the model of the boundaries looks. Higher
-            is smaller and slower. 0 is off, and "auto" the order that makes a chunk smallest. None: as
-            in the preset.
-        allow_pins: 0 lists a label per connected component of a slice; 1 joins them through the slices
-            by pins, where that is smaller; 2 the same, chosen with more effort. None: as in the preset.
-        preset: "fast", "balanced" or "small": which options to take where none are given, see
-            :data:`crackle_zarr.PRESETS`. None is "balanced". The codec keeps the options, and not the
-            name; so do metadata.
-        byteorder: ">" for arrays of big-endian dtype, so that the stream holds their labels and
-            not those with their bytes swapped. All else round-trips as well without it.
+        markov_model_order: 0 to 12: how many previous moves the Markov model of the boundaries uses.
+            Higher is smaller and slower; 0 is no model. "auto" is the order that makes a chunk smallest.
+            None: as in the preset.
+        allow_pins: 0 stores a label per connected component of a slice; 1 stores labels as pins through
+            the slices, if that is smaller; 2 does the same, and spends more time on choosing the pins.
+            None: as in the preset.
+        preset: "fast", "balanced" or "small": the options to use for those that are not given, see
+            :data:`crackle_zarr.PRESETS`. None is "balanced". The codec and the metadata keep the options,
+            not the name of the preset.
+        byteorder: ">" for arrays of big-endian dtype, so that the stream holds their labels without
+            swapped bytes. All arrays round-trip without it, too.
 
     Raises:
         TypeError, ValueError: an option is of a wrong type or outside its range, or there is no such
@@ -65,7 +64,7 @@ class Crackle(Codec):  # type: ignore[misc]  # numcodecs has no types
 
     codec_id = "crackle"
 
-    def __init__(  # the class says it
+    def __init__(  # documented in the class
         self,
         markov_model_order: MarkovOrder | None = None,
         allow_pins: int | None = None,
@@ -78,19 +77,20 @@ class Crackle(Codec):  # type: ignore[misc]  # numcodecs has no types
         self.allow_pins = options["allow_pins"]
         if byteorder not in (None, "<", ">"):
             raise ValueError(f"byteorder is '<', '>' or None, not {byteorder!r}")
-        # '<' and None are one thing; one spelling of it keeps configurations comparable.
+        # '<' and None mean the same; keeping None makes configurations comparable.
         self.byteorder: Literal[">"] | None = ">" if byteorder == ">" else None
 
     def encode(self, buf: npt.NDArray[Any]) -> bytes:
         """Encode a chunk.
 
         Args:
-            buf: an array of integers or bool of any shape, byte order and strides. What is contiguous
-                in C or F order keeps that order, all else is taken in C order.
+            buf: an array of integers or bool of any shape, byte order and strides. An array that is
+                contiguous in C or F order keeps that order; any other is encoded in C order.
 
         Raises:
-            TypeError: it is no array, or not one of integers or bool.
-            ValueError: it is larger than a stream can be, or is little-endian while ``byteorder`` is ">".
+            TypeError: ``buf`` is not an array of integers or bool.
+            ValueError: ``buf`` is larger than a stream can be, or is little-endian while ``byteorder`` is
+                ">".
         """
         if not isinstance(buf, np.ndarray):
             raise TypeError(
@@ -105,7 +105,7 @@ class Crackle(Codec):  # type: ignore[misc]  # numcodecs has no types
             if self.byteorder == ">" and chunk.dtype.str[0] == "<":
                 raise ValueError(
                     f"this codec has byteorder='>', which is for big-endian arrays, not {chunk.dtype.str!r}: "
-                    f"leave it away for such an array"
+                    f"leave it out for such an array"
                 )
             chunk = chunk.view(native.newbyteorder(self.byteorder or "<")).astype(native, copy=False)
         return _binding.encode(
@@ -121,8 +121,8 @@ class Crackle(Codec):  # type: ignore[misc]  # numcodecs has no types
 
         Args:
             buf: a Crackle stream.
-            out: writable and contiguous memory of exactly the chunk's size to decode to, an array of any
-                shape and order, or another buffer.
+            out: the memory to decode into: writable, contiguous and of exactly the chunk's size; an array
+                of any shape and order, or another buffer.
 
         Returns:
             ``out``, or a 1-D array of the voxels in the memory order of the encoded chunk, little-endian
@@ -130,8 +130,8 @@ class Crackle(Codec):  # type: ignore[misc]  # numcodecs has no types
 
         Raises:
             FormatError: the stream is damaged, truncated or foreign.
-            TypeError, ValueError: ``buf`` is not bytes-like; ``out`` is no writable, contiguous memory, or
-                of another size.
+            TypeError, ValueError: ``buf`` is not bytes-like; or ``out`` is not writable and contiguous, or
+                has another size.
         """
         reader = _binding.Reader(buf)
         header = reader.header
@@ -147,11 +147,11 @@ class Crackle(Codec):  # type: ignore[misc]  # numcodecs has no types
                 voxels = np.empty_like(voxels)
         order: Literal["F", "C"] = "F" if header.fortran_order else "C"
         reader.decode(voxels.reshape(header.shape, order=order), 0, header.sz, parallel=1)
-        rendered = header.dtype.newbyteorder(self.byteorder or "<")
-        if not rendered.isnative:
+        returned = header.dtype.newbyteorder(self.byteorder or "<")
+        if not returned.isnative:
             voxels.byteswap(inplace=True)
         if out is None:
-            return voxels.view(rendered)
+            return voxels.view(returned)
         if not np.shares_memory(voxels, target):
             target[...] = voxels.view(np.uint8)
         return out
@@ -160,17 +160,17 @@ class Crackle(Codec):  # type: ignore[misc]  # numcodecs has no types
         """The options that change bytes, for JSON.
 
         Raises:
-            ValueError: the configuration is asked for by a Zarr array that has a filter before Crackle.
+            ValueError: Zarr asks for the configuration of an array that has a filter before Crackle.
         """
         _refuse_filters_before(self)
         return {"id": self.codec_id, **self._options()}
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Crackle:
-        """The codec of a configuration without its "id".
+        """The codec for a configuration without its "id".
 
-        An order or pins that are missing are 0, as they were for whoever wrote that: no preset fills them
-        in. Chunks that are there are read alike; only those to be written depend on it.
+        A missing order, or missing pins, are 0, which was their meaning when the metadata were written; no
+        preset replaces them. The options affect chunks that will be written; reading does not need them.
 
         Raises:
             TypeError, ValueError: an option is of a wrong type or outside its range, or there is no option
@@ -192,11 +192,11 @@ class Crackle(Codec):  # type: ignore[misc]  # numcodecs has no types
         return self._options() == other._options()
 
     def __hash__(self) -> int:
-        """Equal codecs have the same."""
+        """A hash that is the same for equal codecs."""
         return hash(tuple(self._options().items()))
 
     def __repr__(self) -> str:
-        """Python that makes an equal codec."""
+        """A Python expression for an equal codec."""
         options = ", ".join(f"{name}={value!r}" for name, value in self._options().items())
         return f"{type(self).__name__}({options})"
 
@@ -219,13 +219,12 @@ def _memory(out: _binding.Buffer) -> npt.NDArray[np.uint8]:
 
 
 def _refuse_filters_before(codec: Crackle) -> None:
-    """Raise where the configuration is being written into an array whose filters come before ``codec``.
+    """Raise if Zarr is writing the metadata of an array with a filter before ``codec``.
 
     A filter flattens the chunk, so the codec after it does not know where a slice begins.
     """
-    if (
-        "zarr" not in sys.modules
-    ):  # nobody writes an array, and importing Zarr takes longer than all else here
+    # Without Zarr, nothing writes an array. Importing it here would take longer than the rest of this codec.
+    if "zarr" not in sys.modules:
         return
     from .._base.zarr_facts import filters_being_written
 
@@ -233,7 +232,7 @@ def _refuse_filters_before(codec: Crackle) -> None:
     if chain is not None and chain[0] is not codec and any(link is codec for link in chain):
         raise ValueError(
             f"Crackle has to be the first codec of a chunk, and here {chain[0]!r} comes before it: a "
-            f"filter flattens the chunk, and what it hands over has no slices. Use filters=None; "
+            f"filter flattens the chunk, so that it has no slices. Use filters=None; "
             f"Crackle stores labels in the fewest bytes by itself"
         )
 

@@ -1,14 +1,13 @@
 """``CrackleCodec``: Crackle as a serializer (array-to-bytes codec) of Zarr format 3.
 
-The stream of a chunk depends on its voxels and the codec's options only: the memory order and the
-byte order in which a chunk happens to arrive do not show. The axes are those of ``_chunk``
-for C order: of a chunk of shape (..., y, x), each plane (y, x) is a slice of the stream.
+The stream of a chunk depends only on its voxels and the codec's options, and not on the memory order or byte
+order of the array that Zarr passes. ``codecs/chunk.py`` maps the axes as for C order: in a chunk of shape
+(..., y, x), each plane (y, x) is a slice of the stream.
 
-Partial decoding. A selection needs some slices. They are decoded from the header and the crack index,
-the label section, the crack codes of those slices, and the checksums; everything else stays in
-the store. It takes two rounds of requests, whatever is selected, or one where that fetches no
-more than it has to. A chunk that another writer replaces between the two shows as a
-damaged one, by its checksums.
+Partial decoding. A selection needs some slices. The codec decodes them from the header and the crack index,
+the label section, the crack codes of those slices, and the checksums; it reads nothing else. Any selection
+takes two rounds of requests, or one if most of the chunk is needed anyway. If another writer replaces the
+chunk between the two rounds, the checksums do not match, and the chunk counts as damaged.
 """
 
 from __future__ import annotations
@@ -39,7 +38,8 @@ if TYPE_CHECKING:
 
     from .._base.zarr_facts import ArraySpec, Buffer, NDBuffer
 
-# Every run of slices is decoded by a call that reads the labels again: skip no fewer slices.
+# The smallest gap between two ranges of slices that is skipped: each range is decoded by a call of its own,
+# which reads the labels again.
 _WORTH_A_CALL = 4
 
 
@@ -48,14 +48,15 @@ class CrackleCodec(ArrayBytesCodec, ArrayBytesCodecPartialDecodeMixin):
     """Chunks of labels as Crackle streams.
 
     Args:
-        markov_model_order: 0 to 12; how many moves back the model of the boundaries looks. Higher
-            is smaller and slower. 0 is off, and "auto" the order that makes a chunk smallest. None: as
-            in the preset.
-        allow_pins: 0 lists a label per connected component of a slice; 1 joins them through the slices
-            by pins, where that is smaller; 2 the same, chosen with more effort. None: as in the preset.
-        preset: "fast", "balanced" or "small": which options to take where none are given, see
-            :data:`crackle_zarr.PRESETS`. None is "balanced". The codec keeps the options, and not the
-            name; so do metadata.
+        markov_model_order: 0 to 12: how many previous moves the Markov model of the boundaries uses.
+            Higher is smaller and slower; 0 is no model. "auto" is the order that makes a chunk smallest.
+            None: as in the preset.
+        allow_pins: 0 stores a label per connected component of a slice; 1 stores labels as pins through
+            the slices, if that is smaller; 2 does the same, and spends more time on choosing the pins.
+            None: as in the preset.
+        preset: "fast", "balanced" or "small": the options to use for those that are not given, see
+            :data:`crackle_zarr.PRESETS`. None is "balanced". The codec and the metadata keep the options,
+            not the name of the preset.
 
     Raises:
         TypeError, ValueError: an option is of a wrong type or outside its range, or there is no such
@@ -73,7 +74,7 @@ class CrackleCodec(ArrayBytesCodec, ArrayBytesCodecPartialDecodeMixin):
     markov_model_order: MarkovOrder
     allow_pins: int
 
-    def __init__(  # the class says it
+    def __init__(  # documented in the class
         self,
         *,
         markov_model_order: MarkovOrder | None = None,
@@ -88,14 +89,14 @@ class CrackleCodec(ArrayBytesCodec, ArrayBytesCodecPartialDecodeMixin):
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Self:
-        """The codec of its JSON form; "configuration" and each option in it may be missing.
+        """The codec for its JSON form; "configuration" and each option in it may be missing.
 
-        An option that is missing is 0, as they were for whoever wrote that: no preset fills them in.
-        Chunks that are there are read alike; only those to be written depend on it.
+        A missing option is 0, which was its meaning when the metadata were written; no preset replaces it.
+        The options affect chunks that will be written; reading does not need them.
 
         Raises:
-            TypeError: ``data`` is no object, or an option is of a wrong type.
-            ValueError: it is the JSON of another codec, an option is outside its range, or there is
+            TypeError: ``data`` is not an object, or an option is of a wrong type.
+            ValueError: ``data`` is the JSON of another codec, an option is outside its range, or there is
                 no option of that name.
         """
         if not isinstance(data, dict):
@@ -116,13 +117,13 @@ class CrackleCodec(ArrayBytesCodec, ArrayBytesCodecPartialDecodeMixin):
         return {"name": "crackle", "configuration": asdict(self)}
 
     def validate(self, *, shape: tuple[int, ...], dtype: Any, chunk_grid: Any) -> None:
-        """Raise TypeError where the array is not one of integers or bool."""
+        """Raise TypeError if the array's dtype is neither an integer nor bool."""
         label_dtype(zarr_facts.numpy_dtype(dtype))
 
     def evolve_from_array_spec(self, array_spec: ArraySpec) -> Self:
-        """Raise TypeError where the array is not one of integers or bool.
+        """Raise TypeError if the array's dtype is neither an integer nor bool.
 
-        Here as well as in :meth:`validate`, which Zarr does not call for the codecs within a shard.
+        :meth:`validate` checks the same, but Zarr does not call it for the codecs within a shard.
         """
         label_dtype(zarr_facts.numpy_dtype(array_spec.dtype))
         return self
@@ -140,7 +141,7 @@ class CrackleCodec(ArrayBytesCodec, ArrayBytesCodecPartialDecodeMixin):
         label_dtype(chunk.dtype)
         if chunk.shape != chunk_spec.shape:
             raise ValueError(f"a chunk has the shape {chunk_spec.shape}, and was given as {chunk.shape}")
-        # Only numbers that the array's dtype can hold: a label must not wrap round.
+        # Zarr passes the array's dtype, perhaps in another byte order; "same_kind" refuses other kinds.
         native = plain(chunk).astype(dtype, order="C", casting="same_kind", copy=False)
         stream = _binding.encode(
             as_volume(native),
@@ -168,7 +169,7 @@ class CrackleCodec(ArrayBytesCodec, ArrayBytesCodecPartialDecodeMixin):
     async def decode_partial(
         self, batch_info: Iterable[tuple[ByteGetter, Any, ArraySpec]]
     ) -> Iterable[NDBuffer | None]:
-        """Decode the selected parts of some chunks; None where there is no chunk."""
+        """Decode the selected parts of some chunks; None for a chunk that does not exist."""
         forgotten = zarr_facts.axes_that_zarr_forgets_to_drop()
         parts = await super().decode_partial(batch_info)
         if not forgotten:
@@ -191,7 +192,7 @@ class CrackleCodec(ArrayBytesCodec, ArrayBytesCodecPartialDecodeMixin):
     def _decode_partial_sync(
         self, byte_getter: Any, selection: Any, chunk_spec: ArraySpec
     ) -> NDBuffer | None:
-        """The same without an event loop, for the fused pipeline of Zarr 3.3 and later."""
+        """Like :meth:`_decode_partial_single`, without an event loop: for Zarr 3.3's fused pipeline."""
         with _naming(byte_getter):
             steps = _partial_read(byte_getter, selection, chunk_spec)
             requests: _Requests | None = next(steps)
@@ -207,8 +208,9 @@ class CrackleCodec(ArrayBytesCodec, ArrayBytesCodecPartialDecodeMixin):
 # ---------------------------------------------------------------------------------------
 # Reading a part of a chunk
 
-# Yields the ranges that it needs next, None for the whole chunk, and is sent their bytes, None where there is
-# no chunk. Returns a function that decodes them, or None for a chunk that is not there.
+# A generator that reads a chunk. It yields the byte ranges that it needs next (None is the whole chunk), and
+# gets their bytes (None if there is no chunk). It returns a function that decodes them, or None if there is
+# no chunk.
 _Requests: TypeAlias = list[RangeByteRequest | None]
 _Steps: TypeAlias = Generator[_Requests, "Sequence[Buffer | None]", "Callable[[], NDBuffer] | None"]
 
@@ -216,7 +218,7 @@ _Steps: TypeAlias = Generator[_Requests, "Sequence[Buffer | None]", "Callable[[]
 def _advance(
     steps: _Steps, fetched: Sequence[Buffer | None]
 ) -> tuple[_Requests | None, Callable[[], NDBuffer] | None]:
-    """Send bytes to a read: the requests that it makes next, or at its end None and what decodes."""
+    """Send bytes to the generator; returns its next requests, or None and the generator's result."""
     try:
         return steps.send(fetched), None
     except StopIteration as end:
@@ -225,7 +227,7 @@ def _advance(
 
 @contextlib.contextmanager
 def _naming(byte_getter: object) -> Iterator[None]:
-    """Let a FormatError say which of all the chunks it is about."""
+    """Add the name of the chunk to a FormatError."""
     try:
         yield
     except FormatError as error:
@@ -239,14 +241,14 @@ def _partial_read(byte_getter: object, selection: Any, chunk_spec: ArraySpec) ->
     runs = join(consecutive(selected_slices(selection, chunk_spec.shape)), _WORTH_A_CALL)
     prefix_nbytes = max(_binding.prefix_nbytes(sz), FIRST_REQUEST)
 
-    # Of a shard, the getter holds the chunk in memory (and refuses byte ranges before zarr 3.1.6).
+    # In a shard, the getter has the chunk in memory already (and refuses byte ranges before zarr 3.1.6).
     whole = hasattr(byte_getter, "shard_dict") or 4 * sum(end - start for start, end in runs) >= 3 * sz
     request = None if whole else RangeByteRequest(0, prefix_nbytes)
     (first,) = yield [request]
     if first is None:
         return None
     prefix = first.as_numpy_array()
-    if whole or len(prefix) < prefix_nbytes:  # that was all there is
+    if whole or len(prefix) < prefix_nbytes:  # the prefix is the whole chunk
         return lambda: _decode_runs([(_binding.Reader(prefix), runs)], selection, chunk_spec)
 
     check_header(_binding.read_header(prefix), chunk_spec.shape, zarr_facts.numpy_dtype(chunk_spec.dtype))
@@ -263,12 +265,12 @@ def _partial_read(byte_getter: object, selection: Any, chunk_spec: ArraySpec) ->
     for (start, end), piece in zip(requests, fetched, strict=True):
         if piece is None:
             (again,) = yield [request]
-            if again is None:  # deleted meanwhile
+            if again is None:  # another writer has deleted the chunk
                 return None
-            # The fill value would be an answer about no version of the chunk.
+            # Do not return fill values: no version of the chunk has them here.
             raise FormatError(
                 f"not a sound Crackle stream: its bytes {start} to {end} are not in the store, "
-                "where its first ones were a moment ago"
+                "but its first bytes were there a moment ago"
             )
         if len(piece) != end - start:
             raise truncated(layout, start + len(piece))
@@ -291,7 +293,7 @@ def _partial_read(byte_getter: object, selection: Any, chunk_spec: ArraySpec) ->
 
 
 def _most_nbytes(shape: tuple[int, ...]) -> int:
-    """More bytes than the stream of a chunk can need: a Markov model, and 64 per voxel and slice."""
+    """An upper bound of a chunk's stream: 16 MiB for a Markov model, and 64 bytes per voxel and slice."""
     sx, sy, sz = volume_shape(shape)
     return 2**24 + 64 * sz * (sx * sy + 1)
 
@@ -299,9 +301,9 @@ def _most_nbytes(shape: tuple[int, ...]) -> int:
 def _decode_runs(
     readers: list[tuple[_binding.Reader, Ranges]], selection: Any, chunk_spec: ArraySpec
 ) -> NDBuffer:
-    """Decode some runs of slices, each by a reader that has it, and select from them.
+    """Decode ranges of slices, each with the reader that has its bytes, and select from them.
 
-    The slices that no run names are never touched: they are address space and no memory.
+    Slices outside the ranges are never written, so they take address space but no memory.
     """
     dtype = zarr_facts.numpy_dtype(chunk_spec.dtype)
     for reader, _ in readers:
@@ -326,12 +328,12 @@ def selected_slices(selection: Any, shape: tuple[int, ...]) -> npt.NDArray[np.in
     """The slices of a chunk's stream that a selection touches, ascending.
 
     Args:
-        selection: what NumPy takes as an index of an array of ``shape``.
-        shape: of the chunk.
+        selection: an index of an array of ``shape``, as for NumPy.
+        shape: the shape of the chunk.
     """
     numbers = np.arange(volume_shape(shape)[2], dtype=np.intp).reshape(shape[:-2])
     if isinstance(selection, tuple) and len(selection) == len(shape) and all(map(_takes_one_axis, selection)):
-        # Where each part of the index belongs to one axis, those of the last two pick no slice.
+        # Each part of the index belongs to one axis, and the parts of the last two axes do not affect slices.
         touched = numbers[selection[: numbers.ndim]]
     else:
         touched = np.broadcast_to(numbers.reshape(shape[:-2] + (1,) * len(shape[-2:])), shape)[selection]

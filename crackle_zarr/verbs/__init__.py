@@ -1,29 +1,33 @@
-"""One verb, many sources: questions to streams and to stored arrays.
+"""One verb, many sources: functions that take streams and stored arrays.
 
-Each function takes a stream (``binary``: anything bytes-like, or a
-:class:`~crackle_zarr.CrackleArray`), whose axes are (x, y, z), or a stored array: a ``zarr.Array`` of
-format 2 or 3, in shards or not, whose answers are in the array's own axes and dtype; a ``zarr.Group`` of
-OME-Zarr labels, of which level 0 is taken; or the view of one that :func:`lazy_remap` makes. The answer is
-what NumPy would say of the array's voxels. Chunks that are Crackle streams answer from their label tables and
-boundaries, and no voxel is decoded. Chunks of other codecs are decoded and encoded to ask them, with a
-:class:`~crackle_zarr.errors.CrackleWarning`, once for an array.
+Each function takes one of two sources:
 
-Functions on stored arrays take these keywords; a stream takes none but ``parallel``.
+- a stream (``binary``): anything bytes-like, or a :class:`~crackle_zarr.CrackleArray`. Its axes are x, y, z.
+- a stored array: a ``zarr.Array`` of format 2 or 3, with shards or without; a ``zarr.Group`` of OME-Zarr
+  labels, whose level 0 is used; or a view that :func:`lazy_remap` returns. Results have the array's own axes
+  and dtype.
 
-- ``region``: the part to ask about: slices, one per axis, or fewer, with integers and Ellipsis as in NumPy,
-  but without steps. Indices in answers count from the array's first voxel all the same. ValueError outside
-  the array.
-- ``verify``: verify the checksums of all that is read (True). Without, the labels of a chunk cost even less.
+The result equals what NumPy would compute from the array's voxels. For chunks that are Crackle streams, it
+comes from their label tables and boundaries, without decoding a voxel. Chunks of other codecs are decoded and
+encoded as Crackle streams first; a :class:`~crackle_zarr.errors.CrackleWarning` says so, once for an array.
+
+Functions on stored arrays take these keywords; for a stream, they take only ``parallel``.
+
+- ``region``: the part of the array to query: slices, one per axis or fewer, with integers and Ellipsis as in
+  NumPy, but without steps. Indices in results still count from the array's first voxel. A region outside the
+  array raises ValueError.
+- ``verify``: verify the checksums of everything that is read (True). Without, reading a chunk's labels is
+  cheaper still.
 - ``executor``: None for threads, or any ``concurrent.futures.Executor``: a process pool, or
   ``Client.get_executor(pure=False)`` of dask.distributed.
-- ``parallel``: how many threads; 0 is one per core. With an executor, how many workers it has, where it
-  does not say so itself (dask's does not): twice as many tasks are under way.
-- ``progress``: True for a bar on stderr, or a function that is called with (chunks done, chunks in all).
+- ``parallel``: the number of threads; 0 is one per core. With an executor that does not tell its number of
+  workers, such as dask's, it is that number. Twice as many tasks are submitted at a time.
+- ``progress``: True for a bar on stderr, or a function of (chunks done, chunks in all).
 
-They raise :class:`~crackle_zarr.errors.FormatError` for a damaged chunk, and
-:class:`~crackle_zarr.errors.StoreError` where the store fails; both name the chunk. A chunk that is not in
-the store is all fill value. The time is that of reading and checking what is read; memory is that of the
-chunks in flight and of the answer.
+The functions raise :class:`~crackle_zarr.errors.FormatError` for a damaged chunk, and
+:class:`~crackle_zarr.errors.StoreError` if the store fails; both name the chunk. A chunk that is not in the
+store has only the fill value. Functions take the time to read and verify the bytes that they need; memory
+holds the chunks in progress and the result.
 """
 
 from .arrays import convert, verify

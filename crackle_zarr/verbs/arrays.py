@@ -1,4 +1,4 @@
-"""Whole stored arrays: whether they are sound, and copies of them in other codecs."""
+"""Whole stored arrays: verify them, and convert them to other codecs."""
 
 from __future__ import annotations
 
@@ -6,24 +6,24 @@ from concurrent.futures import Executor
 from typing import TYPE_CHECKING, Any, Literal, Unpack
 
 from .._base.options import MarkovOrder, Preset, encoding
+from .sources import ArrayOptions, Source, stored_source
 
 if TYPE_CHECKING:
     from ..stored.convert import ConvertReport, To
     from ..stored.engine import Progress
     from ..stored.verify import Damage
-from .sources import ArrayOptions, Source, stored_source
 
 
 def verify(source: Source, **options: Unpack[ArrayOptions]) -> list[Damage]:
     """Verify every checksum of every chunk of a stored array.
 
     Returns:
-        What is damaged, in the order of the chunks: objects with ``chunk`` (the grid index), ``key`` (the
-        name in the store) and ``message``, which names sections and slices. Nothing: all is sound, as far
-        as checksums can tell. Chunks of other codecs are decoded, to see whether that works.
+        A list of the damaged chunks, in their order: objects with ``chunk`` (the grid index), ``key`` (the
+        name in the store) and ``message``, which names sections and slices. An empty list means that all
+        checksums match. Chunks of other codecs have to decode without an error.
 
     Raises:
-        StoreError: the store failed; that is no damage.
+        StoreError: the store failed, which does not count as damage.
     """
     from ..stored import verify as verification
 
@@ -47,26 +47,27 @@ def convert(
     parallel: int = 0,
     progress: Progress = False,
 ) -> ConvertReport:
-    """Store an array of labels in another way: with Crackle, or without it again.
+    """Copy an array of labels to another codec: to Crackle, or from Crackle to others.
 
-    Shape, dtype, fill value, attributes and names of axes stay. Of a group, such as a label image with its
-    pyramid, all arrays and attributes are taken. A conversion that was interrupted goes on when it is called
-    again with the same source and options.
+    Shape, dtype, fill value, attributes and names of axes stay. A group, such as a label image with its
+    pyramid, is converted with all its arrays and attributes. Calling it again with the same source and
+    options continues an interrupted conversion.
 
     Args:
         src: a ``zarr.Array``, a ``zarr.Group``, or a path or URL of one.
-        dst: a path, URL or store, where nothing is yet.
+        dst: a path, URL or store where nothing is stored yet.
         to: "crackle", "zstd", "blosc", "gzip" or "none".
         chunks: the shape of a chunk; None: as in the source.
-        shards: the shape of a shard; None: as in the source, if ``chunks`` are.
+        shards: the shape of a shard; None: as in the source, if ``chunks`` is None, too.
         zarr_format: 2 or 3; None: as in the source.
         markov_model_order: 0 to 12 or "auto", for Crackle; None: as in the preset.
         allow_pins: 0, 1 or 2, for Crackle; None: as in the preset.
-        preset: "fast", "balanced" or "small", for Crackle: which of these two to take where none is given,
-            see :data:`crackle_zarr.PRESETS`. None is "balanced", whatever the source has.
-        verify: read every chunk back and compare it with its source. What of the source is all fill value is
-            read twice, as that is also what a chunk looks like that a store fails to find.
-        overwrite: replace what is at ``dst``.
+        preset: "fast", "balanced" or "small", for Crackle: the values to use for those of the two options
+            above that are not given, see :data:`crackle_zarr.PRESETS`. None is "balanced", even if the source
+            has other options.
+        verify: read every chunk back and compare it with its source. Chunks of the source with only the fill
+            value are read twice, because a chunk that a store fails to find reads the same.
+        overwrite: replace the contents of ``dst``.
         executor: see the module.
         parallel: see the module.
         progress: see the module.
@@ -75,10 +76,11 @@ def convert(
         A report: ``arrays``, ``chunks``, ``bytes_before``, ``bytes_after``.
 
     Raises:
-        FileExistsError: there is something else at ``dst``.
-        TypeError: the source is not one of integers or bool.
-        ValueError: the destination cannot delete and list, as a zip file, or is the source or in it.
-        VerificationError: what was read back is not what was written.
+        FileExistsError: ``dst`` has other contents.
+        TypeError: the source's dtype is neither an integer nor bool.
+        ValueError: the destination cannot delete and list, for example a zip file; or it is the source, or
+            within it.
+        VerificationError: a chunk that was read back differs from its source.
         StoreError: a store failed.
     """
     import zarr

@@ -1,4 +1,4 @@
-"""Other names for labels, in a view or where they are stored."""
+"""Relabel stored arrays, in a view or in place."""
 
 from __future__ import annotations
 
@@ -8,26 +8,26 @@ from typing import TYPE_CHECKING, Any, Unpack
 from .._base.integers import some
 from .._base.mapping import LabelMapping
 from ..streams import stream
+from .sources import ArrayOptions, Source, is_stored, stored_source
 
 if TYPE_CHECKING:
     from ..stored.edits import RemapReport
     from ..stored.engine import Options, Progress
     from ..stored.layout import Layout
     from ..stored.lazy import RemappedArray
-from .sources import ArrayOptions, Source, is_stored, stored_source
 
 
 def lazy_remap(source: Source, mapping: Any, preserve_missing_labels: bool = True) -> RemappedArray:
-    """A read-only view of a stored array in which labels have other names; nothing is written.
+    """A read-only view of a stored array with other labels; nothing is written.
 
-    For agglomerations: the view takes part in everything that asks questions of a stored array, and basic
-    indexing gives its voxels. The mapping meets label tables and no voxels.
+    A use is agglomeration. All queries about stored arrays take the view, and basic indexing gives its
+    voxels. The mapping is applied to label tables, not to voxels.
 
     Args:
         source: the stored array.
-        mapping: a dict old label -> new label, or anything with ``items()``; all at once.
-        preserve_missing_labels: let a label without a mapping keep its name. Otherwise it raises KeyError
-            when it is met.
+        mapping: a dict old label -> new label, or anything with ``items()``; applied all at once.
+        preserve_missing_labels: keep labels that are not in ``mapping``. If False, reading such a label
+            raises KeyError.
 
     Raises:
         TypeError: ``mapping`` is not a mapping of integers.
@@ -36,11 +36,11 @@ def lazy_remap(source: Source, mapping: Any, preserve_missing_labels: bool = Tru
     from ..stored.lazy import RemappedArray
 
     if isinstance(source, _lazy_type()):
-        raise TypeError("a remapped view of a remapped view: put the two mappings into one")
+        raise TypeError("source is a remapped view already: combine the two mappings")
     layout, _, _ = stored_source(source, {})
-    made = LabelMapping(mapping, preserve_missing_labels)
-    refuse_misfits(made, layout)
-    return RemappedArray(layout, made)
+    labels = LabelMapping(mapping, preserve_missing_labels)
+    refuse_misfits(labels, layout)
+    return RemappedArray(layout, labels)
 
 
 def _lazy_type() -> type:
@@ -50,7 +50,7 @@ def _lazy_type() -> type:
 
 
 def refuse_misfits(mapping: LabelMapping, layout: Layout) -> None:
-    """Raise ValueError where new labels do not fit the array's dtype."""
+    """Raise ValueError if a new label does not fit the array's dtype."""
     from ..stored.edits import misfits
 
     bad = misfits(mapping, layout.array.dtype)
@@ -72,41 +72,43 @@ def remap(
     executor: Executor | None = None,
     progress: Progress = False,
 ) -> Any:
-    """Give labels new names, all at once: {1: 2, 2: 1} swaps.
+    """Replace labels by others, all at once: {1: 2, 2: 1} swaps.
 
-    Of a stream, and of the chunks of a stored array, new label tables are written and no boundary is decoded.
-    Boundaries between labels that became one stay.
+    Streams and chunks get new label tables, and no boundary is decoded. Boundaries between labels that became
+    one stay.
 
-    A stored array is edited where it is stored. Chunks that hold no key of ``mapping`` are not written. All
-    new chunks are prepared in a journal beside the old ones before the first of them is put in place: what is
-    damaged, or does not fit, stops the remap before anything of the array has changed. When the process ends
-    while chunks are put in place, :func:`resume` finishes the work and :func:`undo` takes it back. Nobody
-    else may write to the array meanwhile, and who reads it while chunks are put in place may see both names.
+    A stored array is edited in place. Chunks without a key of ``mapping`` are not written. The remap writes
+    all new chunks to a journal beside the old ones before it replaces the first chunk. So a damaged chunk, or
+    a label that does not fit, stops the remap before the array changes. If the process ends while chunks are
+    being replaced, :func:`resume` finishes the work and :func:`undo` restores the old chunks. No other
+    process may write to the array during a remap; a reader may see old and new labels while chunks are being
+    replaced.
 
     Args:
         binary: a stream or a stored array.
         mapping: a dict old label -> new label, or anything with ``items()``. Keys that are not labels of
             the volume are ignored.
-        preserve_missing_labels: let a label without a mapping keep its name. None: False for a stream, as in
+        preserve_missing_labels: keep labels that are not in ``mapping``. None: False for a stream, as in
             crackle-codec, and True for a stored array.
         in_place: streams only: change the label table within ``binary``, a writable buffer. Its length and
             its stored label width stay.
         parallel: threads, for a stored array.
-        dry_run: stored arrays only: tell what would be done and write nothing.
-        create_chunks: stored arrays only: where the fill value gets another name, write the chunks that are
-            not there, since they are all fill value. Otherwise such a mapping is refused if there are any.
+        dry_run: stored arrays only: report the changes, and write nothing.
+        create_chunks: stored arrays only: if ``mapping`` has the fill value, write the chunks that do not
+            exist, because they have only the fill value. If False, such a mapping is refused if a chunk
+            does not exist.
         executor: stored arrays only; see the module.
         progress: stored arrays only; see the module.
 
     Returns:
         Of a stream, a new stream of the same dtype, or ``binary``'s buffer when changed in place. Of a stored
-        array, a report: ``chunks`` (grid indices of those that changed), ``bytes_read``, ``bytes_written``.
+        array, a report: ``chunks`` (grid indices of the changed chunks), ``bytes_read``, ``bytes_written``.
 
     Raises:
-        KeyError: a label has no mapping, and is not to be preserved.
-        ValueError: a new label does not fit the volume's dtype or, in place, the stored width; the fill value
-            gets another name and chunks are missing; the array is read-only; or it lives in the memory of
-            this process and ``executor`` is of others.
+        KeyError: a label is not in ``mapping``, and ``preserve_missing_labels`` is False.
+        ValueError: a new label does not fit the volume's dtype or, in place, the stored width; ``mapping``
+            has the fill value, and a chunk does not exist; the array is read-only; or the array is in the
+            memory of this process, and ``executor`` uses other processes.
         TypeError: ``mapping`` is not a mapping of integers, or ``in_place`` meets immutable bytes.
         JournalError: the array has an unfinished remap.
     """
@@ -115,39 +117,38 @@ def remap(
             raise TypeError("dry_run, create_chunks, executor and progress are for stored arrays")
         return stream.remap(binary, mapping, bool(preserve_missing_labels), in_place, parallel)
     if in_place:
-        raise TypeError("in_place is for streams: a stored array is always changed where it is")
+        raise TypeError("in_place is for streams: a stored array is always changed in place")
     from ..stored import edits
 
-    layout, asked = _editable(binary, {"executor": executor, "parallel": parallel, "progress": progress})
+    layout, checked = _editable(binary, {"executor": executor, "parallel": parallel, "progress": progress})
     preserve = True if preserve_missing_labels is None else preserve_missing_labels
-    made = LabelMapping(mapping, preserve)
-    refuse_misfits(made, layout)
-    return edits.remap(layout, made, dry_run=dry_run, create_chunks=create_chunks, options=asked)
+    labels = LabelMapping(mapping, preserve)
+    refuse_misfits(labels, layout)
+    return edits.remap(layout, labels, dry_run=dry_run, create_chunks=create_chunks, options=checked)
 
 
 def _editable(source: Source, options: ArrayOptions) -> tuple[Layout, Options]:
     if isinstance(source, _lazy_type()):
-        raise TypeError("a remapped view is read-only: remap the array beneath it")
+        raise TypeError("a remapped view is read-only: remap its array instead")
     if is_stored(source) and hasattr(source, "members"):
         from ..stored.sources import refuse_pyramid
 
         refuse_pyramid(source)
-    layout, _, asked = stored_source(source, options)
-    return layout, asked
+    layout, _, checked = stored_source(source, options)
+    return layout, checked
 
 
 def resume(source: Source, **options: Unpack[ArrayOptions]) -> RemapReport:
-    """Finish the remap of a stored array that was interrupted.
+    """Finish an interrupted remap of a stored array.
 
-    It can itself be interrupted and called again.
+    An interrupted :func:`resume` can be called again.
 
     Returns:
-        A report like that of :func:`remap`. Where no more was left to do than to remove the journal, there
-        are no chunks in it.
+        A report like that of :func:`remap`. If only the journal was left to remove, the report has no chunks.
 
     Raises:
         JournalError: there is no unfinished remap, or an :func:`undo` of it has begun.
-        StoreError: the store failed, or says of the journal that it is there and that it is not.
+        StoreError: the store failed, or contradicts itself about whether the journal exists.
     """
     from ..stored import edits
 
@@ -155,17 +156,17 @@ def resume(source: Source, **options: Unpack[ArrayOptions]) -> RemapReport:
 
 
 def undo(source: Source, **options: Unpack[ArrayOptions]) -> RemapReport:
-    """Take back the remap of a stored array that was interrupted: all chunks are what they were.
+    """Undo an interrupted remap of a stored array: restore all its chunks.
 
-    It can itself be interrupted and called again.
+    An interrupted :func:`undo` can be called again.
 
     Returns:
-        A report of the chunks that were put back. Where the remap was complete, and no more was left to do
-        than to remove the journal, there are none in it, and the new names stay.
+        A report of the restored chunks. If the remap was complete, and only the journal was left to remove,
+        the report has no chunks, and the new labels stay.
 
     Raises:
         JournalError: there is no unfinished remap.
-        StoreError: the store failed, or says of the journal that it is there and that it is not.
+        StoreError: the store failed, or contradicts itself about whether the journal exists.
     """
     from ..stored import edits
 

@@ -1,4 +1,4 @@
-"""Which labels a stream or a stored array has, and where one of them is."""
+"""The labels of a stream or a stored array, and the place of one of them."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ from typing import TYPE_CHECKING, Unpack
 
 from .._base.integers import integer
 from ..streams import stream
+from .sources import ArrayOptions, Labels, Source, is_stored, no_options, stored_source
 
 if TYPE_CHECKING:
     from ..stored.queries import Found
-from .sources import ArrayOptions, Labels, Source, is_stored, no_options, stored_source
 
 
 def labels(binary: Source, **options: Unpack[ArrayOptions]) -> Labels:
     """The labels of a volume, ascending, each once, in the volume's dtype.
 
-    Of a stream they are those of its label table; the background of pins is one of them. Of a stored array,
-    the labels section of each chunk is read, by byte range where the store can do it; where an edge or a
-    region cuts a chunk, its boundaries too.
+    For a stream, they come from its label table, which lists the background of pins as well. For a stored
+    array, the function reads the labels section of each chunk, by byte range if the store supports it; and
+    also the boundaries of chunks that the array's edge or the region cuts.
     """
     if not is_stored(binary):
         no_options(options)
@@ -28,7 +28,7 @@ def labels(binary: Source, **options: Unpack[ArrayOptions]) -> Labels:
 
 
 def num_labels(binary: Source, **options: Unpack[ArrayOptions]) -> int:
-    """How many labels :func:`labels` has."""
+    """The number of labels that :func:`labels` returns."""
     return len(labels(binary, **options))
 
 
@@ -66,9 +66,9 @@ def _some_labels(source: Source, options: ArrayOptions) -> Labels:
 
 
 def contains(binary: Source, label: int, **options: Unpack[ArrayOptions]) -> bool:
-    """Whether a volume has a label; one that its dtype cannot hold is not there.
+    """Whether a volume has a label; False for a label that the volume's dtype cannot hold.
 
-    Of a stored array, chunks are looked at until one has it.
+    For a stored array, the function reads chunks until one has the label.
     """
     if not is_stored(binary):
         no_options(options)
@@ -76,8 +76,8 @@ def contains(binary: Source, label: int, **options: Unpack[ArrayOptions]) -> boo
     from ..stored import queries
 
     wanted = integer("label", label)
-    layout, box, asked = stored_source(binary, options)
-    return queries.contains(layout, wanted, box, asked)
+    layout, box, checked = stored_source(binary, options)
+    return queries.contains(layout, wanted, box, checked)
 
 
 def contains_range(binary: Source, low: int, high: int, **options: Unpack[ArrayOptions]) -> Labels:
@@ -90,13 +90,13 @@ def contains_range(binary: Source, low: int, high: int, **options: Unpack[ArrayO
 
 
 def find(source: Source, label: int, **options: Unpack[ArrayOptions]) -> Found:
-    """Where a label is in a stored array.
+    """Find a label in a stored array.
 
     Returns:
         An object with ``chunks``, the grid indices of the chunks that hold the label, and ``slices``, its
-        bounding box as an index of the array, or None. It is true where the label is there at all. The
-        chunks are found from label tables alone, wherever no edge or region cuts a chunk; the box, when it is
-        first asked for, from the boundaries in the outermost of these chunks.
+        bounding box as an index of the array, or None. The object is true if the array has the label. Label
+        tables alone give the chunks, except for chunks that the array's edge or the region cuts. The first
+        use of ``slices`` computes the box from the boundaries in the outermost of these chunks.
 
     Example:
         >>> found = find(array, 42)  # doctest: +SKIP
@@ -105,5 +105,5 @@ def find(source: Source, label: int, **options: Unpack[ArrayOptions]) -> Found:
     from ..stored import queries
 
     wanted = integer("label", label)
-    layout, box, asked = stored_source(source, options)
-    return queries.find(layout, wanted, box, asked)
+    layout, box, checked = stored_source(source, options)
+    return queries.find(layout, wanted, box, checked)

@@ -1,4 +1,4 @@
-"""How many voxels labels have, their bounding boxes and centroids."""
+"""Voxel counts, bounding boxes and centroids of labels."""
 
 from __future__ import annotations
 
@@ -17,14 +17,15 @@ from .sources import ArrayOptions, OtherOptions, Source, T, is_stored, no_option
 
 
 def statistics(binary: Source, **options: Unpack[ArrayOptions]) -> StatisticsTable:
-    """How many voxels each label has, where they begin and end, and their mean index.
+    """The voxel count, the bounding box and the centroid of each label, as a table.
 
-    One pass over the connected components of the slices; voxels are not painted.
+    One pass over the connected components of the slices gives all of them, without decoding a voxel.
 
     Returns:
         A structured array with a row per label, ascending: ``label`` in the volume's dtype, ``voxel_count``
         (u8), ``start`` and ``stop`` (u8, a number per axis, half-open) and ``centroid`` (f8, a number per
-        axis: the mean index). It has ``to_csv`` and ``to_parquet``.
+        axis: the mean index). It has ``to_csv``, ``to_parquet``, ``to_pandas`` and ``to_arrow``, and
+        ``pandas.DataFrame`` and ``polars.DataFrame`` take it.
     """
     if not is_stored(binary):
         no_options(options)
@@ -37,15 +38,15 @@ def statistics(binary: Source, **options: Unpack[ArrayOptions]) -> StatisticsTab
 def voxel_counts(
     binary: Source, label: int | None = None, parallel: int = 0, **options: Unpack[OtherOptions]
 ) -> Any:
-    """How many voxels each label has, as a dict; or of one label, as a number.
+    """The number of voxels of each label, as a dict; or of one label, as a number.
 
     Raises:
         MissingLabelError: there is no such label.
     """
-    asked: ArrayOptions = {**options, "parallel": parallel}
+    given: ArrayOptions = {**options, "parallel": parallel}
     if is_stored(binary):
-        return _column(binary, label, asked, lambda row: int(row["voxel_count"]))
-    no_options(asked)
+        return _column(binary, label, given, lambda row: int(row["voxel_count"]))
+    no_options(given)
     return stream_objects.voxel_counts(binary, label, parallel)
 
 
@@ -62,8 +63,8 @@ def bounding_boxes(
         binary: a stream or a stored array.
         label: the label; None: all.
         parallel: see the module.
-        no_slice_conversion: give arrays of integers instead of tuples of slices: the lowest index along every
-            axis, then the highest.
+        no_slice_conversion: return arrays of integers instead of tuples of slices: the lowest index along
+            every axis, then the highest.
         options: see the module.
 
     Raises:
@@ -87,7 +88,7 @@ def centroids(
 def _column(source: Source, label: int | None, options: ArrayOptions, take: Callable[[Any], T]) -> Any:
     wanted = None if label is None else integer("label", label)
     if wanted is not None and is_stored(source):
-        # Only the chunks that hold it.
+        # Measure only the bounding box of the label.
         found = find(source, wanted, **options)
         within: ArrayOptions = {**options, "region": found.slices}
         rows = statistics(source, **within) if found else None
@@ -101,8 +102,9 @@ def to_parquet(binary: Source, parallel: int = 0, **options: Unpack[OtherOptions
 
     Returns:
         A ``pyarrow.Table`` with the columns ``label``, ``voxel_count`` (uint64), and ``min_x``, ``max_x`` and
-        so on (uint32), the lowest and the highest coordinate along every axis; those of a stored array have
-        the names of its axes, or else 0, 1 ... Write it with ``pyarrow.parquet.write_table``.
+        so on (uint32): the lowest and the highest coordinate along every axis. For a stored array, the names
+        of its axes replace x, y and z; an axis without a name has its number. Write the table with
+        ``pyarrow.parquet.write_table``.
 
     Raises:
         ImportError: pyarrow is not installed: ``pip install 'crackle-zarr[parquet]'``.

@@ -1,4 +1,4 @@
-"""What the functions on streams and stored arrays take: a source, and options for stored arrays."""
+"""Sources and options of the functions on streams and stored arrays."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Source = Any
 
 
 class OtherOptions(TypedDict, total=False):
-    """The keywords of functions on stored arrays, but for the number of threads."""
+    """The keywords of functions on stored arrays, without the number of threads."""
 
     region: Any
     verify: bool
@@ -30,14 +30,14 @@ class OtherOptions(TypedDict, total=False):
 
 
 class ArrayOptions(OtherOptions, total=False):
-    """The keywords of functions on stored arrays; the module says what they mean."""
+    """The keywords of functions on stored arrays; see :mod:`crackle_zarr.verbs`."""
 
     parallel: int
 
 
 def is_stored(source: Any) -> bool:
-    """Whether a source is a stored array, and no stream."""
-    zarr = sys.modules.get("zarr")  # where it was never imported, nothing is an array of it
+    """Whether a source is a stored array, not a stream."""
+    zarr = sys.modules.get("zarr")  # if Zarr was not imported, no object is an array of Zarr
     if zarr is None:
         return False
     from ..stored.lazy import RemappedArray
@@ -46,7 +46,7 @@ def is_stored(source: Any) -> bool:
 
 
 def stored_source(source: Any, options: ArrayOptions) -> tuple[Layout, Box, Options]:
-    """A stored array, ready to be asked."""
+    """The layout of a stored array, the region as a box, and the checked options."""
     if not is_stored(source):
         raise TypeError(f"a stored array is a zarr.Array or a group of OME-Zarr, not {type(source).__name__}")
     from ..stored.engine import Options
@@ -58,21 +58,21 @@ def stored_source(source: Any, options: ArrayOptions) -> tuple[Layout, Box, Opti
     unknown = sorted(set(given) - {"verify", "executor", "parallel", "progress"})
     if unknown:
         raise TypeError(
-            f"there is no option {', '.join(unknown)}; region, verify, executor, parallel and progress are"
+            f"there is no option {', '.join(unknown)}; there are region, verify, executor, parallel, progress"
         )
-    asked = Options(**given)  # type: ignore[arg-type]
-    _binding.threads(asked.parallel)
-    if asked.executor is not None and not isinstance(asked.executor, Executor):
+    checked = Options(**given)  # type: ignore[arg-type]
+    _binding.threads(checked.parallel)
+    if checked.executor is not None and not isinstance(checked.executor, Executor):
         raise TypeError(
-            f"executor is a concurrent.futures.Executor or None, not {type(asked.executor).__name__}; "
-            f"of a dask.distributed client it is client.get_executor(pure=False)"
+            f"executor is a concurrent.futures.Executor or None, not {type(checked.executor).__name__}; "
+            f"for a dask.distributed client, use client.get_executor(pure=False)"
         )
     layout = layout_from(source)
-    return layout, box_of(region, layout.shape), asked
+    return layout, box_of(region, layout.shape), checked
 
 
 def no_options(options: ArrayOptions) -> None:
-    """A stream takes no options but a number of threads."""
+    """Raise TypeError for options that a stream does not take: all but the number of threads."""
     unknown = sorted(set(options) - {"parallel"})
     if unknown:
         raise TypeError(f"{', '.join(unknown)}: for stored arrays only, and the source is a stream")

@@ -45,7 +45,7 @@ from crackle_zarr.streams import ranges
 @pytest.mark.parametrize(
     ("stream", "match"),
     [
-        (lambda: encoded(blocks((4, 6, 6))), r"uint32 and of shape \(x, y, z\) = \(6, 6, 4\).*\(5, 6, 4\)"),
+        (lambda: encoded(blocks((4, 6, 6))), r"uint32 and shape \(x, y, z\) = \(6, 6, 4\).*\(5, 6, 4\)"),
         (lambda: encoded(blocks((6, 4, 5))), r"\(5, 4, 6\)"),
         (lambda: encoded(blocks((4, 6, 5), "<u2")), "uint16.*needs uint32"),
         (lambda: encoded(blocks((4, 6, 5), "<i4")), "int32.*needs uint32"),
