@@ -31,8 +31,8 @@ PROJECT = Path(__file__).resolve().parents[2]
 
 FOLDERS = ("benchmarks", "crackle_zarr", "csrc", "docs", "tests")
 AT_THE_TOP = {
-    *("CHANGELOG.md", "LICENSE", "MANIFEST.in", "PKG-INFO", "README.md", "SECURITY.md", "build_ffi.py"),
-    *("mkdocs.yml", "pyproject.toml", "setup.cfg", "setup.py"),
+    *("CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "MANIFEST.in", "PKG-INFO", "README.md", "SECURITY.md"),
+    *("build_ffi.py", "mkdocs.yml", "pyproject.toml", "setup.cfg", "setup.py"),
 }
 NOT_SHIPPED = ("__pycache__", ".*_cache", "build", "*.py[cod]", "*.so", "*.o", "*.egg-info")
 STRAYS = (
