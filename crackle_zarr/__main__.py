@@ -1,4 +1,4 @@
-"""``python -m crackle_zarr`` does what ``crackle-zarr`` does."""
+"""``python -m crackle_zarr`` runs the command ``crackle-zarr``."""
 
 from .cli import main
 

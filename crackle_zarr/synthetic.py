@@ -2,8 +2,8 @@
 
 The tissue is a power diagram: space belongs to the nearest of many balls strung along random smooth
 curves, where "near" is the squared distance minus the squared radius. The curves are thin axons, thicker
-dendrites with spines, and a few cell bodies, so the cells of the diagram are what a dense
-segmentation of electron microscopy consists of: winding tubes of smoothly varying calibre that
+dendrites with spines, and a few cell bodies, so the cells of the diagram resemble a dense
+segmentation of electron microscopy: winding tubes of smoothly varying calibre that
 touch each other everywhere, beside a few large bodies, with stray voxels of background at borders.
 
 The same arguments give the same voxels on every platform and with every NumPy. Random numbers are a counter

@@ -1,13 +1,12 @@
-"""What this package takes from Zarr's inside, each fact with the versions that differ.
+"""All uses of Zarr's internals in this package, each with the versions that differ.
 
-Zarr's public interface is small: arrays, groups, stores and codecs are public, but not the metadata of an
-array, the index of a shard, the event loop or the buffers. All of these are read here, and nowhere else in
-the package; a new version of Zarr is a change to this module. Names that every supported version exports
-(``zarr.open_array``, ``zarr.abc``, ``zarr.codecs``, ``zarr.storage.LocalStore`` and ``MemoryStore``) are used
-directly.
+Zarr's public interface is small: it has arrays, groups, stores and codecs, but not the metadata of an array,
+the index of a shard, the event loop or the buffers. Only this module uses them, so a new version of Zarr
+needs changes here alone. Other modules directly use the names that every supported version exports:
+``zarr.open_array``, ``zarr.abc``, ``zarr.codecs``, ``zarr.storage.LocalStore`` and ``MemoryStore``.
 
-Versions that were tried: 3.0.8, 3.1.6, 3.2.1, 3.3.0, 3.4.2. ``tests/oldest.txt`` has the first, and a fresh
-installation brings the last that its Python allows.
+Tested versions: 3.0.8, 3.1.6, 3.2.1, 3.3.0, 3.4.2. ``tests/oldest.txt`` has the first, and a fresh
+installation has the last that its Python allows.
 """
 
 from __future__ import annotations
@@ -39,12 +38,12 @@ T = TypeVar("T")
 
 
 def prototype() -> BufferPrototype:
-    """The kind of buffers that a store is asked for."""
+    """The buffer types to request from a store."""
     return default_buffer_prototype()
 
 
 def buffer_of(value: bytes | npt.NDArray[np.uint8]) -> Buffer:
-    """Bytes as a store takes them."""
+    """Convert bytes to a buffer for a store."""
     kind = prototype().buffer
     return kind.from_bytes(value) if isinstance(value, bytes) else kind.from_array_like(value)
 
@@ -64,7 +63,7 @@ def event_loop() -> asyncio.AbstractEventLoop:
 
 
 def numpy_dtype(dtype: Any) -> np.dtype[Any]:
-    """A data type of Zarr as NumPy's. Before 3.1 it is one of NumPy's already."""
+    """Convert a data type of Zarr to NumPy's. Before 3.1, Zarr uses NumPy's."""
     native: np.dtype[Any] = np.dtype(dtype.to_native_dtype() if hasattr(dtype, "to_native_dtype") else dtype)
     return native
 
@@ -75,13 +74,13 @@ def format_of(array: zarr.Array[Any]) -> Literal[2, 3]:
 
 
 def dimension_names(array: zarr.Array[Any]) -> tuple[str | None, ...] | None:
-    """The names of an array's axes; None in format 2, which has none, and where none were given."""
+    """The names of an array's axes; None if it has none, as in format 2."""
     names = getattr(array.metadata, "dimension_names", None)
     return None if names is None else tuple(names)
 
 
 def separator(array: zarr.Array[Any]) -> str | None:
-    """What stands between the indices in a chunk's key: format 2 only."""
+    """The separator of the indices in a chunk's key: format 2 only."""
     return getattr(array.metadata, "dimension_separator", None)
 
 
@@ -91,7 +90,7 @@ def is_fortran(array: zarr.Array[Any]) -> bool:
 
 
 def codecs(array: zarr.Array[Any]) -> tuple[Any, ...]:
-    """The codecs in the order in which they encode: of format 2, numcodecs' filters and compressor."""
+    """The codecs in the order of encoding; in format 2, the filters and the compressor of numcodecs."""
     metadata: Any = array.metadata
     if metadata.zarr_format == 2:
         return tuple(codec for codec in (*(metadata.filters or ()), metadata.compressor) if codec is not None)
@@ -100,12 +99,12 @@ def codecs(array: zarr.Array[Any]) -> tuple[Any, ...]:
 
 def codec_json(codec: Any) -> dict[str, Any]:
     """The JSON of a codec of either format."""
-    told: dict[str, Any] = codec.to_dict() if hasattr(codec, "to_dict") else codec.get_config()
-    return told
+    fields: dict[str, Any] = codec.to_dict() if hasattr(codec, "to_dict") else codec.get_config()
+    return fields
 
 
 def chunk_key(array: zarr.Array[Any], index: Sequence[int]) -> str:
-    """The key, below the array, of the object with this index in the grid of objects."""
+    """The key, relative to the array, of the object with this index in the grid of objects."""
     key: str = array.metadata.encode_chunk_key(tuple(index))
     return key
 
@@ -114,30 +113,30 @@ def chunk_shape(array: zarr.Array[Any]) -> tuple[int, ...]:
     """The shape of a chunk.
 
     Raises:
-        NotImplementedError: the chunks are not all of one shape. 3.2 and later can have a rectilinear grid,
-            for which ``Array.chunks`` raises.
+        NotImplementedError: the chunks have different shapes. 3.2 and later support such rectilinear grids,
+            for which ``Array.chunks`` raises this error.
     """
     try:
         return tuple(array.chunks)
     except NotImplementedError:
         raise NotImplementedError(
-            f"{array.store_path} has chunks of different shapes (a rectilinear chunk grid), which questions "
+            f"{array.store_path} has chunks of different shapes (a rectilinear chunk grid), which queries "
             f"and edits do not support. Read it with Zarr, or copy it to an array with chunks of one shape"
         ) from None
 
 
 def metadata_objects(array: zarr.Array[Any]) -> dict[str, Buffer]:
-    """The metadata of an array as its objects in a store, by their keys below the array."""
+    """The metadata objects of an array in a store, by their keys relative to the array."""
     return dict(array.metadata.to_buffer_dict(prototype()))
 
 
 def metadata_of(array: zarr.Array[Any]) -> object:
-    """All metadata, to be compared with those of the same array at another time."""
+    """All metadata as one object, to compare with the metadata of the same array at another time."""
     return array.metadata
 
 
 def writes_empty_chunks(array: zarr.Array[Any]) -> bool:
-    """Whether chunks that are all fill value are stored."""
+    """Whether Zarr stores chunks that have only the fill value."""
     return bool(_config(array).write_empty_chunks)
 
 
@@ -148,7 +147,7 @@ def _config(array: zarr.Array[Any]) -> Any:
 
 
 def array_in(array: zarr.Array[Any], store: Store) -> zarr.Array[Any]:
-    """The same array, read and written through another store, such as a wrapper of its own."""
+    """The same array, read and written through another store, such as a wrapper of the array's store."""
     inner: Any = array._async_array
     place = StorePath(store, inner.store_path.path)
     return zarr.Array(type(inner)(metadata=inner.metadata, store_path=place, config=_config(array)))
@@ -170,12 +169,12 @@ _ZARR_DROPS_AXES = _drops_axes()
 
 
 def axes_that_zarr_forgets_to_drop() -> tuple[int, ...]:
-    """The axes that a codec has to drop from the part of a chunk that it decoded.
+    """The axes that a codec has to drop after decoding a part of a chunk.
 
-    For an axis with an integer, Zarr hands the codec an array of one element. It drops these axes from a
-    chunk that it decodes whole, but before 3.1.6 not from one that the codec decodes in part, and then fails
-    to store the part. Nothing that the codec gets tells these axes from those to keep, so this looks at the
-    caller, which knows.
+    For an axis with an integer, Zarr passes the codec an array of one element. Zarr drops these axes from a
+    chunk that it decodes whole. Before 3.1.6 it does not drop them from a part that the codec decodes, and
+    then fails to store the part. The codec's arguments do not show these axes, so this function reads them
+    from a local variable of its caller in Zarr.
     """
     frame: FrameType | None = None if _ZARR_DROPS_AXES else sys._getframe(1)
     while frame is not None and frame.f_code.co_name != "read_batch":
@@ -184,10 +183,11 @@ def axes_that_zarr_forgets_to_drop() -> tuple[int, ...]:
 
 
 def filters_being_written() -> list[Any] | None:
-    """The codecs of the format 2 array whose metadata a caller writes; None where no caller does.
+    """The codecs of the format 2 array whose metadata Zarr is writing; None if it is not writing any.
 
-    Neither numcodecs nor Zarr tells a codec about its neighbours. Yet Zarr asks every codec for its
-    configuration from a method of the array's metadata, so this looks for that method among the callers.
+    Neither numcodecs nor Zarr tells a codec about its neighbours. But Zarr requests the configuration of
+    every codec from a method of the array's metadata, so this function looks for that method among its
+    callers.
     """
     frame: FrameType | None = sys._getframe(1)
     while frame is not None:
@@ -201,12 +201,12 @@ def filters_being_written() -> list[Any] | None:
 # ---------------------------------------------------------------------------------------
 # Chunks and shards
 
-# What the index of a shard holds for a chunk that is not there.
+# The offset and length in the index of a shard for a chunk that does not exist.
 NOWHERE = 2**64 - 1
 
 
 def index_is_at_start(codec: Any) -> bool:
-    """Whether a shard begins with its index: an enumeration says so up to 3.3, a string from 3.4 on."""
+    """Whether a shard begins with its index. Up to 3.3 its location is an enumeration, later a string."""
     location = codec.index_location
     return bool(getattr(location, "value", location) == "start")
 
@@ -240,7 +240,7 @@ def index_nbytes(codec: Any, chunks_per_shard: tuple[int, ...]) -> int:
 def decode_index(
     codec: Any, chunks_per_shard: tuple[int, ...], raw: npt.NDArray[np.uint8]
 ) -> npt.NDArray[np.uint64]:
-    """Offset and length of every chunk of a shard; raises what the codecs of its index raise."""
+    """The offset and length of every chunk of a shard; exceptions of the index's codecs pass through."""
     value: Any = buffer_of(raw)
     for inner in reversed(codec.index_codecs):
         (value,) = sync(inner.decode([(value, _index_spec(chunks_per_shard))]))
@@ -256,7 +256,7 @@ def encode_index(codec: Any, index: npt.NDArray[np.uint64]) -> bytes:
 
 
 def _chunk_spec(array: zarr.Array[Any]) -> ArraySpec:
-    # Bytes-to-bytes codecs do not look at it.
+    # Bytes-to-bytes codecs ignore it.
     return ArraySpec(
         shape=chunk_shape(array),
         dtype=array.metadata.dtype,
@@ -267,7 +267,7 @@ def _chunk_spec(array: zarr.Array[Any]) -> ArraySpec:
 
 
 def decode_bytes(array: zarr.Array[Any], outer: Sequence[Any], raw: npt.NDArray[np.uint8]) -> Any:
-    """Undo bytes-to-bytes codecs, which are given in the order in which they encode."""
+    """Undo bytes-to-bytes codecs, given in the order of encoding."""
     if format_of(array) == 2:
         value: Any = raw
         for codec in reversed(outer):
@@ -280,7 +280,7 @@ def decode_bytes(array: zarr.Array[Any], outer: Sequence[Any], raw: npt.NDArray[
 
 
 def encode_bytes(array: zarr.Array[Any], outer: Sequence[Any], raw: bytes) -> bytes:
-    """Apply bytes-to-bytes codecs, which are given in the order in which they encode."""
+    """Apply bytes-to-bytes codecs, given in the order of encoding."""
     value: Any = raw
     if format_of(array) == 2:
         from numcodecs.compat import ensure_bytes  # type: ignore[import-untyped]
@@ -299,34 +299,34 @@ def encode_bytes(array: zarr.Array[Any], outer: Sequence[Any], raw: bytes) -> by
 
 
 def store_at(place: Any) -> tuple[Store, str]:
-    """The store and the path within it of all that Zarr takes as a place: a path, a URL, a store."""
+    """The store, and the path within it, for a path, a URL, a store, or another place that Zarr accepts."""
     found: Any = sync(make_store_path(place, mode="a"))
     return found.store, found.path
 
 
 def unwrapped(store: Any) -> Any:
-    """The store within all wrappers."""
+    """The innermost store of nested wrappers."""
     while hasattr(store, "_store"):
         store = store._store
     return store
 
 
 def memory_of(store: Any) -> int | None:
-    """Which memory a MemoryStore keeps its objects in; None: it is another store.
+    """The identity of the memory of a MemoryStore; None for other stores.
 
-    Two of them compare equal when they have equal objects, and so do two that are empty.
+    ``==`` does not identify it: two MemoryStores compare equal if they have equal objects, or are both empty.
     """
     return id(store._store_dict) if isinstance(store, MemoryStore) else None
 
 
-# Zarr's own methods. A class that is derived from these stores, or patched, may do something else, and is
-# asked.
+# Zarr's own methods of these stores. A derived or patched class may behave differently, so callers use its
+# methods and take no shortcut.
 _METHODS = ("get", "get_sync", "set", "set_sync", "delete", "delete_sync")
 _OWN = {kind: {name: getattr(kind, name, None) for name in _METHODS} for kind in (LocalStore, MemoryStore)}
 
 
 def has_own_methods(store: Store, *methods: str) -> bool:
-    """Whether a store is a LocalStore or a MemoryStore with the methods that Zarr gave it."""
+    """Whether a store is a LocalStore or a MemoryStore with Zarr's own methods."""
     return any(
         isinstance(store, kind) and all(getattr(type(store), name, None) is own[name] for name in methods)
         for kind, own in _OWN.items()
@@ -334,5 +334,5 @@ def has_own_methods(store: Store, *methods: str) -> bool:
 
 
 def works_without_loop(store: Store, method: str) -> bool:
-    """Whether a method can be called outside of the event loop: of disk and memory, from 3.1.6 on."""
+    """Whether a method works outside of the event loop: on disk and in memory, from 3.1.6 on."""
     return hasattr(store, f"{method}_sync") and has_own_methods(store, method)

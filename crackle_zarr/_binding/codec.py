@@ -103,7 +103,7 @@ def table_nbytes(prefix: Buffer) -> int:
 # ---------------------------------------------------------------------------------------
 # Reading
 
-# Up to this size, memory is allocated on the word of a header alone.
+# Memory up to this size is allocated without checking more of the stream than its header.
 _CREDIBLE_NBYTES = 32 * 2**20
 
 
@@ -204,7 +204,7 @@ class Decoder:
         return int(components[0])
 
     def check_claims(self, nbytes: int, z: int, verify: bool = True) -> None:
-        """Check more of the stream before ``nbytes`` are allocated on the word of its header.
+        """Check more of the stream than its header, before the caller allocates ``nbytes`` for it.
 
         A damaged header may claim any volume. A small claim is accepted. For a large one, the labels section
         and slice ``z`` have to fit the claim; the check costs as much as decoding that slice.

@@ -41,7 +41,7 @@ def threads(parallel: int) -> int:
 # Slices differ in cost. With several short ranges each, threads finish at about the same time.
 RANGES_PER_THREAD = 4
 
-# How many voxels C processes before Python looks for signals: 0.01 to 0.3 s of work. Ranges that share
+# How many voxels C processes before Python handles signals: 0.01 to 0.3 s of work. Ranges that share
 # slices, and calls with work of their own at the beginning, get more voxels, so that this overhead stays
 # small.
 VOXELS_AT_ONCE = 2**23
@@ -165,12 +165,12 @@ def run_in_thread(work: Callable[[Any], T], voxels: int) -> T:
     return _Crew(lambda start, end: work(stop), [0, 1], stop).results(1)[0]
 
 
-# How many seconds a thread waits for others between two looks for an interrupt.
+# How many seconds a thread waits for others between two checks for an interrupt.
 _PATIENCE = 0.1
 
 
 class _Crew(Generic[T]):
-    """Some threads that take ranges of slices in their order.
+    """A group of threads that take ranges of slices in order.
 
     The calling thread works too, unless there is a number ``stop``: then it waits, and sets the number when
     it is interrupted.
@@ -256,7 +256,7 @@ class _Crew(Generic[T]):
                 return
 
     def _let_end(self) -> None:
-        # Not an Event: Ctrl-C can leave one locked for ever, and so the helper that sets it. And with an
-        # end: on Windows, Ctrl-C ends no wait.
+        # Not an Event: Ctrl-C can leave its lock locked forever, and then the thread that sets it never ends.
+        # With a timeout: on Windows, Ctrl-C does not end a wait.
         with contextlib.suppress(queue.Empty):
             self._ended.get(timeout=_PATIENCE)

@@ -1,7 +1,7 @@
 """Voxel counts, bounding boxes and centroids of the labels of a stored array.
 
-One pass over the components of the slices (``measure`` in C) gives all of them, without painting a voxel. A
-chunk answers with a row per label along the array's axes, and rows of one label are added up. Counts and sums
+One pass over the components of the slices (``measure`` in C) gives all of them, without decoding a voxel. A
+chunk returns a row per label along the array's axes, and rows of the same label are added up. Counts and sums
 are exact, so the result does not depend on the order of the chunks.
 """
 

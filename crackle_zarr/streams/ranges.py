@@ -1,4 +1,4 @@
-"""Ranges of slices and of bytes: which to request from a store, and how to cut them out of the answers."""
+"""Ranges of slices and of bytes: select the requests to a store, and cut the bytes out of the answers."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _MOST_REQUESTS = 8
 
 
 def consecutive(slices: npt.NDArray[np.intp]) -> Ranges:
-    """Ascending numbers as ranges of consecutive ones."""
+    """Group ascending numbers into ranges of consecutive numbers."""
     breaks = np.flatnonzero(np.diff(slices) > 1) + 1
     return [(int(run[0]), int(run[-1]) + 1) for run in np.split(slices, breaks) if len(run)]
 
