@@ -1,4 +1,4 @@
-"""The modules of the binding, patched together: what several of them import by name has to change in all."""
+"""Patches a name in all modules of the binding at once, since several of them import it by name."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ ffi, lib = library.ffi, library.lib
 
 
 def replace(name: str, value: Any, setattr_: Any = setattr) -> None:
-    """Give every module that has ``name`` another value; ``setattr_`` may be that of a MonkeyPatch."""
+    """Give ``name`` another value in every module that has it; ``setattr_`` may be that of a MonkeyPatch."""
     having = [module for module in MODULES if hasattr(module, name)]
     assert having, name
     for module in having:

@@ -1,4 +1,4 @@
-"""Chunks of labels for the tests of the codecs, and a store that counts what is read from it."""
+"""Chunks of labels for the tests of the codecs, and a store that counts the bytes read from it."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ Array = npt.NDArray[Any]
 # Every dtype that can hold labels, in both byte orders where there are two.
 DTYPES = ["?", "i1", "u1", *(order + kind + width for width in "248" for kind in "iu" for order in "<>")]
 
-# One shape per number of dimensions, and one with nothing but planes of one voxel.
+# One shape per number of dimensions, and one whose planes are single voxels.
 SHAPES: list[tuple[int, ...]] = [(), (7,), (5, 6), (4, 6, 5), (2, 3, 4, 5), (2, 1, 3, 4, 5), (6, 1, 1)]
 
 
 def blocks(shape: tuple[int, ...], dtype: str = "<u4", block: int = 2, seed: int = 0) -> Array:
-    """Blocks of equal labels, among them the least and the greatest that the dtype can hold."""
+    """Blocks of equal labels; the smallest and the largest number of the dtype are among them."""
     rng = np.random.default_rng(seed)
     kind = np.dtype(dtype)
     if kind.kind == "b":
@@ -57,5 +57,5 @@ class CountingStore(WrapperStore[Any]):
 
 
 def chunk_bytes(store: dict[str, Any], key: str) -> bytes:
-    """What is stored under a key of a Zarr store that is a dict."""
+    """The value of a key in a Zarr store that is a dict."""
     return bytes(store[key].to_bytes())

@@ -28,13 +28,13 @@ def seg():
 
 @pytest.fixture(scope="module")
 def label(seg):
-    """A label that is not everywhere."""
+    """A label of medium size."""
     values, counts = np.unique(seg, return_counts=True)
     return int(values[np.argsort(counts)[len(values) // 2]])
 
 
 def stored(name: str, array: np.ndarray, **options: object) -> Path:
-    """An array of Zarr in the current folder, in chunks that its edges cut."""
+    """A Zarr array in the current folder; its chunks do not divide its shape."""
     keywords = {"chunks": tuple(min(16, length) for length in array.shape), **options}
     made = crackle_zarr.create_array(name, shape=array.shape, dtype=array.dtype, **keywords)
     made[...] = array
@@ -74,7 +74,7 @@ def box_of(mask: np.ndarray) -> list[tuple[int, int]]:
 
 
 def expected_rows(volume: np.ndarray) -> list[dict[str, float]]:
-    """What ``stats`` is to say of a volume, from NumPy."""
+    """The rows that ``stats`` should print for a volume, computed by NumPy."""
     rows = []
     for label in np.unique(volume):
         mask = volume == label
@@ -87,7 +87,7 @@ def expected_rows(volume: np.ndarray) -> list[dict[str, float]]:
 
 
 def check_csv(text: str, expected: list[dict[str, float]]) -> None:
-    """Compare CSV with what NumPy says: integers exactly, and means to the last few bits."""
+    """Compare a CSV file with NumPy's rows: integers exactly, means to the last few bits."""
     rows = list(csv.DictReader(io.StringIO(text)))
     assert len(rows) == len(expected)
     for row, right in zip(rows, expected, strict=True):
@@ -104,7 +104,7 @@ def check_csv(text: str, expected: list[dict[str, float]]) -> None:
 
 
 def on_a_terminal(folder: Path, *arguments: object, out: bool) -> tuple[int, str, str]:
-    """Run with stderr, and stdout if ``out``, on a terminal: exit code, the terminal's text, stdout."""
+    """Run with stderr (and stdout if ``out``) on a terminal; returns exit code, terminal text and stdout."""
     pty = pytest.importorskip("pty")
     master, slave = pty.openpty()
     pytest.importorskip("termios").tcsetwinsize(slave, (24, 120))
@@ -118,7 +118,7 @@ def on_a_terminal(folder: Path, *arguments: object, out: bool) -> tuple[int, str
         stderr=slave,
     ) as process:
         os.close(slave)
-        with contextlib.suppress(OSError):  # Linux: the terminal is gone when the last writer is
+        with contextlib.suppress(OSError):  # Linux closes the terminal when the last writer closes it
             while piece := os.read(master, 10_000):
                 shown += piece
         os.close(master)
@@ -128,7 +128,7 @@ def on_a_terminal(folder: Path, *arguments: object, out: bool) -> tuple[int, str
 
 @pytest.fixture
 def interrupted(seg, source, label, monkeypatch):
-    """An array whose remap stopped while chunks were put in place."""
+    """An array whose remap stopped while it replaced chunks."""
     from crackle_zarr.stored import edits
 
     def stop(*_: object) -> None:

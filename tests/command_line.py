@@ -1,4 +1,4 @@
-"""The command line under test: run in this process, or in one of its own."""
+"""Runs the command line under test, in this process or in a process of its own."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ COMMAND = [sys.executable, "-c", "from crackle_zarr.cli import main; main()"]
 
 @dataclass
 class Ran:
-    """How a command ended, and what it wrote."""
+    """The exit code and the output of a command."""
 
     code: int
     out: str
@@ -45,7 +45,7 @@ def run(
 
 
 def one_line(ran: Ran) -> str:
-    """The error, which is one line without a traceback."""
+    """The error message, which must be one line without a traceback."""
     assert ran.err.count("\n") == 1, ran.err
     assert ran.err.startswith("crackle-zarr: ")
     assert "Traceback" not in ran.err

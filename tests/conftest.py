@@ -19,16 +19,16 @@ if not [*(PROJECT / "crackle_zarr").glob("_crackle*.so"), *(PROJECT / "crackle_z
 
 import crackle_zarr  # noqa: E402 - from where sys.path has it now
 
-# A shell without job control starts what it puts into the background with SIGINT ignored, and every process
-# below inherits that. The tests of Ctrl-C need the signal.
+# A shell without job control starts background processes with SIGINT ignored, and their child processes
+# inherit that. The tests of Ctrl-C need the signal.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
-# `reference` and `volumes` are helpers of the tests: importable by name whichever way pytest is started.
+# Test helpers such as `reference` and `volumes` are importable by name, however pytest is started.
 sys.path.insert(0, str(PROJECT / "tests"))
 
-# Interpreters that tests start import the package that is tested here: not the source tree that happens to be
-# the current folder, which has no extension when the package was installed from it.
+# Interpreters that tests start import the package under test, not the source tree in the current folder:
+# the tree has no extension when the package was installed from it.
 os.environ["PYTHONSAFEPATH"] = "1"
 os.environ["PYTHONPATH"] = os.pathsep.join(
     [str(Path(crackle_zarr.__file__).resolve().parents[1]), os.environ.get("PYTHONPATH", "")]

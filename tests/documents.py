@@ -1,4 +1,4 @@
-"""Reading the documents: sections, tables, examples."""
+"""Reads sections, tables and examples out of the documents."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ Row = dict[str, str]
 
 
 def section(text: str, heading: str) -> str:
-    """What stands below the heading that begins with ``heading``, up to the next of its rank or above."""
+    """The text below the heading that begins with ``heading``, to the next heading of its level or above."""
     found = re.search(rf"^(#+) {re.escape(heading)}.*\n", text, re.MULTILINE)
     assert found, f"no heading begins with {heading!r}"
     rest = text[found.end() :]
@@ -55,7 +55,7 @@ def fenced(text: str, language: str) -> list[str]:
 
 
 def tables(text: str) -> list[list[Row]]:
-    """The tables, each a list of rows, each a dict from the column's heading to the cell."""
+    """The tables of a text: each is a list of rows, and each row a dict from column heading to cell."""
     found: list[list[Row]] = []
     for block in re.findall(r"(?:^\|.*\|\n)+", text, re.MULTILINE):
         cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in block.splitlines()]
@@ -68,7 +68,7 @@ def tables(text: str) -> list[list[Row]]:
 
 
 def table(text: str, first_column: str) -> list[Row]:
-    """The one table whose first column has this heading."""
+    """The only table whose first column has this heading."""
     matching = [rows for rows in tables(text) if next(iter(rows[0])) == first_column]
     assert len(matching) == 1, f"{len(matching)} tables begin with the column {first_column!r}"
     return matching[0]
@@ -93,7 +93,7 @@ def c_constants() -> dict[str, int]:
 
 
 # ---------------------------------------------------------------------------------------
-# docs/format.md: the streams that are taken apart
+# docs/format.md: the annotated streams
 
 TAKEN_APART = section(FORMAT_TEXT, "13. ")
 STREAMS = ["13.1 ", "13.2 ", "13.3 "]
@@ -107,7 +107,7 @@ def printed_stream(heading: str) -> bytes:
 
 
 def printed_volume(heading: str) -> npt.NDArray[Any]:
-    """The volume that a subsection prints, or else that of the first, indexed (x, y, z)."""
+    """The volume that a subsection prints, else that of the first subsection, indexed (x, y, z)."""
     text = section(FORMAT_TEXT, heading)
     if not fenced(text, "text"):
         assert "The volume of section 13.1" in text
@@ -135,7 +135,7 @@ def annotated_fields(heading: str) -> list[tuple[int, bytes, str, str]]:
 
 
 def moves_of_slices(heading: str) -> list[tuple[int, list[tuple[int, int]], bytes]]:
-    """Per slice with cracks: its number, the vertices where chains begin, and the bytes of its moves."""
+    """For each slice with cracks: its number, the start vertices of its chains, and its moves' bytes."""
     stream = printed_stream(heading)
     sizes = np.frombuffer(stream, "<u4", crackle_zarr.header(stream).sz, 29).tolist()
     at = len(stream) - 4 - 4 * len(sizes) - sum(sizes)
@@ -202,7 +202,7 @@ def schema_accepts(metadata: Any) -> bool:
 
 
 def codecs_named_crackle(metadata: Any) -> Iterator[dict[str, Any]]:
-    """All codec objects of that name, also within shards."""
+    """All codec objects named crackle, including those within shards."""
     if isinstance(metadata, dict):
         if metadata.get("name") == "crackle":
             yield metadata
@@ -252,7 +252,7 @@ def sample_script() -> ModuleType:
 
 
 def sample_formulas() -> dict[str, npt.NDArray[Any]]:
-    """The volumes that the formulas in the README of the sample data make."""
+    """The volumes made by the formulas in the README of the sample data."""
     names: dict[str, Any] = {"np": np}
     for block in fenced(SAMPLES_TEXT, "python"):
         exec(block, names)

@@ -1,4 +1,4 @@
-"""Streams of many kinds, what NumPy and SciPy say of them, and comparisons: for the tests of the drop-in."""
+"""Test streams of many kinds, the answers of NumPy and SciPy about them, and comparisons."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Index = tuple[Any, ...]
 
 
 def with_background() -> Array:
-    """Cells, of which some are background: the usual segmentation."""
+    """Cells, some of them background, as in most segmentations."""
     volume = volumes.cells((24, 22, 8), 25, "u8")
     labels = np.unique(volume)
     volume[np.isin(volume, labels[::4])] = 0
@@ -39,7 +39,7 @@ VOLUMES: dict[str, Callable[[], Array]] = {
 
 @dataclass(frozen=True)
 class Case:
-    """A stream of a volume: how its boundaries, labels and names are coded."""
+    """A stream of a volume, and how its boundaries and labels are encoded."""
 
     name: str
     table: str  # "as made"; "merged": remapped; "shuffled": remapped in place, unsorted and with repeats
@@ -54,7 +54,7 @@ class Case:
 
     @property
     def rendered(self) -> str:
-        """A volume that lies in both orders in memory counts as one of Fortran order."""
+        """The stream's memory order; a volume contiguous in both orders counts as Fortran order."""
         return "F" if np.ascontiguousarray(made(self.name)).flags.f_contiguous else self.order
 
     @property
@@ -82,7 +82,7 @@ def made(name: str) -> Array:
 
 @functools.cache
 def new_names(name: str, table: str) -> dict[int, int]:
-    """What a stream's labels are renamed to: always labels that are in the volume, so that they fit."""
+    """A mapping from the stream's labels to labels of the same volume, so that they fit the stored width."""
     labels = np.unique(made(name))
     if table == "merged":
         new = labels[np.arange(len(labels)) // 3 * 3]
@@ -124,12 +124,12 @@ def encoded(case: Case) -> bytes:
     return binary
 
 
-# Order 2, whose model of 10 bytes is worth it in most of these volumes: one that is not is left out.
+# Order 2: its model of 10 bytes pays in most of these volumes. The encoder leaves out a model that does not.
 ENCODINGS = list(itertools.product((0, 1), (0, 2), (1, 0), "FC"))
 
 
 def all_cases() -> Iterator[Case]:
-    """Each volume with each table; the sixteen encodings in turn."""
+    """Every volume with every kind of label table; the sixteen encodings take turns."""
     for i, (name, table) in enumerate(itertools.product(VOLUMES, ("as made", "merged", "shuffled"))):
         yield Case(name, table, *ENCODINGS[7 * i % 16])
 
@@ -138,7 +138,7 @@ CASES = list(all_cases())
 
 
 def over(names: list[str], test: Callable[..., None]) -> Callable[..., None]:
-    """Run a test of a case over the cases of a volume, as one test per volume: there are thousands."""
+    """Run a test over all cases of a volume, as one test per volume, because there are thousands of cases."""
 
     @functools.wraps(test)
     def run(*args: Any, name: str, **kwargs: Any) -> None:
@@ -172,7 +172,7 @@ def same(got: Array, expected: Array, order: str | None = None) -> None:
 
 
 def holds(binary: Any, expected: Array, order: str | None = None) -> None:
-    """Assert that a stream is sound and has these voxels."""
+    """Assert that a stream is sound and decodes to these voxels."""
     assert isinstance(binary, bytes)
     assert crackle.codec.ok(binary)
     same(crackle.decompress(binary), expected, order)
@@ -183,13 +183,13 @@ def labels_of(volume: Array) -> list[int]:
 
 
 def a_label(volume: Array) -> int:
-    """A label of middling size, so that its mask is neither empty nor everything, if possible."""
+    """A label of medium size: its mask is neither empty nor full, if possible."""
     labels, counts = np.unique(volume, return_counts=True)
     return int(labels[np.argsort(counts, kind="stable")[len(labels) // 2]])
 
 
 def no_label(volume: Array) -> int:
-    """A number that fits the volume's dtype and is none of its labels."""
+    """A number that the volume's dtype can hold and that is not one of its labels."""
     info = np.iinfo(volume.dtype)
     taken = set(labels_of(volume))
     return next(n for n in range(info.max, info.min, -1) if n not in taken)
@@ -201,7 +201,7 @@ def smallest_dtype(low: int, high: int, signed: bool) -> np.dtype[Any]:
 
 
 def no_number(labels: list[int]) -> int:
-    """A small number that is none of the labels, and need not fit their dtype."""
+    """A small number that is not one of the labels; the dtype need not hold it."""
     return next(n for n in itertools.count(1) if n not in set(labels))
 
 
@@ -228,7 +228,7 @@ def as_compressed(case: Case, markov: Any, pins: int) -> bytes:
 
 
 def no_number_for(volume: Array) -> int:
-    """A label that the dtype can hold and the volume has not; or else the one that it has least of."""
+    """A number that the dtype can hold and the volume lacks, or else its rarest label."""
     info = np.iinfo(volume.dtype)
     labels, counts = np.unique(volume, return_counts=True)
     taken = set(labels.tolist())
@@ -269,7 +269,7 @@ def same_label(name: str, table: str) -> list[Array]:
 
 
 def same_label_of(volume: Array) -> list[Array]:
-    """For +x, -x, +y, -y, +z and -z, whether the neighbour there has the same label; False at the rim."""
+    """For +x, -x, +y, -y, +z and -z: whether that neighbour has the same label; False outside."""
     ways = []
     for axis in range(3):
         equal = np.diff(np.unique(volume, return_inverse=True)[1].reshape(volume.shape), axis=axis) == 0
@@ -291,7 +291,7 @@ def surfaces_of(name: str, table: str) -> dict[int, Array]:
 
 
 def components_of(volume: Array, connectivity: int) -> Array:
-    """The components by cc3d, numbered by their first voxels, x fastest."""
+    """The components by cc3d, numbered by first voxel, x fastest."""
     cc3d = pytest.importorskip("cc3d")
     _labels, places = np.unique(volume, return_inverse=True)
     places = np.where(volume == 0, 0, places.reshape(volume.shape) + 1).astype(np.uint32)
@@ -320,7 +320,7 @@ OPERANDS = [0, 1, 2, 7, 200, -1, -3, 255, 2**40]
 
 
 def computed(name: str, a: Any, b: Any) -> Array | type[Exception]:
-    """What Python's integers give, voxel by voxel, or the error that they raise."""
+    """The result of Python's integers, voxel by voxel, or the error that they raise."""
     objects = [x.astype(object) if isinstance(x, np.ndarray) else x for x in (a, b)]
     try:
         return np.asarray(OPERATORS[name](*objects), object)
@@ -339,7 +339,7 @@ def random_key(rng: np.random.Generator, length: int) -> int | slice:
 
 
 def random_index(rng: np.random.Generator, shape: tuple[int, ...]) -> Any:
-    """Integers and slices for some or all axes, in some cases with an Ellipsis."""
+    """Integers and slices for some or all axes, sometimes with an Ellipsis."""
     kind = rng.random()
     if kind < 0.1:
         return (..., slice(None))[int(rng.integers(0, 2))]
@@ -355,7 +355,7 @@ def random_index(rng: np.random.Generator, shape: tuple[int, ...]) -> Any:
 
 
 def random_value(rng: np.random.Generator, selected: Array) -> Any:
-    """A number, or labels of the selection's shape or one that broadcasts to it."""
+    """A number, or an array of labels that has or broadcasts to the selection's shape."""
     labels = rng.choice([0, 1, 5, 77, 100], 3).tolist()
     kind = rng.random()
     if kind < 0.3 or selected.size == 0:
@@ -506,7 +506,7 @@ TABLE: dict[str, tuple[str, ...]] = {
 
 
 def list_of(result: Any) -> Any:
-    """What a function gives, so that one that answers bit by bit has to begin."""
+    """A function's results as a list, which makes a generator start."""
     return list(result) if isinstance(result, Iterator | crackle.objects.Objects) else result
 
 
@@ -587,7 +587,7 @@ HEADER_FIELDS = (
     *("signed", "markov_model_order", "is_sorted", "format_version", "num_label_bytes", "nbytes"),
 )
 
-# What crackle-codec refuses, or answers wrong in the one case or the other, where there are pins ...
+# Calls that crackle-codec refuses, or answers wrong in some cases, if the stream has pins ...
 WRONG_OF_PINS = {
     *("labels_for_z_range", "each", "each, some labels", "each, multi", "contains_range", "zstack"),
     *("connected_components, 6", "connected_components, 26", "connected_components, binary", "component_map"),
@@ -604,7 +604,7 @@ def some_places(volume: Array) -> Array:
 
 
 def rounded(answer: Any) -> Any:
-    """Numbers that are not whole with six digits, as crackle-codec's are of float32."""
+    """Floats rounded to five digits, because crackle-codec computes in float32."""
     if isinstance(answer, dict):
         return {key: rounded(value) for key, value in answer.items()}
     if isinstance(answer, list | tuple):
@@ -612,5 +612,5 @@ def rounded(answer: Any) -> Any:
     return float(f"{answer:.5g}") if isinstance(answer, float) else answer
 
 
-# Asked about a label that its dtype does not hold, crackle-codec lets NumPy 1 wrap it around.
+# With NumPy 1, crackle-codec wraps a queried label around if the dtype cannot hold it.
 THEIR_LABELS = "ignore:NumPy will stop allowing conversion of out-of-bound:DeprecationWarning"

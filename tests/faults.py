@@ -1,12 +1,12 @@
-"""A store that fails at the n-th call, in every way in which stores fail.
+"""A store that fails at its n-th call, in every way in which stores fail.
 
-:class:`Faulty` goes around any store of Zarr's and is asked by coroutines, as a store that is far away.
+:class:`Faulty` wraps any Zarr store and is called by coroutines, as a remote store is.
 :class:`FaultyMemory` is a MemoryStore that fails when it is called without an event loop, as this library
-calls memory and disks. What goes wrong, and when, is in the :class:`Faults` that a store has; all views of a
-store share them, so that the calls of all are counted.
+calls memory and disks. The :class:`Faults` of a store define the kind of fault and the call that fails;
+all views of a store share them, so that the calls of all views are counted.
 
-What is written is written in place: a store that fails in the middle of a write leaves half of the value
-under the key. (Zarr's LocalStore renames a finished file, and never does that; others do.)
+Writes happen in place: a store that fails in the middle of a write leaves half of the value under the key.
+(Zarr's LocalStore renames a finished file, and never does that; other stores do.)
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from zarr.storage import WrapperStore
 
 
 class ClientError(Exception):
-    """As aiohttp, botocore and obstore raise them: no OSError, and it does not say what it is about."""
+    """An error as aiohttp, botocore and obstore raise it: no OSError, and without the name of the object."""
 
 
 ERRORS = (
@@ -42,18 +42,18 @@ DELETES = frozenset({"delete"})
 LISTS = frozenset({"list", "list_prefix", "list_dir"})
 EXISTS = frozenset({"exists"})
 
-# The calls that can go wrong in each way; only these are counted.
+# The calls to which each kind of fault can happen; only these are counted.
 KINDS: dict[str, frozenset[str]] = {
-    "error": GETS | SETS | DELETES | LISTS | EXISTS,  # nothing is done
+    "error": GETS | SETS | DELETES | LISTS | EXISTS,  # the store does nothing
     "half": GETS,  # short reads
     "all but a byte": GETS,
     "one byte": GETS,
     "empty": GETS,
-    "missing": GETS | EXISTS,  # what is there is said not to be
-    "cut listing": LISTS,  # names are left out
-    "slow": GETS | SETS | DELETES | EXISTS,  # others overtake it
-    "torn": SETS,  # half of the value is stored, and an error raised
-    "unacknowledged": SETS | DELETES,  # all is done, and an error raised
+    "missing": GETS | EXISTS,  # a present key is reported as missing
+    "cut listing": LISTS,  # a listing leaves out names
+    "slow": GETS | SETS | DELETES | EXISTS,  # later calls overtake it
+    "torn": SETS,  # the store writes half of the value and raises
+    "unacknowledged": SETS | DELETES,  # the store does all of it and raises
 }
 READING = ("error", "half", "all but a byte", "one byte", "empty", "slow")
 WRITING = (*READING, "cut listing", "torn", "unacknowledged")
@@ -62,14 +62,14 @@ _SECONDS = 0.003
 
 
 class Faults:
-    """What goes wrong, and when.
+    """Which call fails, and how.
 
     Attributes:
-        kind: one of KINDS; None: nothing goes wrong.
-        at: the number of the call that does, from 0.
-        lasting: all calls after it do, too.
+        kind: one of KINDS; None: no call fails.
+        at: the number of the call that fails, from 0.
+        lasting: all later calls fail, too.
         calls: how many calls of these there were.
-        struck: the calls that went wrong: what was called, and the key or prefix.
+        struck: the calls that failed: method, and key or prefix.
     """
 
     def __init__(self) -> None:
@@ -90,7 +90,7 @@ class Faults:
             self.struck = []
 
     def strike(self, call: str, key: str) -> str | None:
-        """What goes wrong with a call."""
+        """Count a call; returns the kind of fault if this call has to fail."""
         with self._lock:
             if self.kind is None or call not in KINDS[self.kind]:
                 return None
@@ -102,12 +102,12 @@ class Faults:
             return self.kind
 
     def error(self) -> Exception:
-        """Another one for every n."""
+        """An error; its class depends on the number of the failing call."""
         return ERRORS[self.at % len(ERRORS)]()
 
 
 def cut(value: Buffer, kind: str | None) -> Buffer:
-    """What comes of a value."""
+    """The part of a value that a short read returns."""
     nbytes = {
         "half": len(value) // 2,
         "all but a byte": max(0, len(value) - 1),
@@ -118,12 +118,12 @@ def cut(value: Buffer, kind: str | None) -> Buffer:
 
 
 def torn(value: Buffer) -> Buffer:
-    """What is stored of a value that is written by half."""
+    """The part of a value that an unfinished write stores."""
     return type(value).from_bytes(value.to_bytes()[: len(value) // 2])
 
 
 class Faulty(WrapperStore[Store]):
-    """A store around another one."""
+    """A store that wraps another one and fails on demand."""
 
     def __init__(self, store: Store, faults: Faults | None = None) -> None:
         super().__init__(store)
@@ -136,7 +136,7 @@ class Faulty(WrapperStore[Store]):
         return self._with_store(self._store.with_read_only(read_only))
 
     async def _before(self, call: str, key: str) -> str | None:
-        """Let a call fail, or wait; what else is to go wrong with it."""
+        """Let a call raise or wait, if that is its fault; returns the kind of any fault."""
         kind = self.faults.strike(call, key)
         if kind == "error":
             raise self.faults.error()
@@ -194,7 +194,7 @@ class Faulty(WrapperStore[Store]):
     def list_dir(self, prefix: str) -> AsyncIterator[str]:
         return self._listed("list_dir", prefix, self._store.list_dir(prefix))
 
-    # What a store makes of these is made of the calls above, one by one.
+    # The store builds these on the calls above, one by one.
 
     async def get_partial_values(
         self, prototype: Any, key_ranges: Iterable[tuple[str, Any]]

@@ -1,4 +1,4 @@
-"""Arrays in stores that fail, and what each question answers, for the tests of faults."""
+"""Arrays in stores that fail, and the right answer to each question, for the tests of faults."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ from crackle_zarr.errors import FormatError, JournalError, StoreError, Verificat
 FULL = os.environ.get("CRACKLE_TRUST") == "full"
 pytestmark = [
     pytest.mark.filterwarnings("ignore::crackle_zarr.CrackleWarning"),
-    # Zarr leaves behind what it has not begun yet when something fails.
+    # After a failure, Zarr leaves behind the coroutines that it has not started yet.
     pytest.mark.filterwarnings("ignore:coroutine .* was never awaited:RuntimeWarning"),
 ]
 
-Objects = dict[str, Any]  # what is in a store
+Objects = dict[str, Any]  # the contents of a store
 
 
 @pytest.fixture(scope="module", autouse=True)
 def leave_nothing_behind() -> Iterator[None]:
-    """Let what Zarr left behind be collected here, where it is expected, and not in a later test."""
+    """Collect Zarr's leftover coroutines in this test, where they are expected, and not in a later one."""
     yield
     gc.collect()
 
@@ -89,13 +89,13 @@ def faulty(objects: Objects, kind: type = Faulty) -> tuple[Any, Faults]:
 
 
 def stored(store: Any) -> dict[str, bytes]:
-    """What is in a store, byte for byte."""
+    """The contents of a store, byte for byte."""
     inner = getattr(store, "_store", store)
     return {key: value.to_bytes() for key, value in inner._store_dict.items()}
 
 
 def of_array(store: Any) -> dict[str, bytes]:
-    """The array in a store, without a journal."""
+    """The keys of the array in a store, without those of a journal."""
     return {key: value for key, value in stored(store).items() if "/.crackle-" not in f"/{key}"}
 
 
@@ -104,7 +104,7 @@ def of_array(store: Any) -> dict[str, bytes]:
 
 
 def plain(answer: Any) -> Any:
-    """An answer as something that can be compared."""
+    """An answer in a form that == can compare."""
     if isinstance(answer, np.ndarray):
         return str(answer.dtype), answer.shape, answer.tobytes()
     if isinstance(answer, dict):
@@ -155,7 +155,7 @@ QUESTIONS: dict[str, Callable[[Any, int], Any]] = {
 
 
 def calls(faults: Faults, kind: str, work: Callable[[], Any]) -> int:
-    """How many calls of a store can fail in some way while something is done."""
+    """How many calls of a store can fail in some way while an operation runs."""
     faults.start(kind, at=10**9)
     work()
     count = faults.calls
@@ -164,14 +164,14 @@ def calls(faults: Faults, kind: str, work: Callable[[], Any]) -> int:
 
 
 def some(count: int, most: int) -> list[int]:
-    """The calls that are to fail: all, or some if they are many, the first and the last among them."""
+    """The numbers of the calls to fail: all, or a sample with the first and the last if there are many."""
     if FULL or count <= most:
         return list(range(count))
     return sorted({round(place * (count - 1) / (most - 1)) for place in range(most)})
 
 
 def says_where(error: BaseException | None, faults: Faults) -> bool:
-    """Whether an exception names what the store failed at; of a journal, a folder that holds it will do."""
+    """Whether an exception names the key at which the store failed; for a journal, its folder is enough."""
     named = []
     for _, key in faults.struck:
         named.append(key)
@@ -182,14 +182,14 @@ def says_where(error: BaseException | None, faults: Faults) -> bool:
 
 
 def pairs(names: Any, kinds: tuple[str, ...], few: tuple[str, ...]) -> list[tuple[str, str]]:
-    """Every kind of fault for the first of some arrays, and for the others a few."""
+    """Every kind of fault with the first array, and a few kinds with each other array."""
     first = next(iter(names))
     return [(name, kind) for name in names for kind in kinds if FULL or name == first or kind in few]
 
 
 def lastings(kind: str) -> tuple[bool, ...]:
-    """Whether the faults are to go on: once, and from then on."""
-    if kind in ("missing", "slow"):  # of a store that never says what is there, nothing is promised
+    """Whether faults last: once only, and from then on."""
+    if kind in ("missing", "slow"):  # nothing is promised for a store that never finds its keys
         return (False,)
     return (False, True) if FULL or kind in ("error", "torn") else (False,)
 
@@ -200,7 +200,7 @@ TOLD = (StoreError, FormatError, JournalError, VerificationError)
 def tried(
     work: Callable[..., Any], *arguments: Any, also: tuple[type[Exception], ...] = (), **keywords: Any
 ) -> tuple[Any, Exception | None]:
-    """What something returns, or the exception that it raises, if it is one that says where."""
+    """The result of a call, or its exception if that is of a kind that names the object."""
     try:
         return work(*arguments, **keywords), None
     except (*TOLD, *also) as error:
@@ -212,7 +212,7 @@ INJECTED: dict[str, int] = {}
 
 @pytest.fixture(autouse=True, scope="module")
 def tell() -> Any:
-    """Say how many faults there were, to who runs pytest with -s."""
+    """Print how many faults there were, visible with pytest -s."""
     yield
     print(f"\nfaults: {sum(INJECTED.values()):,}, of which {INJECTED}")
 
@@ -228,7 +228,7 @@ def count(kind: str, faults: Faults) -> None:
 def try_question(
     layout: str, ask: Callable[[Any, int], Any], kind: str, store: type = Faulty, parallel: int = 1
 ) -> None:
-    """The answer is right, or the exception names the chunk; and asked again, the answer is right."""
+    """Ask with faults: the answer is right or the exception names the chunk. The repeat is right."""
     opened, faults = faulty(objects_of(layout), store)
     array = zarr.open_array(opened, path="a", mode="r+")
     right = plain(ask(array, parallel))
@@ -242,7 +242,7 @@ def try_question(
             if error is not None:
                 assert kind != "slow", error
                 assert says_where(error, faults), (error, faults.struck)
-            elif answer != right:  # what a store cuts off is damage, to who verifies
+            elif answer != right:  # verify takes a short read for damage
                 assert ask is QUESTIONS["verify"], (n, faults.struck)
                 assert set(answer) <= {key for _, key in faults.struck}
             count(kind, faults)
@@ -257,7 +257,7 @@ MAPPING = {LABEL: 5000, 1: 2, 2: 1, ONCE: 0}
 
 
 def remapped(layout: str) -> dict[str, bytes]:
-    """The array as it is to become, byte for byte."""
+    """The array after a complete remap, byte for byte."""
     store = MemoryStore(dict(objects_of(layout)))
     array = zarr.open_array(store, path="a", mode="r+")
     before = array[...]
@@ -270,17 +270,17 @@ def remapped(layout: str) -> dict[str, bytes]:
 
 
 def finished(store: Any, action: str) -> str:
-    """Bring a remap to its end, without faults; what was done: "resume", "undo" or "nothing"."""
+    """Finish a remap without faults; returns ``action`` if it changed chunks, else "nothing"."""
     array = zarr.open_array(store, path="a", mode="r+")
     report, error = tried(getattr(cz, action), array, parallel=1)
     if error is not None and "undo() removes" in str(error):
         report = cz.undo(array, parallel=1)
     elif error is not None:
         assert "no unfinished remap" in str(error)
-    # A listing that leaves out a name, or a store that says of a file that it was not there, leaves it
+    # After a listing that leaves out a file, or a deletion that reports it as missing, the file stays
     # behind: the next remap removes it.
     assert not [key for key in stored(store) if "/.crackle-" in key and key.endswith(("/plan", "/finished"))]
-    # Of a remap that was finished, or never began, there is nothing to resume and nothing to undo.
+    # A remap that finished, or never began, has nothing to resume and nothing to undo.
     return action if report is not None and report.chunks else "nothing"
 
 
@@ -289,7 +289,7 @@ FEW = ("error", "torn", "missing")
 
 
 def half_remapped(store: Faulty, array: zarr.Array) -> None:
-    """Remap an array until one of its chunks is torn."""
+    """Remap an array until the store tears one of its chunks."""
     for n in range(1000):
         store.faults.start("torn", n, lasting=True)
         with pytest.raises(StoreError):
@@ -297,7 +297,7 @@ def half_remapped(store: Faulty, array: zarr.Array) -> None:
         if store.faults.struck[0][1].startswith("a/c/"):
             return
         store.faults.stop()
-        with contextlib.suppress(JournalError):  # it may have gone with the failure
+        with contextlib.suppress(JournalError):  # the failure may have removed it
             cz.undo(array)
 
 
@@ -327,7 +327,7 @@ def converted(name: str) -> dict[str, bytes]:
 
 
 def over(error: Exception, store: Any) -> bool:
-    """Whether a conversion was over already: all that was lost is the answer to its last call."""
+    """Whether the conversion had finished, and only the answer to its last call was lost."""
     return isinstance(error, FileExistsError) and "exists already" in str(error) and not has_marker(store)
 
 

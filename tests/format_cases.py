@@ -23,7 +23,7 @@ SHAPES = [(5,), (4, 6), (3, 4, 5), (1, 4, 5), (4, 1, 5), (4, 5, 1), (1, 1, 1), (
 
 
 def volume_of(array, affine=None, spacing=None, header=None):
-    """A volume whose edges of voxels are in millimetres."""
+    """A volume whose voxel edges are in millimetres."""
     unit = None if spacing is None and affine is None else "millimeter"
     return in_memory(array, space=Space(spacing, unit, None, affine), header=header)
 
@@ -35,7 +35,7 @@ def seg():
 
 
 def labels(shape: tuple[int, ...], dtype: str, order: str) -> np.ndarray:
-    """Any labels that the dtype holds, the outermost among them."""
+    """Random labels that the dtype can hold, its smallest and largest number among them."""
     rng = np.random.default_rng(len(shape))
     if dtype == "?":
         array = rng.random(shape) < 0.5
@@ -47,7 +47,7 @@ def labels(shape: tuple[int, ...], dtype: str, order: str) -> np.ndarray:
 
 
 def as_kept(array: np.ndarray, *names: str) -> np.ndarray:
-    """What is left of labels after these files: axes that a format always has, and no bool in most."""
+    """The labels as these files keep them: some formats add axes, and most have no bool."""
     for name in names:
         least = {".ckl": 3, ".tif": 2}.get(Path(name).suffix, 0)
         array = array.reshape(array.shape + (1,) * (least - array.ndim), order="A")
@@ -118,6 +118,6 @@ REFUSED = {
 
 
 # ---------------------------------------------------------------------------------------
-# Where voxels lie
+# Voxel sizes and positions
 
 AFFINE = np.array([[0, -0.5, 0, 7], [0.25, 0, 0, 8], [0, 0, 2, -9], [0, 0, 0, 1]])

@@ -44,7 +44,7 @@ def mapped() -> np.ndarray:
 
 
 class Mortal(sync_stores.LocalStore):
-    """Kills its process at the n-th change."""
+    """A store that kills its process at the n-th change."""
 
     left = -1
     half = False
@@ -52,7 +52,7 @@ class Mortal(sync_stores.LocalStore):
     def _change(self, key: str | None, value: Any = None) -> None:
         cls = type(self)
         if cls.left == 0:
-            if cls.half and key is not None and value is not None:  # as a store does that writes in place
+            if cls.half and key is not None and value is not None:  # like a store that writes in place
                 path = Path(self.root) / key
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_bytes(value.to_bytes()[: len(value) // 2])
@@ -86,7 +86,7 @@ class Mortal(sync_stores.LocalStore):
         await super().delete_dir(prefix)
 
     def _empty(self, folder: str) -> None:
-        """Remove what is in a folder file by file, in the least helpful order."""
+        """Remove the contents of a folder file by file, in the least helpful order."""
         files = sorted(path for path in (Path(self.root) / folder).rglob("*") if path.is_file())
         for path in files:
             self._change(None)
@@ -94,7 +94,7 @@ class Mortal(sync_stores.LocalStore):
 
 
 def forked(work: Callable[[], None]) -> int:
-    """Run something in a process of its own; its exit code, negative for a signal."""
+    """Run a function in a process of its own; returns the exit code, negative for a signal."""
     pid = os.fork()
     if pid == 0:
         try:
@@ -107,7 +107,7 @@ def forked(work: Callable[[], None]) -> int:
 
 
 def dying(n: int, half: bool, work: Callable[[LocalStore], Any], folder: Path) -> int:
-    """Do something that dies at the n-th change; its exit code: 0 where it came to its end before that."""
+    """Run a function in a process that dies at the n-th change; returns the exit code, 0 for no death."""
 
     def run() -> None:
         Mortal.left, Mortal.half = n, half
@@ -156,7 +156,7 @@ def state(folder: Path) -> str | None:
 
 
 def go_on(folder: Path, action: str, first: int) -> str:
-    """Resume or undo, killed at some changes on the way, until it is done; what was done."""
+    """Resume or undo, killed at some changes on the way, until one finishes; returns its name."""
 
     def again(store: LocalStore) -> None:
         array = zarr.open_array(store, mode="r+")
@@ -166,7 +166,7 @@ def go_on(folder: Path, action: str, first: int) -> str:
             os._exit(UNDO if "undo() removes what is left" in str(error) else 1)
 
     half = False
-    for n in (*range(first % 9, 1000, 9), 10**6):  # every one of them, over all attempts
+    for n in (*range(first % 9, 1000, 9), 10**6):  # all deaths of all attempts
         half = not half
         if state(folder) is None:
             return action
@@ -193,7 +193,7 @@ def try_remap(root: Path, action: str) -> int:
                 return deaths
             deaths += 1
             if state(place) is None:
-                # Before the journal counts for anything, or when all is done but the last crumbs.
+                # Before the journal takes effect, or when only its last files remain to be removed.
                 check_is(place, [old, new])
                 continue
             began = state(place) == "there"
@@ -226,7 +226,7 @@ def try_convert(root: Path) -> int:
 
 
 def try_replace(root: Path) -> int:
-    """Conversions to a place where there is an array of another type: none of it gets into the new one."""
+    """Convert to the place of an array of another type: nothing of the old array gets into the new one."""
     start, old, place = root / "start", root / "old", root / "place"
     ones = np.ones(VOXELS.shape, np.uint8)
 

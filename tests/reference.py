@@ -1,4 +1,4 @@
-"""A slow, plain implementation of the Crackle format, for tests to hold the fast one against.
+"""A slow, plain implementation of the Crackle format, with which tests compare the fast one.
 
 It was written from the description of the format alone and shares no code with the package.
 :func:`decode` reads a stream and checks every rule; ``reference_writer`` writes streams.
@@ -41,7 +41,7 @@ def require(condition: bool, rule: str) -> None:
 
 
 def width(number: int) -> int:
-    """The fewest of 1, 2, 4 and 8 bytes that hold an unsigned number."""
+    """The smallest of 1, 2, 4 and 8 bytes that holds an unsigned number."""
     return next(w for w in (1, 2, 4, 8) if number < 256**w)
 
 
@@ -72,7 +72,7 @@ def _apply(matrix: npt.NDArray[np.uint32], vectors: npt.NDArray[np.uint32]) -> n
 
 
 def _crc32c_shifts() -> list[npt.NDArray[np.uint32]]:
-    """Matrix k lets 4 * 2^k zero bytes pass through the register."""
+    """Matrix k advances the register by 4 * 2^k zero bytes."""
     octets = np.arange(256, dtype=np.uint32)
     values = np.array([octets << np.uint32(8 * k) for k in range(4)])
     one = np.array([[_crc32c_zero_byte(int(value)) for value in row] for row in values], np.uint32)
@@ -89,7 +89,7 @@ _SHIFTS = _crc32c_shifts()
 def crc32c(data: bytes) -> int:
     """Castagnoli's CRC, by halving: crc(a + b) = shift(crc(a), len(b)) ^ crc(b) without initial value.
 
-    A loop per byte would be plainer, but takes minutes for what the tests check.
+    A loop per byte would be plainer, but takes minutes for the streams of the tests.
     """
     if len(data) < 4:
         crc = 0xFFFFFFFF
@@ -98,7 +98,7 @@ def crc32c(data: bytes) -> int:
         return crc ^ 0xFFFFFFFF
     start = bytes(byte ^ 0xFF for byte in data[:4])  # the initial value, xored into the first four bytes
     message = start + data[4:]
-    message = bytes(-len(message) % 4) + message  # zeros in front change nothing when the register is 0
+    message = bytes(-len(message) % 4) + message  # leading zeros leave a register of 0 unchanged
     words = np.frombuffer(message, dtype="<u4").astype(np.uint32)
     words = _apply(_SHIFTS[0], words)
     for shift in _SHIFTS:
@@ -143,7 +143,7 @@ class Header:
 
 
 class Cursor:
-    """Reads numbers off the front of some bytes and refuses to pass their end."""
+    """Reads numbers from the front of a buffer, and raises at its end."""
 
     def __init__(self, data: bytes, what: str) -> None:
         self.data, self.at, self.what = data, 0, what
@@ -204,7 +204,7 @@ def read_header(stream: bytes) -> Header:
 
 @dataclass
 class ReferenceResult:
-    """What a stream says.
+    """The contents of a stream.
 
     Attributes:
         array: the volume (sx, sy, sz), in Fortran order.
@@ -213,7 +213,7 @@ class ReferenceResult:
         counts: components per slice.
         chains: chains per slice.
         cracks: coded cracks per slice.
-        spurious_branches: branches that were popped where no crack was left to cross.
+        spurious_branches: branches that were popped with no crack left to cross.
         slack: bytes of crack codes that no chain needed.
     """
 
@@ -253,7 +253,7 @@ def on_rim(crack: Crack, sx: int, sy: int) -> bool:
 
 
 def decode(stream: bytes) -> ReferenceResult:
-    """Decode a stream and check every rule of the format; BadStreamError names the rule that is broken."""
+    """Decode a stream and check every rule of the format; BadStreamError names the broken rule."""
     stream = bytes(stream)
     header = read_header(stream)
     sx, sy, sz = header.sx, header.sy, header.sz
@@ -326,7 +326,7 @@ def walk(code: bytes, sx: int, sy: int, model: npt.NDArray[np.uint8] | None, ord
             if previous is None:
                 previous = codepoint
                 continue
-            # The pending codepoint is a move, unless it and the new one make a control symbol.
+            # The pending codepoint is a move, unless it forms a control symbol with the new one.
             if symbol == BRANCH:
                 stack.append((x, y))
                 opened += 1
@@ -395,9 +395,9 @@ class _Codepoints:
 
 
 def number_components(coded: set[Crack], sx: int, sy: int, permissible: bool) -> npt.NDArray[np.uint32]:
-    """Number the 4-connected components of a slice as a scan with x fastest meets them.
+    """Number the 4-connected components of a slice in scan order, x fastest.
 
-    Runs along x are the units; two runs in neighbouring rows join where no boundary lies between.
+    Runs along x are the units; two runs in neighbouring rows join if no boundary lies between them.
     """
     left = np.full((sx, sy), permissible)  # whether a boundary lies left of the voxel
     above = np.full((sx, sy), permissible)
@@ -417,7 +417,7 @@ def number_components(coded: set[Crack], sx: int, sy: int, permissible: bool) ->
     pairs = np.unique(runs[:, :-1][joined] * len(parent) + runs[:, 1:][joined])
     for pair in pairs.tolist():
         a, b = (root(run) for run in divmod(pair, len(parent)))
-        parent[max(a, b)] = min(a, b)  # so that a root is the run that the scan meets first
+        parent[max(a, b)] = min(a, b)  # so that the root is the first run of the scan
     roots = np.array([root(run) for run in range(len(parent))])
     numbers = np.cumsum(roots == np.arange(len(parent))) - 1
     return np.asfortranarray(numbers[roots[runs]].astype("<u4"))
@@ -426,7 +426,7 @@ def number_components(coded: set[Crack], sx: int, sy: int, permissible: bool) ->
 def read_labels(
     data: bytes, header: Header, components: list[Array], counts: list[int]
 ) -> tuple[Array, npt.NDArray[np.int64]]:
-    """The label table, and the place in it of every component's label."""
+    """Read the label table, and for each component the index of its label in the table."""
     cursor = Cursor(data, "labels")
     sx, sy, sz = header.sx, header.sy, header.sz
     stored = header.stored_width

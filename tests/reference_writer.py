@@ -1,8 +1,8 @@
 """Writes streams of the Crackle format from its description alone, for tests.
 
-:func:`craft` writes legal streams that a sensible writer would not make: chains that start anywhere and walk
-at random, spurious branches, unsorted label tables, overlapping pins. :class:`Sections` is a stream in
-pieces, for tests that break a single rule and keep all others. Volumes, vertices and cracks are as in
+:func:`craft` writes legal streams that a sensible writer would not make: chains with random starts and
+random walks, spurious branches, unsorted label tables, overlapping pins. :class:`Sections` is a stream in
+pieces, for tests that break one rule and keep all others. Volumes, vertices and cracks are as in
 ``reference``.
 """
 
@@ -78,9 +78,9 @@ def write_model(rows: npt.NDArray[np.uint8]) -> bytes:
 
 
 def spell(symbols: Iterable[int], rng: random.Random | None = None) -> list[int]:
-    """The codepoints of the symbols of one chain; without ``rng``, the first spelling that is allowed."""
+    """The codepoints of one chain's symbols; without ``rng``, the first spelling that is allowed."""
     out: list[int] = []
-    move: int | None = None  # the codepoint before, if it is a move
+    move: int | None = None  # the preceding codepoint, if it is a move
     for symbol in symbols:
         if symbol in SPELLINGS:
             allowed = [pair for pair in SPELLINGS[symbol] if move is None or pair[0] != (move + 2) % 4]
@@ -108,7 +108,7 @@ class Sections:
     Attributes:
         codes: per slice, chain index and moves.
         checksums: per slice, the checksum of the component image.
-        num_label_bytes, index: what the stream is to claim, where that is not the truth.
+        num_label_bytes, index: values that the stream claims instead of the true ones.
         reserved: bits to set in the format field.
     """
 
@@ -164,15 +164,15 @@ class Sections:
 
 @dataclass(frozen=True)
 class Style:
-    """How :func:`craft` is to write a stream.
+    """Options of :func:`craft`.
 
     Attributes:
-        stored_width: bytes per label; None is the fewest.
+        stored_width: bytes per label; None is the smallest width.
         unsorted: shuffle the label table and repeat some of its entries.
         unused: list labels that no component has.
-        wild: start chains anywhere, walk at random, branch without need, walk cracks twice. Otherwise each
+        wild: start chains anywhere, walk at random, branch without need, cross cracks twice. Otherwise each
             connected set of cracks is one chain.
-        pin_widths: fewest bytes for the counts, depths and components of pins.
+        pin_widths: minimum bytes for the counts, depths and components of pins.
     """
 
     format_version: int = 1
@@ -188,7 +188,7 @@ class Style:
 
 
 def random_style(rng: random.Random, dtype: np.dtype[Any], max_order: int = 6) -> Style:
-    """Any style; the stored width is drawn as the fewest bytes or the data width."""
+    """A random style; the stored width is the smallest or the data width."""
     return Style(
         format_version=rng.randrange(2),
         permissible=rng.random() < 0.5,
@@ -244,7 +244,7 @@ def craft_sections(volume: Array, style: Style, rng: random.Random) -> Sections:
 
 
 def fewest_bytes(volume: Array) -> int:
-    """The fewest bytes per label that a table of the volume's labels can have."""
+    """The smallest stored width for a table of the volume's labels."""
     if volume.size == 0:
         return 1
     low, high = int(volume.min()), int(volume.max())
@@ -257,7 +257,7 @@ def fewest_bytes(volume: Array) -> int:
 
 
 def coded_cracks(image: Array, permissible: bool) -> set[Crack]:
-    """The cracks that a slice (x, y) has to code."""
+    """The cracks of a slice (x, y) that a stream has to code."""
     left = (image[1:, :] == image[:-1, :]) == permissible
     above = (image[:, 1:] == image[:, :-1]) == permissible
     cracks = {(int(x) + 1, int(y), DOWN) for x, y in np.argwhere(left)}
@@ -280,7 +280,7 @@ def write_slice(
 
 
 def plain_chains(cracks: set[Crack]) -> dict[tuple[int, int], list[int]]:
-    """One chain per connected set of cracks, branching only where there is a choice."""
+    """One chain per connected set of cracks; it branches only at a fork."""
     left = set(cracks)
     chains = {}
     for x, y, _ in sorted(cracks, key=lambda crack: (crack[1], crack[0], crack[2])):
@@ -290,7 +290,7 @@ def plain_chains(cracks: set[Crack]) -> dict[tuple[int, int], list[int]]:
 
 
 def wild_chains(cracks: set[Crack], sx: int, sy: int, rng: random.Random) -> dict[tuple[int, int], list[int]]:
-    """Chains that cover the cracks in some needlessly complicated way."""
+    """Chains that cover the cracks in a needlessly complicated way."""
     give_up = rng.choice([0.0, 0.02, 0.2])
     while True:
         left = set(cracks)
@@ -298,7 +298,7 @@ def wild_chains(cracks: set[Crack], sx: int, sy: int, rng: random.Random) -> dic
         while left:
             ends = {(x, y) for x, y, _ in left}
             ends |= {(x + STEP[direction][0], y + STEP[direction][1]) for x, y, direction in left}
-            free = sorted(ends - chains.keys())  # a vertex starts one chain at most
+            free = sorted(ends - chains.keys())  # at most one chain starts at a vertex
             if not free:
                 break
             start = rng.choice(free)
@@ -308,7 +308,7 @@ def wild_chains(cracks: set[Crack], sx: int, sy: int, rng: random.Random) -> dic
         give_up /= 2
         if give_up < 0.001:
             give_up = 0.0
-    for _ in range(rng.choice([0, 0, 0, 1, 2])):  # chains that go nowhere
+    for _ in range(rng.choice([0, 0, 0, 1, 2])):  # chains without moves
         start = rng.randrange(sx + 1), rng.randrange(sy + 1)
         chains.setdefault(start, rng.choice([[TERMINATE], [BRANCH, TERMINATE, TERMINATE]]))
     return chains
@@ -317,13 +317,13 @@ def wild_chains(cracks: set[Crack], sx: int, sy: int, rng: random.Random) -> dic
 def _walk_all(
     x: int, y: int, left: set[Crack], rng: random.Random | None, give_up: float, cracks: set[Crack]
 ) -> list[int]:
-    """Walk a chain from a vertex, taking what it crosses out of ``left``."""
+    """Walk a chain from a vertex, and remove the cracks that it crosses from ``left``."""
     symbols: list[int] = []
     stack: list[tuple[int, int]] = []
     while True:
         at = cracks_at(x, y)
         ways = [direction for direction in range(4) if at[direction] in left]
-        if rng and rng.random() < 0.02:  # cross a crack once more, but not the one just crossed
+        if rng and rng.random() < 0.02:  # cross a crack again, but not the previous one
             back = (symbols[-1] + 2) % 4 if symbols and symbols[-1] < 4 else None
             ways = [way for way in range(4) if at[way] in cracks and way != back] or ways
         if ways and not (rng and rng.random() < give_up):
@@ -373,7 +373,7 @@ def craft_labels(
         keys = (rng.choice(places[label]) for label in of_component)
         return head + write_uints(keys, width(len(entries)))
 
-    # Which components each entry has to name; a component of the background may stay unnamed.
+    # The components that each entry has to name; those of the background may stay unnamed.
     duties: list[list[int]] = [[] for _ in entries]
     for component, label in enumerate(of_component):
         if label != background or (label in places and rng.random() < 0.5):
@@ -388,7 +388,7 @@ def write_pins(
     shape: tuple[int, ...],
     fewest: tuple[int, int, int] = (1, 1, 1),
 ) -> bytes:
-    """Per label, its pins (index, depth) and its single components, each ascending."""
+    """For each label, its pins (index, depth) and its single components, both ascending."""
     n = max(fewest[0], *(width(max(len(pins), len(singles))) for pins, singles in chosen), 1)
     d = max(fewest[1], *(width(depth) for pins, _ in chosen for _, depth in pins), 1)
     c = max(fewest[2], *(width(single) for _, singles in chosen for single in singles), 1)
@@ -403,7 +403,7 @@ def write_pins(
 
 
 class _PinFinder:
-    """Covers components with pins and singles, in any legal way."""
+    """Covers components with pins and single components, in any legal way."""
 
     def __init__(self, volume: Array, images: list[Array], counts: list[int], rng: random.Random) -> None:
         self.volume, self.rng = volume, rng
@@ -429,7 +429,7 @@ class _PinFinder:
         return sorted(pins), sorted(singles)
 
     def pin(self, component: int) -> tuple[int, int, set[int]]:
-        """A random pin through a component: its index, depth, and the components that it hits."""
+        """A random pin through a component: its index, its depth, and the components that it meets."""
         z = int(np.searchsorted(self.offsets, component, side="right")) - 1
         x, y = self.rng.choice(np.argwhere(self.images[z] == component - self.offsets[z]).tolist())
         column = self.volume[x, y, :]

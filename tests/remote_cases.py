@@ -30,7 +30,7 @@ pytest.importorskip("aiohttp", reason="aiohttp is not installed")
 
 
 # ---------------------------------------------------------------------------------------
-# What is stored
+# Arrays
 
 ZSTD = {"compressors": [ZstdCodec()]}
 LAYOUTS: dict[str, dict[str, Any]] = {
@@ -41,15 +41,15 @@ LAYOUTS: dict[str, dict[str, Any]] = {
     "v2": {"zarr_format": 2},
     "v2-zstd": {"zarr_format": 2, "compressors": numcodecs.Zstd()},
 }
-# Chunks that can be read in parts; behind zstd there are only whole ones.
+# Chunks that can be read in parts; chunks behind zstd cannot.
 IN_PARTS = ("v3", "v3-shards", "v2")
 
 CHUNK = (64, 128, 128)
 SMALL_CHUNK = (16, 32, 32)
 PAIR_CHUNK = (32, 64, 64)
 FILL = 9
-ABSENT = 3  # a label that is nowhere
-PAIR_LABEL = 720575940506952113  # one that is in both chunks of the pair
+ABSENT = 3  # a label that no array has
+PAIR_LABEL = 720575940506952113  # a label in both chunks of the pair
 
 
 def tissue() -> Array:
@@ -58,7 +58,7 @@ def tissue() -> Array:
 
 
 def odd() -> Array:
-    """Neurons in small chunks: the last ones are padded, and some are the fill value and are not stored."""
+    """Neurons in small chunks: the last chunks are padded, and chunks of fill value are not stored."""
     labels = neurons((40, 70, 60), seed=2, dtype=np.uint32)
     labels[labels == FILL] = FILL + 1
     labels[:16, :32, :32] = FILL  # a chunk
@@ -68,19 +68,19 @@ def odd() -> Array:
 
 
 def pair() -> Array:
-    """Neurons in two chunks of some 8 kilobytes, to be damaged."""
+    """Neurons in two chunks of some 8 kilobytes, which tests damage."""
     return neurons((32, 64, 128), seed=3)
 
 
 @dataclass
 class Stored:
-    """Arrays in a folder, named after what they hold and how: tissue-v3, odd-v2-zstd ..."""
+    """Arrays in a folder, named after contents and layout: tissue-v3, odd-v2-zstd ..."""
 
     folder: Path
     labels: dict[str, Array]
 
     def copy(self, name: str, to: str) -> Path:
-        """Another array of its own, to be damaged."""
+        """A copy of an array in a place of its own, which a test may damage."""
         return Path(shutil.copytree(self.folder / name, self.folder / to))
 
     def nbytes(self, name: str) -> int:
@@ -106,14 +106,14 @@ def stored(tmp_path_factory: pytest.TempPathFactory) -> Stored:
             array = crackle_zarr.create_array(
                 path, shape=shape, dtype=dtype, chunks=chunks, fill_value=FILL, **options
             )
-            array[...] = labels[kind]  # "data" with shards loses voxels in old versions of Zarr
+            array[...] = labels[kind]  # "data" with shards loses voxels before Zarr 3.1.3
     assert not (folder / "odd-v3" / "c" / "0" / "0" / "0").exists()
     assert not (folder / "odd-v3-shards" / "c" / "1" / "0" / "0").exists()
     return Stored(folder, labels)
 
 
 # ---------------------------------------------------------------------------------------
-# Where it is read from
+# Servers
 
 
 @pytest.fixture(scope="module")
@@ -124,7 +124,7 @@ def web(stored: Stored, tmp_path_factory: pytest.TempPathFactory) -> Iterator[se
 
 @pytest.fixture(scope="module")
 def door(stored: Stored) -> Iterator[servers.InProcess]:
-    """The same files from a server that fails when it is told to."""
+    """The same files from a server that fails on demand."""
     with servers.files(stored.folder) as server:
         yield server
 
@@ -156,7 +156,7 @@ def through_obstore(url: str) -> Any:
 
 @dataclass
 class Remote:
-    """A way to open the stored arrays, and an account of what that costs."""
+    """A way to open the stored arrays, and a count of the requests and bytes."""
 
     open: Callable[[str], Any]
     watch: Callable[[], AbstractContextManager[Traffic]]
@@ -175,12 +175,12 @@ def remote(request: pytest.FixtureRequest) -> Remote:
 
 
 def gets(traffic: Traffic) -> Traffic:
-    """The requests that fetch something, or try to: s3fs asks for the size of what it reads whole besides."""
+    """The requests for data; without HEAD, by which s3fs asks for the size of objects that it reads whole."""
     return Traffic(request for request in traffic if request.method == "GET")
 
 
 # ---------------------------------------------------------------------------------------
-# Queries: what NumPy answers
+# Queries: NumPy's answers
 
 
 def bounds(labels: Array, label: int) -> tuple[slice, ...] | None:
@@ -192,12 +192,12 @@ def bounds(labels: Array, label: int) -> tuple[slice, ...] | None:
 
 
 def chunks_where(chosen: Array, chunks: tuple[int, ...]) -> list[tuple[int, ...]]:
-    """The chunks of a grid that hold something of a mask."""
+    """The chunks of a grid in which a mask has voxels."""
     return sorted({tuple(place) for place in (np.argwhere(chosen) // chunks).tolist()})
 
 
 def surface(labels: Array, label: int) -> Array:
-    """The voxels of a label that have another label, or nothing, beyond one of their faces."""
+    """The voxels of a label with a face towards another label or towards the outside."""
     mask = np.pad(labels == label, 1)
     inside = mask.copy()
     for axis in range(mask.ndim):
@@ -217,7 +217,7 @@ def measures(labels: Array) -> dict[int, tuple[int, list[int], list[int], list[f
 
 
 def renamed(labels: Array, mapping: dict[int, int]) -> Array:
-    """All labels mapped at once, those without a mapping kept."""
+    """All labels mapped at once; labels without a mapping stay."""
     result = labels.copy()
     for old, new in mapping.items():
         result[labels == old] = new
@@ -225,12 +225,12 @@ def renamed(labels: Array, mapping: dict[int, int]) -> Array:
 
 
 def by_size(labels: Array) -> list[int]:
-    """The labels but for background and the fill value, those with the fewest voxels first."""
+    """The labels but for background and the fill value, the rarest first."""
     names, counts = np.unique(labels[(labels != 0) & (labels != FILL)], return_counts=True)
     return [int(name) for name in names[counts.argsort()]]
 
 
-# A request takes moto some milliseconds: not every layout goes through it.
+# moto takes milliseconds per request, so only some layouts go through it.
 FEW_LAYOUTS = {"obstore": ("v3", "v3-shards", "v2-zstd"), "s3": ("v3-shards",)}
 
 
@@ -244,7 +244,7 @@ FEW_LAYOUTS = {"obstore": ("v3", "v3-shards", "v2-zstd"), "s3": ("v3-shards",)}
     ],
 )
 def odd_one(request: pytest.FixtureRequest, stored: Stored) -> Any:
-    """The array of many chunks, opened somewhere."""
+    """The array of many chunks, opened by one of the ways."""
     where, layout = request.param
     if where == "s3":
         return over_s3(request.getfixturevalue("cloud"), f"stored/odd-{layout}")
@@ -263,14 +263,14 @@ REGIONS: dict[str, tuple[slice, ...] | None] = {
 
 
 # ---------------------------------------------------------------------------------------
-# Queries: what they cost
+# Queries: requests and bytes
 
 TISSUE_CHUNKS = 4
 MOST_REQUESTS = 4  # per chunk
 
 
 def check_requests(traffic: Traffic, layout: str, chunks: int = TISSUE_CHUNKS) -> None:
-    """Few requests per chunk, and no shard's index more than once."""
+    """A read makes few requests per chunk, and reads the index of each shard at most once."""
     of_index = [request.path for request in traffic if request.range.startswith("bytes=-")]
     assert len(of_index) == len(set(of_index))
     assert len(of_index) <= (2 if "shards" in layout else 0)
@@ -279,7 +279,7 @@ def check_requests(traffic: Traffic, layout: str, chunks: int = TISSUE_CHUNKS) -
 
 
 # ---------------------------------------------------------------------------------------
-# Queries: what goes wrong
+# Queries: errors
 
 QUESTIONS: dict[str, Callable[[Any], Any]] = {
     "labels": lambda array: crackle_zarr.labels(array),
@@ -303,7 +303,7 @@ QUESTIONS: dict[str, Callable[[Any], Any]] = {
 
 
 def assert_same(a: Any, b: Any) -> None:
-    """Two answers are equal, whatever they are made of."""
+    """Two answers of any type are equal."""
     assert type(a) is type(b)
     if isinstance(a, dict):
         assert list(a) == list(b)
@@ -320,12 +320,12 @@ def assert_same(a: Any, b: Any) -> None:
 
 
 def last_key(layout: str) -> str:
-    """The key of the last object of the pair of chunks: a chunk, or the only shard."""
+    """The key of the last object of the pair: a chunk, or the only shard."""
     return "0.0.1" if layout.startswith("v2") else "c/0/0/0" if "shards" in layout else "c/0/0/1"
 
 
 def check_error(error: BaseException, layout: str) -> None:
-    """An error says which object it is about, and travels."""
+    """An error names the object that failed, and can be pickled."""
     assert last_key(layout) in str(error)
     again = pickle.loads(pickle.dumps(error))
     assert type(again) is type(error)
@@ -338,7 +338,7 @@ def check_error(error: BaseException, layout: str) -> None:
 
 @dataclass
 class Bucket:
-    """An array of its own on S3, to be written to."""
+    """An array in a bucket of its own on S3, for tests that write."""
 
     server: servers.S3
     name: str
@@ -366,7 +366,7 @@ def bucket(request: pytest.FixtureRequest, cloud: servers.S3, stored: Stored) ->
 
 
 def edits(labels: Array) -> dict[int, int]:
-    """A swap, a merger, and a label that becomes the fill value."""
+    """A mapping with a swap, a merger, and a label that becomes the fill value."""
     names = by_size(labels)
     return {names[-1]: names[3], names[3]: names[-1], names[1]: names[2], names[0]: FILL}
 
@@ -389,6 +389,6 @@ def in_process(*arguments: object, **environment: str) -> subprocess.CompletedPr
 
 
 def said(ran: subprocess.CompletedProcess[str]) -> list[str]:
-    """What the command line says of errors; old versions of fsspec add that sessions were not closed."""
+    """The error output of the command line, without the warnings of old fsspec about open sessions."""
     assert "Traceback" not in ran.stderr
     return [line for line in ran.stderr.splitlines() if line.startswith("crackle-zarr: ")]

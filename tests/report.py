@@ -1,4 +1,4 @@
-"""What studies and benchmarks share: tables, the machine, results as JSON."""
+"""Shared by studies and benchmarks: tables, a description of the machine, and results as JSON."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ PACKAGES = [
 
 
 def machine() -> dict[str, Any]:
-    """The processor, and the versions of whatever may be compared; None for a package that is not here."""
+    """The processor and the versions of the packages compared; None for a package that is not installed."""
     cpu = platform.processor()
     if Path("/proc/cpuinfo").exists():
         lines = Path("/proc/cpuinfo").read_text().splitlines()
@@ -45,8 +45,8 @@ def machine() -> dict[str, Any]:
 
 
 def show(title: str, columns: list[str], rows: list[list[str]]) -> None:
-    """Print a table; its first column is words, the others are figures."""
-    from rich.console import Console  # the children of a study are many, and print nothing
+    """Print a table; its first column holds words, the others figures."""
+    from rich.console import Console  # a study has many child processes, which print nothing
     from rich.table import Table
 
     table = Table(title=title, title_justify="left")
@@ -58,7 +58,7 @@ def show(title: str, columns: list[str], rows: list[list[str]]) -> None:
 
 
 def save(path: Path | None, results: dict[str, Any]) -> None:
-    """Write results and the machine's description, where that was asked for."""
+    """Write the results and the machine's description to the file that the caller names, if any."""
     if path:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps({"machine": machine(), "results": results}, indent=2) + "\n")

@@ -1,7 +1,7 @@
-"""Servers for the tests of remote stores, on free ports of this machine, that note what they send.
+"""Servers for the tests of remote stores, on free ports of this machine; they record their responses.
 
-``nginx`` serves a folder over HTTP as people do. ``files`` does it in this process, and ``s3`` is moto
-behind the same door: these two also fail on demand. All are context managers.
+``nginx`` serves a folder over HTTP as in production. ``files`` does it in this process, and ``s3`` is moto
+behind the same WSGI wrapper: these two also fail on demand. All are context managers.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ from typing import Any, NamedTuple
 import pytest
 
 HOST = "127.0.0.1"
-PATIENCE = 20.0  # seconds for a server to start, or to write its log
+PATIENCE = 20.0  # seconds within which a server starts or writes its log
 
 
 class Request(NamedTuple):
-    """A request that was answered."""
+    """A request and the size of its response."""
 
     method: str
     path: str
     status: int
-    range: str  # the header, or nothing
-    nbytes: int  # of the body that was sent
+    range: str  # the Range header, or ""
+    nbytes: int  # of the body sent
 
 
 class Traffic(list[Request]):
@@ -45,26 +45,26 @@ class Traffic(list[Request]):
         return sum(request.nbytes for request in self)
 
     def under(self, part: str) -> Traffic:
-        """Those requests whose path has a part in it."""
+        """The requests whose path contains this part."""
         return Traffic(request for request in self if part in request.path)
 
 
 class Server:
-    """What all servers have: an address, and an account of what they sent."""
+    """Common to all servers: an address, and a record of requests."""
 
     url: str
 
     def since(self, mark: int) -> Traffic:
-        """The requests that were answered since a mark."""
+        """The requests after a mark."""
         raise NotImplementedError
 
     def mark(self) -> int:
-        """How many requests there were until now."""
+        """The number of requests so far."""
         return len(self.since(0))
 
     @contextlib.contextmanager
     def watch(self) -> Iterator[Traffic]:
-        """Gives what is filled at the end of the block with the requests that were answered in it."""
+        """Yields a record that, at the end of the block, holds the requests of the block."""
         mark = self.mark()
         traffic = Traffic()
         yield traffic
@@ -107,7 +107,7 @@ http {{
 
 
 def nginx_binary() -> str:
-    """Where nginx is; the test is skipped if it is nowhere."""
+    """The path of nginx; skips the test if nginx is not installed."""
     binary = shutil.which("nginx") or shutil.which("/usr/sbin/nginx")
     if binary is None:
         pytest.skip("nginx is neither on the path nor in /usr/sbin; Debian's package is nginx-light")
@@ -124,7 +124,7 @@ class Nginx(Server):
         self.process = process
 
     def since(self, mark: int) -> Traffic:
-        """The requests since a mark: one more is made, and waited for in the log, where it stands last."""
+        """The requests after a mark: makes one more request, and waits until the log ends with it."""
         last = f"/flush/{time.monotonic_ns()}"
         with urllib.request.urlopen(self.url + last, timeout=PATIENCE):
             pass
@@ -140,24 +140,24 @@ class Nginx(Server):
         return Traffic([request for request in requests if not request.path.startswith("/flush/")][mark:])
 
     def forbid(self, path: str) -> Callable[[], None]:
-        """Answer 403 for a file from now on, until what is returned is called."""
+        """Answer 403 for a file until the returned function is called."""
         note = self.root / f"{path}.forbidden"
         note.touch()
         return note.unlink
 
     def stop(self) -> None:
-        """End it; again does no harm."""
+        """Stop the server; a second call does nothing."""
         self.process.terminate()
         self.process.wait(PATIENCE)
 
 
 @contextlib.contextmanager
 def nginx(root: Path, place: Path) -> Iterator[Nginx]:
-    """nginx that serves the folder ``root``, with its own files in the folder ``place``."""
+    """An nginx that serves the folder ``root``, with its own files in the folder ``place``."""
     binary = nginx_binary()
     place.mkdir(parents=True, exist_ok=True)
     server = None
-    for _ in range(5):  # the port was free: another process may take it before nginx does
+    for _ in range(5):  # another process may take the free port before nginx does
         port = free_port()
         text = CONFIGURATION.format(place=place, root=root, host=HOST, port=port)
         (place / "nginx.conf").write_text(text)
@@ -183,14 +183,14 @@ def nginx(root: Path, place: Path) -> Iterator[Nginx]:
 
 
 def free_port() -> int:
-    """A port that nobody listens at."""
+    """A port on which no process listens."""
     with socket.socket() as probe:
         probe.bind((HOST, 0))
         return int(probe.getsockname()[1])
 
 
 def answers(port: int, process: subprocess.Popen[bytes]) -> bool:
-    """Whether a process answers at a port, as soon as it does; it does not if it ends."""
+    """Wait until a process answers at a port; False if it ends first, or does not answer in time."""
     until = time.monotonic() + PATIENCE
     while process.poll() is None and time.monotonic() < until:
         with contextlib.suppress(OSError), socket.create_connection((HOST, port), timeout=PATIENCE):
@@ -206,12 +206,12 @@ Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
 
 class Door:
-    """WSGI in front of an application: it notes what goes out, and fails where it is told to.
+    """WSGI wrapper around an application: records responses, and fails on demand.
 
     Attributes:
-        faults: what happens to paths that end in a key: a number is the status that is answered, "cut" is
-            half of the body and the end of the connection. "PUT key" is about that method alone.
-        ranges: False to answer with the whole object whatever part is asked for, as simple servers do.
+        faults: path suffix -> fault: a number is the status of the response; "cut" sends half of the body and
+            closes the connection. "PUT key" applies to that method alone.
+        ranges: False to send the whole object for every range, as simple servers do.
     """
 
     def __init__(self, application: Application) -> None:
@@ -221,7 +221,7 @@ class Door:
         self.requests: list[Request] = []
 
     def fault(self, method: str, path: str) -> int | str | None:
-        """What is to happen to a request instead of its answer."""
+        """The fault that a request meets, if any."""
         for place, fault in list(self.faults.items()):
             only, _, end = place.rpartition(" ")
             if path.endswith(end) and only in ("", method):
@@ -230,7 +230,7 @@ class Door:
 
     @contextlib.contextmanager
     def failing(self, faults: dict[str, int | str]) -> Iterator[None]:
-        """Faults for the time of a block."""
+        """Set faults for the duration of a block."""
         self.faults.update(faults)
         try:
             yield
@@ -262,7 +262,7 @@ class Door:
         finally:
             if hasattr(parts, "close"):
                 parts.close()
-        if fault == "cut" and method == "GET":  # the header says how long it was to be
+        if fault == "cut" and method == "GET":  # the header still has the full length
             body = body[: len(body) // 2]
         if method == "HEAD":
             body = b""
@@ -290,7 +290,7 @@ class InProcess(Server):
         return Traffic(self.door.requests[mark:])
 
     def stop(self) -> None:
-        """End it; again does no harm."""
+        """Stop the server; a second call does nothing."""
         self.server.shutdown()
         self.thread.join()
         self.server.server_close()
@@ -326,7 +326,7 @@ class S3(InProcess):
     region = "us-east-1"
 
     def environment(self) -> dict[str, str]:
-        """What a process has to find in its environment to use this server."""
+        """The environment variables by which a process finds this server."""
         return {
             "AWS_ACCESS_KEY_ID": self.user,
             "AWS_SECRET_ACCESS_KEY": self.user,
@@ -337,7 +337,7 @@ class S3(InProcess):
 
     @property
     def storage_options(self) -> dict[str, Any]:
-        """What s3fs has to be given to use this server."""
+        """The storage options by which s3fs finds this server."""
         return {
             "key": self.user,
             "secret": self.user,
@@ -347,8 +347,8 @@ class S3(InProcess):
         }
 
     def ask(self, method: str, path: str, body: bytes | None = None) -> bytes:
-        """One request without s3fs."""
-        # moto looks at no signature, but takes the service and the region from it.
+        """Send one request without s3fs."""
+        # moto does not check the signature, but reads service and region from it.
         credential = f"{self.user}/20250101/{self.region}/s3/aws4_request"
         headers = {
             "Authorization": f"AWS4-HMAC-SHA256 Credential={credential}, SignedHeaders=host, Signature=0",
@@ -360,7 +360,7 @@ class S3(InProcess):
         return answer
 
     def upload(self, folder: Path, bucket: str) -> None:
-        """Make a bucket of all files in a folder."""
+        """Create a bucket with all files of a folder."""
         self.ask("PUT", f"/{bucket}")
         for path in sorted(folder.rglob("*")):
             if path.is_file():
@@ -369,11 +369,11 @@ class S3(InProcess):
 
 @contextlib.contextmanager
 def s3() -> Iterator[S3]:
-    """An S3 server. All of a process have the same buckets, and none is left when one of them ends."""
+    """An S3 server. All servers of a process share their buckets; when one ends, it deletes all of them."""
     need("moto.server")
     from moto.server import DomainDispatcherApplication, create_backend_app
 
-    # The dispatcher finds out of each request which service it is for, and takes as long as the answer.
+    # moto's dispatcher looks up the service for each request, which takes as long as the answer.
     server = S3(create_backend_app("s3"))
     try:
         yield server

@@ -1,4 +1,4 @@
-"""Stored arrays of every kind, made at random, each with the NumPy array that it stands for."""
+"""Random stored arrays of every kind, each with the equal NumPy array."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ DTYPES = ["u1", "u2", "u4", "u8", "i1", "i2", "i4", "i8", "?"]
 
 
 class Case(NamedTuple):
-    """An array, and what it stands for."""
+    """A stored array, and the equal NumPy array."""
 
     array: zarr.Array
     voxels: np.ndarray
 
 
 def blobs(rng: np.random.Generator, shape: tuple[int, ...], count: int, dtype: np.dtype) -> np.ndarray:
-    """Cubes of three voxels with some labels: small numbers, or any that the dtype holds."""
+    """Cubes of three voxels with random labels: small numbers, or any number of the dtype."""
     cubes = rng.integers(0, count, tuple(-(-length // 3) for length in shape))
     for axis in range(len(shape)):
         cubes = np.repeat(cubes, 3, axis)
@@ -90,7 +90,7 @@ KINDS: dict[str, Maker] = {
 
 
 def make(kind: str, rng: np.random.Generator) -> Case:
-    """An array of one to five axes, some of it written, perhaps made smaller or larger since then."""
+    """An array of one to five axes, partly written, and perhaps resized since."""
     ndim = int(rng.integers(1, 6))
     shape = tuple(int(length) for length in rng.integers(1, (40, 30, 24, 14, 9)[ndim - 1], ndim))
     chunks = tuple(int(rng.integers(1 if rng.random() < 0.2 else 2, length + 3)) for length in shape)
@@ -105,7 +105,7 @@ def make(kind: str, rng: np.random.Generator) -> Case:
         written = blobs(rng, tuple(p.stop - p.start for p in part), int(rng.integers(1, 9)), dtype)
         array[part] = written
         voxels[part] = written
-    if rng.random() < 0.3:  # what was cut off lies on in the padding
+    if rng.random() < 0.3:  # old voxels stay in the padding
         smaller = tuple(max(1, length - int(rng.integers(0, 5))) for length in shape)
         array.resize(smaller)
         voxels = voxels[tuple(slice(0, length) for length in smaller)].copy()
@@ -113,7 +113,7 @@ def make(kind: str, rng: np.random.Generator) -> Case:
 
 
 def box(rng: np.random.Generator, shape: tuple[int, ...]) -> tuple[slice, ...]:
-    """A part of an array, of at least one voxel."""
+    """A random region of an array, of at least one voxel."""
     starts = [int(rng.integers(0, length)) for length in shape]
     return tuple(
         slice(start, int(rng.integers(start, length)) + 1)

@@ -25,7 +25,7 @@ def brick(dtype: str = "u4", shape: tuple[int, ...] = (7, 6, 5)) -> np.ndarray:
 
 
 def edited(volume: np.ndarray, mapping: dict[int, int], **options: Any) -> tuple[np.ndarray, bytes]:
-    """A stream whose label table was changed in place: unsorted, or with repeats."""
+    """A stream whose label table was changed in place: unsorted, or with repeated labels."""
     binary = bytearray(crackle_zarr.compress(volume, **options))
     crackle_zarr.remap(binary, mapping, preserve_missing_labels=True, in_place=True)
     expected = volume.copy(order="A")
@@ -83,7 +83,7 @@ def case(request: pytest.FixtureRequest) -> tuple[np.ndarray, bytes]:
 
 @pytest.fixture
 def small_slabs(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Go through volumes slice by slice."""
+    """Process volumes slice by slice."""
     monkeypatch.setattr(stream, "SLAB_NBYTES", 1)
 
 

@@ -1,7 +1,7 @@
-"""Zarr's stores of disk and memory, with methods for callers outside of the event loop in every version.
+"""Zarr's stores of disk and memory, with synchronous methods in every version of Zarr.
 
-The stores have them from 3.1.6 on. Test stores that fail, lie or count override them, and have to do so
-before, too.
+Zarr's own stores have these methods from 3.1.6 on. The test stores that fail, lie or count override them,
+and have to do so before 3.1.6, too.
 """
 
 from __future__ import annotations

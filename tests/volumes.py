@@ -1,4 +1,4 @@
-"""Small label volumes (x, y, z) that tests have in common; the same ones in every run."""
+"""Small label volumes (x, y, z) shared by tests; the same in every run."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def cells(shape: tuple[int, int, int] = (32, 28, 9), count: int = 30, dtype: str
 
 
 def noise(labels: int, shape: tuple[int, int, int] = (17, 13, 5), dtype: str = "u2") -> Array:
-    """Every voxel has one of some labels, at random."""
+    """Every voxel has a random label."""
     return np.asfortranarray(np.random.default_rng(labels).integers(0, labels, shape).astype(dtype))
 
 
@@ -52,21 +52,21 @@ def stripes(axis: int) -> Array:
 
 
 def distinct(count: int, shape: tuple[int, int, int], dtype: str) -> Array:
-    """As many labels as ``count``, in shuffled order; the voxels left over have label 0."""
+    """``count`` different labels in shuffled order; the remaining voxels have label 0."""
     flat = np.zeros(shape[0] * shape[1] * shape[2], dtype)
     flat[:count] = np.random.default_rng(count).permutation(count)
     return flat.reshape(shape, order="F")
 
 
 def stairs(shape: tuple[int, int, int] = (60, 60, 4)) -> Array:
-    """Oblique stripes in all slices: their steps are so regular that any model halves the codes."""
+    """Oblique stripes in all slices: so regular that a model of any order halves the codes."""
     x, y = np.indices(shape[:2])
     plane = ((x + y) // 2 % 3).astype(np.uint8)
     return np.asfortranarray(np.repeat(plane[:, :, None], shape[2], axis=2))
 
 
-# Stairs for which a model of the order, of 5 * 4**order / 8 bytes, saves more than it takes: an encoder
-# leaves out one that does not.
+# Stairs large enough for a model of the order, 5 * 4**order / 8 bytes, to save more than it takes: an encoder
+# leaves out a model that does not.
 STAIRS_FOR_ORDER: dict[int, tuple[int, int, int]] = {
     **dict.fromkeys(range(6), (60, 60, 4)),
     **dict.fromkeys((6, 7, 8), (512, 512, 4)),
@@ -77,13 +77,13 @@ STAIRS_FOR_ORDER: dict[int, tuple[int, int, int]] = {
 
 
 def rings() -> Array:
-    """Concentric rings, one label inside the other, none touching the rim."""
+    """Concentric rings of different labels; none touches the volume's faces."""
     x, y, z = np.indices((21, 21, 3))
     return np.asfortranarray((np.maximum(abs(x - 10), abs(y - 10)) // 2 * (z + 1)).astype(np.uint16))
 
 
 def spiral() -> Array:
-    """One corridor that winds inwards: its boundary is a single line without a fork."""
+    """One corridor that winds inwards: its boundary is one line without a fork."""
     size = 19
     image = np.zeros((size, size), np.uint8)
     x, y, dx, dy, length = 1, 1, 1, 0, size - 3
@@ -120,7 +120,7 @@ def diagonals() -> Array:
 
 
 def columns() -> Array:
-    """Labels that run through 300 slices: pins deeper than a byte can say."""
+    """Labels that run through 300 slices, so that the depth of pins needs more than one byte."""
     image = cells((9, 8, 1), 6)[:, :, 0]
     volume = np.repeat(image[:, :, None], 300, axis=2)
     volume[4, 4, 100] = 77
@@ -128,7 +128,7 @@ def columns() -> Array:
 
 
 def palette(labels: list[int], dtype: str) -> Array:
-    """Cells that have the given labels."""
+    """Cells with the given labels."""
     places = cells((14, 12, 5), len(labels) * 2, "u4")
     _, inverse = np.unique(places, return_inverse=True)
     return np.asfortranarray(np.array(labels, dtype)[inverse.reshape(places.shape) % len(labels)])
@@ -168,7 +168,7 @@ VOLUMES: dict[str, Callable[[], Array]] = {
     "past 2^63": lambda: palette([1, 2**63 - 1, 2**63, 2**63 + 1, 2**64 - 1], "u8"),
 }
 
-# Where a width of the format changes: vertices per axis, voxels per slice, voxels per volume.
+# Sizes at which a field width of the format changes: vertices per axis, voxels per slice and per volume.
 EDGES: dict[str, Callable[[], Array]] = {
     "sx = 254": lambda: noise(2, (254, 2, 2)),
     "sx = 255": lambda: noise(2, (255, 2, 2)),

@@ -21,7 +21,7 @@ ZARR = tuple(int(part) for part in zarr.__version__.split(".")[:3])
 
 
 def create(store: Any, labels: Array, chunks: tuple[int, ...], **kwargs: Any) -> Any:
-    """An array with the given labels, Crackle as its serializer, and nothing behind unless given."""
+    """An array with the given labels and Crackle as its serializer; no compressors unless given."""
     options: dict[str, Any] = {
         "serializer": CrackleCodec(),
         "compressors": None,
@@ -39,7 +39,7 @@ def create(store: Any, labels: Array, chunks: tuple[int, ...], **kwargs: Any) ->
 
 
 def spec(shape: tuple[int, ...], dtype: Any = "<u4", order: Any = "C") -> ArraySpec:
-    """The specification of a chunk, as the Zarr at hand wants it."""
+    """The specification of a chunk, in the form of the installed Zarr."""
     native: Any = np.dtype(dtype)
     if ZARR >= (3, 1):
         from zarr.core.dtype import get_data_type_from_native_dtype
@@ -115,7 +115,7 @@ PIPELINES: dict[str, dict[str, Any]] = {
     "shards with the index first": {"shards": {"shape": (8, 16, 16), "index_location": "start"}},
     "shards and zstd": {"shards": (8, 16, 16), "compressors": [ZstdCodec()]},
 }
-if ZARR >= (3, 1, 6):  # before, shards in shards cannot be read, whatever is in them
+if ZARR >= (3, 1, 6):  # earlier versions of Zarr cannot read shards in shards at all
     PIPELINES["shards in shards"] = {
         "chunks": (8, 16, 16),
         "serializer": ShardingCodec(
@@ -164,7 +164,7 @@ def selections(draw: Any, shape: tuple[int, ...]) -> tuple[str, Any]:
 
 
 def numpy_oindex(labels: Array, index: tuple[Any, ...]) -> Array:
-    """What oindex means, one axis after the other."""
+    """NumPy's result for oindex: one axis after the other."""
     for axis in reversed(range(labels.ndim)):
         labels = labels[(slice(None),) * axis + (index[axis],)]
     return labels
@@ -175,7 +175,7 @@ LABELS = blocks((20, 18, 15), "<u4", block=3)
 
 @pytest.fixture(scope="module")
 def arrays() -> dict[str, Any]:
-    """Arrays of the same labels in several pipelines, and of less and more axes."""
+    """Arrays of the same labels in several pipelines, with different numbers of axes."""
     made = {
         name: create({}, LABELS, (8, 16, 8), **PIPELINES[name])
         for name in ("crackle", "zstd behind", "transpose before")
@@ -202,7 +202,7 @@ BIG = blocks((64, 96, 96), "<u8", block=3)
 
 
 class Vanishing(CountingStore):
-    """A store from which the chunks are gone after some reads."""
+    """A store whose chunks disappear after some reads."""
 
     left = 1
 
