@@ -34,7 +34,7 @@ import crackle_zarr as crackle
 
 
 class TestOperators:
-    """Against Python's integers, which do not wrap around."""
+    """Operators against Python's integers, which do not wrap around."""
 
     @staticmethod
     def check(name: str, a: Any, b: Any, expected: Any, dtype: Any) -> None:
@@ -52,6 +52,7 @@ class TestOperators:
     @pytest.mark.parametrize("symbol", OPERATORS)
     @some_cases
     def test_scalar(self, case: Case, symbol: str) -> None:
+        """Every operator with a number, on either side, gives Python's result or OverflowError."""
         volume = case.volume
         for scalar in OPERANDS:
             if "shift" in symbol and scalar > 1000:  # Python would need all memory
@@ -62,6 +63,7 @@ class TestOperators:
 
     @pytest.mark.parametrize("name", ["lshift", "rshift"])
     def test_number_shifted_by_labels(self, name: str) -> None:
+        """A number shifted by each label gives Python's result or error."""
         volume = volumes.noise(6, dtype="u2")
         for scalar in (0, 1, 1000, 3000, -1):
             expected = computed(name, scalar, volume)
@@ -71,6 +73,7 @@ class TestOperators:
     @pytest.mark.parametrize("dtypes", [("u1", "u1"), ("u4", "u4"), ("u2", "u8"), ("i2", "u1"), ("i8", "i4")])
     @pytest.mark.parametrize("low", [0, 1])
     def test_volume(self, name: str, dtypes: tuple[str, str], low: int) -> None:
+        """Every operator on two volumes, compressed or plain, gives Python's result in NumPy's dtype."""
         a = volumes.noise(50, (9, 8, 4), dtypes[0]) + np.asarray(low, dtypes[0])
         b = np.flip(volumes.noise(5, (9, 8, 4), dtypes[1])) + np.asarray(low, dtypes[1])
         dtype = np.result_type(a, b)
@@ -82,6 +85,7 @@ class TestOperators:
 
     @every_case
     def test_comparison(self, case: Case) -> None:
+        """A comparison with any integer, outside of the dtype too, gives a volume of 0 and 1."""
         labels, places = np.unique(case.volume, return_inverse=True)
         for name, compare in COMPARISONS.items():
             for scalar in (a_label(case.volume), 0, -1, 2**64, -(2**70)):
@@ -92,6 +96,7 @@ class TestOperators:
 
     @some_cases
     def test_comparison_with_a_volume(self, case: Case) -> None:
+        """A comparison with a volume, on either side, gives NumPy's result as 0 and 1."""
         other = np.asfortranarray(np.flip(case.volume))
         for compare in COMPARISONS.values():
             expected = compare(case.volume, other).astype(np.uint8)
@@ -101,6 +106,7 @@ class TestOperators:
 
     @every_case
     def test_unary(self, case: Case) -> None:
+        """~, + and - give NumPy's labels; - raises OverflowError if the dtype cannot hold them."""
         same((~case.array).numpy(), ~case.volume)
         same((+case.array).numpy(), case.volume)
         negative = -case.volume.astype(object)
@@ -112,6 +118,7 @@ class TestOperators:
 
     @pytest.mark.parametrize("name", [*OPERATORS, *COMPARISONS])
     def test_another_shape(self, name: str) -> None:
+        """Operands of different shapes raise ValueError; nothing is broadcast."""
         a, b = crackle.ones((4, 3, 2)), crackle.ones((3, 4, 2))
         with pytest.raises(ValueError, match="shape"):
             (OPERATORS | COMPARISONS)[name](a, b)
@@ -119,6 +126,7 @@ class TestOperators:
     @pytest.mark.parametrize("other", [1.5, "1", None, [1]], ids=repr)
     @pytest.mark.parametrize("name", OPERATORS)
     def test_no_operand(self, name: str, other: Any) -> None:
+        """An operand that is not an integer or a volume of labels raises TypeError."""
         with pytest.raises(TypeError):
             OPERATORS[name](crackle.ones((4, 3, 2)), other)
 
@@ -126,6 +134,7 @@ class TestOperators:
     @pytest.mark.parametrize("axis", [None, 0, 1, 2, -1, (0, 2)], ids=str)
     @some_cases
     def test_any_and_all(self, case: Case, axis: Any, keepdims: bool) -> None:
+        """any() and all() take axis, keepdims and where, and answer as NumPy's."""
         where = case.volume != a_label(case.volume)
         for name in ("any", "all"):
             for options in ({}, {"where": where}):
@@ -136,6 +145,7 @@ class TestOperators:
 
     @every_case
     def test_any_and_all_of_everything(self, case: Case) -> None:
+        """Without arguments, any() and all() answer for the whole volume."""
         assert bool(case.array.any()) == case.volume.any()
         assert bool(case.array.all()) == case.volume.all()
 
@@ -143,6 +153,7 @@ class TestOperators:
 class TestIndexing:
     @every_case
     def test_get(self, case: Case) -> None:
+        """Random indices select the voxels, the shape and the dtype that NumPy selects."""
         rng = np.random.default_rng(case.volume.size)
         array = case.array
         for _ in range(15):
@@ -155,7 +166,7 @@ class TestIndexing:
 
     @every_case
     def test_set(self, case: Case) -> None:
-        """Random assignments, one after the other; slices that are not touched stay byte for byte."""
+        """Random assignments in turn give NumPy's voxels; untouched slices keep their codes byte for byte."""
         rng = np.random.default_rng(CASES.index(case))
         array, volume = case.array, case.volume.copy(order="F")
         for _ in range(6):
@@ -180,7 +191,7 @@ class TestIndexing:
 
     @every_case
     def test_set_slices_one_by_one(self, case: Case) -> None:
-        """Whole slices, as scripts fill volumes: integers, and slices of the first two axes."""
+        """Slice after slice can be assigned, as scripts fill volumes."""
         array, volume = case.array, case.volume
         new = np.asfortranarray(np.flip(volume))
         for z in range(min(volume.shape[2], 6)):
@@ -191,6 +202,7 @@ class TestIndexing:
 
     @some_cases
     def test_set_what_does_not_fit(self, case: Case) -> None:
+        """A value that the dtype cannot hold raises, and the stream stays as it was."""
         array, info = case.array, np.iinfo(case.volume.dtype)
         for value in (info.max + 1, info.min - 1, np.array([[1]], object) * (info.max + 1)):
             with pytest.raises(
@@ -225,6 +237,7 @@ class TestIndexing:
         ids=str,
     )
     def test_set_refused(self, index: Any, value: Any, error: type[Exception]) -> None:
+        """A wrong index or value raises NumPy's error, and the stream stays as it was."""
         array = crackle.compressa(volumes.rings())
         before = array.binary
         with pytest.raises(error):
@@ -237,6 +250,7 @@ class TestIndexing:
         ids=str,
     )
     def test_get_refused(self, index: Any, error: type[Exception]) -> None:
+        """A wrong index raises IndexError or TypeError."""
         with pytest.raises(error):
             crackle.compressa(volumes.rings())[index]
 
@@ -245,6 +259,7 @@ class TestArray:
     @pytest.mark.parametrize("method", METHODS)
     @some_cases
     def test_methods_are_the_functions(self, case: Case, method: str) -> None:
+        """A method answers as the function on the stream; its streams are CrackleArrays."""
         if method == "signed_distance_to_boundary":
             pytest.importorskip("scipy")
         if method == "to_parquet":
@@ -258,7 +273,7 @@ class TestArray:
             assert isinstance(own, crackle.CrackleArray) == isinstance(other, bytes)
 
     def test_no_method_is_missing(self) -> None:
-        """Every function of the table whose first argument is a stream, but for those on its bytes."""
+        """Every function of the table that takes a stream is a method, except those on the stream's bytes."""
         others = {"compress", "compressa", "zeros", "ones", "full", "aload", "bload", "load"}
         others |= {"components", "component_lengths", "crack_codes", "component_map"}
         others |= set(SCALAR)
@@ -267,6 +282,7 @@ class TestArray:
 
     @every_case
     def test_attributes(self, case: Case) -> None:
+        """Attributes, conversion, iteration and "in" are those of the decoded volume."""
         array, volume = case.array, case.volume
         assert array.shape == volume.shape
         assert array.dtype == volume.dtype
@@ -285,6 +301,7 @@ class TestArray:
 
     @some_cases
     def test_labels_of_slices(self, case: Case) -> None:
+        """labels(z) gives the labels of one slice or a range of slices."""
         for z in (0, 1, -1, slice(1, 3), slice(None), slice(2, 1), slice(-2, None)):
             same(case.array.labels(z), np.unique(case.volume[:, :, z]))
         with pytest.raises((IndexError, ValueError)):
@@ -292,6 +309,7 @@ class TestArray:
 
     @some_cases
     def test_point_cloud(self, case: Case) -> None:
+        """point_cloud() takes a label and a range of slices."""
         label = a_label(case.volume)
         got = case.array.point_cloud(label, z_start=1, z_end=2)
         points = surfaces_of(case.name, case.table)[label]
@@ -300,6 +318,7 @@ class TestArray:
     @pytest.mark.parametrize("order", ["K", "C", "F"])
     @some_cases
     def test_copy(self, case: Case, order: Any) -> None:
+        """A copy has its own bytes, in the memory order that the caller names."""
         buffer = bytearray(case.stream)
         array = crackle.CrackleArray(buffer)
         copy = array.copy(order)
@@ -307,12 +326,14 @@ class TestArray:
         same(copy.numpy(), case.volume, case.order if order == "K" else order)
 
     def test_mask_in_place(self) -> None:
+        """mask(in_place=True) changes the caller's buffer."""
         volume = volumes.rings()
         buffer = bytearray(crackle.compress(volume))
         crackle.CrackleArray(buffer).mask([1, 2], in_place=True)
         same(crackle.decompress(buffer), np.where(volume <= 2, 0, volume).astype(np.uint16))
 
     def test_zstack(self) -> None:
+        """zstack() takes arrays and volumes, and returns a CrackleArray."""
         volume = volumes.rings()
         array = crackle.compressa(volume)
         stacked = array.zstack([array, volume[:, :, 0]])

@@ -32,10 +32,12 @@ import crackle_zarr as crackle
 class TestVolume:
     @every_case
     def test_decompress(self, case: Case) -> None:
+        """decompress() gives the volume in its memory order."""
         same(crackle.decompress(case.stream), case.volume, case.order)
 
     @every_case
     def test_mask_of_a_label(self, case: Case) -> None:
+        """decompress() of a label gives its mask; crop=True cuts it to the slices that hold the label."""
         label = a_label(case.volume)
         mask = case.volume == label
         same(crackle.decompress(case.stream, label), mask, case.order)
@@ -44,12 +46,14 @@ class TestVolume:
 
     @every_case
     def test_mask_of_no_label(self, case: Case) -> None:
+        """The mask of an absent label is empty, and its crop has no slices."""
         for label in (no_label(case.volume) if case.name != "noise of 2" else 77, 2**64, -(2**63) - 1):
             same(crackle.decompress(case.stream, label), np.zeros(case.volume.shape, bool))
             assert crackle.decompress(case.stream, label, crop=True).shape == (*case.volume.shape[:2], 0)
 
     @every_case
     def test_some_slices(self, case: Case) -> None:
+        """A range of slices is decoded alone, also into the caller's array."""
         sz = case.volume.shape[2]
         for z_start, z_end in {(0, 0), (0, 1), (sz // 2, sz), (sz // 3, sz // 3 + 1), (sz, sz)}:
             expected = case.volume[:, :, z_start:z_end]
@@ -60,6 +64,7 @@ class TestVolume:
 
     @every_case
     def test_header(self, case: Case) -> None:
+        """The header describes the volume and the encoding of the stream."""
         head = crackle.header(case.stream)
         volume = case.volume
         assert (head.sx, head.sy, head.sz) == volume.shape
@@ -68,7 +73,7 @@ class TestVolume:
         assert head.signed == (volume.dtype.kind == "i")
         assert head.fortran_order == (case.rendered == "F")
         assert head.format_version == case.version
-        assert head.markov_model_order in (case.markov, 0)  # 0 where a model does not pay
+        assert head.markov_model_order in (case.markov, 0)  # 0 if a model does not pay
         assert (head.nbytes, head.voxels()) == (volume.nbytes, volume.size)
         assert 1 <= head.stored_data_width <= head.data_width
         assert 0 < head.num_label_bytes <= crackle.component_lengths(case.stream)["labels"]
@@ -76,6 +81,7 @@ class TestVolume:
 
     @every_case
     def test_labels(self, case: Case) -> None:
+        """labels(), num_labels(), min(), max() and nbytes() are NumPy's."""
         expected = np.unique(case.volume)
         same(crackle.labels(case.stream), expected)
         assert crackle.num_labels(case.stream) == len(expected)
@@ -85,6 +91,7 @@ class TestVolume:
 
     @every_case
     def test_contains(self, case: Case) -> None:
+        """contains() tells each label from its neighbours, and takes integers outside of the dtype."""
         labels = labels_of(case.volume)
         for label in labels[:: max(1, len(labels) // 10)]:
             assert crackle.contains(case.stream, label) is True
@@ -95,6 +102,7 @@ class TestVolume:
 
     @every_case
     def test_contains_range(self, case: Case) -> None:
+        """contains_range() gives the labels in [low, high), also for bounds outside of the dtype."""
         labels = np.unique(case.volume)
         middle, last = int(labels[len(labels) // 2]), int(labels[-1])
         for low, high in (
@@ -110,6 +118,7 @@ class TestVolume:
 
     @every_case
     def test_labels_for_z_range(self, case: Case) -> None:
+        """labels_for_z_range() gives the labels of any range of slices, empty ranges included."""
         sz = case.volume.shape[2]
         bounds = sorted({0, 1, sz // 3, sz // 2, sz - 1, sz})
         for z_start, z_end in itertools.combinations_with_replacement(bounds, 2):
@@ -123,7 +132,7 @@ class TestVolume:
 class TestRemap:
     @every_case
     def test_rename(self, case: Case) -> None:
-        """Every label gets another name at once, which may be one that another label had."""
+        """All labels are renamed at once, to labels of the same volume; the crack codes stay."""
         labels = labels_of(case.volume)
         mapping = dict(zip(labels, labels[1:] + labels[:1], strict=True))
         binary = crackle.remap(case.stream, mapping)
@@ -136,6 +145,7 @@ class TestRemap:
 
     @every_case
     def test_preserve(self, case: Case) -> None:
+        """preserve_missing_labels keeps labels that have no mapping; without it they raise KeyError."""
         labels = labels_of(case.volume)
         mapping = {labels[-1]: labels[0], no_number(labels): labels[0]}
         binary = crackle.remap(case.stream, mapping, preserve_missing_labels=True)
@@ -150,7 +160,7 @@ class TestRemap:
 
     @every_case
     def test_widest_names(self, case: Case) -> None:
-        """The stored width grows where it must."""
+        """The stored width grows if the new labels need it."""
         info = np.iinfo(case.volume.dtype)
         labels = labels_of(case.volume)
         mapping = {label: label for label in labels} | {labels[0]: info.max, labels[-1]: info.min}
@@ -158,6 +168,7 @@ class TestRemap:
 
     @every_case
     def test_names_that_do_not_fit(self, case: Case) -> None:
+        """A new label that the dtype cannot hold raises ValueError, and the buffer stays as it was."""
         info = np.iinfo(case.volume.dtype)
         labels = labels_of(case.volume)
         for wrong in (info.max + 1, info.min - 1):
@@ -170,6 +181,7 @@ class TestRemap:
             assert buffer == case.stream
 
     def test_narrow_in_place(self) -> None:
+        """In place, a new label that the stored width cannot hold raises, and the buffer stays as it was."""
         buffer = bytearray(crackle.compress(np.arange(8, dtype=np.uint32).reshape(2, 2, 2)))
         before = bytes(buffer)
         with pytest.raises(ValueError, match="in_place=False"):
@@ -178,6 +190,7 @@ class TestRemap:
 
     @pytest.mark.parametrize("convert", [bytes, lambda b: memoryview(bytes(b))], ids=["bytes", "memoryview"])
     def test_immutable_in_place(self, convert: Any) -> None:
+        """Immutable bytes raise TypeError in place, and stay as they were."""
         binary = convert(crackle.compress(volumes.rings()))
         before = bytes(binary)
         with pytest.raises(TypeError):
@@ -188,16 +201,19 @@ class TestRemap:
 
     @pytest.mark.parametrize("mapping", [[1, 2], {1: "a"}, {"a": 1}, {1: 1.5}, {1.5: 1}, None, 5], ids=repr)
     def test_no_mapping(self, mapping: Any) -> None:
+        """A mapping that does not map integers to integers raises TypeError."""
         with pytest.raises(TypeError):
             crackle.remap(crackle.compress(volumes.rings()), mapping, preserve_missing_labels=True)
 
     def test_numpy_mapping(self) -> None:
+        """Keys and values of a mapping may be NumPy's integers."""
         volume = volumes.rings()
         mapping = {label: label + np.uint16(1) for label in np.unique(volume)}
         holds(crackle.remap(crackle.compress(volume), mapping), volume + np.uint16(1))
 
     @every_case
     def test_mask(self, case: Case) -> None:
+        """mask() and mask_except() set labels to 0 or to a value, also in place; absent labels do no harm."""
         volume = case.volume
         labels = np.unique(volume)
         chosen = labels[::2]
@@ -218,6 +234,7 @@ class TestRemap:
                 ) else function(case.stream, [], value=np.iinfo(volume.dtype).max + 1)
 
     def test_mask_of_nothing(self) -> None:
+        """An empty list of labels masks nothing, or with mask_except() everything."""
         volume = volumes.rings()
         binary = crackle.compress(volume)
         holds(crackle.mask(binary, []), volume)
@@ -226,18 +243,21 @@ class TestRemap:
 
     @pytest.mark.parametrize("labels", [[1.5], ["a"], 1.5, [None]], ids=repr)
     def test_mask_of_no_labels(self, labels: Any) -> None:
+        """Labels that are not integers raise TypeError."""
         for function in (crackle.mask, crackle.mask_except):
             with pytest.raises(TypeError):
                 function(crackle.compress(volumes.rings()), labels)
 
     @every_case
     def test_refit(self, case: Case) -> None:
+        """refit() takes the smallest dtype of the same signedness that holds the labels."""
         volume = case.volume
         dtype = smallest_dtype(int(volume.min()), int(volume.max()), volume.dtype.kind == "i")
         holds(crackle.refit(case.stream), volume.astype(dtype), case.order)
 
     @every_case
     def test_renumber(self, case: Case) -> None:
+        """renumber() numbers the labels in ascending order from any start, in the smallest dtype."""
         for start in (0, 250, -3, 2**32):
             self.check_renumber(case, start)
 
@@ -252,6 +272,7 @@ class TestRemap:
         holds(binary, expected, case.order)
 
     def test_renumber_too_high(self) -> None:
+        """Numbers up to 2^64 - 1 are used; a number past that raises ValueError."""
         binary = crackle.compress(np.array([[[1]], [[2]]], np.uint64))
         assert crackle.renumber(binary, 2**64 - 2)[1] == {1: 2**64 - 2, 2: 2**64 - 1}
         with pytest.raises(ValueError, match="dtype"):
@@ -259,6 +280,7 @@ class TestRemap:
 
     @every_case
     def test_astype(self, case: Case) -> None:
+        """astype() gives NumPy's labels in every integer dtype, and in bool."""
         for dtype in ("u1", "u2", "u4", "u8", "i1", "i2", "i4", "i8", ">u4"):
             expected = case.volume.astype(np.dtype(dtype).newbyteorder("="))
             holds(crackle.astype(case.stream, dtype), expected, case.order)
@@ -267,6 +289,7 @@ class TestRemap:
     @pytest.mark.parametrize("order", "CF")
     @some_cases
     def test_order(self, case: Case, order: str) -> None:
+        """The memory order changes; the voxels and the crack codes stay."""
         change = crackle.ascontiguousarray if order == "C" else crackle.asfortranarray
         binary = change(case.stream)
         holds(binary, case.volume, order)
@@ -277,6 +300,7 @@ class TestRemap:
     @pytest.mark.parametrize("casting", ["no", "equiv", "safe", "same_kind", "unsafe"])
     @pytest.mark.parametrize("source", ["u1", "u4", "i4", "u8"])
     def test_casting(self, source: str, casting: Any) -> None:
+        """Each casting rule allows the conversions that NumPy allows, and raises TypeError for the others."""
         volume = np.asfortranarray(volumes.noise(9).astype(source))
         binary = crackle.compress(volume)
         for dtype in ("u1", "u2", "u4", "u8", "i1", "i4", "i8"):
@@ -288,11 +312,13 @@ class TestRemap:
 
     @pytest.mark.parametrize("dtype", ["f4", "O", "S3", "c8", "M8[s]"])
     def test_astype_of_no_integers(self, dtype: str) -> None:
+        """A dtype that is not an integer or bool raises TypeError."""
         with pytest.raises(TypeError):
             crackle.astype(crackle.compress(volumes.rings()), dtype)
 
     @pytest.mark.parametrize("options", [{"order": "X"}, {"casting": "always"}], ids=repr)
     def test_astype_options(self, options: Any) -> None:
+        """An unknown order or casting rule raises ValueError that names it."""
         with pytest.raises(ValueError, match=next(iter(options.values()))):
             crackle.astype(crackle.compress(volumes.rings()), "u4", **options)
 
@@ -300,6 +326,7 @@ class TestRemap:
 class TestScalars:
     @every_case
     def test_against_python(self, case: Case) -> None:
+        """Arithmetic with a number gives Python's results, or OverflowError if the dtype cannot hold them."""
         info = np.iinfo(case.volume.dtype)
         room = [0, 1, 3, -1, info.max - int(case.volume.max()), info.min - int(case.volume.min())]
         for scalar in [*room, room[4] + 1, room[5] - 1, -(2**70)]:
@@ -318,17 +345,20 @@ class TestScalars:
                 getattr(crackle, name)(case.stream, scalar)
 
     def test_division_by_zero(self) -> None:
+        """Division by 0 raises ZeroDivisionError."""
         with pytest.raises(ZeroDivisionError):
             crackle.floordiv_scalar(crackle.compress(volumes.rings()), 0)
 
     @pytest.mark.parametrize("scalar", [1.5, "1", None, [1]], ids=repr)
     @pytest.mark.parametrize("name", SCALAR)
     def test_no_integer(self, name: str, scalar: Any) -> None:
+        """A number that is not an integer raises TypeError."""
         with pytest.raises(TypeError):
             getattr(crackle, name)(crackle.compress(volumes.rings()), scalar)
 
     @pytest.mark.parametrize("name", SCALAR)
     def test_numpy_integer(self, name: str) -> None:
+        """The number may be one of NumPy's integers."""
         volume = volumes.rings() + np.uint16(5)
         expected = SCALAR[name](volume, np.uint16(3))
         holds(getattr(crackle, name)(crackle.compress(volume), np.uint8(3)), expected)

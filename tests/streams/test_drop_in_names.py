@@ -33,7 +33,7 @@ import crackle_zarr as crackle
 
 class TestNames:
     def test_parameters(self) -> None:
-        """Each parameter can be given by the name that the table has for it."""
+        """Every parameter has the name that the table gives."""
         missing = [
             (name, p)
             for name, names in TABLE.items()
@@ -44,6 +44,7 @@ class TestNames:
 
     @pytest.mark.parametrize("name", [name for name, names in TABLE.items() if "binary" in names])
     def test_stream_by_name(self, name: str) -> None:
+        """Every function takes its stream as ``binary=``."""
         if name == "signed_distance_to_boundary":
             pytest.importorskip("scipy")
         volume = volumes.rings()
@@ -73,7 +74,7 @@ class TestNames:
 
     @pytest.mark.parametrize("owner", ["module", "CrackleArray"])
     def test_parameters_of_crackle_codec(self, owner: str) -> None:
-        """They have the same names, and what is left out means the same."""
+        """Parameters have crackle-codec's names and defaults."""
         modules = [crackle, pytest.importorskip("crackle")]
         ours, theirs = modules if owner == "module" else [m.CrackleArray for m in modules]
         renamed = {
@@ -120,7 +121,7 @@ class TestNames:
         ],
     )
     def test_places_of_crackle_codec(self, name: str, arguments: Any) -> None:
-        """The number of threads has crackle-codec's place among the arguments."""
+        """Positional arguments have crackle-codec's order, the number of threads included."""
         module = pytest.importorskip("crackle")
         if name == "to_parquet":
             pytest.importorskip("pyarrow")
@@ -133,7 +134,7 @@ class TestNames:
         assert plain(got, crackle.decompress) == plain(expected, crackle.decompress)
 
     def test_length_of_each(self) -> None:
-        """Progress bars ask for it."""
+        """len(each(...)) is the number of objects, which progress bars need."""
         volume = volumes.rings()
         binary = crackle.compress(volume)
         assert len(crackle.each(binary)) == len(np.unique(volume))
@@ -141,6 +142,7 @@ class TestNames:
 
     @pytest.mark.parametrize("kind", [bytes, bytearray, memoryview, "mmap", "array", "ndarray"], ids=str)
     def test_bytes_like(self, kind: Any, tmp_path: Path) -> None:
+        """Any bytes-like object, a memory map and a CrackleArray are streams."""
         volume = volumes.rings()
         binary = crackle.compress(volume)
         source: Any
@@ -167,12 +169,14 @@ class TestNames:
     @pytest.mark.parametrize("name", [n for n, names in TABLE.items() if names == ("binary",)])
     @pytest.mark.parametrize("source", [5, None, 1.5], ids=repr)
     def test_no_stream(self, name: str, source: Any) -> None:
+        """An object without bytes raises TypeError in every function that takes only a stream."""
         with pytest.raises(TypeError):
             list_of(getattr(crackle, name)(source))
 
     @pytest.mark.parametrize("name", [n for n, names in TABLE.items() if names == ("binary",)])
     @pytest.mark.parametrize("source", [b"", b"crkl", b"crkl" + b"\1" * 200], ids=["", "crkl", "garbage"])
     def test_damaged_stream(self, name: str, source: bytes) -> None:
+        """Foreign bytes raise FormatError in every function that takes only a stream."""
         with pytest.raises(crackle.FormatError):
             list_of(getattr(crackle, name)(source))
 
@@ -183,6 +187,7 @@ class TestNames:
 class TestSections:
     @every_case
     def test_components(self, case: Case) -> None:
+        """The sections of components() join to the stream, and crack_codes() to the section of codes."""
         sections = crackle.components(case.stream)
         assert b"".join(section.tobytes() for section in sections.values()) == case.stream
         lengths = crackle.component_lengths(case.stream)
@@ -195,7 +200,7 @@ class TestSections:
 
     @every_case
     def test_damage(self, case: Case) -> None:
-        """A bit of the labels or of one slice is turned over: that part is named, and nothing else."""
+        """A flipped bit in the labels or in one slice damages that part alone in the report."""
         report = crackle.codec.check(case.stream)
         assert report["z"] == []
         assert crackle.codec.ok(case.stream) is True
@@ -228,6 +233,7 @@ class TestFiles:
     @pytest.mark.parametrize("suffix", SUFFIXES)
     @some_cases
     def test_round_trip(self, case: Case, suffix: str, tmp_path: Path) -> None:
+        """Files of every compression give back the stream, in all ways of loading."""
         for i, content in enumerate((case.stream, case.array, bytearray(case.stream))):
             path = tmp_path / f"{i}.ckl{suffix}"
             crackle.save(content, path)
@@ -241,6 +247,7 @@ class TestFiles:
 
     @some_cases
     def test_volume(self, case: Case, tmp_path: Path) -> None:
+        """save() compresses a volume with the caller's options; aload() can map the file."""
         path = tmp_path / "volume.ckl"
         crackle.save(case.volume, path, **case.options)
         assert path.read_bytes() == crackle.compress(case.volume, **case.options)
@@ -250,6 +257,7 @@ class TestFiles:
         same(mapped.numpy(), case.volume)
 
     def test_file_objects(self) -> None:
+        """save() and the ways of loading take open file objects."""
         volume = volumes.rings()
         file = io.BytesIO()
         crackle.save(volume, file)
@@ -260,6 +268,7 @@ class TestFiles:
 
     @every_case
     def test_save_numpy(self, case: Case, tmp_path: Path) -> None:
+        """save_numpy() writes the volume to a path or a file object, in blocks."""
         path = tmp_path / "volume.npy"
         for content in (case.stream, case.array):
             crackle.save_numpy(content, path, block_size=3000)
@@ -269,6 +278,7 @@ class TestFiles:
         same(np.load(io.BytesIO(file.getvalue())), case.volume, case.order)
 
     def test_not_crackle(self, tmp_path: Path) -> None:
+        """Another file raises FormatError that names it; a missing file raises FileNotFoundError."""
         path = tmp_path / "other.npy"
         np.save(path, volumes.rings())
         for function in (crackle.load, crackle.aload, crackle.bload):
@@ -278,7 +288,7 @@ class TestFiles:
                 function(tmp_path / "nothing.ckl")
 
     def test_failed_save(self, tmp_path: Path) -> None:
-        """The old file stays, and no other is left beside it."""
+        """A save that fails leaves the old file, and no other file beside it."""
         path = tmp_path / "volume.ckl"
         crackle.save(volumes.rings(), path)
         before = path.read_bytes()
@@ -292,6 +302,7 @@ class TestFiles:
 
     @pytest.mark.parametrize("suffix", SUFFIXES[:4])
     def test_files_of_crackle_codec(self, suffix: str, tmp_path: Path) -> None:
+        """Each package loads the files of the other."""
         theirs = pytest.importorskip("crackle")
         volume = volumes.cells()
         path = str(tmp_path / f"volume.ckl{suffix}")
@@ -309,6 +320,7 @@ class TestLarge:
     VOXELS = 70_000 * 70_000 * 3
 
     def test_full(self) -> None:
+        """full() makes a volume of more than 2^32 voxels in less than 200 bytes."""
         array = crackle.full(self.SHAPE, 7, np.uint64)
         assert array.shape == self.SHAPE
         assert array.size == self.VOXELS
@@ -318,6 +330,7 @@ class TestLarge:
         assert len(array) < 200
 
     def test_label_table(self) -> None:
+        """Operations on the label table do not depend on the number of voxels."""
         array = crackle.full(self.SHAPE, 7, np.uint32)
         assert array.labels().tolist() == [7]
         assert array.remap({7: 70_000}).labels().tolist() == [70_000]
@@ -335,6 +348,7 @@ class TestLarge:
             _ = array * 2**31
 
     def test_slices(self) -> None:
+        """Slices are stacked, split and cut without decoding them."""
         low, high = (crackle.full((*self.SHAPE[:2], n), n, np.uint8) for n in (1, 2))
         array = low.zstack([high, crackle.full((*self.SHAPE[:2], 4), 300, np.uint16)])
         assert array.shape == (*self.SHAPE[:2], 7)
@@ -350,6 +364,7 @@ class TestLarge:
         "shape", [(2**31, 1, 3), (1, 2**31, 3), (2**32 - 1, 1, 2), (2**20, 2**13, 2)], ids=str
     )
     def test_thin(self, shape: tuple[int, int, int]) -> None:
+        """Volumes with axes of up to 2^32 - 1 voxels are stacked, cut and asked for labels."""
         layers = [crackle.full((*shape[:2], 1), z + 1, np.uint32) for z in range(shape[2])]
         array = crackle.CrackleArray(crackle.zstack(layers))
         assert array.shape == shape
@@ -360,14 +375,14 @@ class TestLarge:
         assert array.zrange(1, 2).min() == 2
 
     def test_too_large(self) -> None:
-        """A volume of 2^64 bytes or more can be counted in no header."""
+        """2^64 bytes raise ValueError; a volume larger than memory raises MemoryError when decoded."""
         with pytest.raises(ValueError, match="bytes"):
             crackle.full((2**32 - 1, 2**32 - 1, 2**20), 7)
         with pytest.raises(MemoryError):
             crackle.full((2**30, 2**30, 1), 7, np.uint8).numpy()
 
     def test_statistics(self) -> None:
-        """Counts and sums of coordinates past 2^32 and 2^53, in two labels that meet between slices."""
+        """Counts and sums of coordinates past 2^32 and 2^53 are exact, for two labels that touch."""
         side, low, high = 2**15, 3, 2
         array = crackle.CrackleArray(
             crackle.zstack([crackle.full((side, side, low), 5), crackle.full((side, side, high), 9)])
@@ -382,7 +397,7 @@ class TestLarge:
         assert table["centroid"].tolist() == [[middle, middle, 1.0], [middle, middle, 3.5]]
 
     def test_memory(self) -> None:
-        """A process with a room of 1 GB makes, stacks, cuts, renames and asks for labels."""
+        """Within 1 GB of address space, such volumes are made, stacked, split and relabelled."""
         program = """
             import resource
             import crackle_zarr as crackle
@@ -400,20 +415,21 @@ class TestLarge:
 
 class TestExactness:
     def test_truth(self) -> None:
-        """As NumPy: of one voxel it is known, of several it has to be asked for by any() or all()."""
+        """bool() of one voxel is its value; of several it raises ValueError, as in NumPy."""
         assert not crackle.zeros((1, 1, 1))
         assert crackle.ones((1, 1, 1))
         with pytest.raises(ValueError, match="ambiguous"):
             bool(crackle.ones((2, 1, 1)) == crackle.zeros((2, 1, 1)))
 
     def test_shift_of_a_large_number(self) -> None:
+        """Shifts of numbers past 64 bits are exact, or raise OverflowError."""
         assert (2**100 >> crackle.full((1, 1, 1), 70)).numpy()[0, 0, 0] == 2**30
         assert (crackle.full((1, 1, 1), 5) >> 200).numpy()[0, 0, 0] == 0
         with pytest.raises(OverflowError):
             crackle.full((1, 1, 1), 1) << 64
 
     def test_set_integers_of_a_list(self) -> None:
-        """NumPy would make floats of them."""
+        """A list of integers is assigned exactly, although NumPy would make floats of it."""
         array = crackle.zeros((1, 1, 2))
         array[0, 0] = [2**63, 1]
         assert array.labels().tolist() == [1, 2**63]

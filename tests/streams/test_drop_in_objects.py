@@ -35,6 +35,7 @@ import crackle_zarr as crackle
 class TestObjects:
     @every_case
     def test_voxel_counts(self, case: Case) -> None:
+        """voxel_counts() is NumPy's, for all labels and for one."""
         expected = counts_of(case.name, case.table)
         assert crackle.voxel_counts(case.stream) == expected
         label = a_label(case.volume)
@@ -42,6 +43,7 @@ class TestObjects:
 
     @every_case
     def test_bounding_boxes(self, case: Case) -> None:
+        """bounding_boxes() gives slices, or six numbers with no_slice_conversion."""
         expected = boxes_of(case.name, case.table)
         assert crackle.bounding_boxes(case.stream) == expected
         sixes = crackle.bounding_boxes(case.stream, no_slice_conversion=True)
@@ -56,6 +58,7 @@ class TestObjects:
 
     @every_case
     def test_centroids(self, case: Case) -> None:
+        """centroids() is NumPy's mean, for all labels and for one."""
         expected = centroids_of(case.name, case.table)
         got = crackle.centroids(case.stream)
         assert got.keys() == expected.keys()
@@ -66,6 +69,7 @@ class TestObjects:
 
     @every_case
     def test_statistics(self, case: Case) -> None:
+        """statistics() has labels, counts, boxes and centroids in one table."""
         table = crackle.statistics(case.stream)
         same(np.asarray(table["label"]), np.unique(case.volume))
         assert table["voxel_count"].tolist() == list(counts_of(case.name, case.table).values())
@@ -77,6 +81,7 @@ class TestObjects:
 
     @every_case
     def test_to_parquet(self, case: Case) -> None:
+        """to_parquet() has labels, counts and boxes, as crackle-codec's does."""
         pytest.importorskip("pyarrow")
         table = crackle.to_parquet(case.stream).to_pydict()
         boxes = list(boxes_of(case.name, case.table).values())
@@ -91,6 +96,7 @@ class TestObjects:
 
     @every_case
     def test_point_cloud(self, case: Case) -> None:
+        """point_cloud() gives the surface voxels of all labels, of one or of some."""
         surfaces = surfaces_of(case.name, case.table)
         got = crackle.point_cloud(case.stream, skip_background=False)
         assert got.keys() == surfaces.keys()
@@ -107,6 +113,7 @@ class TestObjects:
 
     @every_case
     def test_point_cloud_of_slices(self, case: Case) -> None:
+        """point_cloud() of a range of slices gives the surface voxels in it; -1 stands for an end."""
         sz = case.volume.shape[2]
         surfaces = surfaces_of(case.name, case.table)
         label = a_label(case.volume)
@@ -120,6 +127,7 @@ class TestObjects:
 
     @every_case
     def test_each(self, case: Case) -> None:
+        """each() gives the mask of every label within its bounding box."""
         boxes = boxes_of(case.name, case.table)
         got = list(crackle.each(case.stream))
         assert [label for label, _ in got] == list(boxes)
@@ -128,7 +136,7 @@ class TestObjects:
 
     @every_case
     def test_each_in_place(self, case: Case) -> None:
-        """Masks of the whole volume, of some labels: those that are not there are left out."""
+        """each(crop=False, labels=...) gives masks of the whole volume, and leaves out absent labels."""
         labels = labels_of(case.volume)[:5]
         asked = [*reversed(labels), no_number(labels_of(case.volume))]
         got = [(label, mask.copy()) for label, mask in crackle.each(case.stream, crop=False, labels=asked)]
@@ -139,6 +147,7 @@ class TestObjects:
 
     @every_case
     def test_each_of_many(self, case: Case) -> None:
+        """each(multi=True) gives images that several labels share, and the number of each label."""
         seen = []
         shown = None
         for label, number, image in crackle.each(case.stream, multi=True):
@@ -152,7 +161,7 @@ class TestObjects:
 
     @every_case
     def test_voxel_connectivity_graph(self, case: Case) -> None:
-        """Ways out of the volume are open, as in cc3d."""
+        """The graph is cc3d's: a bit for each neighbour of the same label or outside."""
         cc3d = pytest.importorskip("cc3d")
         ways = same_label(case.name, case.table)
         rims = same_label_of(np.zeros(case.volume.shape, np.uint8))
@@ -170,6 +179,7 @@ class TestObjects:
     @every_case
     @pytest.mark.parametrize("anisotropy", [(1, 1, 1), (4.0, 8.0, 40.0)], ids=str)
     def test_contacts(self, case: Case, anisotropy: Any) -> None:
+        """contacts() gives the area between each two labels, scaled by the anisotropy."""
         expected: dict[tuple[int, int], float] = {}
         for axis in range(3):
             ends = [np.moveaxis(case.volume, axis, 0)[s].ravel() for s in (slice(None, -1), slice(1, None))]
@@ -187,6 +197,7 @@ class TestObjects:
     @every_case
     @pytest.mark.parametrize("connectivity", [6, 26])
     def test_connected_components(self, case: Case, connectivity: Any) -> None:
+        """Components are cc3d's, and the mapping gives each component's label."""
         volume = case.volume
         expected = components_of(volume, connectivity)
         binary, mapping = crackle.connected_components(case.stream, connectivity, return_mapping=True)
@@ -200,6 +211,7 @@ class TestObjects:
     @every_case
     @pytest.mark.parametrize("connectivity", [6, 26])
     def test_components_of_the_foreground(self, case: Case, connectivity: Any) -> None:
+        """With binary_image, the components are those of the foreground."""
         foreground = (case.volume != 0).astype(np.uint8)
         expected = components_of(foreground, connectivity)
         binary, mapping = crackle.connected_components(
@@ -213,7 +225,7 @@ class TestObjects:
 
     @every_case
     def test_component_map_of_any_labels(self, case: Case) -> None:
-        """The parent is the one with most voxels, and of equals the lowest."""
+        """component_map() chooses the label with the largest overlap, and of equals the lowest."""
         components = volumes.noise(5, case.volume.shape)
         binary = crackle.compress(components, markov_model_order=2)
         expected, common = {}, {}
@@ -226,6 +238,7 @@ class TestObjects:
 
     @every_case
     def test_edge_labels(self, case: Case) -> None:
+        """edge_labels() gives the labels on the six faces of the volume."""
         expected: set[int] = set()
         for axis in range(3):
             expected.update(np.take(case.volume, [0, -1], axis=axis).ravel().tolist())
@@ -253,6 +266,7 @@ class TestPoints:
 
     @every_case
     def test_select_enclosed_points(self, case: Case) -> None:
+        """A point is enclosed if the voxel that it lies in has the label."""
         points = self.points(case.volume)
         for label in labels_of(case.volume)[:3]:
             expected = self.enclosed(case.volume, label, points)
@@ -260,7 +274,7 @@ class TestPoints:
 
     @every_case
     def test_distance_from_whole_points(self, case: Case) -> None:
-        """Distance transforms of the mask and of its complement, the outside of the volume included."""
+        """Distances are SciPy's distance transforms of the mask and of its complement."""
         ndimage = pytest.importorskip("scipy.ndimage")
         volume = case.volume
         label = a_label(volume)
@@ -275,6 +289,7 @@ class TestPoints:
 
     @every_case
     def test_distance_from_any_points(self, case: Case) -> None:
+        """From any point, the distance is that to the nearest voxel on the other side of the boundary."""
         pytest.importorskip("scipy")
         volume = case.volume
         label = a_label(volume)
@@ -287,7 +302,7 @@ class TestPoints:
         np.testing.assert_allclose(got, np.where(inside, -nearest[1], nearest[0]), rtol=1e-9, atol=1e-12)
 
     def test_nowhere(self) -> None:
-        """NaN lies in no label, and a label that is not there is nowhere."""
+        """No label encloses a point with NaN, and an absent label encloses no point."""
         pytest.importorskip("scipy")
         volume = volumes.rings()
         binary = crackle.compress(volume)
@@ -299,6 +314,7 @@ class TestPoints:
         assert np.isnan(crackle.signed_distance_to_boundary(binary, 10, points)[0])
 
     def test_no_points(self) -> None:
+        """An empty list of points has an empty answer."""
         pytest.importorskip("scipy")
         binary = crackle.compress(volumes.rings())
         same(crackle.select_enclosed_points(binary, 1, np.zeros((0, 3))), np.zeros(0, bool))
@@ -317,6 +333,7 @@ class TestPoints:
     )
     @pytest.mark.parametrize("name", ["select_enclosed_points", "signed_distance_to_boundary"])
     def test_refused(self, name: str, points: Array, error: type[Exception]) -> None:
+        """Points of another shape or type raise."""
         with pytest.raises(error):
             getattr(crackle, name)(crackle.compress(volumes.rings()), 1, points)
 
@@ -325,7 +342,7 @@ class TestQuestionErrors:
     @pytest.mark.parametrize("question", LABEL_QUESTIONS)
     @some_cases
     def test_no_such_label(self, case: Case, question: str) -> None:
-        """It is the ValueError of crackle-codec, and the KeyError of a dict."""
+        """An absent label raises an error that is both ValueError, as crackle-codec's, and KeyError."""
         for label in (no_label(case.volume), 2**64, -(2**64)):
             for error in (ValueError, KeyError, crackle.MissingLabelError):
                 with pytest.raises(error, match=str(label)):
@@ -334,6 +351,7 @@ class TestQuestionErrors:
     @pytest.mark.parametrize("name", LABEL_QUESTIONS)
     @pytest.mark.parametrize("label", [1.5, "1"], ids=repr)
     def test_no_label(self, name: str, label: Any) -> None:
+        """A label that is not an integer raises."""
         with pytest.raises((TypeError, crackle.MissingLabelError)):
             getattr(crackle, name)(crackle.compress(volumes.rings()), label)
 
@@ -350,11 +368,13 @@ class TestQuestionErrors:
         ],
     )
     def test_refused(self, name: str, arguments: Any) -> None:
+        """A wrong connectivity or anisotropy raises ValueError."""
         with pytest.raises(ValueError, match=r"connectivity|anisotropy"):
             getattr(crackle, name)(crackle.compress(volumes.rings()), *arguments)
 
     @pytest.mark.parametrize("name", ["signed_distance_to_boundary"])
     def test_anisotropy(self, name: str) -> None:
+        """An anisotropy without three numbers raises ValueError."""
         pytest.importorskip("scipy")
         with pytest.raises(ValueError, match="anisotropy"):
             getattr(crackle, name)(crackle.compress(volumes.rings()), 1, np.zeros((1, 3)), (1, 1))
@@ -362,5 +382,6 @@ class TestQuestionErrors:
     @pytest.mark.parametrize(("first", "last"), [(2, 99), (5, 2)])
     @pytest.mark.parametrize("label", [None, 1])
     def test_slices_outside(self, first: int, last: int, label: int | None) -> None:
+        """A range outside of the volume raises ValueError."""
         with pytest.raises(ValueError, match="slice"):
             crackle.point_cloud(crackle.compress(volumes.spiral()), label, z_start=first, z_end=last)

@@ -1,4 +1,4 @@
-"""The answers of crackle-codec itself, and streams that each package reads of the other."""
+"""Answers compared with crackle-codec's own, and streams of each package read by the other."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ import crackle_zarr as crackle
 
 
 class TestCrackleCodec:
-    """Answers of crackle-codec where they are right: unsigned labels, format version 1, nothing renamed."""
+    """Answers of crackle-codec that are right: unsigned labels, format version 1, no renamed labels."""
 
     @pytest.mark.parametrize(
         ("options", "question"),
         [
-            # crackle-codec's default, and not that of this package, which is order 3.
+            # Order 0 is crackle-codec's default; this package's is order 3.
             *(({"markov_model_order": 0}, question) for question in COMPARED),
             *(
                 ({"markov_model_order": 3}, question)
@@ -47,12 +47,13 @@ class TestCrackleCodec:
     )
     @pytest.mark.filterwarnings(THEIR_LABELS)
     def test_answer(self, options: Any, question: str) -> None:
+        """Every question has the same answer in both packages, for streams of either."""
         theirs = pytest.importorskip("crackle")
         for package in ("scipy", "pyarrow"):
             pytest.importorskip(package)
         ask = COMPARED[question]
         for name, maker in itertools.product(("balls", "cells and background"), (crackle, theirs)):
-            # Of even sides, as blocks at odd ones are known to differ.
+            # Even sides: the pooled blocks at odd sides are known to differ.
             volume = np.asfortranarray(made(name)[:18, :16])
             binary = maker.compress(volume, **options)
             got = plain(ask(crackle, binary, volume), crackle.decompress)
@@ -61,7 +62,7 @@ class TestCrackleCodec:
 
     @pytest.mark.parametrize("name", ["balls", "cells", "cells and background"])
     def test_point_cloud(self, name: str) -> None:
-        """Theirs has voxels more than once, and some of inside labels."""
+        """Our points are among crackle-codec's, which repeats some and adds inner voxels."""
         theirs = pytest.importorskip("crackle")
         binary = crackle.compress(made(name))
         got, expected = crackle.point_cloud(binary), theirs.point_cloud(binary)
@@ -72,7 +73,7 @@ class TestCrackleCodec:
 
     @pytest.mark.parametrize("name", ["balls", "cells", "cells and background", "rings"])
     def test_signed_distance(self, name: str) -> None:
-        """Theirs are approximate inside a label; outside they are equal."""
+        """Signs are equal, and distances outside of a label, too; inside, crackle-codec approximates."""
         theirs = pytest.importorskip("crackle")
         pytest.importorskip("scipy")
         pytest.importorskip("pykdtree", reason="crackle-codec needs it and does not ask for it")
@@ -89,7 +90,7 @@ class TestCrackleCodec:
     )
     @pytest.mark.filterwarnings(THEIR_LABELS)
     def test_streams_of_theirs_are_read(self, question: str) -> None:
-        """What crackle-codec makes of a stream is read here, too."""
+        """This package reads the streams that crackle-codec's operations make."""
         theirs = pytest.importorskip("crackle")
         pytest.importorskip("scipy")
         pytest.importorskip("pyarrow")
@@ -102,6 +103,7 @@ class TestCrackleCodec:
         ["remap", "mask", "renumber", "zstack", "zsplit", "recompress", "connected_components, 26"],
     )
     def test_streams_of_ours_are_read(self, question: str) -> None:
+        """crackle-codec reads the streams that this package's operations make."""
         theirs = pytest.importorskip("crackle")
         volume = np.asfortranarray(made("balls")[:18, :16])
         answer = COMPARED[question](crackle, crackle.compress(volume), volume)
@@ -109,6 +111,7 @@ class TestCrackleCodec:
 
     @pytest.mark.parametrize("name", ["add", "sub", "mul", "floordiv", "mod", "and_", "or_", "xor"])
     def test_operators(self, name: str) -> None:
+        """Operators with numbers and volumes give crackle-codec's voxels."""
         theirs = pytest.importorskip("crackle")
         volume = np.asfortranarray(made("balls").astype(np.uint64) + np.uint64(40))
         operate = OPERATORS[name]

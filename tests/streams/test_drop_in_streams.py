@@ -31,6 +31,7 @@ class TestMaking:
     @pytest.mark.parametrize("dtype", [None, "u1", "u2", "u4", "u8", "i1", "i2", "i4", "i8", bool])
     @pytest.mark.parametrize("shape", [(5, 4, 3), (1, 1, 1), (7, 1, 9), (4, 3), 6, (5,)], ids=str)
     def test_full(self, shape: Any, dtype: Any, order: Any) -> None:
+        """full(), zeros() and ones() take any shape of up to three axes, dtype and order."""
         rendered = np.dtype(np.uint8 if dtype is bool else dtype or np.uint64)
         sides = (shape,) if isinstance(shape, int) else shape
         sides = (*sides, 1, 1, 1)[:3]
@@ -44,6 +45,7 @@ class TestMaking:
 
     @pytest.mark.parametrize("dtype", ["u1", "u2", "u4", "u8", "i1", "i2", "i4", "i8"])
     def test_extremes(self, dtype: str) -> None:
+        """full() takes the extreme values of a dtype, and raises OverflowError past them."""
         info = np.iinfo(dtype)
         for value in (info.min, info.max):
             array = crackle.full((3, 2, 2), value, dtype)
@@ -53,6 +55,7 @@ class TestMaking:
                 crackle.full((3, 2, 2), value, dtype)
 
     def test_default_dtype(self) -> None:
+        """Without a dtype, full() takes uint64, or int64 for a negative value."""
         assert crackle.full((2, 2, 2), 2**64 - 1).dtype == np.uint64
         negative = crackle.full((2, 2, 2), -5)
         assert negative.dtype == np.int64
@@ -76,11 +79,13 @@ class TestMaking:
         ids=str,
     )
     def test_full_refused(self, arguments: Any, error: type[Exception]) -> None:
+        """A wrong shape, dtype, order or value raises."""
         with pytest.raises(error):
             crackle.full(*arguments)
 
     @every_case
     def test_compressa(self, case: Case) -> None:
+        """compressa() returns the stream of compress() as a CrackleArray."""
         array = crackle.compressa(case.volume, **case.options)
         assert isinstance(array, crackle.CrackleArray)
         assert bytes(array.binary) == crackle.compress(case.volume, **case.options)
@@ -89,6 +94,7 @@ class TestMaking:
         "labels", [np.ones((2, 2), "f4"), np.array([1, None]), np.array(["a"])], ids=repr
     )
     def test_no_integers(self, labels: Any) -> None:
+        """Labels that are not integers raise TypeError."""
         for function in (crackle.compress, crackle.compressa):
             with pytest.raises(TypeError):
                 function(labels)
@@ -107,15 +113,18 @@ class TestMaking:
         ids=repr,
     )
     def test_options_refused(self, options: Any, error: type[Exception]) -> None:
+        """An option out of range raises ValueError; one of another type raises TypeError."""
         with pytest.raises(error):
             crackle.compress(volumes.rings(), **options)
 
     def test_four_axes(self) -> None:
+        """A volume of four axes raises ValueError."""
         with pytest.raises(ValueError, match=r"ax|dim"):
             crackle.compress(np.zeros((2, 2, 2, 2), np.uint8))
 
     @pytest.mark.parametrize("dtype", ["u1", "u2", "u4", "u8", "i1", "i2", "i4", "i8"])
     def test_big_endian_and_strides(self, dtype: str) -> None:
+        """Big-endian volumes and strided views are compressed with their values."""
         volume = volumes.cells((20, 18, 8)).astype(dtype)
         holds(crackle.compress(volume.astype(np.dtype(dtype).newbyteorder(">"))), volume)
         holds(crackle.compress(volume[::2, ::-1, 1:6:3]), volume[::2, ::-1, 1:6:3], "C")
@@ -123,12 +132,14 @@ class TestMaking:
     @pytest.mark.parametrize("bgcolor", [0, 3, 2**40])
     @pytest.mark.parametrize("pins", [1, 2])
     def test_pins(self, pins: int, bgcolor: int) -> None:
+        """Pins with any background give back the volume."""
         volume = volumes.columns().astype(np.uint64)
         binary = crackle.compress(volume, allow_pins=pins, bgcolor=bgcolor)
         assert crackle.header(binary).label_format == 2
         holds(binary, volume)
 
     def test_pins_only_where_most_agree_along_x(self) -> None:
+        """Noise gets no pins, even if the caller allows them."""
         binary = crackle.compress(volumes.noise(2000, (25, 23, 6)), allow_pins=2)
         assert crackle.header(binary).label_format == 0
 
@@ -139,6 +150,7 @@ class TestMaking:
 class TestSlices:
     @every_case
     def test_zshatter(self, case: Case) -> None:
+        """zshatter() gives a stream per slice; stacked, they are the volume again."""
         slices = crackle.zshatter(case.stream)
         assert len(slices) == case.volume.shape[2]
         chosen = range(0, len(slices), max(1, len(slices) // 6))
@@ -148,6 +160,7 @@ class TestSlices:
 
     @every_case
     def test_zsplit(self, case: Case) -> None:
+        """zsplit() gives the slices before z, slice z and the slices after it; z may count from the end."""
         sz = case.volume.shape[2]
         for z in sorted({0, sz // 2, sz - 1, -1, -sz}):
             parts = crackle.zsplit(case.stream, z)
@@ -162,6 +175,7 @@ class TestSlices:
 
     @every_case
     def test_zrange(self, case: Case) -> None:
+        """zrange() cuts a range of slices out of a stream with their codes unchanged."""
         sz = case.volume.shape[2]
         codes = crackle.crack_codes(case.stream)
         for first, last in sorted({(0, sz), (0, 1), (sz - 1, sz), (sz // 3, sz // 2), (sz // 2, sz)}):
@@ -179,7 +193,7 @@ class TestSlices:
 
     @every_case
     def test_zstack(self, case: Case) -> None:
-        """A stream between an array of Fortran order and one of C order with other labels."""
+        """zstack() takes streams, arrays of either order and other labels."""
         volume = case.volume
         other = np.ascontiguousarray(volume[::-1, :, :2])
         expected = np.concatenate([volume, volume, other, volume[:, :, -1:]], axis=2)
@@ -192,6 +206,7 @@ class TestSlices:
         [("u1", "u8"), ("u4", "u2"), ("i2", "u2"), ("i1", "i8"), ("u4", "i1"), ("u1", "i2")],
     )
     def test_dtypes(self, first: str, second: str) -> None:
+        """Stacked dtypes become the one that NumPy chooses for both."""
         a, b = (volumes.noise(3, (5, 4, n)).astype(d) for d, n in ((first, 2), (second, 3)))
         expected = np.concatenate([a, b], axis=2)
         holds(crackle.zstack([crackle.compress(a), b]), expected)
@@ -199,7 +214,7 @@ class TestSlices:
 
     @some_cases
     def test_mixed_encodings(self, case: Case) -> None:
-        """Streams of the same volume in all encodings lie upon each other."""
+        """Streams in all encodings can be stacked."""
         others = [encoded(Case(case.name, case.table, *encoding)) for encoding in ENCODINGS]
         for streams in ([case.stream, *others], [*others[::-1], case.stream]):
             stacked = crackle.zstack(streams)
@@ -207,6 +222,7 @@ class TestSlices:
             assert crackle.header(stacked).fortran_order == crackle.header(streams[0]).fortran_order
 
     def test_flat_arrays(self) -> None:
+        """Images of two axes can be stacked; so can a single image."""
         image = volumes.noise(4, (6, 5, 1))[:, :, 0]
         holds(crackle.zstack([image, image + 1]), np.stack([image, image + 1], axis=2))
         holds(crackle.zstack(iter([image])), image[:, :, None])
@@ -224,11 +240,13 @@ class TestSlices:
         ids=["none", "shapes", "four axes", "i8 and u8", "floats", "no image"],
     )
     def test_refused(self, images: Any, error: type[Exception]) -> None:
+        """Images that do not fit together raise."""
         with pytest.raises(error):
             crackle.zstack(images)
 
     @pytest.mark.parametrize(("first", "last"), [(0, 10), (-1, 2), (3, 2), (9, 9)])
     def test_labels_of_slices_outside(self, first: int, last: int) -> None:
+        """A range outside of the volume raises ValueError."""
         for pins in (0, 1):
             binary = crackle.compress(volumes.balls()[:, :, :8], allow_pins=pins)
             with pytest.raises(ValueError, match="slices"):
@@ -236,6 +254,7 @@ class TestSlices:
 
     @pytest.mark.parametrize("shape", [(0, 4, 3), (4, 0, 3), (4, 3, 0)], ids=str)
     def test_no_voxels(self, shape: tuple[int, int, int]) -> None:
+        """A volume without voxels has empty answers, and keeps its shape."""
         volume = np.zeros(shape, np.uint16, order="F")
         binary = crackle.compress(volume)
         assert crackle.labels(binary).size == 0
@@ -258,7 +277,7 @@ class TestSlices:
 class TestBoundaries:
     @every_case
     def test_recompress(self, case: Case) -> None:
-        """The stream becomes what compress() would make of the volume, but for the choice of pins."""
+        """recompress() gives the stream that compress() would make, except for the choice of pins."""
         binary = crackle.recompress(case.stream)
         holds(binary, case.volume, case.order)
         head = crackle.header(case.stream)
@@ -273,6 +292,7 @@ class TestBoundaries:
 
     @every_case
     def test_reencode(self, case: Case) -> None:
+        """reencode() gives the codes that compress() would make with that Markov order."""
         for markov in (0, 1, 2, 5, "auto"):
             self.check_reencode(case, markov)
 
@@ -288,11 +308,13 @@ class TestBoundaries:
 
     @pytest.mark.parametrize("markov", [-1, 13])
     def test_no_order(self, markov: int) -> None:
+        """A Markov order out of range raises ValueError."""
         with pytest.raises(ValueError, match=r"markov|order"):
             crackle.reencode(crackle.compress(volumes.rings()), markov)
 
     @every_case
     def test_array_equal(self, case: Case) -> None:
+        """array_equal() compares voxels: encoding and dtype do not count, one changed voxel does."""
         volume = case.volume
         for encoding in ENCODINGS[::5]:
             other = Case(case.name, case.table, *encoding)
@@ -309,12 +331,14 @@ class TestBoundaries:
             assert crackle.array_equal(crackle.compress(changed), case.stream) is False
 
     def test_other_shapes(self) -> None:
+        """Volumes of different shapes are unequal."""
         a = crackle.compress(np.zeros((4, 3, 2), np.uint8))
         for shape in ((3, 4, 2), (4, 3, 1), (4, 6, 1), (24, 1, 1)):
             assert crackle.array_equal(a, crackle.compress(np.zeros(shape, np.uint8))) is False
 
     @every_case
     def test_apply_binary_mask(self, case: Case) -> None:
+        """apply_binary_mask() keeps the voxels at which the mask is not 0."""
         volume = case.volume
         for mask in (
             volumes.noise(3, volume.shape, "u1"),
@@ -327,6 +351,7 @@ class TestBoundaries:
         holds(crackle.apply_binary_mask(case.stream, case.stream), own)
 
     def test_mask_of_another_shape(self) -> None:
+        """A second volume of another shape raises ValueError."""
         a, b = (crackle.compress(volumes.noise(2, shape)) for shape in ((4, 3, 2), (3, 4, 2)))
         for function in (crackle.apply_binary_mask, crackle.component_map, crackle.overlaps):
             with pytest.raises(ValueError, match="shape"):
@@ -343,6 +368,7 @@ class TestPooling:
     @pytest.mark.parametrize("z", [1, 2])
     @every_case
     def test_most_frequent(self, case: Case, z: int, sparse: bool) -> None:
+        """Every block gets one of its most frequent labels; with sparse, 0 counts only in blocks of zeros."""
         volume = case.volume
         function = crackle.mode_pooling_2x2x1 if z == 1 else crackle.mode_pooling_2x2x2
         binary = function(case.stream, sparse)
@@ -359,7 +385,7 @@ class TestPooling:
 
     @pytest.mark.parametrize("sparse", [False, True], ids=["", "sparse"])
     def test_ties_in_eight(self, sparse: bool) -> None:
-        """Of equally frequent labels the one wins that comes first, x fastest."""
+        """Among equally frequent labels of a block, the first one wins, x fastest."""
         volume = volumes.noise(4, (16, 14, 8), "u4")
         pooled = crackle.decompress(crackle.mode_pooling_2x2x2(crackle.compress(volume), sparse))
         for place, block in self.blocks(volume, 2):
@@ -369,11 +395,13 @@ class TestPooling:
             assert pooled[place] == max(voxels, key=voxels.count)
 
     def test_four_that_differ(self) -> None:
+        """Of four different labels, the last one wins."""
         volume = np.arange(1, 17, dtype=np.uint8).reshape((4, 4, 1), order="F")
         pooled = crackle.decompress(crackle.mode_pooling_2x2x1(crackle.compress(volume)))
         same(pooled, volume[1::2, 1::2])
 
     @pytest.mark.parametrize("factor", [(1, 1, 1), (2, 2), (2, 2, 3), (4, 4, 1), (2, 1, 1)], ids=str)
     def test_other_factors(self, factor: Any) -> None:
+        """Other factors raise ValueError."""
         with pytest.raises(ValueError, match="factor"):
             crackle.mode_pooling(crackle.compress(volumes.rings()), factor)
