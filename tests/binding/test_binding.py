@@ -68,7 +68,7 @@ def message(status: int) -> str:
 
 
 def test_every_status_is_listed_here() -> None:
-    """A status that is new in C has to get an exception, and a line in the table above."""
+    """A new status in C needs an exception and a row in the table above."""
     assert set(enumerators("crackle_status")) == set(EXCEPTIONS)
     assert set(enumerators("crackle_section")) == set(SECTIONS)
 
@@ -92,12 +92,12 @@ def test_status_becomes_exception(name: str) -> None:
 
 @pytest.mark.parametrize("status", [-1, 12, 1000])
 def test_unknown_status_has_a_message(status: int) -> None:
-    """A number that is no status is not followed into nowhere."""
+    """A number that is not a status has a message, too: C does not read past its table."""
     assert ffi.string(lib.crackle_status_message(ffi.cast("crackle_status", status)))
 
 
 def test_sections_have_names() -> None:
-    """Every section has a name of its own, and so has a number that is none."""
+    """Every section has a name of its own, and an unknown number has one too."""
     names = {
         ffi.string(lib.crackle_section_name(number)) for number in enumerators("crackle_section").values()
     }
@@ -106,14 +106,14 @@ def test_sections_have_names() -> None:
 
 
 def test_format_error_is_a_value_error() -> None:
-    """Callers who know nothing of Crackle catch ValueError."""
+    """Callers that know nothing of Crackle can catch ValueError."""
     assert issubclass(FormatError, CrackleError)
     assert issubclass(FormatError, ValueError)
 
 
 @pytest.mark.parametrize("pins", [0, 2], ids=["flat", "pins"])
 def test_error_names_section_and_slice(pins: int) -> None:
-    """Damage in each section is reported as lying there, and in the slice where there is one."""
+    """An error names the damaged section, and the damaged slice if the section has slices."""
     stream = crackle_zarr.compress(VOLUME, pins, 2)
     layout = _binding.read_layout(stream)
     code_start, code_end = _binding.codes_range(stream, 4, 5)
@@ -122,7 +122,7 @@ def test_error_names_section_and_slice(pins: int) -> None:
         layout.crack_index + 1: ("crack index", None),
         layout.labels + 9: ("labels", None),
         code_start + 3: ("crack codes", 4),  # the highest byte of the length of the chain index
-        layout.checksums + 4 + 4 * 3: (None, 3),  # found at a checksum, or at the codes that it covers
+        layout.checksums + 4 + 4 * 3: (None, 3),  # the error names the checksum, or the codes that it covers
     }
     assert code_start < code_end
     for at, (section, slice_number) in places.items():
@@ -141,7 +141,7 @@ def test_error_names_section_and_slice(pins: int) -> None:
 
 
 def test_error_without_place() -> None:
-    """What is no Crackle stream at all has a message, and no slice."""
+    """The error for bytes that are not a Crackle stream has a message and no slice."""
     with pytest.raises(FormatError, match="Crackle") as caught:
         crackle_zarr.decompress(b"PK\x03\x04" + bytes(60))
     assert caught.value.slice is None
@@ -149,7 +149,7 @@ def test_error_without_place() -> None:
 
 @pytest.mark.parametrize("clone", [lambda e: pickle.loads(pickle.dumps(e)), copy.copy, copy.deepcopy])
 def test_format_error_pickles(clone: Any) -> None:
-    """Worker processes send their exceptions home with everything that they say."""
+    """Worker processes send exceptions home with all their attributes."""
     error = FormatError("not sound", "labels", 7)
     twin = clone(error)
     assert type(twin) is FormatError
@@ -185,7 +185,7 @@ BUFFERS: dict[str, Any] = {
 
 @pytest.mark.parametrize("kind", BUFFERS)
 def test_every_kind_of_buffer_is_read(kind: str, tmp_path: Path) -> None:
-    """Whatever has the buffer protocol is a stream: decoded, asked, relabelled."""
+    """Any object with the buffer protocol is a stream: it can be decoded, queried and relabelled."""
     buffer = BUFFERS[kind](crackle_zarr.compress(VOLUME, 1), tmp_path)
     assert np.array_equal(crackle_zarr.decompress(buffer), VOLUME)
     assert crackle_zarr.header(buffer).shape == VOLUME.shape
@@ -196,7 +196,7 @@ def test_every_kind_of_buffer_is_read(kind: str, tmp_path: Path) -> None:
 
 
 def test_reader_keeps_its_buffer() -> None:
-    """A reader outlives the caller's last reference to the stream; a bytearray stays locked meanwhile."""
+    """A reader keeps its stream alive, and a bytearray stays locked meanwhile."""
     reader = _binding.Reader(bytes(bytearray(crackle_zarr.compress(VOLUME))))
     scrap = [bytes(5000) for _ in range(100)]
     out = np.empty(VOLUME.shape, VOLUME.dtype)
@@ -224,7 +224,7 @@ WRONG_TYPES: dict[str, Any] = {
 
 @pytest.mark.parametrize("kind", WRONG_TYPES)
 def test_wrong_type_is_a_type_error(kind: str) -> None:
-    """What has no bytes raises TypeError, and names the type that was given."""
+    """An object without bytes raises TypeError that names its type."""
     wrong = WRONG_TYPES[kind]
     for read in (_binding.Reader, _binding.read_header, _binding.read_layout, crackle_zarr.decompress):
         with pytest.raises(TypeError, match=type(wrong).__name__):
@@ -239,7 +239,7 @@ def test_wrong_type_is_a_type_error(kind: str) -> None:
 
 @pytest.mark.parametrize("name", [*VOLUMES, "sx = 256", "65,536 voxels"])
 def test_header_agrees_with_reference(name: str) -> None:
-    """Every field of the header, of streams of every kind."""
+    """Every field of the header equals the reference's, for streams of every kind."""
     volume = (VOLUMES | EDGES)[name]()
     rng = random.Random(name)
     for version, pins, order in ((1, 0, 0), (0, 2, 1), (1, 1, 3)):
@@ -265,7 +265,7 @@ def test_header_agrees_with_reference(name: str) -> None:
 
 @pytest.mark.parametrize("version", [0, 1])
 def test_layout_adds_up(version: int) -> None:
-    """Sections follow each other without gaps and end with the stream; a prefix is enough to find them."""
+    """Sections follow each other without gaps to the end of the stream; a prefix is enough to find them."""
     volume = VOLUMES["balls"]()
     stream = crackle_zarr.compress(volume, 0, 2, format_version=version)
     sz = volume.shape[2]
@@ -289,7 +289,7 @@ def test_layout_adds_up(version: int) -> None:
 
 @pytest.mark.parametrize(("start", "end"), [(0, 13), (13, 13), (5, 4), (12, 13), (2**32 - 1, 2**32 - 1)])
 def test_range_outside_the_volume(start: int, end: int) -> None:
-    """Slices that the volume does not have are the caller's mistake, not the stream's."""
+    """A range outside of the volume is the caller's mistake: ValueError, and not FormatError."""
     stream = crackle_zarr.compress(VOLUMES["balls"]())  # 12 slices
     reader = _binding.Reader(stream)
     out = np.zeros((30, 26, max(end - start, 0)), np.uint32)
@@ -310,7 +310,7 @@ def test_range_outside_the_volume(start: int, end: int) -> None:
     ],
 )
 def test_volume_of_another_size(shape: tuple[int, int, int], dtype: str) -> None:
-    """A buffer that is not made for the range is refused before a byte is written."""
+    """A buffer of another size than the range raises before a byte is written."""
     reader = _binding.Reader(crackle_zarr.compress(VOLUMES["balls"]()))
     out = np.full(shape, 9, dtype, order="F")
     with pytest.raises(ValueError):  # noqa: PT011 - the message is C's
@@ -353,7 +353,7 @@ def from_parts(stream: bytes, start: int, end: int) -> _binding.Reader:
     data=st.data(),
 )
 def test_parts_are_enough(name: str, pins: int, order: int, version: int, data: st.DataObject) -> None:
-    """Head, tail and the codes of some slices decode these slices, and any range within."""
+    """Head, tail and the codes of some slices decode these slices, and any range of them."""
     volume = VOLUMES[name]()
     volume = volume.view(np.uint8) if volume.dtype == bool else volume
     stream = crackle_zarr.compress(volume, pins, order, format_version=version)
@@ -374,7 +374,7 @@ def test_parts_are_enough(name: str, pins: int, order: int, version: int, data: 
 
 @pytest.mark.parametrize("pins", [0, 2], ids=["flat", "pins"])
 def test_head_and_tail_answer_questions(pins: int) -> None:
-    """Questions about labels and components need no crack code."""
+    """Questions about labels and components need no crack codes."""
     stream = crackle_zarr.compress(VOLUME, pins)
     layout = _binding.read_layout(stream)
     reader = _binding.Reader.from_parts(stream[: layout.crack_codes], tail=stream[layout.checksums :])
@@ -386,7 +386,7 @@ def test_head_and_tail_answer_questions(pins: int) -> None:
 
 @pytest.mark.parametrize("pins", [0, 2], ids=["flat", "pins"])
 def test_head_alone_answers_without_verifying(pins: int) -> None:
-    """Without the tail, the labels cannot be verified: asked to, the reader refuses."""
+    """Without the tail, the reader cannot verify labels: it raises if asked to verify."""
     stream = crackle_zarr.compress(VOLUME, pins)
     reader = _binding.Reader.from_parts(stream[: _binding.read_layout(stream).crack_codes])
     assert np.array_equal(np.unique(reader.table(verify=False)), np.unique(VOLUME))
@@ -400,7 +400,7 @@ def test_head_alone_answers_without_verifying(pins: int) -> None:
 @pytest.mark.parametrize("version", [0, 1])
 @pytest.mark.parametrize("pins", [0, 2], ids=["flat", "pins"])
 def test_parts_cut_short(pins: int, version: int) -> None:
-    """Each part cut anywhere raises; nothing is read behind its end."""
+    """Each part cut at any byte raises; nothing behind its end is read."""
     volume = noise(3, (6, 5, 4))
     stream = crackle_zarr.compress(volume, pins, 1, format_version=version)
     layout = _binding.read_layout(stream)
@@ -418,13 +418,13 @@ def test_parts_cut_short(pins: int, version: int) -> None:
 
 
 def test_codes_of_other_slices() -> None:
-    """A range that the codes at hand do not hold raises, on either side of them."""
+    """A range raises if the given codes lack any of its slices, at either end."""
     stream = crackle_zarr.compress(VOLUME)
     out = np.empty((*VOLUME.shape[:2], 2), VOLUME.dtype)
     reader = from_parts(stream, 3, 5)
     reader.decode(out, 3, 5)
     for start in (0, 1, 2, 4, 5, 7):
-        with pytest.raises(ValueError):  # noqa: PT011 - FormatError or not: it is one mistake of two
+        with pytest.raises(ValueError):  # noqa: PT011 - the mistake is one of two: FormatError or not
             reader.decode(out, start, start + 2)
 
 
@@ -434,7 +434,7 @@ def test_codes_of_other_slices() -> None:
 
 @pytest.mark.parametrize("seed", range(60))
 def test_table_of_unusual_stream(seed: int) -> None:
-    """Tables that are unsorted, repeat labels or list unused ones are read and searched as they are."""
+    """Tables that are unsorted, repeat labels or list unused labels are read and searched as stored."""
     rng = random.Random(seed)
     name = rng.choice([name for name in VOLUMES if name not in ("bool", "columns")])
     volume = VOLUMES[name]()
@@ -455,7 +455,7 @@ def test_table_of_unusual_stream(seed: int) -> None:
 
 @pytest.mark.parametrize("seed", range(60))
 def test_relabel_unusual_stream(seed: int) -> None:
-    """Relabelling any legal stream gives a sound one, whose table is sorted again."""
+    """Relabelling any legal stream gives a sound stream with a sorted table."""
     rng = random.Random(seed)
     dtype = np.dtype(rng.choice(["u1", "u2", "u4", "u8", "i1", "i2", "i4", "i8"]))
     volume = noise(rng.choice([1, 2, 30]), (8, 7, 3), "u1").astype(dtype)
@@ -480,7 +480,7 @@ def test_relabel_unusual_stream(seed: int) -> None:
 
 @pytest.mark.parametrize("seed", range(40))
 def test_relabel_in_place(seed: int) -> None:
-    """Labels that fit the stored width change within the stream, and all its checksums with them."""
+    """Labels that fit the stored width are changed within the stream, with all its checksums."""
     rng = random.Random(seed)
     volume = noise(20, (8, 7, 3), "u2") + np.uint16(300)
     stream = bytearray(
@@ -499,7 +499,7 @@ def test_relabel_in_place(seed: int) -> None:
 
 
 def test_relabel_to_a_dtype_that_does_not_hold_it() -> None:
-    """A label above the data width raises, and so does a table of another length."""
+    """A label that the dtype cannot hold raises, and so does a table of another length."""
     stream = crackle_zarr.compress(VOLUME)
     table = _binding.Reader(stream).table()
     with pytest.raises(OverflowError):

@@ -1,4 +1,4 @@
-"""Ctrl-C in the midst of a long call: the call ends soon, and what has not begun never begins."""
+"""Ctrl-C during a long call: the call ends soon, and ranges that have not begun never begin."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ needs_signals = pytest.mark.skipif(
     reason="there is no SIGINT that a process can send another",
 )
 
-# What one interrupt is waited for. A range of slices takes a tenth of a second, on a machine that others use.
+# Seconds to wait for one interrupt. A range of slices takes a tenth of a second, more on a busy machine.
 PATIENCE = 20
 
 
@@ -43,7 +43,7 @@ PATIENCE = 20
 
 
 def test_ranges_are_consecutive_and_short() -> None:
-    """Whatever the number of threads, ranges follow each other, and none is longer than it may be."""
+    """For any number of threads, ranges follow each other, and none exceeds the maximum length."""
     for slices in (0, 1, 2, 7, 40):
         for depth in (1, 3, 7, 1000):
             for parallel in (1, 2, 5, 100):
@@ -55,7 +55,7 @@ def test_ranges_are_consecutive_and_short() -> None:
 
 
 def test_a_failure_is_that_of_the_first_range() -> None:
-    """Of several ranges that fail, the first is heard, and those behind it may not begin at all."""
+    """Of several ranges that fail, the call raises the first one's error; later ones may never begin."""
     for parallel in (1, 2, 5):
         begun = []
 
@@ -71,7 +71,7 @@ def test_a_failure_is_that_of_the_first_range() -> None:
 
 
 def test_without_threads_the_caller_does_it_all(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where no threads are to be had, as at the end of the interpreter, the calling one does the work."""
+    """If no threads can start, as while the interpreter exits, the caller's thread does the work."""
 
     def refuse(self: threading.Thread) -> None:
         raise RuntimeError("can't start new thread")
@@ -84,7 +84,7 @@ def test_without_threads_the_caller_does_it_all(monkeypatch: pytest.MonkeyPatch)
 @needs_signals
 @pytest.mark.parametrize("parallel", [1, 2, 5])
 def test_no_range_begins_after_an_interrupt(parallel: int) -> None:
-    """SIGINT while ranges are at work: those are waited for, and most never begin."""
+    """After SIGINT the call waits for the ranges that run, and most others never begin."""
     begun, ended = [], []
 
     def work(start: int, end: int) -> None:
@@ -97,7 +97,7 @@ def test_no_range_begins_after_an_interrupt(parallel: int) -> None:
     with pytest.raises(KeyboardInterrupt):
         _binding.over_slices(work, 0, 20_000, parallel, 1)
     assert len(begun) < 10_000
-    # The interrupt may have come to this thread within its own range.
+    # The interrupt may have reached this thread within its own range.
     assert len(begun) - len(ended) <= 1
     seen = len(begun)
     time.sleep(0.01)
@@ -106,7 +106,7 @@ def test_no_range_begins_after_an_interrupt(parallel: int) -> None:
 
 @needs_signals
 def test_a_second_interrupt_leaves_nothing_behind() -> None:
-    """However often SIGINT comes, the call does not end before the ranges that work on its memory."""
+    """After any number of SIGINTs, the call ends only when the ranges that use its memory have ended."""
     going_on = threading.Event()
     ended = []
 
@@ -114,7 +114,7 @@ def test_a_second_interrupt_leaves_nothing_behind() -> None:
         if threading.current_thread() is threading.main_thread():
             going_on.wait(PATIENCE)
             os.kill(os.getpid(), signal.SIGINT)
-            time.sleep(PATIENCE)  # which the interrupt ends
+            time.sleep(PATIENCE)  # the interrupt ends it
         elif not going_on.is_set():
             going_on.set()
             for _ in range(10):
@@ -128,7 +128,7 @@ def test_a_second_interrupt_leaves_nothing_behind() -> None:
 
 
 def test_threads_end_with_the_call_that_they_work_for() -> None:
-    """A thread that works for a call which was interrupted begins no further range, nor do its own."""
+    """A worker thread of an interrupted call begins no further range, nor do its own threads."""
     for parallel in (1, 3):
         stop = _binding.Stop()
         begun = []
@@ -147,34 +147,34 @@ def test_threads_end_with_the_call_that_they_work_for() -> None:
 
 
 # ---------------------------------------------------------------------------------------
-# What is not cut into ranges
+# Calls that are not cut into ranges
 
 
 def stopped(stop: Any) -> bool:
-    """Whether work is told to stop before patience ends; by then it is seen to have begun."""
+    """Whether the work is told to stop before patience ends; waits until it has begun."""
     end = time.monotonic() + PATIENCE
     while not stop[0] and time.monotonic() < end:
         time.sleep(0.001)
     return bool(stop[0])
 
 
-def test_little_is_done_where_it_is_asked_for() -> None:
-    """Few voxels are not worth a thread, and nobody stops them; many have one, and their answer comes."""
+def test_few_voxels_run_in_the_callers_thread() -> None:
+    """Few voxels run in the caller's thread, without a stop flag; many run in a thread of their own."""
     here = threading.get_ident()
     few, many = bindings.parallel.VOXELS_AT_ONCE, bindings.parallel.VOXELS_AT_ONCE + 1
     assert _binding.run_in_thread(lambda stop: (stop == ffi.NULL, threading.get_ident()), few) == (
         True,
         here,
     )
-    is_told, thread = _binding.run_in_thread(lambda stop: (stop[0] == 0, threading.get_ident()), many)
-    assert is_told
+    has_flag, thread = _binding.run_in_thread(lambda stop: (stop[0] == 0, threading.get_ident()), many)
+    assert has_flag
     assert thread != here
     with pytest.raises(ValueError, match="its own"):
         _binding.run_in_thread(lambda stop: int("its own"), many)
 
 
-def test_without_threads_nothing_is_done_aside(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where no threads are to be had, the calling one does it."""
+def test_run_in_thread_without_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """If no threads can start, the caller's thread does the work."""
 
     def refuse(self: threading.Thread) -> None:
         raise RuntimeError("can't start new thread")
@@ -184,8 +184,8 @@ def test_without_threads_nothing_is_done_aside(monkeypatch: pytest.MonkeyPatch) 
 
 
 @needs_signals
-def test_work_aside_is_stopped_and_waited_for() -> None:
-    """SIGINT, and a second one: the work is told to stop, and the call ends when it has."""
+def test_run_in_thread_stops_the_work_and_waits() -> None:
+    """After two SIGINTs the work is told to stop, and the call ends when the work has ended."""
     ended = []
 
     def work(stop: Any) -> None:
@@ -200,13 +200,13 @@ def test_work_aside_is_stopped_and_waited_for() -> None:
     assert ended
 
 
-def test_work_aside_is_stopped_with_the_call_that_it_is_for() -> None:
-    """A thread that works for a call which was interrupted stops what it has others do."""
-    stop, begun, told = _binding.Stop(), threading.Event(), []
+def test_run_in_thread_stops_with_its_call() -> None:
+    """A worker thread of an interrupted call also stops the work that it started in other threads."""
+    stop, begun, stops = _binding.Stop(), threading.Event(), []
 
     def work(number: Any) -> None:
         begun.set()
-        told.append(stopped(number))
+        stops.append(stopped(number))
 
     with ThreadPoolExecutor(1) as pool:
         future = pool.submit(stop.call, _binding.run_in_thread, work, 2**40)
@@ -214,11 +214,11 @@ def test_work_aside_is_stopped_with_the_call_that_it_is_for() -> None:
         stop.set()
         with pytest.raises(KeyboardInterrupt):
             future.result()
-    assert told == [True]
+    assert stops == [True]
 
 
 class Stopping:
-    """The C library, but for SIGINT before a call that is then told to stop."""
+    """The C library, which gets SIGINT before a call and expects to be told to stop."""
 
     def __init__(self, lib: Any, name: str) -> None:
         self._lib = lib
@@ -237,7 +237,7 @@ class Stopping:
 
 
 def stop_among(args: Any) -> Any:
-    """The number by which C is told to stop, among the arguments of a call."""
+    """The stop flag among the arguments of a call."""
     kind = ffi.typeof("int32_t *")
     (stop,) = [arg for arg in args if isinstance(arg, ffi.CData) and ffi.typeof(arg) == kind]
     return stop
@@ -254,7 +254,7 @@ STOPPED_CALLS: dict[str, tuple[str, Callable[[], Any]]] = {
 @needs_signals
 @pytest.mark.parametrize("name", STOPPED_CALLS)
 def test_a_single_call_of_c_is_stopped(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is not cut into ranges hands C the number to look at; C ends, and the next call is right."""
+    """A call that is not cut into ranges gives C a stop flag; C ends, and the next call is right."""
     function, call = STOPPED_CALLS[name]
     right = call()
     bindings.replace("VOXELS_AT_ONCE", 0, monkeypatch.setattr)
@@ -268,7 +268,7 @@ def test_a_single_call_of_c_is_stopped(name: str, monkeypatch: pytest.MonkeyPatc
 
 
 class Late(Stopping):
-    """The same, but C is done before it is told. What is freed is counted."""
+    """The C library, which gets SIGINT but finishes before it sees the stop flag. Frees are counted."""
 
     freed = 0
 
@@ -286,7 +286,7 @@ class Late(Stopping):
 @needs_signals
 @pytest.mark.parametrize("name", STOPPED_CALLS)
 def test_what_was_made_is_freed(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """SIGINT as C ends with a result that nobody takes any more."""
+    """If SIGINT comes as C finishes, the result is freed."""
     function, call = STOPPED_CALLS[name]
     bindings.replace("VOXELS_AT_ONCE", 0, monkeypatch.setattr)
     lib = Late(bindings.lib, function)
@@ -301,7 +301,7 @@ def test_what_was_made_is_freed(name: str, monkeypatch: pytest.MonkeyPatch) -> N
 
 @needs_signals
 def test_an_interrupted_call_keeps_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without the garbage collector, too, the caller's memory is nobody's when the call has ended."""
+    """An interrupted call keeps no reference to the caller's memory, even without garbage collection."""
     bindings.replace("VOXELS_AT_ONCE", 0, monkeypatch.setattr)
     volume = cells((20, 20, 20), 30)
     seen = weakref.ref(volume)
@@ -321,7 +321,7 @@ def test_an_interrupted_call_keeps_nothing(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 class Interrupting:
-    """The C library, but for SIGINT in the third call that goes through slices."""
+    """The C library, which gets SIGINT in the third call that works on slices."""
 
     def __init__(self, lib: Any) -> None:
         self._lib = lib
@@ -338,7 +338,7 @@ class Interrupting:
             if self.calls == self.at:
                 os.kill(os.getpid(), signal.SIGINT)
             elif self.calls > self.at > 0:
-                time.sleep(0.02)  # the main thread may be about to hear of it
+                time.sleep(0.02)  # the main thread may be about to receive it
             return function(*args)
 
         return call
@@ -396,7 +396,7 @@ def short_ranges(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 @pytest.mark.parametrize("parallel", [1, 3])
 @pytest.mark.parametrize("name", LONG_CALLS)
 def test_every_long_call_is_cut_short(name: str, parallel: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each goes to C in ranges of slices, and begins few of them after SIGINT; the next call is right."""
+    """Every long call runs in ranges of slices, begins few after SIGINT, and the next call is right."""
     lib = Interrupting(bindings.lib)
     right = LONG_CALLS[name](parallel)
     bindings.replace("lib", lib, monkeypatch.setattr)
@@ -413,11 +413,11 @@ def test_every_long_call_is_cut_short(name: str, parallel: int, monkeypatch: pyt
 @pytest.mark.parametrize("parallel", [1, 3])
 @pytest.mark.parametrize("name", LONG_CALLS)
 def test_ranges_change_no_answer(name: str, parallel: int, request: pytest.FixtureRequest) -> None:
-    """Answers, and streams byte for byte, are the same in one range as in many."""
+    """Answers, and streams byte for byte, are the same in one range and in many."""
     whole = LONG_CALLS[name](1)
     request.getfixturevalue("short_ranges")
     parts = LONG_CALLS[name](parallel)
-    if isinstance(whole, list):  # of each
+    if isinstance(whole, list):  # of each range
         assert [one[0] for one in whole] == [one[0] for one in parts]
         assert all(np.array_equal(a[1], b[1]) for a, b in zip(whole, parts, strict=True))
     elif isinstance(whole, np.ndarray):
@@ -430,7 +430,7 @@ def test_ranges_change_no_answer(name: str, parallel: int, request: pytest.Fixtu
 # Processes
 
 
-# A stream of few bytes, whose 2^40 voxels take C many minutes, a tenth of a second for each slice; and an
+# A short stream whose 2^40 voxels take C many minutes, a tenth of a second for each slice; and an
 # array whose chunks are such slices.
 BEGIN = """
 import sys
@@ -471,14 +471,14 @@ PROCESSES = {
 
 
 def interrupted(script: str) -> tuple[int, str]:
-    """Exit code and stderr of a script that gets SIGINT some time after it wrote a line."""
+    """Exit code and stderr of a script that gets SIGINT some time after its first line of output."""
     process = subprocess.Popen(
         [sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
     try:
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
-        time.sleep(0.7)  # it may take longer to begin: then the interrupt comes earlier in the call
+        time.sleep(0.7)  # if the call begins late, the interrupt comes earlier in it
         assert process.poll() is None
         process.send_signal(signal.SIGINT)
         _, errors = process.communicate(timeout=PATIENCE)
@@ -491,7 +491,7 @@ def interrupted(script: str) -> tuple[int, str]:
 @needs_signals
 @pytest.mark.parametrize("name", PROCESSES)
 def test_a_process_ends(name: str) -> None:
-    """SIGINT in a call that would take many minutes: the process ends with KeyboardInterrupt."""
+    """SIGINT in a call of many minutes ends the process with KeyboardInterrupt."""
     make, call = PROCESSES[name]
     if make == "zeros()" and (sys.platform != "linux" or sys.maxsize < 2**40):
         pytest.skip("needs memory that is reserved only where it is touched")
@@ -503,7 +503,7 @@ def test_a_process_ends(name: str) -> None:
 @needs_signals
 @pytest.mark.parametrize("command", ["test", "stats"])
 def test_the_command_line_ends(command: str, tmp_path: Path) -> None:
-    """A command that is interrupted says so in one line, and its exit code is 130."""
+    """An interrupted command prints one line, and its exit code is 130."""
     path, side = tmp_path / "huge", 2**14
     if command == "test":
         cz.save(cz.full((side, side, 2**12), 5, np.uint8), path)
@@ -525,7 +525,7 @@ def test_the_command_line_ends(command: str, tmp_path: Path) -> None:
 
 @needs_signals
 def test_an_interrupted_remap_leaves_the_array(monkeypatch: pytest.MonkeyPatch) -> None:
-    """SIGINT while tasks are at work in threads: they end, and the array is as it was."""
+    """After SIGINT while tasks run in threads, the tasks end, and the array is as it was."""
     volume = np.arange(64, dtype=np.uint32).repeat(64).reshape(64, 8, 8)
     array = cz.create_array(
         zarr.storage.MemoryStore(), shape=volume.shape, chunks=(1, 8, 8), dtype=volume.dtype

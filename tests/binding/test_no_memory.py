@@ -1,4 +1,4 @@
-"""Every allocation of the C library fails once, as Python sees it: MemoryError, no leak, and life goes on.
+"""Fails every allocation of the C library once: Python sees MemoryError, nothing leaks, and later calls work.
 
 ``tests/c/test_no_memory.c`` does the same to the library alone.
 """
@@ -35,9 +35,9 @@ glibc = pytest.mark.skipif(
 
 
 # ---------------------------------------------------------------------------------------
-# What allocates. Label tables are read, and changed in place, without.
+# Operations that allocate. Reading label tables and changing them in place allocate nothing.
 
-# Small: each operation is done hundreds of times.
+# Small, because each operation runs hundreds of times.
 VOLUME = cells((12, 10, 6), 12)
 COLUMNS = np.asfortranarray(columns()[:10, :10, :5])
 STREAM = cz.compress(VOLUME, 0, 2)
@@ -131,7 +131,7 @@ OPERATIONS: dict[str, Callable[[], Any]] = {
 
 
 def library_range() -> tuple[int, int]:
-    """Where the extension is in memory."""
+    """The addresses at which the extension is loaded."""
     path = os.path.realpath(_crackle.__file__)
     lines = [line.split() for line in Path("/proc/self/maps").read_text().splitlines()]
     edges = [int(edge, 16) for line in lines if line[-1] == path for edge in line[0].split("-")]
@@ -139,7 +139,7 @@ def library_range() -> tuple[int, int]:
 
 
 def fail_each(operation: Callable[[], Any], shim: Any) -> dict[str, Any]:
-    """Let an operation fail at each of its allocations: how many there are, and what went wrong."""
+    """Fail each allocation of an operation in turn: returns their number, and the errors found."""
     right = repr(operation())
     wrong: list[str] = []
     errors = n = 0
@@ -159,7 +159,7 @@ def fail_each(operation: Callable[[], Any], shim: Any) -> dict[str, Any]:
             break
         if repr(operation()) != right:
             wrong.append(f"after allocation {n}: another result")
-        if shim.preload_live() != live:  # now that nobody remembers the exception any more
+        if shim.preload_live() != live:  # now that no reference to the exception is left
             gc.collect()
         if shim.preload_live() != live:
             wrong.append(f"allocation {n}: {shim.preload_live() - live} are not freed")
@@ -184,7 +184,7 @@ def main() -> None:
 
 @pytest.fixture(scope="module")
 def outcomes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """What became of each operation, and under "" of the process."""
+    """The outcome of each operation, and under "" that of the process."""
     library = tmp_path_factory.mktemp("preload") / "preload_malloc.so"
     subprocess.run(
         ["cc", "-std=gnu99", "-O1", "-fno-builtin", "-shared", "-fPIC", "-o", library, SHIM], check=True
@@ -213,7 +213,7 @@ def outcomes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 @glibc
 @pytest.mark.parametrize("name", OPERATIONS)
 def test_each_allocation_fails(name: str, outcomes: dict[str, Any]) -> None:
-    """MemoryError, or the right result where C goes on without; nothing leaks, and the next call is right."""
+    """A failed allocation gives MemoryError or the right result, leaks nothing, and harms no later call."""
     assert name in outcomes, outcomes[""]
     assert outcomes[name]["wrong"] == []
     assert outcomes[name]["errors"] > 0
@@ -221,7 +221,7 @@ def test_each_allocation_fails(name: str, outcomes: dict[str, Any]) -> None:
 
 @glibc
 def test_nothing_else_is_said(outcomes: dict[str, Any]) -> None:
-    """The process lives on to its end, and no exception got lost in a destructor or a thread."""
+    """The process ends normally, and no exception got lost in a destructor or a thread."""
     assert outcomes[""] == (0, "")
 
 
@@ -245,7 +245,7 @@ def test_nothing_else_is_said(outcomes: dict[str, Any]) -> None:
     ],
 )
 def test_little_memory(call: str) -> None:
-    """Where memory is too small for the result or for a slice: MemoryError, and the next call works."""
+    """If memory is too small for the result or a slice: MemoryError, and the next call works."""
     script = f"""
         import resource
         import numpy as np

@@ -1,9 +1,9 @@
-"""Volumes of more than 2^31 and 2^32 voxels, for real.
+"""Volumes of more than 2^31 and 2^32 voxels, at full size.
 
-The voxels of a volume that is zeros but for a few are pages that nobody wrote, which take no memory, however
-many there are. What is as large as they are is never made: only some slices are decoded, and the rest
-is counted. ``CRACKLE_TRUST=full`` also tests what takes minutes or more than 3 GiB. Streams that only claim
-to be as large or larger are in tests/c/streams/test_sizes_volumes.c.
+The voxels of a volume that is zeros but for a few are untouched pages, which take no memory. A result as
+large as the volume is never made: the tests decode some slices, and count the rest.
+``CRACKLE_TRUST=full`` adds tests that take minutes or more than 3 GiB. Streams that only claim to be so
+large or larger are in tests/c/streams/test_sizes_volumes.c.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ pytestmark = pytest.mark.skipif(
 )
 full = pytest.mark.skipif(os.environ.get("CRACKLE_TRUST") != "full", reason="CRACKLE_TRUST is not full")
 
-# Python has no name for it: memory is not set aside for pages that may never be written.
+# MAP_NORESERVE, for which Python has no name: the system reserves no memory for untouched pages.
 MAP_NORESERVE = getattr(mmap, "MAP_NORESERVE", 0x4000)
 
 
 def zeros(shape: tuple[int, ...], order: Any = "F") -> Array:
-    """A volume of zeros in pages that are not there."""
+    """A volume of zeros in untouched pages."""
     size = int(np.prod(shape, dtype=np.int64))
     pages = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | MAP_NORESERVE)
     return np.frombuffer(pages, np.uint8).reshape(shape, order=order)
@@ -60,7 +60,7 @@ def boxes_in_zeros(order: Any) -> Array:
 
 
 def assert_has_boxes(stream: bytes) -> None:
-    """The stream is that of the boxes in zeros: by counts, and by the slices at the powers of two."""
+    """The stream has these boxes among zeros: counts, and the slices at the powers of two, are right."""
     counts = {label: size_of(box) for label, box in BOXES.items()}
     background = int(np.prod(SHAPE, dtype=np.int64)) - sum(counts.values())
     assert background > 2**32
@@ -90,7 +90,7 @@ def assert_has_boxes(stream: bytes) -> None:
     ],
 )
 def test_volume_past_2_32(order: Any, pins: int, model: int) -> None:
-    """A volume of more than 2^32 voxels is encoded, and all of it is found where it was."""
+    """A volume of more than 2^32 voxels is encoded with every box in its place."""
     stream = crackle_zarr.compress(boxes_in_zeros(order), pins, model)
     assert crackle_zarr.header(stream).shape == SHAPE
     assert_has_boxes(stream)
@@ -100,7 +100,7 @@ def test_volume_past_2_32(order: Any, pins: int, model: int) -> None:
 
 
 def test_what_streams_of_it_say() -> None:
-    """Contacts, overlaps, components, sums and edits of more than 2^32 voxels, none of which is in memory."""
+    """Contacts, overlaps, components, sums and edits are right past 2^32 voxels, without decoding them."""
     one, two = (crackle_zarr.full((*SHAPE[:2], 1), label, np.uint8) for label in (1, 2))
     stripes = crackle_zarr.zstack([one, two] * (SHAPE[2] // 2))
     whole = crackle_zarr.full(SHAPE, 5, np.uint8)
@@ -137,7 +137,7 @@ def test_what_streams_of_it_say() -> None:
     ],
 )
 def test_slice_past_2_31(sx: int, sy: int) -> None:
-    """One slice of more than 2^31 and of more than 2^32 voxels: components and checksums of all of it."""
+    """Components and checksums of one slice are right past 2^31 and 2^32 voxels."""
     volume = zeros((sx, sy, 1))
     marks = {1: (0, 0), 2: (sx // 2, sy // 2), 3: (sx - 1, sy - 2), 4: (sx - 1, sy - 1), 5: (0, sy - 1)}
     for label, (x, y) in marks.items():
@@ -149,7 +149,7 @@ def test_slice_past_2_31(sx: int, sy: int) -> None:
     boxes = crackle_zarr.bounding_boxes(stream, parallel=1)
     for label, (x, y) in marks.items():
         assert boxes[label] == (slice(x, x + 1), slice(y, y + 1), slice(0, 1))
-    # Two are at the rim and beside each other; one is inside; two are in corners.
+    # Two boxes touch at the rim; one is inside; two are in corners.
     contacts = crackle_zarr.contacts(stream, parallel=1, skip_background=False)
     assert contacts == {(0, 1): 2, (0, 2): 4, (0, 3): 2, (0, 4): 1, (0, 5): 2, (3, 4): 1}
     joined, label_of = crackle_zarr.connected_components(stream, return_mapping=True)
@@ -160,7 +160,7 @@ def test_slice_past_2_31(sx: int, sy: int) -> None:
 @full
 @pytest.mark.parametrize("order", ["F", "C"])
 def test_decoding_past_2_32(order: Any) -> None:
-    """A volume of more than 2^32 voxels is decoded at once into memory of its size: 4.3 GB."""
+    """A volume of more than 2^32 voxels is decoded at once into its 4.3 GB."""
     stream = crackle_zarr.compress(boxes_in_zeros("F"))
     out = np.zeros(SHAPE, np.uint8, order=order)
     crackle_zarr.decompress(stream, out=out)
@@ -172,7 +172,7 @@ def test_decoding_past_2_32(order: Any) -> None:
 
 @pytest.mark.parametrize("shape", [(2**32 - 1, 2**32 - 1, 1), (2**31, 2**31, 2)])
 def test_volumes_that_no_machine_holds(shape: tuple[int, int, int]) -> None:
-    """Streams of them are made, read and edited; what would need a slice of them raises, and at once."""
+    """Larger streams are made, read and edited; calls that need one of their slices raise at once."""
     stream = crackle_zarr.full(shape, 7, np.uint8)
     head = crackle_zarr.header(stream)
     assert head.shape == shape
@@ -196,7 +196,7 @@ def test_volumes_that_no_machine_holds(shape: tuple[int, int, int]) -> None:
             ask(stream)
     with pytest.raises(MemoryError):
         crackle_zarr.decompress(stream, 7)
-    # Sums of coordinates past 2^64 come before memory does.
+    # Sums of coordinates pass 2^64 before memory ends.
     with pytest.raises(ValueError, match="a number that"):
         crackle_zarr.bounding_boxes(stream)
 
@@ -205,13 +205,13 @@ def test_volumes_that_no_machine_holds(shape: tuple[int, int, int]) -> None:
     "shape", [(2**32 - 1, 2**32 - 1, 2), (2**31, 2**31, 4), (2**32, 1, 1), (2**64, 1, 1)]
 )
 def test_shapes_past_the_format(shape: tuple[int, int, int]) -> None:
-    """An axis past 2^32 - 1, or more than 2^64 - 1 voxels, is no stream."""
+    """An axis past 2^32 - 1, or more than 2^64 - 1 voxels, raises."""
     with pytest.raises(ValueError, match=r"2\^64 - 1|4294967295"):
         crackle_zarr.full(shape, 7, np.uint8)
 
 
 def test_slices_without_voxels() -> None:
-    """There may be 2^32 - 1 of them in 29 bytes: no answer takes the time or the memory of that many."""
+    """29 bytes may claim 2^32 - 1 empty slices: no answer takes time or memory for them."""
     stream = crackle_zarr.full((2**32 - 1, 0, 2**32 - 1), 7, np.uint8)
     assert len(crackle_zarr.header(stream).shape) == 3
     assert crackle_zarr.labels(stream).tolist() == []

@@ -22,7 +22,7 @@ Array = npt.NDArray[Any]
 
 
 def test_eight_threads_on_different_volumes() -> None:
-    """Encoding and decoding share nothing: eight threads get what one thread gets."""
+    """Eight threads that encode and decode get the results of one thread."""
     names = [name for name in VOLUMES if VOLUMES[name]().dtype != bool]
     volumes = {name: VOLUMES[name]() for name in names}
     streams = {name: crackle_zarr.compress(volumes[name], 1, 2, parallel=1) for name in names}
@@ -43,7 +43,7 @@ def test_eight_threads_on_different_volumes() -> None:
 
 
 def test_eight_threads_on_one_reader() -> None:
-    """One reader may be asked by many threads, each for its own slices of one volume."""
+    """Many threads may use one reader, each for its own slices of one volume."""
     volume = cells((60, 50, 40), 80)
     reader = _binding.Reader(crackle_zarr.compress(volume, 2))
     out = np.zeros(volume.shape, volume.dtype, order="F")
@@ -60,10 +60,10 @@ def test_eight_threads_on_one_reader() -> None:
 
 
 def test_a_failure_in_one_thread_reaches_the_caller() -> None:
-    """Where one of several threads meets damage, the call raises, and names the slice."""
+    """If one thread meets damage, the call raises and names the slice."""
     volume = noise(3, (20, 20, 12))
     stream = bytearray(crackle_zarr.compress(volume))
-    stream[-8] ^= 1  # the checksum of the last slice but one
+    stream[-8] ^= 1  # the checksum of the second last slice
     for parallel in (1, 2, 5, 12):
         with pytest.raises(FormatError) as caught:
             crackle_zarr.decompress(bytes(stream), parallel=parallel)
@@ -71,7 +71,7 @@ def test_a_failure_in_one_thread_reaches_the_caller() -> None:
 
 
 def test_no_thread_outlives_its_call() -> None:
-    """A call's threads end with it."""
+    """The threads of a call end before it returns."""
     before = threading.active_count()
     stream = crackle_zarr.compress(VOLUMES["balls"](), parallel=6)
     crackle_zarr.decompress(stream, parallel=6)
@@ -85,7 +85,7 @@ METHODS = [method for method in ("fork", "spawn") if method in multiprocessing.g
 @pytest.mark.skipif(sys.platform == "emscripten", reason="there are no processes in WebAssembly")
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 def test_processes_after_use(method: str) -> None:
-    """After threads were used here, children that are forked or spawned encode, decode and raise."""
+    """After threads were used, forked and spawned children encode, decode and raise."""
     volumes = [VOLUMES[name]() for name in ("balls", "cells", "columns", "past 2^63")]
     streams = [crackle_zarr.compress(volume, 1, parallel=4) for volume in volumes]
     with multiprocessing.get_context(method).Pool(2) as pool:
@@ -98,13 +98,13 @@ def test_processes_after_use(method: str) -> None:
 
 
 # ---------------------------------------------------------------------------------------
-# Processes in which threads are at work
+# Processes with threads at work
 
-# How often what a race might break is repeated. CRACKLE_LONG=1 asks for long.
+# How often to repeat calls in which a race could show; many times with CRACKLE_LONG=1.
 LONG = bool(os.environ.get("CRACKLE_LONG"))
 TURNS = 50 if LONG else 3
 
-# A call into C that takes minutes, whoever waits for it: the voxels are many, the bytes few.
+# A call into C that takes minutes: few bytes, many voxels.
 BEGIN = """
 import atexit, faulthandler, multiprocessing, os, signal, sys, threading
 import numpy as np
@@ -201,7 +201,7 @@ del cz, _binding
 @pytest.mark.skipif(sys.platform == "emscripten", reason="there are no processes in WebAssembly")
 @pytest.mark.parametrize("name", ENDINGS)
 def test_the_interpreter_ends(name: str) -> None:
-    """However a process ends while the library is in use: its exit code is 0, and it has nothing to say."""
+    """A process that ends during a call of the library exits with code 0 and prints nothing."""
     for _ in range(TURNS):
         done = subprocess.run(
             [sys.executable, "-c", BEGIN + ENDINGS[name]],
@@ -260,7 +260,7 @@ finally:
     reason="without the GIL, CPython's own locks may be held by another thread when a process is forked",
 )
 def test_fork_while_threads_work() -> None:
-    """Children that are forked while eight threads encode and decode do the same, and end."""
+    """Children forked while eight threads encode and decode do the same work, and end."""
     script = BEGIN + FORKING.replace("TURNS", str(200 if LONG else 10))
     done = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, text=True, check=False, timeout=300
@@ -269,7 +269,7 @@ def test_fork_while_threads_work() -> None:
 
 
 def test_sixteen_threads_share_what_there_is() -> None:
-    """One reader, one array and one volume, asked and encoded by sixteen threads at once."""
+    """Sixteen threads query and encode one reader, one array and one volume at once."""
     volume = cells((60, 50, 40), 80)
     stream = crackle_zarr.compress(volume, 1, 2)
     reader, array = _binding.Reader(stream), crackle_zarr.CrackleArray(stream)
