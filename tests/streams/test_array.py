@@ -1,4 +1,4 @@
-"""CrackleArray against the NumPy array that it stands for."""
+"""CrackleArray compared with the equal NumPy array."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def make(order: str = "F", **options: Any) -> CrackleArray:
 
 
 class Decoded:
-    """Notes which slices are decoded."""
+    """Records the slices that are decoded."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.slices: list[int] = []
@@ -63,7 +63,7 @@ class TestWhatItIs:
         assert len(CrackleArray(np.frombuffer(arr.binary, np.uint8).reshape(1, -1))) == len(arr)
 
     def test_repr(self) -> None:
-        """The representation tells what it is without decoding it."""
+        """The representation describes the array without decoding it."""
         arr = make("C")
         assert repr(arr) == f"<CrackleArray shape=(7, 6, 9) dtype=uint16 order=C stream={len(arr)} bytes>"
 
@@ -79,7 +79,7 @@ class TestWhatItIs:
         ids=repr,
     )
     def test_what_is_no_stream(self, binary: Any, error: type[Exception]) -> None:
-        """What cannot be a stream is refused when the array is made, not when it is used."""
+        """Bytes that cannot be a stream raise when the array is made, not when it is used."""
         with pytest.raises(error):
             CrackleArray(binary)
 
@@ -95,7 +95,7 @@ class TestWhatItIs:
             CrackleArray(make().binary, parallel)
 
     def test_pickle(self, tmp_path: Path) -> None:
-        """It travels to other processes as bytes, also out of a memory map."""
+        """An array is pickled with its bytes, even if they lie in a memory map."""
         arr = make(parallel=2)
         arr.save(tmp_path / "a.ckl")
         for source in (arr, crackle_zarr.aload(tmp_path / "a.ckl", allow_mmap=True)):
@@ -104,7 +104,7 @@ class TestWhatItIs:
             assert back.parallel == source.parallel
 
     def test_buffer_is_kept(self) -> None:
-        """The stream is not copied: a remap within it shows."""
+        """The stream is not copied: the array shows a remap in its buffer."""
         binary = bytearray(make().binary)
         arr = CrackleArray(binary)
         assert arr.binary is binary
@@ -125,18 +125,18 @@ class TestNumPy:
 
     @pytest.mark.parametrize("dtype", ["u1", "i8", "f4", ">u2", "?"])
     def test_array_with_a_dtype(self, dtype: str) -> None:
-        """np.asarray converts as it does an array."""
+        """np.asarray converts to another dtype, as it does for an array."""
         back = np.asarray(make(), dtype=dtype)
         assert back.dtype == np.dtype(dtype)
         np.testing.assert_array_equal(back, VOLUME.astype(dtype))
 
     def test_array_protocol_of_numpy_2(self) -> None:
-        """copy=True and None decode; copy=False cannot be granted."""
+        """copy=True and None decode; copy=False raises, because decoding always copies."""
         for copy in (True, None):
             np.testing.assert_array_equal(make().__array__(copy=copy), VOLUME)
         with pytest.raises(ValueError, match="copy=False"):
             make().__array__(copy=False)
-        if np.lib.NumpyVersion(np.__version__) >= "2.0.0":  # before, False means "if it can be helped"
+        if np.lib.NumpyVersion(np.__version__) >= "2.0.0":  # in NumPy 1, False means "if needed"
             with pytest.raises(ValueError, match="copy"):
                 np.array(make(), copy=False)
 
@@ -151,7 +151,7 @@ class TestNumPy:
         np.testing.assert_array_equal(out, VOLUME)
 
     def test_iteration_decodes_once(self, decoded: Decoded) -> None:
-        """Iterating gives the planes of the first axis, at the cost of one decoding."""
+        """Iteration yields the planes of the first axis, and decodes the volume once."""
         planes = list(make())
         assert len(planes) == 7
         np.testing.assert_array_equal(np.stack(planes), VOLUME)
@@ -216,7 +216,7 @@ class TestIndexing:
 
     @hypothesis.given(data=st.data())
     def test_any_index(self, data: st.DataObject) -> None:
-        """Whatever hypothesis makes of integers, slices and an ellipsis is right too."""
+        """Random integers, slices and an ellipsis select what they select in NumPy."""
         axes = []
         for length in VOLUME.shape:
             bound = st.none() | st.integers(-2 * length, 2 * length)
@@ -249,12 +249,12 @@ class TestIndexing:
     def test_only_the_slices_it_needs(
         self, index: Any, slices: list[int], order: str, decoded: Decoded
     ) -> None:
-        """Slices that are not selected are not decoded, and none is decoded twice."""
+        """Only the selected slices are decoded, each once."""
         _ = make(order, parallel=1)[index]
         assert decoded.slices == slices
 
     def test_damage_elsewhere_does_not_matter(self) -> None:
-        """With one damaged slice the others can be read, and that one raises."""
+        """If one slice is damaged, it raises, and the others can be read."""
         binary = bytearray(make().binary)
         binary[_binding.read_layout(binary).checksums + 4 + 4 * 3] ^= 1
         arr = CrackleArray(binary)
@@ -267,7 +267,7 @@ class TestIndexing:
             assert caught.value.slice == 3
 
     def test_memory_belongs_to_the_result(self) -> None:
-        """A result is writable, and does not keep slices alive that were not asked for."""
+        """A result is writable, and does not keep unselected slices in memory."""
         for index in [(1, 2), (..., 3), (slice(None), 2), (slice(1, 6, 3), ..., slice(1, 8, 3))]:
             part = make()[index]
             part[...] = 0
@@ -289,7 +289,7 @@ class TestIndexing:
         ids=str,
     )
     def test_out_of_bounds(self, index: Any, message: str) -> None:
-        """IndexError, as in NumPy, which refuses the same indices."""
+        """An index out of bounds raises IndexError, as in NumPy."""
         with pytest.raises(IndexError, match=message):
             _ = make()[index]
         with pytest.raises(IndexError):
@@ -301,18 +301,18 @@ class TestIndexing:
         ids=lambda index: type(index).__name__,
     )
     def test_other_kinds_of_indices(self, index: Any) -> None:
-        """TypeError tells the way out, instead of a guess."""
+        """Other indices raise TypeError that names the alternative."""
         with pytest.raises(TypeError, match=r"integers, slices and '\.\.\.', not .*numpy\(\)"):
             _ = make()[index]
 
     def test_a_step_of_0(self) -> None:
-        """ValueError, as in NumPy."""
+        """A step of 0 raises ValueError, as in NumPy."""
         with pytest.raises(ValueError, match="zero"):
             _ = make()[::0]
 
     @pytest.mark.parametrize("shape", [(0, 3, 4), (3, 4, 0)], ids=str)
     def test_volumes_without_voxels(self, shape: tuple[int, ...]) -> None:
-        """They can be indexed where NumPy's can."""
+        """Volumes without voxels can be indexed as NumPy's can."""
         volume = np.empty(shape, np.int16)
         arr = crackle_zarr.compressa(volume)
         for index in ((), (slice(None), 1), (..., slice(None, None, -2))):
@@ -328,7 +328,7 @@ ARRAY = make()
 
 class TestMethods:
     def test_queries(self) -> None:
-        """They answer as the functions on the stream do."""
+        """Methods that query answer as the functions on the stream do."""
         volume = volumes.palette([-5, 0, 3, 700], "i4")
         arr = crackle_zarr.compressa(volume)
         assert arr.labels().tolist() == [-5, 0, 3, 700]
@@ -359,7 +359,7 @@ class TestMethods:
         ],
     )
     def test_edits(self, method: Callable[[CrackleArray], CrackleArray], expected: list[int]) -> None:
-        """They return a CrackleArray with as many threads, and leave this one as it was."""
+        """Methods that edit return a CrackleArray with as many threads; the original stays."""
         arr = make(parallel=2)
         before = bytes(bytearray(arr.binary))
         changed = method(arr)
@@ -369,7 +369,7 @@ class TestMethods:
         np.testing.assert_array_equal(changed.numpy(), np.array(expected)[VOLUME])
 
     def test_dtypes_and_orders_of_edits(self) -> None:
-        """refit, astype and the two orders give what they are named for."""
+        """refit, astype and the two orders give the dtype and the order in their names."""
         arr = make("C")
         assert arr.refit().dtype == np.uint8
         assert arr.astype(np.int32, "F").dtype == np.int32
@@ -380,19 +380,19 @@ class TestMethods:
             arr.astype(np.uint8, casting="safe")
 
     def test_renumber_gives_the_mapping(self) -> None:
-        """The mapping comes along in Python ints."""
+        """renumber() returns the mapping in Python ints."""
         changed, mapping = make().renumber(5)
         assert mapping == {0: 5, 1: 6, 2: 7, 3: 8}
         assert changed.labels().tolist() == [5, 6, 7, 8]
 
     def test_remap_without_a_mapping(self) -> None:
-        """KeyError for labels that are not to be preserved."""
+        """A label without a mapping raises KeyError unless it is to be preserved."""
         with pytest.raises(KeyError, match="no mapping for 3"):
             make().remap({1: 2})
 
     @pytest.mark.parametrize(("order", "expected"), [("K", "F"), ("A", "F"), ("F", "F"), ("C", "C")])
     def test_copy(self, order: Any, expected: str) -> None:
-        """A copy has bytes of its own, in the order that was asked for."""
+        """A copy has bytes of its own, in the order that the caller names."""
         binary = bytearray(make().binary)
         copied = CrackleArray(binary).copy(order)
         binary[:] = bytes(len(binary))
@@ -400,14 +400,14 @@ class TestMethods:
         np.testing.assert_array_equal(copied.numpy(), VOLUME)
 
     def test_array_equal(self) -> None:
-        """Another encoding of the same labels is equal, as an array or as bytes; others are not."""
+        """Another encoding of the same labels is equal, as an array or as bytes; other labels are not."""
         other = make("C", markov_model_order=3)
         assert make().array_equal(other)
         assert make().array_equal(other.binary)
         assert not make().array_equal(other.remap({0: 9}, True))
 
     def test_save(self, tmp_path: Path) -> None:
-        """The stream is written as it is, to a path or to a file object."""
+        """save() writes the stream unchanged, to a path or to a file object."""
         arr = make()
         arr.save(tmp_path / "a.ckl")
         assert (tmp_path / "a.ckl").read_bytes() == arr.binary
@@ -416,7 +416,7 @@ class TestMethods:
         assert file.getvalue() == arr.binary
 
     def test_over_a_memory_map(self, tmp_path: Path) -> None:
-        """A stream in a mapped file is read as one in memory."""
+        """A stream in a mapped file reads like one in memory."""
         make().save(tmp_path / "a.ckl")
         arr = crackle_zarr.aload(tmp_path / "a.ckl", allow_mmap=True)
         assert isinstance(arr.binary, mmap.mmap)
@@ -429,13 +429,13 @@ class TestMethods:
 
 class TestCompressa:
     def test_options(self) -> None:
-        """It takes the options of compress, and holds the same stream."""
+        """compressa() takes the options of compress(), and holds the same stream."""
         arr = crackle_zarr.compressa(VOLUME, 1, 3, None, 2, format_version=0)
         assert arr.binary == crackle_zarr.compress(VOLUME, 1, 3, format_version=0)
         assert arr.parallel == 2
 
     def test_shape_of_two_axes(self) -> None:
-        """A stream has three axes."""
+        """An array of two axes becomes a stream of three."""
         arr = crackle_zarr.compressa([[1, 2, 3]])
         assert arr.shape == (1, 3, 1)
         assert arr[0, 1, 0] == 2

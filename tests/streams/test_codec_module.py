@@ -1,4 +1,4 @@
-"""Which parts of a damaged stream codec.check names."""
+"""codec.check() names the damaged parts of a stream."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def layout(binary: bytes) -> _binding.Layout:
 
 
 def code(binary: bytes, z: int) -> int:
-    """The place of the first byte of slice z's moves."""
+    """The offset of the first byte of slice z's moves."""
     begin, end = _binding.codes_range(binary, z, z + 1)
     (index,) = struct.unpack_from("<I", binary, begin)
     assert begin + 4 + index < end, "the slice has cracks"
@@ -61,13 +61,13 @@ class TestSoundStreams:
     def test_nothing_is_damaged(
         self, binary: bytes, slab_nbytes: int, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """All sections are sound and no slice is listed."""
+        """All sections of a sound stream are sound, and no slice is listed."""
         monkeypatch.setattr(stream, "SLAB_NBYTES", slab_nbytes)
         assert codec.check(binary) == SOUND
         assert codec.ok(binary) is True
 
     def test_streams_of_crackle_codec(self) -> None:
-        """Another writer's streams are sound, and both checks say so in the same words."""
+        """Streams of crackle-codec are sound, and its check agrees."""
         crackle = pytest.importorskip("crackle")
         for pins in (0, 1):
             for order in (0, 3):
@@ -81,12 +81,12 @@ class TestSoundStreams:
         ids=["bytearray", "memoryview", "CrackleArray", "array of bytes"],
     )
     def test_sources(self, wrap: Callable[[bytes], Any]) -> None:
-        """Anything bytes-like will do, and a CrackleArray."""
+        """check() takes anything bytes-like, or a CrackleArray."""
         assert codec.ok(wrap(STREAMS["flat"]()))
 
     @pytest.mark.parametrize("source", [None, "crkl", 5, [1], np.array([b"x"], object)], ids=repr)
     def test_what_has_no_bytes(self, source: Any) -> None:
-        """TypeError, and not a report."""
+        """An object without bytes raises TypeError, and gets no report."""
         for function in (codec.check, codec.ok):
             with pytest.raises(TypeError, match="bytes-like"):
                 function(source)
@@ -94,7 +94,7 @@ class TestSoundStreams:
 
 class TestSections:
     def test_header(self) -> None:
-        """Without a header nothing else can be judged."""
+        """Without a sound header nothing else can be checked."""
         unknown = {"crack_index": None, "labels": None, "markov_model": None, "length": None, "z": None}
         binary = STREAMS["flat"]()
         for broken in (
@@ -109,7 +109,7 @@ class TestSections:
             assert codec.ok(broken) is False
 
     def test_crack_index(self) -> None:
-        """Without the index no section behind it can be found."""
+        """Without the crack index the sections behind it cannot be found."""
         binary = STREAMS["flat"]()
         unknown = {"labels": None, "markov_model": None, "length": None, "z": None}
         place = layout(binary).crack_index
@@ -119,7 +119,7 @@ class TestSections:
 
     @pytest.mark.parametrize("name", ["flat", "Markov order 2", "pins"])
     def test_labels(self, name: str) -> None:
-        """Every byte of the labels section and of its checksum counts; the slices are still judged."""
+        """A change in any byte of the labels section or its checksum is found; slices are still checked."""
         binary = STREAMS[name]()
         places = layout(binary)
         for place in [
@@ -132,21 +132,21 @@ class TestSections:
                 assert codec.ok(broken) is False
 
     def test_labels_and_slices(self) -> None:
-        """Damage in the labels does not hide that of slices, in their codes or their checksums."""
+        """Damaged labels do not hide damaged slices, in their codes or their checksums."""
         binary = STREAMS["flat"]()
         places = layout(binary)
         broken = damaged(binary, places.labels, code(binary, 1), places.checksums + 4 + 4 * 4)
         assert codec.check(broken) == {**SOUND, "labels": False, "z": [1, 4]}
 
     def test_markov_model(self) -> None:
-        """A row that no model has is the model's fault, and then no slice can be judged."""
+        """A row that no model can have is damage of the model, and no slice can be checked."""
         binary = bytearray(STREAMS["Markov order 2"]())
         binary[layout(binary).markov_model] |= 0b11111
         assert codec.check(bytes(binary)) == {**SOUND, "markov_model": False, "z": None}
         assert codec.ok(bytes(binary)) is False
 
     def test_another_markov_model(self) -> None:
-        """A damaged model that could be one shows in the slices, since it has no checksum."""
+        """A damaged but possible model shows as damaged slices, since the model has no checksum."""
         binary = bytearray(STREAMS["Markov order 2"]())
         section = slice(layout(binary).markov_model, layout(binary).crack_codes)
         bits = int.from_bytes(binary[section], "little")
@@ -164,7 +164,7 @@ class TestSections:
     def test_slices(
         self, where: str, slices: list[int], slab_nbytes: int, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """All damaged slices are listed, and no other."""
+        """All damaged slices are listed, and no others."""
         monkeypatch.setattr(stream, "SLAB_NBYTES", slab_nbytes)
         binary = STREAMS["flat"]()
         first = layout(binary).checksums + 4
@@ -174,7 +174,7 @@ class TestSections:
         assert codec.ok(broken) is False
 
     def test_slices_of_version_0(self) -> None:
-        """Without checksums a slice is damaged where its cracks contradict themselves or the labels."""
+        """Without checksums, a slice is damaged if its cracks contradict themselves or the labels."""
         binary = STREAMS["version 0"]()
         begin, _ = _binding.codes_range(binary, 3, 4)
         assert codec.check(damaged(binary, begin)) == {**SOUND, "z": [3]}  # the length of the chain index
@@ -185,13 +185,13 @@ class TestSections:
             crackle_zarr.decompress(changed)
 
     def test_keys_of_version_0(self) -> None:
-        """A key past the table of labels is the labels' fault; the slices are sound."""
+        """A key past the table of labels is damage of the labels; the slices are sound."""
         binary = bytearray(STREAMS["version 0"]())
         binary[layout(binary).markov_model - 1] = 200  # the key of the last component
         assert codec.check(bytes(binary)) == {**SOUND, "labels": False}
 
     def test_excess(self) -> None:
-        """Bytes behind the end are a wrong length, and harm nothing else."""
+        """Bytes after the end make the length wrong, and nothing else."""
         for name in ("flat", "version 0", "no voxels"):
             broken = STREAMS[name]() + b"\0"
             assert codec.check(broken) == {**SOUND, "length": False}
@@ -200,7 +200,7 @@ class TestSections:
 
 class TestTruncations:
     def test_whatever_is_cut_off(self) -> None:
-        """Sections and slices that are not there in full, their checksums included, are damaged."""
+        """In a truncated stream, incomplete sections and slices are damaged, their checksums included."""
         binary = STREAMS["Markov order 2"]()
         places = layout(binary)
         ends = [_binding.codes_range(binary, z, z + 1)[1] for z in range(6)]
@@ -222,7 +222,7 @@ class TestTruncations:
             assert report["z"] == list(range(complete, 6))
 
     def test_version_0(self) -> None:
-        """Slices that are there in full are judged by what they are."""
+        """In a truncated stream without checksums, complete slices are checked by their contents."""
         binary = STREAMS["version 0"]()
         places = layout(binary)
         ends = [_binding.codes_range(binary, z, z + 1)[1] for z in range(6)]
@@ -231,13 +231,13 @@ class TestTruncations:
             assert report == {**SOUND, "length": False, "z": [z for z in range(6) if ends[z] > length]}
 
     def test_every_length(self, binary: bytes) -> None:
-        """No truncation raises, and none is ok."""
+        """Every truncation gets a report, and none is sound."""
         for length in range(len(binary)):
             assert codec.ok(binary[:length]) is False
 
 
 class TestEveryBit:
-    """Over streams that are small enough to break each of their bits."""
+    """Every bit of some small streams is flipped."""
 
     SMALL = volumes.noise(3, (5, 4, 3), "u2")
     COLUMNS = np.asfortranarray(np.repeat(volumes.cells((5, 4, 1), 3), 6, axis=2))
@@ -249,7 +249,7 @@ class TestEveryBit:
         ids=["flat", "Markov order 1", "pins"],
     )
     def test_against_decompress(self, volume: np.ndarray, options: dict[str, int], version: int) -> None:
-        """What check calls sound decodes, in version 1 to the same labels; all else does not decode."""
+        """A stream decodes if and only if check() calls it sound, in version 1 to the right labels."""
         binary = crackle_zarr.compress(volume, **options, format_version=version)
         for place in range(len(binary)):
             for bit in range(8):
@@ -265,13 +265,13 @@ class TestEveryBit:
                 if found is not None:
                     np.testing.assert_array_equal(found, volume)
                 elif report["labels"] and report["z"] is not None:
-                    # The slices that are not listed are sound.
+                    # Slices that are not listed are sound.
                     for z in set(range(volume.shape[2])) - set(report["z"]):
                         part = crackle_zarr.decompress(broken, parallel=1, z_start=z, z_end=z + 1)
                         np.testing.assert_array_equal(part, volume[:, :, z : z + 1])
 
     def test_a_slice_that_no_memory_holds(self) -> None:
-        """Claims of a stream of 60 bytes do not raise; its slice cannot be judged as sound."""
+        """A stream of 60 bytes that claims a huge slice gets a report; the slice is not called sound."""
         labels = struct.pack("<QBQB", 1, 7, 1, 0)
         crack_code = struct.pack("<II", 4, 0)
         fixed = struct.pack("<HIIIBI", 0x80, 2**31, 2**31, 1, 31, len(labels))

@@ -1,4 +1,4 @@
-"""compress(): what it takes, what it refuses, which bytes it makes."""
+"""compress(): its input, its errors, and the bytes that it makes."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class TestCompress:
         ],
     )
     def test_any_strides(self, view: Callable[[np.ndarray], np.ndarray]) -> None:
-        """Views with any strides are read as NumPy reads them, and stay as they were."""
+        """Views with any strides are read as NumPy reads them, and are not changed."""
         volume = view(brick())
         before = volume.copy()
         volume.flags.writeable = False
@@ -62,7 +62,7 @@ class TestCompress:
         ids=str,
     )
     def test_axes_fill_up_with_1(self, shape: tuple[int, ...], expected: tuple[int, ...]) -> None:
-        """A stream has three axes: missing ones are 1, an axis of 0 stays."""
+        """A stream has three axes: missing ones become 1, and an axis of 0 stays 0."""
         volume = np.arange(np.prod(shape, dtype=int), dtype=np.uint16).reshape(shape)
         back = crackle_zarr.decompress(crackle_zarr.compress(volume))
         assert back.shape == expected
@@ -115,12 +115,12 @@ class TestCompress:
         ],
     )
     def test_what_is_no_integer_is_refused(self, labels: Any) -> None:
-        """TypeError names the dtype and how to convert."""
+        """Other dtypes raise TypeError that names the dtype and the conversion."""
         with pytest.raises(TypeError, match=f"not {re.escape(str(np.asarray(labels).dtype))}: .*astype"):
             crackle_zarr.compress(labels)
 
     def test_masked_arrays_are_refused(self) -> None:
-        """A mask would be lost silently."""
+        """Masked arrays raise, because the mask would be lost."""
         with pytest.raises(TypeError, match="filled"):
             crackle_zarr.compress(np.ma.masked_equal(brick(), 3))
 
@@ -130,7 +130,7 @@ class TestCompress:
         ids=str,
     )
     def test_shapes_that_no_stream_has(self, shape: tuple[int, ...], message: str) -> None:
-        """ValueError for more than three axes, and for an axis past 32 bits."""
+        """More than three axes, or an axis past 32 bits, raise ValueError."""
         with pytest.raises(ValueError, match=message):
             crackle_zarr.compress(np.empty(shape, np.uint8))
 
@@ -157,7 +157,7 @@ class TestCompress:
         ids=str,
     )
     def test_options_are_checked(self, options: dict[str, Any], error: type[Exception], message: str) -> None:
-        """A wrong option is named, with what was given and what is possible."""
+        """A wrong option raises an error with its name, its value and the possible values."""
         with pytest.raises(error, match=message):
             crackle_zarr.compress(brick("u1"), **options)
 
@@ -169,20 +169,20 @@ class TestCompress:
         assert (head.format_version, head.markov_model_order, head.label_format) == (0, 4, 2)
 
     def test_the_highest_markov_order_is_that_of_the_library(self) -> None:
-        """The options are checked without the library; its limit is the same."""
+        """The highest Markov order is checked in Python, with the limit of the library."""
         from crackle_zarr._base import options
 
         assert options.MAX_MARKOV_MODEL_ORDER == _binding.MAX_MARKOV_ORDER
 
     def test_background_of_pins(self) -> None:
-        """Whatever the background of the pins, the volume is the same."""
+        """Any background of the pins gives back the volume."""
         volume = volumes.balls()
         for background in (0, 4000, 5):
             binary = crackle_zarr.compress(volume, allow_pins=1, bgcolor=background)
             np.testing.assert_array_equal(crackle_zarr.decompress(binary), volume)
 
     def test_a_crackle_array_is_an_array(self) -> None:
-        """What answers __array__ can be compressed, a CrackleArray too."""
+        """An object with __array__ can be compressed, a CrackleArray included."""
         arr = crackle_zarr.compressa(brick())
         assert crackle_zarr.compress(arr, markov_model_order=2) == crackle_zarr.compress(
             brick(), markov_model_order=2

@@ -1,4 +1,4 @@
-"""Legal streams that no sensible writer makes, and streams that break a single rule of the format."""
+"""Legal streams that no sensible writer makes, and streams that break one rule of the format."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def test_unusual_stream_is_read(seed: int) -> None:
 
 @pytest.mark.parametrize("name", VOLUMES)
 def test_unusual_stream_of_known_volume_is_read(name: str) -> None:
-    """The volumes that all tests share, in a style drawn by their name."""
+    """The shared volumes are read in a style drawn by their name."""
     volume = VOLUMES[name]()
     volume = volume.view(np.uint8) if volume.dtype == bool else volume
     rng = random.Random(name)
@@ -134,7 +134,7 @@ def test_cracks_may_be_crossed_again() -> None:
 
 
 def test_all_spellings_of_control_symbols_are_read() -> None:
-    """BRANCH and TERMINATE each have two spellings; every combination says the same."""
+    """BRANCH and TERMINATE have two spellings each, and every combination is read alike."""
     index = reference_writer.write_chain_index([(0, [2])], 4, 3)
     for branch, first, second in itertools.product(
         reference.SPELLINGS[BRANCH], reference.SPELLINGS[TERMINATE], reference.SPELLINGS[TERMINATE]
@@ -159,7 +159,7 @@ def code(chains: dict[tuple[int, int], list[int]], model: Array | None = None, o
 
 
 def base(version: int = 1, pins: bool = False, order: int = 0) -> Sections:
-    """The sound pieces of a stream of BASE. Pins: background 7, one pin through the 300s."""
+    """The sound pieces of a stream of BASE. Pins: background 7, one pin through the label 300."""
     model = np.arange(4**order, dtype=np.uint8) % np.uint8(24)
     if not order:
         model = None
@@ -205,7 +205,7 @@ def flat_labels(
 @pytest.mark.parametrize("pins", [False, True], ids=["flat", "pins"])
 @pytest.mark.parametrize("version", [0, 1])
 def test_base_is_sound(version: int, pins: bool, order: int) -> None:
-    """What the tests below break is sound before: for the reference and for the package."""
+    """The stream that the tests below damage is sound, for the reference and for the package."""
     stream = base(version, pins, order).assemble()
     assert np.array_equal(reference.decode(stream).array, BASE)
     assert np.array_equal(crackle_zarr.decompress(stream), BASE)
@@ -218,7 +218,7 @@ Change = Callable[[Sections], None]
 class Invalid:
     """A change that makes the base stream illegal.
 
-    ``pins``: the change is for a labels section of pins. ``orders``: Markov orders to try it with.
+    ``pins``: the change needs a labels section of pins. ``orders``: Markov orders to try it with.
     """
 
     id: str
@@ -228,7 +228,7 @@ class Invalid:
 
 
 def setting(**fields: Any) -> Change:
-    """A change that replaces some pieces."""
+    """A change that replaces some pieces of the stream."""
 
     def change(sections: Sections) -> None:
         for name, value in fields.items():
@@ -242,7 +242,7 @@ def labels(data: bytes) -> Change:
 
 
 def chains(walks: dict[tuple[int, int], list[int]]) -> Change:
-    """Replace the chains of slice 0, keeping the checksum of its components."""
+    """Replace the chains of slice 0, but keep the checksum of its components."""
 
     def change(sections: Sections) -> None:
         order = sections.markov_order
@@ -270,7 +270,7 @@ def one_pin(index: int, depth: int, widths: tuple[int, int, int] = (1, 1, 1)) ->
 
 
 def singles(numbers: list[int], c: int) -> Change:
-    """No pins, and single components given as the differences that are written."""
+    """No pins, and single components given as the differences that are stored."""
     widths = bytes([(c.bit_length() - 1) << 4])
     return pins(widths + b"\0" + bytes([len(numbers)]) + reference_writer.write_uints(numbers, c))
 
@@ -357,7 +357,7 @@ INVALID = [
     Invalid("chain starts right of the slice", chains({(2, 0): LINE, (5, 1): [TERMINATE]})),
     Invalid("chain starts below the slice", chains({(2, 0): LINE, (1, 4): [TERMINATE]})),
     Invalid("chain starts far outside", chains({(2, 0): LINE, (255, 255): [TERMINATE]})),
-    # Moves: the cracks that a careless reader would mark are those of the sound stream
+    # Moves: a careless reader would find the cracks of the sound stream
     Invalid("step outside above", chains({(2, 0): [BRANCH, *LINE, UP, TERMINATE]})),
     Invalid("step outside below", chains({(2, 0): [DOWN, DOWN, DOWN, DOWN, TERMINATE]})),
     Invalid("step outside left", chains({(2, 0): LINE, (0, 1): [LEFT, TERMINATE]})),
@@ -396,7 +396,7 @@ INVALID = [
 @pytest.mark.parametrize("version", [0, 1])
 @pytest.mark.parametrize("case", INVALID, ids=lambda case: case.id)
 def test_invalid_stream_is_refused(case: Invalid, version: int) -> None:
-    """A stream that breaks a rule raises FormatError, also where all its checksums are right."""
+    """A stream that breaks a rule raises FormatError, even if all its checksums are right."""
     for order in case.orders:
         sections = base(version, case.pins, order)
         case.change(sections)
@@ -425,7 +425,7 @@ CHECKSUMS = {
 @pytest.mark.parametrize("pins", [False, True], ids=["flat", "pins"])
 @pytest.mark.parametrize("name", CHECKSUMS)
 def test_wrong_checksum_is_refused(name: str, pins: bool) -> None:
-    """Every checksum of version 1 is verified; those of labels and slices unless told otherwise."""
+    """Every checksum of version 1 is verified; verify=False leaves out those of labels and slices."""
     stream = CHECKSUMS[name](base(1, pins).assemble())
     with pytest.raises(FormatError, match="checksum"):
         crackle_zarr.decompress(stream)
@@ -437,7 +437,7 @@ def test_wrong_checksum_is_refused(name: str, pins: bool) -> None:
 
 
 def test_label_flipped_in_table_is_refused() -> None:
-    """A flipped bit in the label table is plausible but for its checksum, and must not become voxels."""
+    """A flipped bit in the label table, which only its checksum shows, raises FormatError."""
     sections = base()
     sections.labels = flat_labels(table=b"\x06\x00\x2c\x01")
     sound = base().assemble()
@@ -451,7 +451,7 @@ def test_label_flipped_in_table_is_refused() -> None:
 
 
 def test_slice_of_other_cracks_is_refused() -> None:
-    """Cracks that give the right number of components in the wrong place fail the slice's checksum."""
+    """Cracks with the right number of components in wrong places fail the slice's checksum."""
     sections = base()
     sections.codes[0] = code({(1, 0): LINE})
     with pytest.raises(FormatError, match=r"slice z = 0"):
@@ -461,7 +461,7 @@ def test_slice_of_other_cracks_is_refused() -> None:
 @pytest.mark.parametrize("extra", [b"\0", b"crkl", bytes(1000)], ids=["1 byte", "4 bytes", "1000 bytes"])
 @pytest.mark.parametrize("version", [0, 1])
 def test_bytes_behind_the_end_are_refused(version: int, extra: bytes) -> None:
-    """The sections add up to exactly the length of the stream, also of an empty volume's."""
+    """Bytes after the last section raise, even in the stream of an empty volume."""
     with pytest.raises(FormatError):
         crackle_zarr.decompress(base(version).assemble() + extra)
     empty = Sections((0, 3, 2), np.dtype("u4"), format_version=version).assemble()
@@ -482,7 +482,7 @@ NOT_CRACKLE = {
 
 @pytest.mark.parametrize("name", NOT_CRACKLE)
 def test_what_is_not_crackle_is_refused(name: str) -> None:
-    """Foreign bytes raise FormatError from everything that reads a stream."""
+    """Foreign bytes raise FormatError in every function that reads a stream."""
     for read in (crackle_zarr.decompress, crackle_zarr.header, crackle_zarr.labels, crackle_zarr.nbytes):
         with pytest.raises(FormatError):
             read(NOT_CRACKLE[name])
@@ -569,7 +569,7 @@ TOP = 2**32 - 1
     ],
 )
 def test_claims_beyond_memory_fail_fast(stream: bytes, outcome: str, tmp_path: Path) -> None:
-    """With 64 MB to spare, a short stream that claims a huge volume raises, and the process lives on."""
+    """With 64 MB to spare, a short stream that claims a huge volume raises, and the process goes on."""
     result = subprocess.run(
         [sys.executable, "-c", CLAIMS, stream.hex(), outcome],
         capture_output=True,

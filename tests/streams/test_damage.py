@@ -1,6 +1,6 @@
 """Damaged streams raise FormatError or give some voxels: they never crash.
 
-In version 1 every byte of a stream is covered by a checksum, so damage is found or does not matter.
+In version 1 a checksum covers every byte of a stream, so damage is found or does not matter.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from crackle_zarr import FormatError, _binding
 
 Array = npt.NDArray[Any]
 
-MOST_VOXELS = 1 << 20  # a damaged header may claim any shape: larger volumes are not asked for
+MOST_VOXELS = 1 << 20  # a damaged header may claim any shape: the tests do not decode larger volumes
 
 
 def volume() -> Array:
-    """5 x 4 x 3 voxels, labels in three slices: a stream of it has less than 200 bytes."""
+    """5 x 4 x 3 voxels with labels in three slices: its stream has less than 200 bytes."""
     return np.asfortranarray(cells((5, 4, 3), 5, "u4") % 1000)
 
 
@@ -43,7 +43,7 @@ STYLES = {
 
 
 def stream_of(name: str, version: int) -> bytes:
-    """A stream of our writer's ("ours ...") or of the reference's, in version 0 or 1."""
+    """A stream of our writer ("ours ...") or of the reference, in version 0 or 1."""
     if name.startswith("ours"):
         pins, order = {"ours flat": (0, 0), "ours pins": (2, 0), "ours Markov": (1, 2)}[name]
         return crackle_zarr.compress(volume(), pins, order, format_version=version)
@@ -65,7 +65,7 @@ def flips(stream: bytes) -> Iterator[tuple[str, bytes]]:
 
 
 def scattered(stream: bytes, seed: int, first: int, count: int) -> Iterator[tuple[str, bytes]]:
-    """The stream with some bytes from ``first`` on overwritten, copied, removed or put in."""
+    """The stream with some bytes from ``first`` on overwritten, copied, removed or inserted."""
     rng = random.Random(seed)
     for number in range(count):
         damaged = bytearray(stream)
@@ -90,7 +90,7 @@ def scattered(stream: bytes, seed: int, first: int, count: int) -> Iterator[tupl
 
 
 def outcome(stream: bytes) -> Array | None:
-    """What decoding gives, or None for a FormatError or a claim that is too large to follow here."""
+    """The decoded volume, or None for a FormatError or a claim too large to decode here."""
     try:
         header = crackle_zarr.header(stream)
         if header.voxels() > MOST_VOXELS:
@@ -105,7 +105,7 @@ def outcome(stream: bytes) -> Array | None:
 
 
 def poke(stream: bytes) -> None:
-    """Ask a damaged stream everything; each answer may be wrong or a FormatError, but must come."""
+    """Ask a damaged stream every question; each answer may be wrong or a FormatError, but must come."""
     try:
         reader = _binding.Reader(stream)
     except FormatError:
@@ -127,7 +127,7 @@ def poke(stream: bytes) -> None:
     for ask in asks:
         try:
             ask()
-        except (FormatError, OverflowError):  # a label of a damaged table need not fit
+        except (FormatError, OverflowError):  # a label of a damaged table may not fit the dtype
             continue
 
 
@@ -154,11 +154,11 @@ def test_every_truncation_is_refused(name: str, version: int) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_bit_flip_is_harmless_in_version_1(name: str) -> None:
-    """One flipped bit raises FormatError, or the voxels are right nevertheless."""
+    """A flipped bit raises FormatError, or the voxels are still right."""
     expected = volume()
     label = int(expected[0, 0, 1])
     stream = stream_of(name, 1)
-    listed = crackle_zarr.labels(stream)  # with those that no voxel has
+    listed = crackle_zarr.labels(stream)  # including labels that no voxel has
     refused = 0
     for place, damaged in flips(stream):
         poke(damaged)
@@ -179,7 +179,7 @@ def test_every_bit_flip_is_harmless_in_version_1(name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_bit_flip_is_survived_in_version_0(name: str) -> None:
-    """Without checksums a flipped bit may change voxels; shape and dtype are still those of the header."""
+    """Without checksums a flipped bit may change voxels, but shape and dtype are the header's."""
     for _, damaged in flips(stream_of(name, 0)):
         poke(damaged)
         outcome(damaged)
@@ -187,7 +187,7 @@ def test_every_bit_flip_is_survived_in_version_0(name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_scattered_damage_is_harmless_in_version_1(name: str) -> None:
-    """Damage to many bytes behind the header raises FormatError, or the voxels are right nevertheless."""
+    """Many damaged bytes behind the header raise FormatError, or the voxels are still right."""
     expected = volume()
     for place, damaged in scattered(stream_of(name, 1), seed=1, first=29, count=400):
         poke(damaged)
@@ -197,7 +197,7 @@ def test_scattered_damage_is_harmless_in_version_1(name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_scattered_damage_is_survived_in_version_0(name: str) -> None:
-    """The same in version 0, header and all: whatever comes out has the shape that the header claims."""
+    """In version 0, with a damaged header too, the result has the shape that the header claims."""
     for _, damaged in scattered(stream_of(name, 0), seed=2, first=5, count=600):
         poke(damaged)
         outcome(damaged)
@@ -205,7 +205,7 @@ def test_scattered_damage_is_survived_in_version_0(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["flat", "pins", "Markov 1"])
 def test_forged_header_is_survived(name: str) -> None:
-    """A header whose checksum was mended after the change leads to no crash either."""
+    """A damaged header with a right checksum causes no crash."""
     stream = stream_of(name, 1)
     rng = random.Random(name)
     for _ in range(1500):
@@ -221,7 +221,7 @@ def test_forged_header_is_survived(name: str) -> None:
 @pytest.mark.parametrize("version", [0, 1])
 @pytest.mark.parametrize("pins", [0, 2])
 def test_damage_to_a_larger_stream_is_survived(pins: int, version: int) -> None:
-    """Some hundred components in a slice, chains of several hundred moves, Markov order 3."""
+    """Damage is survived with some hundred components in a slice, long chains and Markov order 3."""
     noisy = noise(5, (40, 37, 4), "u2")
     noisy[5:30, 5:30, :] = 9
     stream = crackle_zarr.compress(noisy, pins, 3, format_version=version)

@@ -41,12 +41,12 @@ class TestDecompress:
 
     @pytest.mark.parametrize("source", [None, 5, "crkl", [1, 2], np.array([b"crkl"], object)], ids=repr)
     def test_what_is_no_source(self, source: Any) -> None:
-        """TypeError for what has no bytes."""
+        """An object without bytes raises TypeError."""
         with pytest.raises(TypeError, match="bytes-like"):
             crackle_zarr.decompress(source)
 
     def test_mask_of_a_label(self, case: tuple[np.ndarray, bytes]) -> None:
-        """With a label the result is where the volume has it, as bool in the volume's memory order."""
+        """With a label, the result is its mask: bool, in the volume's memory order."""
         volume, binary = case
         for label in np.unique(volume)[:12]:
             mask = crackle_zarr.decompress(binary, label)
@@ -57,7 +57,7 @@ class TestDecompress:
     @pytest.mark.parametrize("label", [9, 255, 256, -1, 2**32, -(2**63), 2**64, 2**64 + 1, 2**70])
     @pytest.mark.parametrize("dtype", ["u1", "i1", "u4", "u8", "i8"])
     def test_mask_of_a_label_that_is_not_there(self, dtype: str, label: int) -> None:
-        """An absent label, and one that the dtype cannot hold, is in no voxel; nothing wraps around."""
+        """An absent label, or one that the dtype cannot hold, has an empty mask; nothing wraps around."""
         volume = brick(dtype)
         volume[0, 0, :] = np.iinfo(dtype).max  # 255 in uint8
         binary = crackle_zarr.compress(volume)
@@ -73,7 +73,7 @@ class TestDecompress:
     @pytest.mark.parametrize("bounds", [(0, None), (2, None), (0, 4), (3, 3), (1, 6)], ids=str)
     @pytest.mark.usefixtures("small_slabs")
     def test_crop(self, bounds: tuple[int, int | None], parallel: int) -> None:
-        """A cropped mask runs from the first to the last of the decoded slices that hold the label."""
+        """A cropped mask runs from the first to the last decoded slice that holds the label."""
         volume = np.zeros((4, 3, 9), np.uint8)
         volume[1, 1, [2, 3, 5]] = 7
         expected = (volume == 7)[:, :, slice(*bounds)]
@@ -86,7 +86,7 @@ class TestDecompress:
             np.testing.assert_array_equal(mask, expected)
 
     def test_crop_needs_a_label_and_its_own_array(self) -> None:
-        """ValueError for crop without a label, and for crop into a given array."""
+        """crop without a label, or with out, raises ValueError."""
         binary = crackle_zarr.compress(brick())
         with pytest.raises(ValueError, match="label"):
             crackle_zarr.decompress(binary, crop=True)
@@ -94,12 +94,12 @@ class TestDecompress:
             crackle_zarr.decompress(binary, 1, crop=True, out=np.empty((7, 6, 5), np.bool_))
 
     def test_label_has_to_be_an_integer(self) -> None:
-        """TypeError for a float, even one without a fraction."""
+        """A float raises TypeError, even without a fraction."""
         with pytest.raises(TypeError, match=r"label is an integer, not 1\.0"):
             crackle_zarr.decompress(crackle_zarr.compress(brick()), 1.0)  # type: ignore[arg-type]
 
     def test_every_range_of_slices(self, case: tuple[np.ndarray, bytes]) -> None:
-        """Slices [z_start, z_end) are those of the whole volume, empty ranges included."""
+        """Slices [z_start, z_end) equal those of the whole volume, empty ranges included."""
         volume, binary = case
         sz = volume.shape[2]
         places = sorted({0, 1, sz // 2, sz - 1, sz})
@@ -126,7 +126,7 @@ class TestDecompress:
         ids=str,
     )
     def test_slices_outside_the_volume(self, bounds: dict[str, Any], error: type[Exception]) -> None:
-        """The range that is possible is named; nothing counts from the end."""
+        """The error names the possible range; negative numbers do not count from the end."""
         message = "5 slices" if error is ValueError else "integer"
         with pytest.raises(error, match=message):
             crackle_zarr.decompress(crackle_zarr.compress(brick()), **bounds)
@@ -150,7 +150,7 @@ class TestDecompress:
     )
     @pytest.mark.usefixtures("small_slabs")
     def test_out(self, make_out: Callable[..., np.ndarray], parallel: int) -> None:
-        """Any strides can be decoded into, for labels, masks and ranges; out is what is returned."""
+        """Labels, masks and ranges can be decoded into arrays of any strides; out is returned."""
         volume = brick("u4")
         for order in "CF":
             binary = crackle_zarr.compress(np.asarray(volume, order=order))
@@ -185,7 +185,7 @@ class TestDecompress:
     def test_out_that_does_not_fit(
         self, out: Any, label: int | None, error: type[Exception], message: str
     ) -> None:
-        """What is wrong with out is named, and what it has to be."""
+        """The error names the mismatch of out and the requirement."""
         with pytest.raises(error, match=message):
             crackle_zarr.decompress(crackle_zarr.compress(brick()), label, out=out)
 
@@ -202,7 +202,7 @@ class TestDecompress:
         assert crackle_zarr.array_equal(binary, binary)
 
     def test_a_damaged_labels_section(self) -> None:
-        """Its checksum is verified, for voxels, masks and absent labels, unless that is switched off."""
+        """The labels' checksum is verified for voxels, masks and absent labels, unless verify=False."""
         binary = crackle_zarr.compress(brick())
         damaged = flipped(binary, offsets(binary).labels + 8, 6)  # in the first label: 0 becomes 64
         for label in (None, 1, 99, 2**40):
@@ -215,7 +215,7 @@ class TestDecompress:
         assert not crackle_zarr.decompress(damaged, 2**40, verify=False).any()
 
     def test_a_damaged_slice(self) -> None:
-        """It is named, and the others can still be decoded."""
+        """The error names the damaged slice, and the others can still be decoded."""
         binary = crackle_zarr.compress(brick())
         damaged = flipped(binary, offsets(binary).checksums + 4 + 4 * 3)
         with pytest.raises(FormatError) as caught:
@@ -226,7 +226,7 @@ class TestDecompress:
         np.testing.assert_array_equal(crackle_zarr.decompress(damaged, verify=False), brick())
 
     def test_a_short_stream_that_claims_much(self) -> None:
-        """Thirty bytes that claim 2^96 voxels are refused for what they are."""
+        """Thirty bytes that claim 2^96 voxels raise FormatError."""
         header = b"crkl\0" + struct.pack("<HIIIBI", 0x80, 2**32 - 1, 2**32 - 1, 2**32 - 1, 31, 0)
         with pytest.raises(FormatError):
             crackle_zarr.decompress(header + bytes(6))
@@ -263,7 +263,7 @@ class TestHeader:
         "name", ["sx", "fortran_order", "format_version", "crack_format", "label_format"]
     )
     def test_damage_is_noticed(self, name: str) -> None:
-        """Every bit of a version-1 header is covered by its checksum or has one value only."""
+        """Every bit of a version-1 header is covered by its checksum or has only one legal value."""
         binary = crackle_zarr.compress(brick())
         places = {"sx": 7, "fortran_order": 5, "format_version": 4, "crack_format": 6, "label_format": 5}
         with pytest.raises(FormatError) as caught:

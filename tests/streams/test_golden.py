@@ -1,4 +1,4 @@
-"""Streams of other writers decode to the arrays that they were made of."""
+"""Streams of other writers decode to their original arrays."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ def sha256(array: np.ndarray[Any, Any]) -> str:
 
 
 def test_golden_streams_are_there(shared: Path) -> None:
-    """The tests below would pass without a single stream; this one would not."""
+    """The golden streams exist; without them the tests below would pass by testing nothing."""
     assert len(MANIFEST) == 174
     assert all((shared / "golden" / name).is_file() for name in MANIFEST)
 
 
 @pytest.mark.parametrize("name", MANIFEST)
 def test_reference_decodes_golden(name: str) -> None:
-    """The reference implementation earns its name on streams that it did not write."""
+    """The reference decodes streams that it did not write."""
     expected = MANIFEST[name]
     result = reference.decode((FOLDER / name).read_bytes())
     assert result.array.shape == tuple(expected["shape"])
@@ -47,7 +47,7 @@ def test_reference_decodes_golden(name: str) -> None:
 
 @pytest.mark.parametrize("name", MANIFEST)
 def test_golden_decodes(name: str) -> None:
-    """Voxels, dtype, shape and memory order are those of the array that the stream was made of."""
+    """Voxels, dtype, shape and memory order are those of the original array."""
     expected = MANIFEST[name]
     stream = (FOLDER / name).read_bytes()
     array = crackle_zarr.decompress(stream)
@@ -86,7 +86,7 @@ def test_connectomics_decodes(shared: Path) -> None:
     assert reader.header.dtype == np.uint32
     assert reader.header.label_format == 2
     digest = hashlib.sha256()
-    slab = np.empty((512, 512, 64), np.uint32, order="F")  # not all of it at once: half a gigabyte
+    slab = np.empty((512, 512, 64), np.uint32, order="F")  # in parts, because all of it is half a gigabyte
     for z in range(0, 512, 64):
         reader.decode(slab, z, z + 64, parallel=2)
         digest.update(slab.T)

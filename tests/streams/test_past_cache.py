@@ -1,4 +1,4 @@
-"""Volumes that no cache holds: painted past it, transposed in blocks, and coded by the larger tables."""
+"""Volumes larger than any cache: painted past it, transposed in blocks, and coded by the larger tables."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import pytest
 
 import crackle_zarr
 
-# More than 8 MiB each, with rows that are no whole number of 16 bytes.
+# More than 8 MiB each, with rows that are not a multiple of 16 bytes.
 SHAPES = {
     "uint8": (301, 219, 150),
     "uint16": (203, 211, 101),
@@ -17,7 +17,7 @@ SHAPES = {
 
 
 def blocks(shape: tuple[int, int, int], dtype: str, noise: float) -> np.ndarray:
-    """Labels in blocks that lean, some voxels of which are others."""
+    """Labels in oblique blocks, some voxels of which have other labels."""
     rng = np.random.default_rng(7)
     x, y, z = np.indices(shape, sparse=True)
     labels = ((x + z) // 11 * 7 + (y + x // 3) // 9 * 31 + z // 5) % 250
@@ -29,7 +29,7 @@ def blocks(shape: tuple[int, int, int], dtype: str, noise: float) -> np.ndarray:
 @pytest.mark.parametrize("dtype", list(SHAPES))
 @pytest.mark.parametrize("noise", [0.0, 0.02, 0.9])
 def test_round_trip(dtype: str, order: str, noise: float) -> None:
-    """Any width, order and density comes back, into memory of any alignment."""
+    """Any width, order and density comes back, in memory of any alignment."""
     volume = np.asarray(blocks(SHAPES[dtype], dtype, noise), order=order)
     stream = crackle_zarr.compress(volume)
     assert np.array_equal(crackle_zarr.decompress(stream), volume)
@@ -44,7 +44,7 @@ def test_round_trip(dtype: str, order: str, noise: float) -> None:
 
 @pytest.mark.parametrize("order", [1, 3, 5, 7])
 def test_models(order: int) -> None:
-    """Tables of every order give what crackle-codec reads from the same stream."""
+    """With models of every order, the stream decodes to the volume, also by crackle-codec."""
     crackle = pytest.importorskip("crackle")
     volume = np.asfortranarray(blocks((257, 131, 40), "uint32", 0.05))
     stream = crackle_zarr.compress(volume, markov_model_order=order)
@@ -55,14 +55,14 @@ def test_models(order: int) -> None:
 
 @pytest.mark.parametrize("order", ["F", "C"])
 def test_crackle_codec_reads_it(order: str) -> None:
-    """Large volumes of either order are what crackle-codec decodes."""
+    """crackle-codec decodes large volumes of either order."""
     crackle = pytest.importorskip("crackle")
     volume = np.asarray(blocks((203, 131, 90), "uint32", 0.01), order=order)
     assert np.array_equal(crackle.decompress(crackle_zarr.compress(volume)).reshape(volume.shape), volume)
 
 
 def test_mask_of_a_label_that_few_slices_have() -> None:
-    """Slices without the label are zeros, in C order too, where slices are painted together."""
+    """Slices without the label are zeros, also in C order, where slices are painted together."""
     volume = np.ones((150, 140, 130), "uint32")
     volume[20:40, 30:50, 60:63] = 9
     for order in ("F", "C"):

@@ -1,7 +1,7 @@
-"""Both directions against crackle-codec: each reads what the other writes, and ours is not larger.
+"""Each package reads the streams of the other, and ours are not larger.
 
-crackle-codec takes no signed labels, mangles big-endian ones, and may crash on damage: it is only given
-sound unsigned streams and volumes.
+crackle-codec takes no signed labels, mangles big-endian ones, and may crash on damage: these tests give it
+only sound unsigned streams and volumes.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def theirs(volume: Array, pins: int = 0, order: int = 0) -> bytes:
 @pytest.mark.parametrize("layout", ["C", "F"])
 @pytest.mark.parametrize("name", UNSIGNED)
 def test_ours_reads_theirs(name: str, layout: str) -> None:
-    """Every volume under every option, in both memory orders; labels, too."""
+    """Our package reads theirs: every volume under every option, in both memory orders, and labels."""
     volume = np.array(VOLUMES[name](), order=layout)
     for pins, order in OPTIONS:
         stream = theirs(volume, pins, order)
@@ -50,7 +50,7 @@ def test_ours_reads_theirs(name: str, layout: str) -> None:
 @pytest.mark.parametrize("layout", ["C", "F"])
 @pytest.mark.parametrize("name", UNSIGNED)
 def test_theirs_reads_ours(name: str, layout: str, version: int) -> None:
-    """Every volume under every option, in both memory orders and both format versions."""
+    """crackle-codec reads ours: every volume under every option, in both orders and versions."""
     volume = np.array(VOLUMES[name](), order=layout)
     for pins, order in OPTIONS:
         stream = crackle_zarr.compress(volume, pins, order, format_version=version)
@@ -62,7 +62,7 @@ def test_theirs_reads_ours(name: str, layout: str, version: int) -> None:
 @pytest.mark.parametrize("pins", [0, 1, 2])
 @pytest.mark.parametrize("name", [name for name in EDGES if "sz" not in name])
 def test_width_edges_both_ways(name: str, pins: int) -> None:
-    """Where a field of the format grows by a byte, both grow it alike."""
+    """Where a field of the format grows by a byte, both packages grow it alike."""
     volume = EDGES[name]()
     assert np.array_equal(crackle_zarr.decompress(theirs(volume, pins)), volume)
     assert np.array_equal(crackle.decompress(crackle_zarr.compress(volume, pins)), volume)
@@ -70,10 +70,10 @@ def test_width_edges_both_ways(name: str, pins: int) -> None:
 
 @pytest.mark.parametrize("order", range(11))
 def test_markov_orders_both_ways(order: int) -> None:
-    """Every Markov order that they advise to use."""
+    """Each package reads the other's streams of every Markov order that crackle-codec advises."""
     volume = VOLUMES["cells"]()
     assert np.array_equal(crackle_zarr.decompress(theirs(volume, 0, order)), volume)
-    volume = stairs(STAIRS_FOR_ORDER[order])  # where the model pays: else ours leave it out
+    volume = stairs(STAIRS_FOR_ORDER[order])  # only if the model pays; otherwise ours leaves it out
     stream = crackle_zarr.compress(volume, 0, order)
     assert crackle_zarr.header(stream).markov_model_order == order
     assert np.array_equal(crackle.decompress(stream), volume)
@@ -87,7 +87,7 @@ def test_bool_is_read_by_theirs() -> None:
 
 @pytest.mark.parametrize("seed", range(40))
 def test_random_volumes_both_ways(seed: int) -> None:
-    """Random shapes, labels and grain, under random options."""
+    """Each package reads the other's streams of random shapes, labels and options."""
     rng = np.random.default_rng(seed)
     shape = rng.integers(1, 40, 3)
     dtype = np.dtype(rng.choice(["u1", "u2", "u4", "u8"]))
@@ -97,7 +97,7 @@ def test_random_volumes_both_ways(seed: int) -> None:
         coarse = np.repeat(coarse, rng.integers(1, 5), axis=axis)
     volume = np.asfortranarray(coarse[: shape[0], : shape[1], : shape[2]])
     if len(np.unique(volume)) == 1:
-        volume[...] = 7  # they round a single label with pins to a double's 53 bits
+        volume[...] = 7  # crackle-codec rounds a single label with pins to a double's 53 bits
     pins, order = int(rng.integers(0, 3)), int(rng.integers(0, 7))
     stream = crackle_zarr.compress(volume, pins, order, format_version=int(rng.integers(0, 2)))
     assert np.array_equal(crackle.decompress(stream), volume)
@@ -109,7 +109,7 @@ def test_random_volumes_both_ways(seed: int) -> None:
 
 @pytest.mark.parametrize("name", UNSIGNED)
 def test_questions_have_their_answers(name: str) -> None:
-    """Labels, their number, extremes and membership agree on streams of either writer."""
+    """Both agree on labels, their number, extremes and membership, for streams of either."""
     volume = VOLUMES[name]()
     for pins in (0, 1, 2):
         for stream in (theirs(volume, pins), crackle_zarr.compress(volume, pins)):
@@ -152,7 +152,7 @@ NOISE: dict[str, Callable[[Path], Array]] = {
 
 @pytest.mark.parametrize("name", SEGMENTATIONS)
 def test_segmentation_is_not_larger(name: str, shared: Path) -> None:
-    """On what segmentations look like, our stream is at most as long as theirs, under every option."""
+    """On segmentations, our stream is at most as long as theirs, under every option."""
     volume = SEGMENTATIONS[name](shared)
     lengths = {}
     for pins, order in itertools.product((0, 1, 2), (0, 3, 5)):
@@ -165,7 +165,7 @@ def test_segmentation_is_not_larger(name: str, shared: Path) -> None:
 
 @pytest.mark.parametrize("name", NOISE)
 def test_noise_is_hardly_larger(name: str, shared: Path) -> None:
-    """On noise, our stream is at most a hundredth longer than theirs, under every option."""
+    """On noise, our stream is at most 1 % longer than theirs, under every option."""
     volume = NOISE[name](shared)
     for pins, order in itertools.product((0, 1, 2), (0, 3, 5)):
         ours = crackle_zarr.compress(volume, pins, order)

@@ -1,4 +1,4 @@
-"""Presets: what they stand for at every entry point, and that they are as small as they say."""
+"""Presets have the documented options at every entry point, and make streams as small as documented."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from crackle_zarr.synthetic import neurons
 
 Array = npt.NDArray[Any]
 
-# What the documents say of them; the tests below compare with this, and not with PRESETS itself.
+# The documented options; the tests below compare with these, and not with PRESETS itself.
 MEANT: dict[str | None, dict[str, Any]] = {
     "fast": {"allow_pins": 0, "markov_model_order": 0},
     "balanced": {"allow_pins": 0, "markov_model_order": 3},
@@ -40,7 +40,7 @@ every_wrong_preset = pytest.mark.parametrize("preset", WRONG, ids=repr)
 
 @functools.cache
 def tissue() -> Array:
-    """Neurons, of axes (x, y, z): large enough for models and pins to be worth their bytes."""
+    """Neurons (x, y, z): large enough for models and pins to save bytes."""
     volume = neurons((24, 96, 96), seed=3, dtype=np.uint32).T
     volume.flags.writeable = False
     return volume
@@ -61,7 +61,7 @@ every_volume = pytest.mark.parametrize("name", VOLUMES)
 
 
 def v2(preset: str | None, **options: Any) -> dict[str, Any]:
-    """The compressor's JSON in an array of Zarr format 2."""
+    """The compressor's JSON in the metadata of a Zarr format 2 array."""
     store: dict[str, Any] = {}
     create_array(store, shape=(4, 5, 6), dtype="u4", zarr_format=2, preset=preset, **options)
     found = json.loads(store[".zarray"].to_bytes())["compressor"]
@@ -70,7 +70,7 @@ def v2(preset: str | None, **options: Any) -> dict[str, Any]:
 
 
 def v3(preset: str | None, **options: Any) -> dict[str, Any]:
-    """The codec's JSON in an array of Zarr format 3."""
+    """The codec's JSON in the metadata of a Zarr format 3 array."""
     store: dict[str, Any] = {}
     create_array(store, shape=(4, 5, 6), dtype="u4", preset=preset, **options)
     [codec] = json.loads(store["zarr.json"].to_bytes())["codecs"]
@@ -78,11 +78,11 @@ def v3(preset: str | None, **options: Any) -> dict[str, Any]:
     return codec["configuration"]
 
 
-# ---- what they stand for ----
+# ---- their options ----
 
 
 def test_presets() -> None:
-    """The three, and what is missing from metadata is still 0."""
+    """There are three presets, and an option missing from metadata is still 0."""
     assert list(PRESETS) == ["fast", "balanced", "small"]
     assert {name: PRESETS[name] for name in PRESETS} == {name: MEANT[name] for name in PRESETS}
     assert options.MISSING == {"allow_pins": 0, "markov_model_order": 0}
@@ -90,7 +90,7 @@ def test_presets() -> None:
 
 @every_preset
 def test_compress(preset: Any) -> None:
-    """The stream is that of the plain options, from all functions that write one."""
+    """Every function that writes a stream makes that of the plain options."""
     expected = crackle_zarr.compress(tissue(), **MEANT[preset])
     assert crackle_zarr.compress(tissue(), preset=preset) == expected
     assert crackle_zarr.compressa(tissue(), preset=preset).binary == expected
@@ -101,7 +101,7 @@ def test_compress(preset: Any) -> None:
 
 @every_preset
 def test_save(preset: Any, tmp_path: Path) -> None:
-    """Files too."""
+    """save() writes the file of the plain options."""
     path = tmp_path / "seg.ckl"
     crackle_zarr.save(tissue(), path, preset=preset)
     assert path.read_bytes() == crackle_zarr.compress(tissue(), **MEANT[preset])
@@ -109,7 +109,7 @@ def test_save(preset: Any, tmp_path: Path) -> None:
 
 @every_preset
 def test_codecs(preset: Any) -> None:
-    """Codecs keep, show and write the plain options, and lead back to an equal codec."""
+    """Codecs keep, show and write the plain options, and their configuration makes an equal codec."""
     plain = MEANT[preset]
     second, third = Crackle(preset=preset), CrackleCodec(preset=preset)
     assert second == Crackle(**plain)
@@ -130,7 +130,7 @@ def test_codecs(preset: Any) -> None:
 
 @every_preset
 def test_create_array(preset: Any) -> None:
-    """Metadata of both formats have the plain options, and the chunks are made with them."""
+    """Metadata of both formats have the plain options, and chunks are made with them."""
     assert v2(preset) == v3(preset) == MEANT[preset]
     chunk = np.ascontiguousarray(tissue().T)
     for zarr_format, key in ((2, "0.0.0"), (3, "c/0/0/0")):
@@ -142,7 +142,7 @@ def test_create_array(preset: Any) -> None:
 
 @every_preset
 def test_convert(preset: Any) -> None:
-    """What is converted has the plain options, whatever the source had."""
+    """A converted array has the plain options, whatever options the source had."""
     source = create_array({}, data=tissue().T, chunks=(24, 96, 96), allow_pins=1, markov_model_order=1)
     store: dict[str, Any] = {}
     crackle_zarr.convert(source, store, preset=preset)
@@ -156,7 +156,7 @@ def command(*arguments: object) -> Any:
 
 @every_preset
 def test_commands(preset: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """``compress`` and ``convert``, to a file and to an array."""
+    """``compress`` and ``convert`` take presets, for a file and for an array."""
     monkeypatch.chdir(tmp_path)
     np.save("seg.npy", tissue())
     expected = crackle_zarr.compress(tissue(), **MEANT[preset])
@@ -173,7 +173,7 @@ def test_commands(preset: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 def test_command_without_crackle(
     to: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A preset for what is not to be Crackle is a mistake."""
+    """A preset for a destination without Crackle is an error."""
     monkeypatch.chdir(tmp_path)
     create_array("seg.zarr", data=volumes.balls())
     ran = command("convert", "seg.zarr", *to, "--preset", "small")
@@ -187,7 +187,7 @@ def test_command_without_crackle(
 @pytest.mark.parametrize("option", [{"markov_model_order": 1}, {"allow_pins": 1}, {"markov_model_order": 0}])
 @every_preset
 def test_options_override(preset: Any, option: dict[str, int]) -> None:
-    """The option that is given counts, 0 too; the other is the preset's."""
+    """A given option, 0 included, overrides its preset; the other option stays the preset's."""
     plain: dict[str, Any] = {**MEANT[preset], **option}
     assert crackle_zarr.compress(tissue(), preset=preset, **option) == crackle_zarr.compress(
         tissue(), **plain
@@ -198,7 +198,7 @@ def test_options_override(preset: Any, option: dict[str, int]) -> None:
 
 
 def test_options_override_on_the_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """So do --markov and --pins; --markov takes auto."""
+    """--markov and --pins override --preset; --markov takes auto."""
     monkeypatch.chdir(tmp_path)
     np.save("seg.npy", tissue())
     for number, (words, plain) in enumerate(
@@ -213,12 +213,12 @@ def test_options_override_on_the_command_line(tmp_path: Path, monkeypatch: pytes
         assert Path(f"{number}.ckl").read_bytes() == crackle_zarr.compress(tissue(), **plain)
 
 
-# ---- what is refused ----
+# ---- errors ----
 
 
 @every_wrong_preset
 def test_wrong_presets(preset: Any, tmp_path: Path) -> None:
-    """No entry point takes another name; the message has the three and what was given; nothing is written."""
+    """Every entry point refuses another name, lists the three presets, and writes nothing."""
     store: dict[str, Any] = {}
     for act in (
         lambda: crackle_zarr.compress(tissue(), preset=preset),
@@ -229,7 +229,7 @@ def test_wrong_presets(preset: Any, tmp_path: Path) -> None:
         lambda: create_array(store, shape=(3, 4), dtype="u1", preset=preset),
         lambda: create_array(store, shape=(3, 4), dtype="u1", preset=preset, zarr_format=2),
         lambda: crackle_zarr.convert(create_array({}, shape=(3, 4), dtype="u1"), store, preset=preset),
-        # Both options are given, and the preset is still wrong.
+        # The preset is wrong even if both options are given.
         lambda: crackle_zarr.compress(tissue(), 0, 0, preset=preset),
     ):
         with pytest.raises(ValueError, match="preset") as caught:
@@ -240,7 +240,7 @@ def test_wrong_presets(preset: Any, tmp_path: Path) -> None:
 
 
 def test_presets_are_not_metadata() -> None:
-    """A preset's name is none of the options of a codec's JSON, as another release may change its meaning."""
+    """A codec's JSON takes no preset, because its options may change with a release."""
     with pytest.raises(ValueError, match="not preset"):
         Crackle.from_config({"preset": "small"})
     with pytest.raises(ValueError, match="not preset"):
@@ -248,7 +248,7 @@ def test_presets_are_not_metadata() -> None:
 
 
 def test_stream_with_a_preset(tmp_path: Path) -> None:
-    """A stream is saved as it is: a preset for it is a mistake."""
+    """A stream is saved unchanged, so a preset for it is an error."""
     with pytest.raises(TypeError, match="preset"):
         crackle_zarr.save(crackle_zarr.compress(tissue()), tmp_path / "a.ckl", preset="small")
 
@@ -258,7 +258,7 @@ def test_stream_with_a_preset(tmp_path: Path) -> None:
 
 @every_volume
 def test_sizes_and_voxels(name: str) -> None:
-    """Every preset brings every voxel back, and "small" <= "balanced" <= "fast"."""
+    """Every preset gives every voxel back, and "small" <= "balanced" <= "fast" in size."""
     volume = VOLUMES[name]()
     streams = {preset: crackle_zarr.compress(volume, preset=preset) for preset in PRESETS}
     for stream in streams.values():
@@ -267,7 +267,7 @@ def test_sizes_and_voxels(name: str) -> None:
 
 
 def test_presets_differ() -> None:
-    """Of tissue each is smaller than the one before, and by what it says: models, then pins as well."""
+    """On tissue, each preset is smaller than the one before by the documented means: models, then pins."""
     streams = {preset: crackle_zarr.compress(tissue(), preset=preset) for preset in PRESETS}
     assert len(streams["small"]) < len(streams["balanced"]) < 0.9 * len(streams["fast"])
     heads = {preset: crackle_zarr.header(stream) for preset, stream in streams.items()}
@@ -280,10 +280,10 @@ def test_presets_differ() -> None:
 
 @every_volume
 def test_auto_is_no_larger(name: str) -> None:
-    """ "auto" is as small as the best of some orders.
+    """The order "auto" is as small as the best of some orders.
 
-    Half a percent is allowed: the encoder chooses by how long the codes would be before they are spelt for
-    the model, which saves a little more with the one order than with the other.
+    Half a percent is allowed: the encoder chooses by the length of the codes before they are spelt for the
+    model, and the spelling saves a little more with one order than with another.
     """
     volume = VOLUMES[name]()
     sizes = {order: len(crackle_zarr.compress(volume, markov_model_order=order)) for order in ORDERS}
@@ -293,7 +293,7 @@ def test_auto_is_no_larger(name: str) -> None:
 @pytest.mark.parametrize("pins", [0, 2])
 @every_volume
 def test_auto_is_one_of_the_orders(name: str, pins: int) -> None:
-    """The stream is that of the order in its header, on one thread and on several."""
+    """The "auto" stream is that of the order in its header, on one thread and on several."""
     volume = VOLUMES[name]()
     stream = crackle_zarr.compress(volume, pins, "auto", parallel=1)
     order = crackle_zarr.header(stream).markov_model_order
@@ -303,7 +303,7 @@ def test_auto_is_one_of_the_orders(name: str, pins: int) -> None:
 
 @every_volume
 def test_reencode_auto(name: str) -> None:
-    """``reencode`` chooses the order that ``compress`` does."""
+    """``reencode`` chooses the order that ``compress`` chooses."""
     volume = VOLUMES[name]()
     expected = crackle_zarr.compress(volume, markov_model_order="auto")
     for order in (0, 1, 3):
@@ -316,7 +316,7 @@ def test_reencode_auto(name: str) -> None:
 @pytest.mark.parametrize("preset", PRESETS)
 @every_volume
 def test_crackle_codec_reads_it(name: str, preset: Any) -> None:
-    """Streams of all presets are streams of crackle-codec."""
+    """crackle-codec reads the streams of all presets."""
     theirs = pytest.importorskip("crackle")
     volume = VOLUMES[name]()
     stream = crackle_zarr.compress(volume, preset=preset)

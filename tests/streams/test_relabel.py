@@ -15,7 +15,7 @@ import crackle_zarr
 
 class TestRemap:
     def test_against_python(self, case: tuple[np.ndarray, bytes]) -> None:
-        """Mapped at once: the largest and the smallest label swap, the others go to a new one."""
+        """Labels are mapped at once: the largest and the smallest swap, the others become a new label."""
         volume, binary = case
         every = np.unique(volume).tolist()
         mapping = {every[0]: every[-1], every[-1]: every[0], **dict.fromkeys(every[1:-1], 100)}
@@ -40,7 +40,7 @@ class TestRemap:
         np.testing.assert_array_equal(crackle.decompress(changed), renamed(volume, mapping))
 
     def test_labels_without_a_mapping(self) -> None:
-        """KeyError gives their number and the first few; on request they keep their names."""
+        """KeyError counts unmapped labels and lists the first few; on request they are kept."""
         binary = crackle_zarr.compress(brick())
         with pytest.raises(
             KeyError, match=r"no mapping for 8 .*: 0, 2, 3, 4, 5, \.\.\.;.*preserve_missing_labels"
@@ -56,7 +56,7 @@ class TestRemap:
         np.testing.assert_array_equal(crackle_zarr.decompress(kept), brick())
 
     def test_keys_that_are_no_labels(self) -> None:
-        """They are ignored, also those that the dtype cannot hold, and what they map to."""
+        """Keys that are not labels are ignored, even outside of the dtype, and so are their values."""
         mapping = {1: 11, 77: 5, -1: 6, 2**32: 2**40, 2**64 + 2: 3, -(2**70): -(2**70), 256 + 3: 9}
         changed = crackle_zarr.remap(crackle_zarr.compress(brick()), mapping, preserve_missing_labels=True)
         np.testing.assert_array_equal(crackle_zarr.decompress(changed), renamed(brick(), {1: 11}))
@@ -72,12 +72,12 @@ class TestRemap:
         ],
     )
     def test_kinds_of_mappings(self, mapping: Any) -> None:
-        """Any mapping from integers to integers will do."""
+        """Any mapping from integers to integers is accepted."""
         changed = crackle_zarr.remap(crackle_zarr.compress(brick()), mapping, preserve_missing_labels=True)
         np.testing.assert_array_equal(crackle_zarr.decompress(changed), renamed(brick(), {1: 5, 2: 6}))
 
     def test_labels_of_64_bits(self) -> None:
-        """Neighbours past 2^53 are told apart, as keys and as new labels, signed and unsigned."""
+        """Consecutive labels past 2^53 are kept apart, as keys and as new labels, signed and unsigned."""
         volume = volumes.palette([2**53, 2**53 + 1, 2**64 - 1, 0], "u8")
         mapping = {2**53 + 1: 2**64 - 2, 2**64 - 1: 2**53 + 3, 2**53: 1, 0: 2**53}
         changed = crackle_zarr.remap(crackle_zarr.compress(volume), mapping)
@@ -102,7 +102,7 @@ class TestRemap:
         ids=str,
     )
     def test_what_is_no_mapping_of_integers(self, mapping: Any, message: str) -> None:
-        """TypeError names what was found in the mapping."""
+        """TypeError names the wrong key or value of the mapping."""
         with pytest.raises(TypeError, match=message):
             crackle_zarr.remap(crackle_zarr.compress(brick()), mapping, preserve_missing_labels=True)
 
@@ -111,7 +111,7 @@ class TestRemap:
     )
     @pytest.mark.parametrize("in_place", [False, True])
     def test_new_labels_have_to_fit_the_dtype(self, dtype: str, label: int, in_place: bool) -> None:
-        """ValueError names the label and the dtype; it is not wrapped around."""
+        """ValueError names the label and the dtype; the label is not wrapped around."""
         binary = bytearray(crackle_zarr.compress(brick(dtype)))
         before = bytes(binary)
         with pytest.raises(ValueError, match=rf"{np.dtype(dtype)} .*not {label};.*astype"):
@@ -119,7 +119,7 @@ class TestRemap:
         assert binary == before
 
     def test_stored_labels_widen(self) -> None:
-        """Labels that were stored in a byte can get names of eight."""
+        """Labels stored in one byte can become labels of eight bytes."""
         binary = crackle_zarr.compress(brick("u8"))
         assert crackle_zarr.header(binary).stored_data_width == 1
         changed = crackle_zarr.remap(binary, {1: 2**40}, preserve_missing_labels=True)
@@ -128,7 +128,7 @@ class TestRemap:
 
     @pytest.mark.parametrize("pins", [0, 1])
     def test_a_large_mapping(self, pins: int) -> None:
-        """A hundred thousand labels are mapped, and none is lost among them."""
+        """A mapping of a hundred thousand labels maps every label."""
         count = 100_000
         rng = np.random.default_rng(4)
         old = rng.permutation(count).astype(np.uint32)
@@ -143,7 +143,7 @@ class TestRemap:
         "mapping", [{1: 2, 2: 1}, {1: 2}, {0: 255, 8: 0}, dict.fromkeys(range(9), 4)], ids=str
     )
     def test_in_place(self, mapping: dict[int, int], version: int) -> None:
-        """The buffer is changed and returned; its length stays, and the checksums hold."""
+        """The buffer is changed and returned; its length stays, and its checksums are right."""
         binary = bytearray(crackle_zarr.compress(brick(), format_version=version))
         length = len(binary)
         assert crackle_zarr.remap(binary, mapping, True, in_place=True) is binary
@@ -154,7 +154,7 @@ class TestRemap:
         assert crackle_zarr.codec.ok(binary)
 
     def test_in_place_over_and_over(self) -> None:
-        """Tables that are unsorted or repeat are mapped like others."""
+        """Unsorted tables and tables with repeats are mapped like others."""
         binary = bytearray(crackle_zarr.compress(brick()))
         expected = brick()
         for mapping in ({1: 9, 9: 1, 2: 1}, {1: 3, 3: 1}, {9: 0, 0: 7}, {7: 200, 1: 7}):
@@ -163,14 +163,14 @@ class TestRemap:
             np.testing.assert_array_equal(crackle_zarr.decompress(binary), expected)
 
     def test_in_place_in_other_buffers(self) -> None:
-        """An array of bytes, a memoryview and a CrackleArray's buffer are changed where they are."""
+        """The bytes of an array, a memoryview and a CrackleArray are changed in place."""
         for wrap in (memoryview, lambda b: np.frombuffer(b, np.uint8), crackle_zarr.CrackleArray):
             binary = bytearray(crackle_zarr.compress(brick()))
             crackle_zarr.remap(wrap(binary), {1: 2}, True, True)
             np.testing.assert_array_equal(crackle_zarr.decompress(binary), renamed(brick(), {1: 2}))
 
     def test_in_place_never_touches_immutable_bytes(self) -> None:
-        """TypeError tells the way out."""
+        """Immutable bytes raise TypeError that names the alternative."""
         binary = crackle_zarr.compress(brick())
         before = bytes(bytearray(binary))
         for source in (binary, memoryview(bytearray(binary)).toreadonly()):
@@ -179,7 +179,7 @@ class TestRemap:
         assert binary == before
 
     def test_in_place_needs_room(self) -> None:
-        """Where the stored width is too small, ValueError names it and the way out; nothing is changed."""
+        """ValueError names the stored width if it is too small, and the alternative; the buffer stays."""
         binary = bytearray(crackle_zarr.compress(brick("u8")))
         before = bytes(binary)
         with pytest.raises(ValueError, match=r"1 bytes.*in_place=False"):
@@ -187,14 +187,14 @@ class TestRemap:
         assert binary == before
 
     def test_the_stream_stays(self) -> None:
-        """Without in_place a writable stream is not written to."""
+        """Without in_place a writable stream is not changed."""
         binary = bytearray(crackle_zarr.compress(brick()))
         before = bytes(binary)
         crackle_zarr.remap(binary, {1: 2, 2: 1}, True)
         assert binary == before
 
     def test_volumes_without_voxels(self) -> None:
-        """They have no label that could lack a mapping."""
+        """Volumes without voxels have no label that could lack a mapping."""
         assert crackle_zarr.decompress(crackle_zarr.remap(empty(), {1: 2})).shape == (0, 3, 4)
         binary = bytearray(empty())
         assert crackle_zarr.remap(binary, {1: 2}, in_place=True) == empty()
@@ -220,7 +220,7 @@ class TestDtypes:
     )
     @pytest.mark.parametrize("pins", [0, 1])
     def test_refit(self, labels: list[int], dtype: str, expected: str, pins: int) -> None:
-        """The smallest dtype of the same signedness that holds the labels."""
+        """refit() takes the smallest dtype of the same signedness that holds the labels."""
         volume = np.asfortranarray(np.repeat(volumes.palette(labels, dtype)[:, :, :1], 5, axis=2))
         fitted = crackle_zarr.refit(crackle_zarr.compress(volume, allow_pins=pins))
         assert type(fitted) is bytes
@@ -230,7 +230,7 @@ class TestDtypes:
 
     @pytest.mark.parametrize("start", [0, 1, 250, 300, 2**32, -4])
     def test_renumber(self, case: tuple[np.ndarray, bytes], start: int) -> None:
-        """Labels become start, start + 1, ... in their order; 0 is a label like the others."""
+        """Labels become start, start + 1, ... in ascending order; 0 is treated like any label."""
         volume, binary = case
         changed, mapping = crackle_zarr.renumber(binary, start)
         every = np.unique(volume)
@@ -248,7 +248,7 @@ class TestDtypes:
         assert back.dtype == np.dtype(fitting[0])
 
     def test_renumber_as_crackle_codec_does(self) -> None:
-        """Mapping and dtype are those of crackle-codec, which gives label 0 no special part either."""
+        """Mapping and dtype are crackle-codec's, which does not treat label 0 specially either."""
         crackle = pytest.importorskip("crackle")
         for labels in ([0, 5, 9], [5, 9], [0, 9, 5, 300]):
             binary = crackle.compress(np.array(labels, np.uint32))
@@ -261,7 +261,7 @@ class TestDtypes:
                 np.testing.assert_array_equal(back, crackle.decompress(theirs))
 
     def test_renumber_to_the_ends_of_64_bits(self) -> None:
-        """The last numbers are used, and ValueError is raised past them."""
+        """Numbers up to the last one of 64 bits are used, and ValueError is raised past it."""
         binary = crackle_zarr.compress(brick())
         changed, mapping = crackle_zarr.renumber(binary, 2**64 - 9)
         assert crackle_zarr.max(changed) == mapping[8] == 2**64 - 1
@@ -278,7 +278,7 @@ class TestDtypes:
     @pytest.mark.parametrize("target", [*DTYPES, "?", ">u2", "<i4"])
     @pytest.mark.parametrize("source", DTYPES)
     def test_astype(self, source: str, target: str) -> None:
-        """Every conversion gives NumPy's labels, those that wrap around included."""
+        """Every conversion gives NumPy's labels, including those that wrap around."""
         info = np.iinfo(source)
         labels = {0, 1, 100, 127, info.min, info.max, info.max - 1, min(info.max, 70_000)}
         volume = volumes.palette(sorted(labels), source)
@@ -298,7 +298,7 @@ class TestDtypes:
     @pytest.mark.parametrize("casting", ["no", "equiv", "safe", "same_kind", "unsafe"])
     @pytest.mark.parametrize("target", ["u2", "u4", "u8", "i4", "i8", "?"])
     def test_casting(self, casting: Any, target: str) -> None:
-        """What NumPy's rule forbids raises TypeError, as NumPy does."""
+        """Conversions that the casting rule forbids raise TypeError, as in NumPy."""
         binary = crackle_zarr.compress(brick("u4"))
         if np.can_cast("u4", target, casting):
             assert crackle_zarr.header(crackle_zarr.astype(binary, target, casting=casting)).voxels() == 210
@@ -318,12 +318,12 @@ class TestDtypes:
         ids=str,
     )
     def test_astype_checks_its_arguments(self, arguments: Any, error: type[Exception], message: str) -> None:
-        """Only integers and bool, four orders, and NumPy's casting rules."""
+        """astype() takes only integers and bool, four orders, and NumPy's casting rules."""
         with pytest.raises(error, match=message):
             crackle_zarr.astype(crackle_zarr.compress(brick()), *arguments)
 
     def test_orders(self, case: tuple[np.ndarray, bytes]) -> None:
-        """The rendered memory order changes, the volume does not; K and A keep the order."""
+        """The memory order changes, the volume does not; K and A keep the order."""
         volume, binary = case
         own = crackle_zarr.header(binary).fortran_order
         for order, fortran_order in (("C", False), ("F", True), ("K", own), ("A", own)):
@@ -337,7 +337,7 @@ class TestDtypes:
         np.testing.assert_array_equal(crackle_zarr.decompress(contiguous), volume)
 
     def test_volumes_without_voxels(self) -> None:
-        """They change their dtype and order like others."""
+        """Volumes without voxels change dtype and order like others."""
         assert crackle_zarr.header(crackle_zarr.refit(empty("u8"))).dtype == np.uint8
         assert crackle_zarr.header(crackle_zarr.refit(empty("i8"))).dtype == np.int8
         changed, mapping = crackle_zarr.renumber(empty("u8"))

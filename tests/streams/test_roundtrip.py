@@ -1,4 +1,4 @@
-"""What is compressed comes back: every dtype, memory order, shape and option."""
+"""Every dtype, memory order, shape and option survives compression."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ LARGEST_FOR_REFERENCE = 4000  # voxels
 
 
 def as_stored(volume: Array) -> Array:
-    """The volume as a stream gives it back: bool as u1, in native byte order."""
+    """The volume as decompress() returns it: bool as u1, in native byte order."""
     dtype = np.dtype(np.uint8) if volume.dtype.kind == "b" else volume.dtype.newbyteorder("=")
     return volume.astype(dtype)
 
 
 def assert_round_trip(volume: Array, **options: Any) -> bytes:
-    """Compress and decompress; small streams also by the reference, which checks every rule."""
+    """Compress and decompress; small streams also with the reference, which checks every rule."""
     stream = crackle_zarr.compress(volume, **options)
     expected = as_stored(volume)
     array = crackle_zarr.decompress(stream, parallel=options.get("parallel", 1))
@@ -47,7 +47,7 @@ def assert_round_trip(volume: Array, **options: Any) -> bytes:
         assert np.array_equal(np.unique(result.table), np.unique(expected))
         order = options.get("markov_model_order", 3)
         plain = crackle_zarr.compress(volume, **{**options, "markov_model_order": 0})
-        if result.header.markov_order == 0:  # a model would not pay for itself, or there is nothing to model
+        if result.header.markov_order == 0:  # a model would not pay, or there are no codes to model
             assert stream == plain
         else:
             assert result.header.markov_order == order
@@ -108,7 +108,7 @@ def volumes(draw: st.DrawFn) -> Array:
 @example(volume=np.zeros((3, 0, 5), ">i4"), pins=1, order=0, version=0, parallel=2)
 @example(volume=np.full((5, 4, 3), -1, np.int64), pins=2, order=3, version=1, parallel=1)
 def test_round_trip(volume: Array, pins: int, order: int, version: int, parallel: int) -> None:
-    """Any volume under any options; the reference agrees on what the stream says."""
+    """Any volume comes back under any options, and the reference reads the same from the stream."""
     assert_round_trip(
         volume, allow_pins=pins, markov_model_order=order, format_version=version, parallel=parallel
     )
@@ -117,7 +117,7 @@ def test_round_trip(volume: Array, pins: int, order: int, version: int, parallel
 @settings(max_examples=60)
 @given(volume=volumes(), pins=st.integers(1, 2), choice=st.integers(0, 2**32))
 def test_round_trip_with_background(volume: Array, pins: int, choice: int) -> None:
-    """Whichever label is named as the background of pins, the volume comes back."""
+    """Any background of the pins gives back the volume."""
     if volume.size == 0:
         return
     background = int(volume.reshape(-1)[choice % volume.size])
@@ -128,11 +128,11 @@ def test_round_trip_with_background(volume: Array, pins: int, choice: int) -> No
 @pytest.mark.parametrize("pins", [0, 1, 2])
 @pytest.mark.parametrize("name", VOLUMES)
 def test_round_trip_of_known_volume(name: str, pins: int, version: int) -> None:
-    """The volumes that all tests share, with and without a Markov model, in both memory orders."""
+    """The shared volumes come back with and without a Markov model, in both memory orders."""
     volume = VOLUMES[name]()
     for order in (0, 2):
         assert_round_trip(volume, allow_pins=pins, markov_model_order=order, format_version=version)
-    # With models of 3 bytes, which are worth it in most of these, and of 40, the default.
+    # With models of 3 bytes, which pay in most of these volumes, and of 40 bytes, the default.
     for options in ({"markov_model_order": 1}, {}):
         assert_round_trip(np.ascontiguousarray(volume), allow_pins=pins, format_version=version, **options)
 
@@ -140,7 +140,7 @@ def test_round_trip_of_known_volume(name: str, pins: int, version: int) -> None:
 @pytest.mark.parametrize("pins", [0, 1, 2])
 @pytest.mark.parametrize("name", EDGES)
 def test_round_trip_at_width_edge(name: str, pins: int) -> None:
-    """Shapes and label counts at which a field of the format grows by a byte."""
+    """Shapes and label counts at which a field of the format grows by a byte come back."""
     volume = EDGES[name]()
     stream = assert_round_trip(volume, allow_pins=pins)
     if volume.size > LARGEST_FOR_REFERENCE and pins != 1 and "sz" not in name:
@@ -149,7 +149,7 @@ def test_round_trip_at_width_edge(name: str, pins: int) -> None:
 
 @pytest.mark.parametrize("order", range(13))
 def test_round_trip_of_markov_order(order: int) -> None:
-    """Every Markov order: the volume comes back, and the order is kept where its model is worth its bytes."""
+    """With every Markov order the volume comes back; the order is kept if its model pays."""
     stream = assert_round_trip(VOLUMES["balls"](), markov_model_order=order)
     assert crackle_zarr.header(stream).markov_model_order == (order if order < 4 else 0)
     assert np.array_equal(reference.decode(stream).array, VOLUMES["balls"]())
@@ -157,7 +157,7 @@ def test_round_trip_of_markov_order(order: int) -> None:
 
 @pytest.mark.parametrize("order", STAIRS_FOR_ORDER)
 def test_round_trip_of_markov_order_that_pays(order: int) -> None:
-    """A volume large enough for the model of the order, which is up to 2.6 MB long; order 12 needs 10 MB."""
+    """A model of up to 2.6 MB pays in a large enough volume; order 12 would need 10 MB."""
     volume = stairs(STAIRS_FOR_ORDER[order])
     stream = assert_round_trip(volume, markov_model_order=order, parallel=2)
     assert crackle_zarr.header(stream).markov_model_order == order
@@ -167,7 +167,7 @@ def test_round_trip_of_markov_order_that_pays(order: int) -> None:
 
 @pytest.mark.parametrize("order", [-1, 13, 15, 16, 256])
 def test_markov_order_out_of_range(order: int) -> None:
-    """Orders that the format cannot say, or that no one can afford, are the caller's mistake."""
+    """Orders that the format cannot store, or whose models are too large, raise ValueError."""
     with pytest.raises(ValueError, match=str(order)):
         crackle_zarr.compress(VOLUMES["balls"](), markov_model_order=order)
 
@@ -175,7 +175,7 @@ def test_markov_order_out_of_range(order: int) -> None:
 @pytest.mark.parametrize("order", ["C", "F"])
 @pytest.mark.parametrize("pins", [0, 2])
 def test_memory_order_is_kept(order: str, pins: int) -> None:
-    """An array comes back in the memory order in which it was given."""
+    """An array comes back in its memory order."""
     volume = np.array(VOLUMES["balls"](), order=order)
     array = crackle_zarr.decompress(crackle_zarr.compress(volume, allow_pins=pins))
     assert array.flags.c_contiguous == (order == "C")
@@ -185,7 +185,7 @@ def test_memory_order_is_kept(order: str, pins: int) -> None:
 @pytest.mark.parametrize("parallel", [2, 3, 5, 64, 0])
 @pytest.mark.parametrize("name", ["balls", "noise of 2000", "columns", "constant", "past 2^63"])
 def test_threads_do_not_change_the_stream(name: str, parallel: int) -> None:
-    """The bytes are the same on one thread and on many, for every kind of labels and codes."""
+    """One thread and many make the same bytes, for every kind of labels and codes."""
     volume = VOLUMES[name]()
     for pins, order in ((0, 0), (0, 3), (1, 0), (2, 2)):
         options = {"allow_pins": pins, "markov_model_order": order}
@@ -195,7 +195,7 @@ def test_threads_do_not_change_the_stream(name: str, parallel: int) -> None:
 
 @pytest.mark.parametrize("name", ["balls", "nested holes", "negative, wide"])
 def test_memory_layout_does_not_change_the_stream(name: str) -> None:
-    """C order, F order, strides and byte order of the input change one bit of the header at most."""
+    """Order, strides and byte order of the input change at most one bit of the header."""
     volume = VOLUMES[name]()
     fortran = crackle_zarr.compress(volume)
     big = crackle_zarr.compress(volume.astype(volume.dtype.newbyteorder(">")))
@@ -209,7 +209,7 @@ def test_memory_layout_does_not_change_the_stream(name: str) -> None:
 @settings(max_examples=40)
 @given(volume=volumes(), parallel=st.integers(1, 3), data=st.data())
 def test_any_range_and_label(volume: Array, parallel: int, data: st.DataObject) -> None:
-    """Ranges of slices, and masks of labels that are there or are not."""
+    """Ranges of slices and masks of present and absent labels are right."""
     stream = crackle_zarr.compress(volume, allow_pins=data.draw(st.integers(0, 2)))
     expected = as_stored(volume)
     sz = volume.shape[2]
@@ -227,8 +227,7 @@ def test_any_range_and_label(volume: Array, parallel: int, data: st.DataObject) 
 def test_first_symbol_is_a_branch() -> None:
     """A slice whose first chain begins with a BRANCH survives the spelling of its symbols for a model.
 
-    The symbol at the very beginning was once left out of the walk, and its second half then taken for the
-    first half of another.
+    The walk once left out the first symbol of all, and took its second half for the first half of another.
     """
     rows = ["AAAAAA", "AAAAAA", "AAABCC", "DDDDDD", "DDDDED", "DDDDFD"]
     names = {"A": 39443, "B": 63680, "C": 11120, "D": 29041, "E": 40456, "F": 43949}
@@ -240,7 +239,7 @@ def test_first_symbol_is_a_branch() -> None:
 
 
 def test_pins_of_deep_c_order_volume() -> None:
-    """Volumes with z fastest are transposed in batches, also where slices are asked for backwards."""
+    """Volumes with z fastest are transposed in batches, also if slices are read in descending order."""
     z = np.arange(300)
     labels = (np.arange(12)[:, None, None] // 5 + 3 * (z // 40)[None, None, :]) * np.ones((1, 9, 1), np.int64)
     labels = np.ascontiguousarray(labels.astype(np.uint32))

@@ -1,4 +1,4 @@
-"""The table of labels goes into pandas, polars, duckdb, Arrow and CSV, with all digits and flat columns."""
+"""The table of statistics goes into pandas, polars, duckdb, Arrow and CSV with exact labels."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def names(ndim: int) -> list[str]:
 
 
 def expected(table: StatisticsTable) -> dict[str, list[Any]]:
-    """The columns as Python's numbers, from the arrays of all axes."""
+    """The columns as Python's numbers, computed from the arrays of all axes."""
     found = {"label": [int(label) for label in table["label"]], "voxel_count": table["voxel_count"].tolist()}
     for key in ("start", "stop", "centroid"):
         for axis in range(table[key].shape[1]):
@@ -58,7 +58,7 @@ def expected(table: StatisticsTable) -> dict[str, list[Any]]:
 
 @pytest.mark.parametrize("shape", [(9,), (4, 6), (4, 6, 5), (2, 3, 4, 5)])
 def test_columns_are_flat(shape: tuple[int, ...]) -> None:
-    """There is a field for each number, and the common names give arrays of a column per axis."""
+    """Each number has a field, and the common names give arrays with a column per axis."""
     array = stored(shape, "u4")
     table = cz.statistics(array)
     assert list(table.dtype.names or ()) == names(len(shape))
@@ -73,7 +73,7 @@ def test_columns_are_flat(shape: tuple[int, ...]) -> None:
 
 
 def test_columns_of_all_axes_are_views() -> None:
-    """``table["start"]`` copies nothing, and what is written to it is in the table."""
+    """``table["start"]`` is a view: writing to it changes the table."""
     table = empty_table(3, np.dtype("u4"), 2)
     table["start"][...] = [[1, 2], [3, 4], [5, 6]]
     assert table["start_1"].tolist() == [2, 4, 6]
@@ -83,7 +83,7 @@ def test_columns_of_all_axes_are_views() -> None:
 
 
 def test_pickles() -> None:
-    """A table and a row come back with their methods."""
+    """A table and a row keep their methods when pickled."""
     table = cz.statistics(stored((4, 6, 5), "u8"))
     again = pickle.loads(pickle.dumps(table))
     assert (again == table).all()
@@ -93,7 +93,7 @@ def test_pickles() -> None:
 
 @pytest.mark.parametrize("ndim", [1, 2, 3, 4])
 def test_pickles_of_before(ndim: int) -> None:
-    """Former tables had fields with a number per axis, and another module; their pickles still load."""
+    """Pickles of former tables, from another module and with fields of a number per axis, still load."""
     table = cz.statistics(stored((2, 3, 4, 5)[-ndim:], "u8"))
     axes = [(key, dtype, (ndim,)) for key, dtype in (("start", "u8"), ("stop", "u8"), ("centroid", "f8"))]
     former = np.empty(len(table), dtype=[("label", "u8"), ("voxel_count", "u8"), *axes])
@@ -139,7 +139,7 @@ def test_arrow(table: StatisticsTable) -> None:
     assert arrow.to_pydict() == expected(table)
 
     class Stream:
-        """Only the interface: pyarrow would take an array of NumPy for one."""
+        """An object with the stream interface alone, since pyarrow would take an array for NumPy's."""
 
         def __arrow_c_stream__(self, requested_schema: Any = None) -> Any:
             return table.__arrow_c_stream__(requested_schema)
@@ -151,7 +151,7 @@ def test_arrow(table: StatisticsTable) -> None:
 
 
 def test_duckdb(table: StatisticsTable) -> None:
-    """SQL over the Arrow table, with exact labels."""
+    """SQL over the Arrow table finds exact labels."""
     duckdb = pytest.importorskip("duckdb")
     arrow = table.to_arrow()
     rows = duckdb.sql("select label, voxel_count from arrow order by label").fetchall()
@@ -161,7 +161,7 @@ def test_duckdb(table: StatisticsTable) -> None:
 
 @pytest.mark.parametrize("ndim", [1, 2, 3, 4])
 def test_no_rows(ndim: int) -> None:
-    """An empty table has its columns all the same."""
+    """An empty table still has its columns."""
     array = cz.create_array({}, shape=(4,) * ndim, dtype="u8", chunks=(2,) * ndim)
     table = cz.statistics(array, region=(slice(0, 0),) * ndim)
     assert len(table) == 0
@@ -172,7 +172,7 @@ def test_no_rows(ndim: int) -> None:
 
 
 def test_a_stream() -> None:
-    """The table of a stream has the axes x, y and z as 0, 1 and 2."""
+    """The table of a stream calls the axes x, y and z 0, 1 and 2."""
     volume = np.asfortranarray(np.arange(24, dtype="u8").reshape(2, 3, 4) // 5 + 2**60)
     table = cz.statistics(cz.compress(volume))
     assert list(table.dtype.names or ()) == names(3)

@@ -1,4 +1,4 @@
-"""Questions to one stream that decode nothing, and equality; the package as it is imported."""
+"""Questions about one stream that decode nothing; equality; the package's import."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class TestQueries:
         assert [type(extreme) for extreme in extremes] == [int, int]
 
     def test_contains(self, case: tuple[np.ndarray, bytes]) -> None:
-        """Every label is found, and none of their neighbours that are not labels."""
+        """Every label is found, and no number beside it that is not a label."""
         volume, binary = case
         expected = set(np.unique(volume).tolist())
         for label in list(expected)[:20]:
@@ -37,7 +37,7 @@ class TestQueries:
 
     @pytest.mark.parametrize("label", [-1, 256, 2**32, -(2**63), 2**64, 2**64 + 3, -(2**70)])
     def test_contains_outside_the_dtype(self, label: int) -> None:
-        """A label that the dtype cannot hold is not there; nothing wraps around."""
+        """A label that the dtype cannot hold is absent; nothing wraps around."""
         for dtype in ("u1", "i1", "u8"):
             volume = (
                 np.arange(256, dtype="u1").view(dtype) if dtype != "u8" else np.array([3, 2**64 - 1], "u8")
@@ -47,17 +47,17 @@ class TestQueries:
 
     @pytest.mark.parametrize("label", [np.uint8(3), np.int64(3), True, np.True_], ids=repr)
     def test_contains_takes_integers_of_numpy(self, label: Any) -> None:
-        """NumPy's integers and bool are integers."""
+        """NumPy's integers and bool count as integers."""
         assert crackle_zarr.contains(crackle_zarr.compress(brick()), label)
 
     @pytest.mark.parametrize("label", [1.0, np.float32(1), "1", None, b"\1", [1]], ids=repr)
     def test_contains_takes_nothing_else(self, label: Any) -> None:
-        """TypeError names the type."""
+        """Another type raises TypeError that names it."""
         with pytest.raises(TypeError, match=f"label is an integer.*{type(label).__name__}"):
             crackle_zarr.contains(crackle_zarr.compress(brick()), label)
 
     def test_contains_range(self, case: tuple[np.ndarray, bytes]) -> None:
-        """Labels in [low, high) come in ascending order, whatever the bounds."""
+        """Labels in [low, high) come in ascending order, for any bounds."""
         volume, binary = case
         every = np.unique(volume).tolist()
         bounds = [-(2**70), -1, 0, every[0], every[len(every) // 2], every[-1], every[-1] + 1, 2**64, 2**70]
@@ -68,12 +68,12 @@ class TestQueries:
                 assert found.tolist() == [label for label in every if low <= label < high]
 
     def test_contains_range_takes_integers(self) -> None:
-        """TypeError names the bound."""
+        """TypeError names the wrong bound."""
         with pytest.raises(TypeError, match="high is an integer"):
             crackle_zarr.contains_range(crackle_zarr.compress(brick()), 0, 5.0)  # type: ignore[arg-type]
 
     def test_volumes_without_voxels(self) -> None:
-        """They have no labels, and so no smallest and no largest."""
+        """Volumes without voxels have no labels, so no smallest and no largest."""
         binary = empty("i2")
         assert crackle_zarr.labels(binary).dtype == np.int16
         assert crackle_zarr.labels(binary).size == 0
@@ -103,7 +103,7 @@ class TestQueries:
 class TestArrayEqual:
     @pytest.mark.usefixtures("small_slabs")
     def test_whatever_the_encoding(self, case: tuple[np.ndarray, bytes]) -> None:
-        """The same labels are equal in any encoding and memory order, and not with one voxel changed."""
+        """Equal labels are equal in any encoding and memory order; one changed voxel makes them unequal."""
         volume, binary = case
         others = [
             crackle_zarr.compress(volume, markov_model_order=2),
@@ -137,13 +137,13 @@ class TestArrayEqual:
         ],
     )
     def test_dtypes_and_shapes(self, a: np.ndarray, b: np.ndarray, expected: bool) -> None:
-        """Numbers are compared, not bits and not floats; shapes have to be the same."""
+        """Equality compares integers, not bits and not floats; the shapes must be equal."""
         streams = crackle_zarr.compress(a), crackle_zarr.compress(b)
         assert crackle_zarr.array_equal(*streams) is expected
         assert crackle_zarr.array_equal(*streams[::-1]) is expected
 
     def test_damage_is_not_a_difference(self) -> None:
-        """A damaged stream raises instead of being unequal."""
+        """A damaged stream raises; it does not count as unequal."""
         binary = crackle_zarr.compress(brick())
         with pytest.raises(FormatError):
             crackle_zarr.array_equal(binary, flipped(binary, offsets(binary).checksums + 4))
@@ -175,7 +175,7 @@ def test_import_is_light() -> None:
 
 
 def test_every_public_name_exists() -> None:
-    """What __all__ promises is there, the codecs that are imported late included; nothing else is."""
+    """__all__ lists exactly the public names, including the codecs that are imported late."""
     for name in crackle_zarr.__all__:
         assert getattr(crackle_zarr, name) is not None
     with pytest.raises(AttributeError, match="no_such_name"):
