@@ -1,4 +1,4 @@
-"""create_array: zarr.create_array with what labels need."""
+"""create_array: zarr.create_array with defaults for labels."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from crackle_zarr import Crackle, CrackleCodec, create_array
 
 
 def test_defaults() -> None:
-    """One codec and nothing behind it, names for the axes, 0 where nothing was written."""
+    """One codec and no compressors, names for the axes, and fill value 0."""
     store: dict[str, Any] = {}
     array = create_array(store, shape=(100, 300, 300), dtype="uint64")
     assert array.metadata.codecs == (CrackleCodec(),)
@@ -35,7 +35,7 @@ def test_defaults() -> None:
 @pytest.mark.parametrize("zarr_format", [2, 3])
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_round_trip(dtype: str, zarr_format: Any) -> None:
-    """Both formats take all dtypes, byte orders and numbers of dimensions, from data or by assignment."""
+    """Both formats take all dtypes, byte orders and numbers of dimensions, as data or by assignment."""
     for shape in SHAPES:
         labels = blocks(shape, dtype)
         store: dict[str, Any] = {}
@@ -64,7 +64,7 @@ def test_round_trip(dtype: str, zarr_format: Any) -> None:
     ids=str,
 )
 def test_default_chunks(shape: tuple[int, ...], chunks: tuple[int, ...]) -> None:
-    """Wide planes, some tens of them, 1 along the axes before, and no more than the array."""
+    """Chunks are wide planes, some tens of them, 1 along earlier axes, and no larger than the array."""
     assert create_array({}, shape=shape, dtype="u4").chunks == chunks
     assert create_array({}, shape=shape, dtype="u4", chunks="auto", zarr_format=2).chunks == chunks
 
@@ -81,7 +81,7 @@ def test_default_chunks(shape: tuple[int, ...], chunks: tuple[int, ...]) -> None
     ids=str,
 )
 def test_default_chunks_of_shards(shards: Any, chunks: tuple[int, ...]) -> None:
-    """The chunks of a shard divide it."""
+    """Default chunks divide the shard."""
     array = create_array({}, shape=(600, 600, 600), dtype="u4", shards=shards)
     assert array.chunks == chunks
     assert array.shards == (shards["shape"] if isinstance(shards, dict) else shards)
@@ -89,13 +89,13 @@ def test_default_chunks_of_shards(shards: Any, chunks: tuple[int, ...]) -> None:
 
 @pytest.mark.parametrize("ndim", range(7))
 def test_dimension_names(ndim: int) -> None:
-    """Up to five axes are the last of t, c, z, y, x; more have no names."""
+    """Up to five axes get the last names of t, c, z, y, x; more axes get none."""
     names = ("t", "c", "z", "y", "x")[5 - ndim :] if 0 < ndim <= 5 else None
     assert create_array({}, shape=(2,) * ndim, dtype="u4").metadata.dimension_names == names
 
 
 def test_given_dimension_names() -> None:
-    """Names can be given, and given away."""
+    """The caller can give names, or None for no names."""
     array = create_array({}, shape=(2, 3), dtype="u4", dimension_names=("a", "b"))
     assert array.metadata.dimension_names == ("a", "b")
     array = create_array({}, shape=(2, 3), dtype="u4", dimension_names=None)
@@ -114,7 +114,7 @@ def test_options() -> None:
 
 
 def test_other_parameters() -> None:
-    """What zarr.create_array takes besides is handed on."""
+    """Other parameters of zarr.create_array are passed on."""
     store: dict[str, Any] = {}
     array = create_array(
         store,
@@ -146,7 +146,7 @@ def test_other_parameters() -> None:
     ids=str,
 )
 def test_codecs_around(options: dict[str, Any], codecs: tuple[type, ...]) -> None:
-    """Compressors behind, array-to-array codecs before, and shards around, where they are asked for."""
+    """Compressors after Crackle, array-to-array codecs before it, and shards around it are possible."""
     labels = blocks((14, 20, 17))
     store: dict[str, Any] = {}
     array = create_array(store, shape=labels.shape, dtype=labels.dtype, **options)
@@ -166,7 +166,7 @@ def test_codecs_around(options: dict[str, Any], codecs: tuple[type, ...]) -> Non
     ids=["none", "empty", "zstd", "list"],
 )
 def test_format_2(compressors: Any, filters: Any, behind: Any) -> None:
-    """Crackle is the compressor of format 2, or its only filter where there is a compressor."""
+    """In format 2 Crackle is the compressor, or the only filter if there is another compressor."""
     labels = blocks((14, 20, 17))
     store: dict[str, Any] = {}
     create_array(store, data=labels, zarr_format=2, compressors=compressors, order="F")
@@ -180,7 +180,7 @@ def test_format_2(compressors: Any, filters: Any, behind: Any) -> None:
 @pytest.mark.parametrize("behind", [None, numcodecs.Zstd(1)], ids=["alone", "zstd"])
 @pytest.mark.parametrize("dtype", [">u2", ">i4", ">u8", "<u4", "u1"])
 def test_labels_of_format_2(dtype: str, behind: Any) -> None:
-    """In format 2 the streams of a big-endian array hold its labels as well."""
+    """In format 2 the streams of a big-endian array hold its labels, too."""
     labels = blocks((4, 6, 5), dtype)
     store: dict[str, Any] = {}
     create_array(store, data=labels, zarr_format=2, compressors=behind)
@@ -195,7 +195,7 @@ def test_labels_of_format_2(dtype: str, behind: Any) -> None:
 
 
 def test_data() -> None:
-    """Data may be a list, of any memory order, and without being written at once."""
+    """Data may be a list, may have any memory order, and may be left unwritten."""
     np.testing.assert_array_equal(create_array({}, data=[[1, 2], [3, 4]])[:], [[1, 2], [3, 4]])
     labels: Array = np.asfortranarray(blocks((4, 6, 5), ">u4"))
     array = create_array({}, data=labels)
@@ -205,7 +205,7 @@ def test_data() -> None:
 
 
 def test_data_in_shards(tmp_path: Path) -> None:
-    """No chunk of a shard is lost, as many are when Zarr before 3.1.3 is given the data itself."""
+    """No chunk of a shard is lost, although Zarr before 3.1.3 loses many if it is given the data."""
     labels = blocks((32, 40, 50), "u4")
     create_array(tmp_path / "a.zarr", data=labels, chunks=(8, 20, 25), shards=(16, 40, 50))
     np.testing.assert_array_equal(zarr.open_array(tmp_path / "a.zarr", mode="r")[:], labels)
@@ -237,7 +237,7 @@ def test_data_in_shards(tmp_path: Path) -> None:
     ids=str,
 )
 def test_refused(options: dict[str, Any], error: type[Exception], match: str) -> None:
-    """What cannot be is refused before anything is created, or overwritten, in the store."""
+    """Impossible parameters raise before the store is changed."""
     store: dict[str, Any] = {}
     create_array(store, data=blocks((4, 5)))
     before = {key: value.to_bytes() for key, value in store.items()}
@@ -247,7 +247,7 @@ def test_refused(options: dict[str, Any], error: type[Exception], match: str) ->
 
 
 def test_what_zarr_refuses() -> None:
-    """Zarr's own refusals come through, such as data together with a shape, or an array that exists."""
+    """Zarr's own errors come through, such as data together with a shape, or an existing array."""
     with pytest.raises(ValueError, match="data"):
         create_array({}, data=blocks((4, 5)), shape=(4, 5))
     store: dict[str, Any] = {}
@@ -257,7 +257,7 @@ def test_what_zarr_refuses() -> None:
 
 
 def test_doctest() -> None:
-    """The examples in the docstrings of the codecs and of create_array hold."""
+    """The examples in the docstrings of the codecs and of create_array are right."""
     import doctest
 
     from crackle_zarr.codecs import create, numcodecs_codec, zarr_codec

@@ -43,13 +43,13 @@ from crackle_zarr.codecs.chunk import as_volume, volume_shape
     ids=str,
 )
 def test_volume_shape(shape: tuple[int, ...], volume: tuple[int, int, int]) -> None:
-    """The last axis is x, the one before y, the product of the others z, and missing ones are 1."""
+    """The last axis is x, the one before it y, the product of the others z; missing axes are 1."""
     assert volume_shape(shape) == volume
 
 
 @pytest.mark.parametrize("shape", [(2**32,), (2**32, 1), (2**16, 2**16, 1, 1), (2**33, 0, 4)], ids=str)
 def test_volume_that_a_stream_cannot_count(shape: tuple[int, ...]) -> None:
-    """An axis, or a product of leading axes, past 32 bits is refused with the limit and the shape."""
+    """An axis, or a product of leading axes, past 32 bits raises with the limit and the shape."""
     with pytest.raises(ValueError, match=r"may exceed 4294967295: use smaller chunks") as caught:
         volume_shape(shape)
     assert str(shape) in str(caught.value)
@@ -58,7 +58,7 @@ def test_volume_that_a_stream_cannot_count(shape: tuple[int, ...]) -> None:
 @pytest.mark.parametrize("order", ["C", "F"])
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 def test_volume_is_the_same_memory(shape: tuple[int, ...], order: Any) -> None:
-    """A contiguous chunk of either order becomes a volume with x fastest, and no voxel is copied."""
+    """A contiguous chunk of either order becomes a volume with x fastest, without a copy."""
     chunk = np.asarray(blocks(shape), order=order)
     volume = as_volume(chunk)
     assert np.shares_memory(volume, chunk)
@@ -77,7 +77,7 @@ def test_volume_of_a_strided_chunk() -> None:
 
 
 def decoded(codec: Crackle, stream: bytes, like: Array, order: Any = "C") -> Array:
-    """What a stream decodes to, taken as Zarr format 2 takes it."""
+    """The decoded stream as Zarr format 2 interprets it."""
     flat = np.asarray(codec.decode(stream)).view(like.dtype).reshape(-1, order="A")
     return flat.reshape(like.shape, order=order)
 
@@ -97,7 +97,7 @@ def test_round_trip(dtype: str, order: Any) -> None:
 @pytest.mark.parametrize("allow_pins", [0, 1, 2])
 @pytest.mark.parametrize("markov_model_order", [0, 1, 5, 12, "auto"])
 def test_round_trip_with_options(markov_model_order: Any, allow_pins: int) -> None:
-    """Every option round-trips, and the Markov order reaches the stream."""
+    """Chunks come back with every option, and the Markov order reaches the stream."""
     chunk = blocks((24, 96, 96), block=5)
     codec = Crackle(markov_model_order, allow_pins)
     stream = codec.encode(chunk)
@@ -105,14 +105,14 @@ def test_round_trip_with_options(markov_model_order: Any, allow_pins: int) -> No
     if markov_model_order == "auto":
         assert order > 0
         assert len(stream) < len(Crackle(0, allow_pins).encode(chunk))
-    else:  # a model of order 12 is longer than all of the chunk
+    else:  # a model of order 12 is longer than the chunk
         assert order == (0 if markov_model_order == 12 else markov_model_order)
-    # What is in the stream suffices: the decoding codec needs no options.
+    # The stream says all: the decoding codec needs no options.
     np.testing.assert_array_equal(decoded(Crackle(), stream, chunk), chunk)
 
 
 def test_pins_reach_the_stream() -> None:
-    """Where labels go on through many slices, allow_pins stores them as pins."""
+    """If labels extend through many slices, allow_pins stores them as pins."""
     chunk = np.repeat(blocks((1, 40, 40), block=5), 30, axis=0)
     assert crackle_zarr.header(Crackle(allow_pins=1).encode(chunk)).label_format == 2
     assert crackle_zarr.header(Crackle().encode(chunk)).label_format == 0
@@ -158,7 +158,7 @@ LAYOUTS = {
 @pytest.mark.parametrize("dtype", ["?", "<i2", ">u8"])
 @pytest.mark.parametrize("layout", LAYOUTS.values(), ids=LAYOUTS)
 def test_layouts(layout: Any, dtype: str) -> None:
-    """What is not contiguous, aligned or writable is taken in C order, and gives the same stream."""
+    """A chunk that is not contiguous, aligned or writable gives the same stream, in C order."""
     plain = blocks((4, 6, 5), dtype)
     chunk = layout(plain)
     np.testing.assert_array_equal(chunk, plain)
@@ -166,14 +166,14 @@ def test_layouts(layout: Any, dtype: str) -> None:
 
 
 def test_broadcast() -> None:
-    """A chunk whose strides are 0 is encoded, also one that nobody could copy into memory twice."""
+    """A chunk with strides of 0 is encoded, even if memory cannot hold two copies of it."""
     chunk = np.broadcast_to(np.array(7, dtype="<u2"), (5, 30, 40))
     stream = Crackle().encode(chunk)
     np.testing.assert_array_equal(decoded(Crackle(), stream, np.array(chunk)), chunk)
 
 
 def test_bool_is_zero_or_one() -> None:
-    """A bool whose byte is neither 0 nor 1 is true, and true is stored as 1."""
+    """A bool byte other than 0 and 1 is true, and true is stored as 1."""
     chunk = np.array([[0, 1, 2, 255]], dtype="u1").view(bool)
     assert crackle_zarr.labels(Crackle().encode(chunk)).tolist() == [0, 1]
 
@@ -193,14 +193,14 @@ def test_stream_is_a_plain_stream(order: Any, volume: Any) -> None:
 @pytest.mark.parametrize("version", [0, 1])
 @pytest.mark.parametrize("order", ["C", "F"])
 def test_streams_of_other_writers(order: Any, version: int) -> None:
-    """A stream of either version and rendering order decodes to the bytes that its writer had."""
+    """A stream of either version and order decodes to the bytes of its writer."""
     volume = np.asarray(blocks((6, 5, 4)), order=order)
     stream = crackle_zarr.compress(volume, format_version=version)
     assert np.asarray(Crackle().decode(stream)).tobytes() == volume.tobytes(order="A")
 
 
 def test_streams_of_crackle_codec() -> None:
-    """crackle-codec reads what the codec writes, and the codec what crackle-codec writes."""
+    """crackle-codec and the codec read each other's streams."""
     peer = pytest.importorskip("crackle", reason="crackle-codec is not installed")
     chunk = blocks((9, 33, 30), block=5)
     np.testing.assert_array_equal(peer.decompress(Crackle().encode(chunk)), chunk.T)
@@ -208,7 +208,7 @@ def test_streams_of_crackle_codec() -> None:
 
 
 def test_threads() -> None:
-    """One codec encodes and decodes in eight threads at once."""
+    """Eight threads can encode and decode with one codec at once."""
     codec = Crackle(markov_model_order=3)
     many = [blocks((8, 40, 40), block=4, seed=seed) for seed in range(32)]
     with ThreadPoolExecutor(8) as pool:
@@ -223,7 +223,7 @@ def test_threads() -> None:
 
 @pytest.mark.parametrize("dtype", [dtype for dtype in DTYPES if dtype[0] == ">"])
 def test_big_endian_with_its_option(dtype: str) -> None:
-    """With byteorder='>' the stream holds the labels themselves, and they come back big-endian."""
+    """With byteorder='>' the stream holds the labels, and they come back big-endian."""
     chunk = blocks((4, 6, 5), dtype)
     codec = Crackle(byteorder=">")
     stream = codec.encode(chunk)
@@ -235,7 +235,7 @@ def test_big_endian_with_its_option(dtype: str) -> None:
 
 @pytest.mark.parametrize("dtype", [dtype for dtype in DTYPES if dtype[0] == ">"])
 def test_big_endian_without_its_option(dtype: str) -> None:
-    """Without the option the bytes come back, and the stream's labels are those with bytes swapped."""
+    """Without the option the bytes come back, and the stream holds byte-swapped labels."""
     chunk = blocks((4, 6, 5), dtype)
     stream = Crackle().encode(chunk)
     assert np.asarray(Crackle().decode(stream)).tobytes() == chunk.tobytes()
@@ -244,14 +244,14 @@ def test_big_endian_without_its_option(dtype: str) -> None:
 
 
 def test_stream_of_little_endian_numbers_holds_their_labels() -> None:
-    """Neither option nor machine shows in the stream of a little-endian array."""
+    """Option and machine do not change the stream of a little-endian array."""
     chunk = blocks((4, 6, 5), "<i8")
     assert crackle_zarr.labels(Crackle().encode(chunk)).tolist() == np.unique(chunk).tolist()
     assert Crackle(byteorder="<").encode(chunk) == Crackle().encode(chunk)
 
 
 def test_byteorder_that_is_not_the_arrays() -> None:
-    """byteorder='>' refuses little-endian numbers, and takes bytes, which have no order."""
+    """byteorder='>' refuses little-endian numbers, but takes bytes, which have no byte order."""
     with pytest.raises(ValueError, match=r"big-endian arrays, not '<u4'"):
         Crackle(byteorder=">").encode(blocks((4, 6, 5), "<u4"))
     chunk = blocks((4, 6, 5), "i1")
@@ -305,7 +305,7 @@ def test_out_of_other_kinds(codec: Crackle) -> None:
     ids=["small", "large", "strided", "read-only", "bytes", "objects", "list", "str"],
 )
 def test_out_that_cannot_be_filled(out: Any, error: type[Exception], match: str) -> None:
-    """Memory of a wrong size or kind is refused, and the message says what it was."""
+    """Memory of a wrong size or kind raises an error that describes it."""
     stream = Crackle().encode(blocks((4, 6, 5)))
     with pytest.raises(error, match=match):
         Crackle().decode(stream, out)
@@ -319,7 +319,7 @@ CODECS = [Crackle(), Crackle(5), Crackle(0, 2), Crackle(12, 1, byteorder=">")]
 
 @pytest.mark.parametrize("codec", CODECS, ids=repr)
 def test_configuration(codec: Crackle) -> None:
-    """Configuration, representation and pickle all lead back to an equal codec."""
+    """Configuration, representation and pickle all make an equal codec."""
     config = json.loads(json.dumps(codec.get_config()))
     assert numcodecs.get_codec(config) == codec
     assert eval(repr(codec)) == codec
@@ -330,13 +330,13 @@ def test_configuration(codec: Crackle) -> None:
 
 
 def test_default_configuration() -> None:
-    """The configuration names what changes bytes, and a byte order only where there is one."""
+    """The configuration names the options that change bytes, and a byte order only if one is set."""
     assert Crackle().get_config() == {"id": "crackle", "markov_model_order": 3, "allow_pins": 0}
     assert repr(Crackle()) == "Crackle(markov_model_order=3, allow_pins=0)"
     assert Crackle(byteorder=">").get_config()["byteorder"] == ">"
     assert Crackle(byteorder="<") == Crackle()
     assert Crackle(allow_pins=True) == Crackle(allow_pins=1)
-    # Options that are missing from metadata are 0, and not the default of this release.
+    # Options missing from metadata are 0, and not the default of this release.
     assert numcodecs.get_codec({"id": "crackle"}) == Crackle(0, 0)
     assert numcodecs.get_codec({"id": "crackle", "allow_pins": 1}) == Crackle(0, 1)
 
@@ -360,7 +360,7 @@ def test_default_configuration() -> None:
     ids=str,
 )
 def test_wrong_options(options: dict[str, Any], error: type[Exception], match: str) -> None:
-    """An option outside its range, of a wrong type or of an unknown name is refused at once."""
+    """An option out of range, of a wrong type or of an unknown name raises at once."""
     with pytest.raises(error, match=match):
         numcodecs.get_codec({"id": "crackle", **options})
 
@@ -385,7 +385,7 @@ def test_wrong_options(options: dict[str, Any], error: type[Exception], match: s
     ids=lambda value: str(getattr(value, "dtype", "")),
 )
 def test_no_labels(chunk: Array, match: str) -> None:
-    """What is neither integers nor bool is refused, with the dtype and the way out."""
+    """Other dtypes than integers and bool raise with the dtype and the alternative."""
     with pytest.raises(TypeError, match=match) as caught:
         Crackle().encode(chunk)
     assert "integers or bool" in str(caught.value)
@@ -394,34 +394,34 @@ def test_no_labels(chunk: Array, match: str) -> None:
 
 @pytest.mark.parametrize("chunk", [b"abcd", bytearray(4), memoryview(b"abcd"), [1, 2], 5, None], ids=repr)
 def test_no_array(chunk: Any) -> None:
-    """Bytes have lost their shape: they are refused, and a filter is named as the likely cause."""
+    """Bytes, which have no shape, raise an error that names a filter as the likely cause."""
     with pytest.raises(TypeError, match=f"not {type(chunk).__name__}. If a filter before it"):
         Crackle().encode(chunk)
 
 
 def test_masked_array() -> None:
-    """A mask would be lost, so it is refused."""
+    """Masked arrays raise, because the mask would be lost."""
     with pytest.raises(TypeError, match="without a mask"):
         Crackle().encode(np.ma.masked_equal(np.zeros((2, 3), "u4"), 0))
 
 
 @pytest.mark.parametrize("stream", [b"", b"crkl", b"PK\x03\x04" + bytes(60), bytes(100)], ids=repr)
 def test_foreign_bytes(stream: bytes) -> None:
-    """What is no Crackle stream raises FormatError."""
+    """Bytes that are not a Crackle stream raise FormatError."""
     with pytest.raises(FormatError):
         Crackle().decode(stream)
 
 
 @pytest.mark.parametrize("stream", ["crkl", 5, None, [1, 2]], ids=repr)
 def test_no_bytes(stream: Any) -> None:
-    """What is not bytes-like raises TypeError."""
+    """An object that is not bytes-like raises TypeError."""
     with pytest.raises(TypeError, match="bytes"):
         Crackle().decode(stream)
 
 
 @pytest.mark.parametrize("with_out", [False, True], ids=["new", "out"])
 def test_damage(with_out: bool) -> None:
-    """Every truncation of a stream raises FormatError; every flip of a bit does, or changes no voxel."""
+    """Every truncation raises FormatError; every flipped bit does, or changes no voxel."""
     chunk = blocks((3, 4, 5), "<u2")
     stream = Crackle(markov_model_order=1).encode(chunk)
     out = np.empty_like(chunk) if with_out else None
@@ -437,11 +437,11 @@ def test_damage(with_out: bool) -> None:
             unnoticed += 1
     assert (
         unnoticed <= 24 + 3 * 7
-    )  # in the Markov model, which has no checksum, and in padding behind 3 slices
+    )  # in the Markov model, which has no checksum, and in the padding after 3 slices
 
 
 def test_random_damage_of_larger_streams() -> None:
-    """Several flipped bytes at once never give other voxels."""
+    """Several changed bytes at once never give other voxels."""
     chunk = blocks((6, 20, 20), "<u4", block=3)
     stream = Crackle().encode(chunk)
     rng = random.Random(0)

@@ -1,8 +1,8 @@
-"""Other codec pipelines that people switch on in Zarr: arrays read and written through them are the same.
+"""Other codec pipelines for Zarr read and write the same arrays.
 
-Zarr 3.3 brings a pipeline without an event loop, which reads parts of chunks through the codec's synchronous
-methods. zarrs has codecs of its own in Rust and none for Crackle: it says so and leaves the array to Zarr's
-pipeline, or refuses it where it is told to be strict. Before 0.2 it refuses in any case.
+Zarr 3.3 has a pipeline without an event loop, which reads parts of chunks through the codec's synchronous
+methods. zarrs has its own codecs in Rust and none for Crackle: it leaves the array to Zarr's pipeline with a
+warning, or refuses it in strict mode. Before 0.2 it refuses in any case.
 """
 
 from __future__ import annotations
@@ -42,12 +42,12 @@ def require(pipeline: str) -> None:
 
 
 def falls_back() -> bool:
-    """Whether zarrs leaves arrays that it does not know to Zarr's own pipeline."""
+    """Whether zarrs leaves arrays with unknown codecs to Zarr's own pipeline."""
     return tuple(map(int, version("zarrs").split(".")[:2])) >= (0, 2)
 
 
 def told(pipeline: str) -> contextlib.AbstractContextManager[Any]:
-    """zarrs warns that it does not take the array; the others say nothing."""
+    """The warning of zarrs that it does not take the array; other pipelines give none."""
     if pipeline == ZARRS:
         return pytest.warns(UserWarning, match=r"unsupported by ZarrsCodecPipeline: .*codec crackle")
     return contextlib.nullcontext()
@@ -56,7 +56,7 @@ def told(pipeline: str) -> contextlib.AbstractContextManager[Any]:
 @pytest.mark.parametrize("options", ARRAYS.values(), ids=ARRAYS)
 @pytest.mark.parametrize("pipeline", [FUSED, ZARRS])
 def test_reads_and_writes(pipeline: str, options: dict[str, Any], tmp_path: Path) -> None:
-    """What is written through a pipeline is what Zarr's own reads, and the other way round.
+    """Arrays written through a pipeline are read by Zarr's own, and the other way round.
 
     Questions work.
     """
@@ -86,10 +86,10 @@ def test_reads_and_writes(pipeline: str, options: dict[str, Any], tmp_path: Path
 
 @pytest.mark.parametrize("options", ARRAYS.values(), ids=ARRAYS)
 def test_zarrs_refuses(options: dict[str, Any], tmp_path: Path) -> None:
-    """codec_pipeline.strict makes the fallback an error at creation. Before 0.2 it is one in any case."""
+    """codec_pipeline.strict turns the fallback into an error at creation; before 0.2 it always is one."""
     require(ZARRS)
     strict = {"codec_pipeline.path": ZARRS, "codec_pipeline.strict": True}
-    with zarr.config.set(strict), pytest.raises(Exception) as raised:  # noqa: PT011 - its type is zarrs' own
+    with zarr.config.set(strict), pytest.raises(Exception) as raised:  # noqa: PT011 - the type is zarrs' own
         cz.create_array(tmp_path / "a.zarr", shape=SHAPE, dtype="<u4", **options)
     # The error of 0.2 has no message of its own; that of the codec is its cause.
     reason = raised.value.__cause__ if falls_back() else raised.value
@@ -99,7 +99,7 @@ def test_zarrs_refuses(options: dict[str, Any], tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("strict", [False, True])
 def test_zarrs_leaves_memory_to_zarr(strict: bool) -> None:
-    """zarrs opens neither stores in memory nor wrappers: Zarr uses its own pipeline, without a word."""
+    """zarrs opens no stores in memory and no wrappers: Zarr uses its own pipeline, without a warning."""
     require(ZARRS)
     if not falls_back():
         pytest.skip("zarrs refuses arrays of Crackle before 0.2: see test_zarrs_refuses")
@@ -113,7 +113,7 @@ def test_zarrs_leaves_memory_to_zarr(strict: bool) -> None:
 
 @pytest.mark.parametrize("missing", [False, True], ids=["there", "missing"])
 def test_the_fused_pipeline_reads_parts(missing: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One plane of a chunk is decoded, and not all of it; a chunk that is not there is fill value."""
+    """Only one plane of a chunk is decoded; a missing chunk is fill value."""
     require(FUSED)
     decoded = []
     decode = _binding.Reader.decode
@@ -134,7 +134,7 @@ def test_the_fused_pipeline_reads_parts(missing: bool, monkeypatch: pytest.Monke
 
 
 def test_the_fused_pipeline_names_a_damaged_chunk(tmp_path: Path) -> None:
-    """The error of a part that is damaged says in which chunk it is."""
+    """The error for a damaged part names its chunk."""
     require(FUSED)
     cz.create_array(tmp_path / "a.zarr", data=LABELS, chunks=(32, 20, 50))
     chunk = tmp_path / "a.zarr" / "c" / "0" / "1" / "0"

@@ -29,7 +29,7 @@ def metadata(store: dict[str, Any]) -> Any:
 @pytest.mark.parametrize("order", ["C", "F"])
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_round_trip(dtype: str, order: Any) -> None:
-    """All dtypes, byte orders, memory orders and numbers of dimensions come back, by both ways to create."""
+    """All dtypes, byte orders, memory orders and numbers of dimensions come back, created either way."""
     for shape in SHAPES:
         labels = blocks(shape, dtype)
         new: dict[str, Any] = {}
@@ -67,7 +67,7 @@ def test_round_trip(dtype: str, order: Any) -> None:
 )
 @pytest.mark.parametrize("order", ["C", "F"])
 def test_memory_order_of_what_is_written(order: Any, value: Any) -> None:
-    """An array of either order takes values of any memory order, and stores the same bytes."""
+    """An array of either order stores the same bytes for values of any memory order."""
     labels = blocks((5, 8, 6))
     stores: list[dict[str, Any]] = [{}, {}]
     for store, source in zip(stores, (labels, value(np.ascontiguousarray(value(labels)))), strict=True):
@@ -88,7 +88,7 @@ def test_memory_order_of_what_is_written(order: Any, value: Any) -> None:
 
 @pytest.mark.parametrize("order", ["C", "F"])
 def test_slices_are_planes_of_the_slowest_axes(order: Any) -> None:
-    """In C order the last axis is x of the stored stream, in F order the first."""
+    """In C order the stream's x is the last axis, in F order the first."""
     labels = blocks((4, 6, 5))
     store: dict[str, Any] = {}
     zarr.create_array(
@@ -105,7 +105,7 @@ def test_slices_are_planes_of_the_slowest_axes(order: Any) -> None:
 
 
 def test_options_are_kept() -> None:
-    """The options that an array was created with are in its metadata and its chunks."""
+    """The options given at creation are in the metadata and in the chunks."""
     store: dict[str, Any] = {}
     array = zarr.create_array(
         store, shape=(90, 120), chunks=(90, 120), dtype="u2", zarr_format=2, compressors=Crackle(2, 1)
@@ -119,7 +119,7 @@ def test_options_are_kept() -> None:
 @pytest.mark.parametrize("byteorder", [None, ">"])
 @pytest.mark.parametrize("dtype", [">u2", ">i4", ">u8"])
 def test_labels_of_big_endian_chunks(dtype: str, byteorder: Any) -> None:
-    """The stream of a big-endian array holds its labels, or without the option those with bytes swapped."""
+    """Streams of a big-endian array hold its labels, or byte-swapped labels without the option."""
     labels = blocks((4, 6, 5), dtype)
     store: dict[str, Any] = {}
     zarr.create_array(
@@ -138,7 +138,7 @@ def test_labels_of_big_endian_chunks(dtype: str, byteorder: Any) -> None:
 
 
 def test_missing_chunks_are_fill() -> None:
-    """A chunk of nothing but the fill value is not stored, unless that is asked for, and reads as fill."""
+    """A chunk of fill value alone is not stored unless requested, and reads as fill value."""
     for write_empty_chunks in (False, True):
         store: dict[str, Any] = {}
         array = zarr.create_array(
@@ -167,7 +167,7 @@ def test_missing_chunks_are_fill() -> None:
     "behind", [numcodecs.Zstd(3), numcodecs.Blosc(), numcodecs.GZip()], ids=lambda codec: str(codec.codec_id)
 )
 def test_compressor_behind(behind: Any, dtype: str, order: Any) -> None:
-    """As the only filter, Crackle goes together with any compressor behind it."""
+    """As the only filter, Crackle works with any compressor after it."""
     labels = blocks((5, 7, 6), dtype)
     store: dict[str, Any] = {}
     array = zarr.create_array(
@@ -187,7 +187,7 @@ def test_compressor_behind(behind: Any, dtype: str, order: Any) -> None:
 
 
 # ---------------------------------------------------------------------------------------
-# What is refused
+# Errors
 
 FLATTENING: dict[str, tuple[str, dict[str, Any]]] = {
     "delta": ("<u4", {"filters": [numcodecs.Delta("<u4")], "compressors": Crackle()}),
@@ -204,7 +204,7 @@ FLATTENING: dict[str, tuple[str, dict[str, Any]]] = {
 
 @pytest.mark.parametrize(("dtype", "chain"), FLATTENING.values(), ids=FLATTENING)
 def test_filter_before(dtype: str, chain: dict[str, Any]) -> None:
-    """A filter before Crackle is refused when the array is created, by name and with the way out."""
+    """A filter before Crackle raises at creation, with its name and the alternative."""
     store: dict[str, Any] = {}
     with pytest.raises(ValueError, match=r"first codec of a chunk.*comes before it.*filters=None") as caught:
         zarr.create_array(store, shape=(4, 6, 5), chunks=(4, 6, 5), dtype=dtype, zarr_format=2, **chain)
@@ -213,7 +213,7 @@ def test_filter_before(dtype: str, chain: dict[str, Any]) -> None:
 
 
 def test_filter_before_in_the_older_call() -> None:
-    """zarr.create refuses a filter before Crackle as well."""
+    """zarr.create raises for a filter before Crackle as well."""
     store: dict[str, Any] = {}
     with pytest.raises(ValueError, match="first codec of a chunk"):
         zarr.create(
@@ -229,7 +229,7 @@ def test_filter_before_in_the_older_call() -> None:
 
 @pytest.mark.parametrize("dtype", ["<u4", ">i8"])
 def test_filter_before_in_foreign_metadata(dtype: str) -> None:
-    """An array that some other program made with a filter before Crackle still gives back its labels."""
+    """An array that another program made with a filter before Crackle still gives its labels."""
     delta = numcodecs.Delta(dtype)
     zarray = {
         "zarr_format": 2,
@@ -252,7 +252,7 @@ def test_filter_before_in_foreign_metadata(dtype: str) -> None:
 
 @pytest.mark.parametrize("dtype", ["f4", "f8", "c8", "M8[s]"])
 def test_no_labels(dtype: str) -> None:
-    """The chunks of an array of anything but integers and bool are refused, and none is stored."""
+    """An array of another dtype than integers or bool raises when written, and stores no chunk."""
     store: dict[str, Any] = {}
     array = zarr.create_array(
         store, shape=(4, 5), chunks=(4, 5), dtype=dtype, zarr_format=2, compressors=Crackle()
@@ -278,7 +278,7 @@ def test_no_labels(dtype: str) -> None:
     ids=["cut", "cut in the header", "empty", "zeros", "byte changed"],
 )
 def test_damaged_chunk(damage: Any) -> None:
-    """A damaged chunk raises FormatError when it is read, and never reads as fill."""
+    """A damaged chunk raises FormatError when read, and never reads as fill value."""
     store: dict[str, Any] = {}
     array = zarr.create_array(
         store, shape=(4, 6, 5), chunks=(4, 6, 5), dtype="u4", zarr_format=2, compressors=Crackle()
@@ -291,7 +291,7 @@ def test_damaged_chunk(damage: Any) -> None:
 
 
 def test_chunk_of_another_size() -> None:
-    """A sound stream of another number of voxels does not become a chunk."""
+    """A sound stream with another number of voxels does not become a chunk."""
     store: dict[str, Any] = {}
     array = zarr.create_array(
         store, shape=(4, 6, 5), chunks=(4, 6, 5), dtype="u4", zarr_format=2, compressors=Crackle()

@@ -35,7 +35,7 @@ from crackle_zarr import CrackleCodec, _binding
 
 @pytest.mark.parametrize("codec", CODECS, ids=repr)
 def test_configuration(codec: CrackleCodec) -> None:
-    """JSON, representation and pickle all lead back to an equal codec."""
+    """JSON, representation and pickle all make an equal codec."""
     config = json.loads(json.dumps(codec.to_dict()))
     assert CrackleCodec.from_dict(config) == codec
     assert eval(repr(codec)) == codec
@@ -55,7 +55,7 @@ def test_configuration(codec: CrackleCodec) -> None:
     ids=str,
 )
 def test_configuration_may_be_missing(config: dict[str, Any]) -> None:
-    """An option that is missing is 0, whatever CrackleCodec() has, and what is written names them all."""
+    """A missing option is 0, whatever CrackleCodec() has; all options are written."""
     codec = CrackleCodec.from_dict(config)
     assert codec == CrackleCodec(markov_model_order=0, allow_pins=0)
     assert codec.to_dict() == {"name": "crackle", "configuration": {"markov_model_order": 0, "allow_pins": 0}}
@@ -82,7 +82,7 @@ def test_configuration_may_be_missing(config: dict[str, Any]) -> None:
     ids=str,
 )
 def test_wrong_configuration(config: Any, error: type[Exception], match: str) -> None:
-    """Another name, an unknown option and a value out of its range are refused, by name."""
+    """Another name, an unknown option and a value out of range raise an error that names them."""
     with pytest.raises(error, match=match):
         CrackleCodec.from_dict(config)
 
@@ -96,14 +96,14 @@ def test_codec_is_a_constant() -> None:
 
 
 def test_size_depends_on_the_labels() -> None:
-    """The codec says that it cannot tell the size of a stream beforehand."""
+    """The codec raises when asked for the size of a stream beforehand."""
     assert CrackleCodec.is_fixed_size is False
     with pytest.raises(NotImplementedError):
         CrackleCodec().compute_encoded_size(64, spec((4, 4)))
 
 
 def test_metadata_of_an_array() -> None:
-    """zarr.json holds the codec as an object, and an opened array the equal codec."""
+    """zarr.json holds the codec as an object, and the opened array an equal codec."""
     store: dict[str, Any] = {}
     codec = CrackleCodec(markov_model_order=2, allow_pins=1)
     create(store, blocks((4, 60, 50), block=5), (4, 60, 50), serializer=codec)
@@ -117,7 +117,7 @@ def test_metadata_of_an_array() -> None:
 @pytest.mark.parametrize("kwargs", [{}, {"shards": (8, 8)}], ids=["chunks", "shards"])
 @pytest.mark.parametrize("dtype", DTYPES_REFUSED)
 def test_no_labels(dtype: str, kwargs: dict[str, Any]) -> None:
-    """An array of anything but integers and bool is refused when it is created, in shards too."""
+    """An array of another dtype than integers or bool raises at creation, in shards too."""
     store: dict[str, Any] = {}
     with pytest.raises(TypeError, match=rf"integers or bool, not {dtype}.*astype\('uint32'\)"):
         zarr.create_array(
@@ -134,7 +134,7 @@ def test_no_labels(dtype: str, kwargs: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("dtype", DTYPES_REFUSED)
 def test_no_labels_for_the_codec_alone(dtype: str) -> None:
-    """validate, evolve_from_array_spec and encode each refuse what are no labels."""
+    """validate, evolve_from_array_spec and encode each raise for other dtypes."""
     with pytest.raises(TypeError, match="integers or bool"):
         CrackleCodec().evolve_from_array_spec(spec((4, 4), dtype))
     with pytest.raises(TypeError, match="integers or bool"):
@@ -165,7 +165,7 @@ def test_round_trip(dtype: str) -> None:
 @pytest.mark.parametrize("dtype", ["?", "i1", "<u4", ">i8"])
 @pytest.mark.parametrize("layout", LAYOUTS.values(), ids=LAYOUTS)
 def test_layouts(layout: Callable[[Array], Array], dtype: str) -> None:
-    """The stream does not depend on how the chunk lies in memory."""
+    """The memory layout of the chunk does not change the stream."""
     plain = blocks((4, 6, 5), dtype)
     chunk = layout(plain)
     np.testing.assert_array_equal(chunk, plain)
@@ -174,7 +174,7 @@ def test_layouts(layout: Callable[[Array], Array], dtype: str) -> None:
 
 
 def test_broadcast() -> None:
-    """A scalar written into an array, and a chunk of strides 0, are encoded as the labels they stand for."""
+    """A scalar written into an array, and a chunk of strides 0, are encoded as their labels."""
     chunk = np.broadcast_to(np.arange(40, dtype="<u2"), (5, 30, 40))
     assert encoded(chunk) == encoded(np.array(chunk))
     array = create({}, np.zeros((5, 30, 40), "<u2"), (5, 30, 40))
@@ -183,14 +183,14 @@ def test_broadcast() -> None:
 
 
 def test_decoded_dtype() -> None:
-    """A chunk is decoded in the byte order that its array has in memory."""
+    """A chunk is decoded in the byte order of its array in memory."""
     for dtype in (">u4", "<u4"):
         labels = blocks((4, 6, 5), dtype)
         assert decoded(encoded(labels), labels.shape, dtype).dtype == np.dtype(dtype)
 
 
 def test_chunk_that_the_dtype_cannot_hold() -> None:
-    """Labels do not wrap round: a chunk of a wider or signed dtype than the array's is refused."""
+    """A chunk of a wider or signed dtype than the array's raises: labels do not wrap around."""
     for given_dtype, dtype in (("<i8", "<u4"), ("<f4", "<u4")):
         buffer = default_buffer_prototype().nd_buffer.from_numpy_array(np.ones((4, 4), given_dtype))
         with pytest.raises(TypeError):
@@ -202,7 +202,7 @@ def test_chunk_that_the_dtype_cannot_hold() -> None:
 
 
 def test_slices_are_planes_of_the_last_two_axes() -> None:
-    """The stream has x along the last axis, and is rendered in the chunk's bytes."""
+    """The stream's x is the last axis, and it is rendered in the chunk's bytes."""
     labels = blocks((4, 6, 5))
     store: dict[str, Any] = {}
     create(store, labels, (4, 6, 5))
@@ -213,7 +213,7 @@ def test_slices_are_planes_of_the_last_two_axes() -> None:
 
 @pytest.mark.parametrize("write", FOREIGN.values(), ids=FOREIGN)
 def test_streams_of_other_writers(write: Callable[[Array], bytes]) -> None:
-    """A stream that another writer put there reads the same, whole and in part."""
+    """A stream stored by another writer reads the same, whole and in part."""
     labels = blocks((16, 40, 44), block=4)
     store: dict[str, Any] = {}
     array = create(store, labels, labels.shape)
@@ -224,7 +224,7 @@ def test_streams_of_other_writers(write: Callable[[Array], bytes]) -> None:
 
 
 def test_streams_of_crackle_codec() -> None:
-    """crackle-codec reads a stored chunk, and the array a chunk that crackle-codec wrote."""
+    """crackle-codec reads a stored chunk, and the array reads a chunk of crackle-codec."""
     peer = pytest.importorskip("crackle", reason="crackle-codec is not installed")
     labels = blocks((16, 40, 44), block=4)
     store: dict[str, Any] = {}
@@ -238,7 +238,7 @@ def test_streams_of_crackle_codec() -> None:
 @pytest.mark.parametrize("dtype", ["?", "i1", "<u4", ">i8"])
 @pytest.mark.parametrize("name", PIPELINES)
 def test_pipelines(name: str, dtype: str) -> None:
-    """Crackle works alone, before compressors, behind a transposition and within shards."""
+    """Crackle works alone, before compressors, after a transposition and within shards."""
     labels = blocks((14, 20, 17), dtype)
     store: dict[str, Any] = {}
     in_pipeline(store, labels, name)
@@ -252,7 +252,7 @@ def test_pipelines(name: str, dtype: str) -> None:
 
 @pytest.mark.parametrize("name", ["crackle", "zstd behind", "shards"])
 def test_missing_chunks_are_fill(name: str) -> None:
-    """Chunks that were never written, or hold the fill value alone, read as fill."""
+    """Chunks never written, or of fill value alone, read as fill value."""
     labels = np.full((14, 20, 17), 7, "u2")
     options = {**PIPELINES[name], "fill_value": 7}
     store: dict[str, Any] = {}
@@ -266,7 +266,7 @@ def test_missing_chunks_are_fill(name: str) -> None:
 
 
 def test_write_empty_chunks() -> None:
-    """Where Zarr is asked to, it stores a chunk of the fill value."""
+    """If asked to, Zarr stores a chunk of fill value."""
     store: dict[str, Any] = {}
     create(store, np.full((6, 6), 7, "u2"), (4, 4), fill_value=7, config={"write_empty_chunks": True})
     assert crackle_zarr.labels(chunk_bytes(store, "c/0/0")).tolist() == [7]
@@ -281,7 +281,7 @@ def test_padding_of_the_last_chunks() -> None:
 
 
 def test_work_is_done_off_the_event_loop(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No chunk is encoded or decoded in a thread that runs an event loop."""
+    """No thread that runs an event loop encodes or decodes a chunk."""
     threads_of_loops: list[bool] = []
 
     def spy(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -307,7 +307,7 @@ def test_work_is_done_off_the_event_loop(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_synchronous_pair() -> None:
-    """Pipelines that work without an event loop find the methods that they look for."""
+    """The codec has the methods of pipelines without an event loop."""
     if ZARR >= (3, 1, 6):
         from zarr.abc.codec import SupportsSyncCodec
 

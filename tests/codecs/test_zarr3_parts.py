@@ -1,4 +1,4 @@
-"""CrackleCodec reads parts of chunks: selections, bytes, requests, damage, stores that change."""
+"""CrackleCodec reads parts of chunks: selections, bytes, requests, damage, changing stores."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ from crackle_zarr.streams import ranges
     ids=["shape", "axes swapped", "narrower", "signed", "wider", "more slices", "empty", "foreign"],
 )
 def test_stream_of_another_chunk(stream: Callable[[], bytes], match: str, selection: Any) -> None:
-    """A stream that is not one of this array's chunks raises FormatError that names both."""
+    """A stream of another shape or dtype than the chunk raises FormatError that names both."""
     store: dict[str, Any] = {}
     array = create(store, blocks((4, 6, 5)), (4, 6, 5))
     put(store, "c/0/0/0", stream())
@@ -66,7 +66,7 @@ def test_stream_of_another_chunk(stream: Callable[[], bytes], match: str, select
 
 
 def test_chunk_of_bool_with_other_labels() -> None:
-    """Labels past 1 do not become bools."""
+    """Labels above 1 do not become bools."""
     store: dict[str, Any] = {}
     array = create(store, blocks((4, 6, 5), "?"), (4, 6, 5))
     put(store, "c/0/0/0", encoded(blocks((4, 6, 5), "u1")))
@@ -75,7 +75,7 @@ def test_chunk_of_bool_with_other_labels() -> None:
 
 
 def test_claims_allocate_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A header that claims a huge volume, and one that claims huge labels, are refused by their claims."""
+    """A header that claims a huge volume, or huge labels, raises without allocating them."""
     store: dict[str, Any] = {}
     array = create(store, blocks((64, 6, 5)), (64, 6, 5))
     stream = crackle_zarr.compress(blocks((64, 6, 5)).T, format_version=0)
@@ -100,7 +100,7 @@ def test_claims_allocate_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_damage_of_what_is_read() -> None:
-    """Every byte changed and every truncation of a chunk gives the right voxels or an error, never others."""
+    """Every changed byte and every truncation gives the right voxels or an error, never others."""
     labels = blocks((12, 9, 10), block=3)
     store: dict[str, Any] = {}
     array = create(store, labels, labels.shape)
@@ -122,7 +122,7 @@ def test_damage_of_what_is_read() -> None:
 
 
 def test_damage_elsewhere() -> None:
-    """Crack codes of slices that are not asked for are not read, so their damage does no harm."""
+    """Crack codes of unselected slices are not read, so their damage does no harm."""
     labels = blocks((64, 60, 60), block=3)
     store: dict[str, Any] = {}
     array = create(store, labels, labels.shape)
@@ -141,7 +141,7 @@ def test_damage_elsewhere() -> None:
 @settings(max_examples=60)
 @given(data=st.data())
 def test_selections(arrays: dict[str, Any], name: str, data: st.DataObject) -> None:
-    """Whatever is selected, it is what NumPy selects from the whole array."""
+    """Every selection selects what NumPy selects from the whole array."""
     array = arrays[name]
     labels = array[...]
     kind, index = data.draw(selections(array.shape))
@@ -149,12 +149,12 @@ def test_selections(arrays: dict[str, Any], name: str, data: st.DataObject) -> N
         result, expected = array[index], labels[index]
     elif kind == "oindex":
         if name == "shards" and ZARR < (3, 1, 6) and any(isinstance(part, int) for part in index):
-            return  # Zarr's own sharding codec fails at this before 3.1.6
+            return  # fails in Zarr's own sharding codec before 3.1.6
         result, expected = array.oindex[index], numpy_oindex(labels, index)
     elif kind == "vindex":
         result, expected = array.vindex[index], labels[index]
     else:
-        index.flat[0] = True  # Zarr has no selection of nothing
+        index.flat[0] = True  # Zarr has no empty selection
         result, expected = array.vindex[index], labels[index]
     np.testing.assert_array_equal(result, expected)
     assert np.shape(result) == np.shape(expected)
@@ -178,7 +178,7 @@ def test_basic_selections(arrays: dict[str, Any], index: Any, expected: Callable
 
 
 def test_block_selections(arrays: dict[str, Any]) -> None:
-    """Whole chunks, chosen by their place in the grid."""
+    """Whole chunks can be selected by their place in the grid."""
     for name in ("crackle", "zstd behind"):
         np.testing.assert_array_equal(arrays[name].blocks[1, 0, :], LABELS[8:16, :16])
 
@@ -189,7 +189,7 @@ def test_block_selections(arrays: dict[str, Any]) -> None:
     ids=str,
 )
 def test_orthogonal_selections_drop_axes(arrays: dict[str, Any], index: Any) -> None:
-    """In oindex an integer drops its axis, and a list or a slice of one element does not."""
+    """In oindex an integer drops its axis; a list or a slice of one element does not."""
     expected = numpy_oindex(LABELS, index)
     result = arrays["crackle"].oindex[index]
     assert result.shape == expected.shape
@@ -201,7 +201,7 @@ def test_orthogonal_selections_drop_axes(arrays: dict[str, Any], index: Any) -> 
     st.data(),
 )
 def test_selected_slices(shape: tuple[int, ...], data: st.DataObject) -> None:
-    """The slices of a selection are exactly those that hold one of its voxels."""
+    """The selected slices are exactly those with a voxel of the selection."""
     parts: list[Any] = []
     style = data.draw(st.sampled_from(["basic", "ix_", "points", "mixed", "mask", "ellipsis", "array"]))
     for axis in shape:
@@ -246,7 +246,7 @@ def test_selected_slices(shape: tuple[int, ...], data: st.DataObject) -> None:
 )
 def test_bytes_of_a_selection(selection: Any, requests: int, part: float) -> None:
     """A selection reads the header, the index, the labels, its slices and the checksums: not the rest."""
-    # Without a model: the parts are those of codes as long as they get.
+    # Without a model, so that the codes are as long as possible.
     array, store = counted(BIG, BIG.shape, serializer=CrackleCodec(preset="fast"))
     np.testing.assert_array_equal(array[selection], BIG[selection])
     stream = store._store._store_dict["c/0/0/0"].to_bytes()
@@ -265,7 +265,7 @@ def test_bytes_of_a_selection(selection: Any, requests: int, part: float) -> Non
 
 
 def test_bytes_of_everything() -> None:
-    """What needs all slices, or nearly all, is read in one request."""
+    """A selection of all slices, or nearly all, is one request."""
     for selection in ((), (slice(None), 3), (slice(None), 3, 4), (slice(8, 64),), (slice(0, 64, 2),)):
         array, store = counted(BIG, BIG.shape)
         np.testing.assert_array_equal(array[selection], BIG[selection])
@@ -273,7 +273,7 @@ def test_bytes_of_everything() -> None:
 
 
 def test_bytes_of_a_small_chunk() -> None:
-    """A chunk of less than a kilobyte is one request, whatever is selected."""
+    """A chunk of less than a kilobyte is one request for any selection."""
     labels = blocks((16, 8, 8), block=4)
     array, store = counted(labels, labels.shape)
     np.testing.assert_array_equal(array[3], labels[3])
@@ -281,11 +281,11 @@ def test_bytes_of_a_small_chunk() -> None:
 
 
 def test_number_of_requests() -> None:
-    """Scattered slices are fetched in few requests, some bytes between them included."""
+    """Scattered slices are fetched in few requests, with some bytes between them."""
     labels = blocks((512, 128, 128), "<u4", block=2)
     array, store = counted(labels, labels.shape)
     np.testing.assert_array_equal(array[256::16], labels[256::16])
-    assert len(store.reads) == 9  # the first one, and eight at once
+    assert len(store.reads) == 9  # the first request, and eight at once
     assert store.nbytes_read < 0.7 * stored_nbytes(store, "c/0/0/0")
 
 
@@ -305,12 +305,12 @@ def test_number_of_requests() -> None:
     ids=["have it", "rest", "small gap", "empty range", "gap of 1024", "too many"],
 )
 def test_byte_ranges(wanted: list[tuple[int, int]], requests: list[tuple[int, int]]) -> None:
-    """Ranges leave out what is here, join over gaps of less than a kilobyte, and are eight at most."""
+    """Ranges leave out known bytes, join over gaps of less than a kilobyte, and are eight at most."""
     assert ranges.requests_for(wanted, 1000) == requests
 
 
 def test_requests_do_not_overlap() -> None:
-    """No byte is fetched twice by one selection."""
+    """One selection fetches no byte twice."""
     array, store = counted(BIG, BIG.shape)
     array.oindex[[3, 30, 31, 60], 4, :]
     ends = [start + nbytes for start, nbytes in sorted(store.reads)]
@@ -320,14 +320,14 @@ def test_requests_do_not_overlap() -> None:
 
 
 def test_bytes_within_a_shard() -> None:
-    """Of a shard, its index and the chunks that hold the selection are read, and no other chunk."""
+    """Of a shard, only its index and the chunks with selected voxels are read."""
     array, store = counted(BIG, (16, 48, 48), shards=(64, 96, 96))
     np.testing.assert_array_equal(array[5, :40, :40], BIG[5, :40, :40])
     assert store.nbytes_read < stored_nbytes(store, "c/0/0/0") / 8
 
 
 def test_slices_within_a_shard(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of a chunk in a shard, just the slices of the selection are decoded."""
+    """Of a chunk in a shard, only the selected slices are decoded."""
     runs: list[tuple[int, int]] = []
     decode = _binding.Reader.decode
 
@@ -342,7 +342,7 @@ def test_slices_within_a_shard(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_chunk_deleted_meanwhile() -> None:
-    """A chunk that is deleted between two requests reads as fill, as one deleted before."""
+    """A chunk deleted between two requests reads as fill value, as one deleted before."""
     store = Vanishing()
     array = create(store, BIG, BIG.shape, fill_value=9)
     store.left = 1
@@ -350,7 +350,7 @@ def test_chunk_deleted_meanwhile() -> None:
 
 
 def test_chunk_replaced_meanwhile() -> None:
-    """Parts of two chunks never make voxels: the checksums tell."""
+    """Parts of two chunks never make voxels: the checksums differ."""
     other, store = CountingStore(), Replacing()
     create(other, blocks(BIG.shape, "<u8", block=3, seed=1), BIG.shape)
     array = create(store, BIG, BIG.shape)
@@ -361,7 +361,7 @@ def test_chunk_replaced_meanwhile() -> None:
 
 @pytest.mark.parametrize("keep", [0, 40, 500, 1024, 1500, 9000], ids=str)
 def test_truncated_object(keep: int, tmp_path: Path) -> None:
-    """A file that was cut off raises FormatError, wherever it was cut."""
+    """A file truncated at any byte raises FormatError."""
     array = create(tmp_path / "labels.zarr", BIG, BIG.shape)
     (file,) = [path for path in tmp_path.rglob("0") if path.is_file()]
     file.write_bytes(file.read_bytes()[:keep])
@@ -373,7 +373,7 @@ def test_truncated_object(keep: int, tmp_path: Path) -> None:
 
 
 def test_local_files(tmp_path: Path) -> None:
-    """Partial decoding works on files, which give less than was asked for at their end."""
+    """Partial decoding works on files, which return fewer bytes than requested at their end."""
     labels = blocks((16, 8, 8), block=4)
     array = create(tmp_path / "small.zarr", labels, labels.shape)
     np.testing.assert_array_equal(array[3], labels[3])
@@ -382,7 +382,7 @@ def test_local_files(tmp_path: Path) -> None:
 
 
 def test_many_readers() -> None:
-    """Chunks are read side by side, and selections of several threads do not disturb each other."""
+    """Chunks are read in parallel, and selections of several threads do not disturb each other."""
     array = create({}, BIG, (16, 32, 32))
 
     def read(z: int) -> bool:
@@ -393,7 +393,7 @@ def test_many_readers() -> None:
 
 
 def test_asynchronous_pair() -> None:
-    """The coroutines of the codec give what the synchronous methods give."""
+    """The codec's coroutines give the results of its synchronous methods."""
     labels = blocks((4, 6, 5))
     buffer = default_buffer_prototype().nd_buffer.from_numpy_array(labels)
 
@@ -406,7 +406,7 @@ def test_asynchronous_pair() -> None:
 
 
 def test_store_that_fails() -> None:
-    """A store that cannot be read raises its error: an unreadable chunk is not fill."""
+    """The error of a store comes through: an unreadable chunk is not fill value."""
 
     class Failing(CountingStore):
         fail = False
