@@ -1,4 +1,4 @@
-"""Arrays whose chunks are of different shapes: the codec takes them, questions and edits refuse them."""
+"""Arrays with chunks of different shapes: the codec takes them, queries and edits refuse them."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ ASK: dict[str, Callable[[Any], Any]] = {
 
 @pytest.fixture(params=["crackle", "zstd"])
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
-    """Where an array of such chunks is; Zarr reads and writes it."""
+    """The place of an array with such chunks, which Zarr reads and writes."""
     codecs: dict[str, Any] = {"serializer": cz.CrackleCodec(), "compressors": None}
     with zarr.config.set({"array.rectilinear_chunks": True}):
         array = zarr.create_array(
@@ -50,7 +50,7 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
 
 
 def test_the_codec_takes_them(place: Path) -> None:
-    """Whole, and in parts, over chunks of every shape."""
+    """Such chunks are read and written whole and in parts."""
     array = zarr.open_array(place, mode="r")
     np.testing.assert_array_equal(array[...], LABELS)
     np.testing.assert_array_equal(array[3, :, 4], LABELS[3, :, 4])
@@ -59,7 +59,7 @@ def test_the_codec_takes_them(place: Path) -> None:
 
 @pytest.mark.parametrize("ask", ASK.values(), ids=ASK)
 def test_refused(ask: Callable[[Any], Any], place: Path) -> None:
-    """The error names the array and what is not supported; nothing is written."""
+    """The error names the array and the unsupported grid; nothing is written."""
     array = zarr.open_array(place, mode="r+")
     with pytest.raises(NotImplementedError, match=r"a\.zarr has chunks of different shapes"):
         ask(array)
@@ -68,7 +68,7 @@ def test_refused(ask: Callable[[Any], Any], place: Path) -> None:
 
 @pytest.mark.parametrize("command", ["info", "labels", "stats"])
 def test_refused_by_the_command_line(command: str, place: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """One line and no traceback."""
+    """The command prints one line without a traceback."""
     with pytest.raises(SystemExit) as ended:
         cli.main([command, str(place)])
     error = capsys.readouterr().err

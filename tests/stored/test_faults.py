@@ -1,4 +1,4 @@
-"""Stores that fail in the middle of a question: an answer is right, or an error names the chunk."""
+"""Stores that fail during a query: the answer is right, or an error names the chunk."""
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ from crackle_zarr.errors import CrackleError
 @pytest.mark.parametrize("verb", QUESTIONS)
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_questions(layout: str, verb: str) -> None:
-    """Every question to every kind of array, of which any call of the store fails."""
+    """Any call of the store fails, for every query to every kind of array."""
     kinds = READING if FULL or layout == "plain" else ("error", "half")
     for kind in kinds:
         if layout == "shards without Crackle" and kind == "empty":
-            continue  # Zarr takes an inner chunk of which nothing comes for one that is not there
+            continue  # Zarr takes an inner chunk for missing if the store returns no bytes of it
         try_question(layout, QUESTIONS[verb], kind)
 
 
@@ -49,14 +49,14 @@ def test_questions(layout: str, verb: str) -> None:
 )
 @pytest.mark.parametrize("kind", READING)
 def test_memory_and_disks(verb: str, kind: str) -> None:
-    """The same where stores are asked without an event loop."""
+    """Stores called without an event loop give the same."""
     try_question("plain", QUESTIONS[verb], kind, FaultyMemory)
 
 
 @pytest.mark.parametrize("verb", ["labels", "contains", "statistics", "select", "lazy_remap, labels"])
 @pytest.mark.parametrize("kind", ["error", "half", "slow"])
 def test_threads(verb: str, kind: str) -> None:
-    """The same where several threads ask, and which call fails is left to chance."""
+    """Several threads that ask at once get the same; chance chooses the call that fails."""
     try_question("plain", QUESTIONS[verb], kind, parallel=3)
     try_question("plain", QUESTIONS[verb], kind, FaultyMemory, parallel=3)
 
@@ -64,9 +64,9 @@ def test_threads(verb: str, kind: str) -> None:
 @pytest.mark.parametrize("verb", QUESTIONS)
 @pytest.mark.parametrize("layout", ["plain", "shards"])
 def test_a_chunk_that_is_said_to_be_missing(layout: str, verb: str) -> None:
-    """It is fill value, by Zarr's rule: the answer is that about the array without it, or an exception.
+    """A chunk reported as missing is fill value, by Zarr's rule: the answer is that without it, or an error.
 
-    Where a question looks twice at a chunk and finds it once, a part of the answer may be right.
+    If a query reads a chunk twice and finds it once, part of the answer may be right.
     """
     ask = QUESTIONS[verb]
     store, faults = faulty(objects_of(layout))
@@ -89,13 +89,13 @@ def test_a_chunk_that_is_said_to_be_missing(layout: str, verb: str) -> None:
             assert answer.keys() <= right.keys() | other.keys()
             assert all(value in (right.get(name), other.get(name)) for name, value in answer.items())
         elif ask is QUESTIONS["verify"]:
-            assert answer in ([], [key])  # the index of the shard is there, and says that the rest is, too
+            assert answer in ([], [key])  # the shard's index exists, and lists the rest
         else:
             assert answer in (right, other)
 
 
 def test_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A disk that fails, or gives less than it was asked for, at any read of a chunk."""
+    """A disk fails, or returns fewer bytes than requested, at any read of a chunk."""
     array = cz.create_array(tmp_path / "a.zarr", **SHAPE)
     array[...] = VOXELS
     right = plain(cz.statistics(array, parallel=1))
@@ -111,7 +111,7 @@ def test_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
                     return read(file, nbytes, start)
                 INJECTED["disk"] = INJECTED.get("disk", 0) + 1
                 if short:
-                    return read(file, max(1, nbytes // 2), start)  # as a read may do that a signal meets
+                    return read(file, max(1, nbytes // 2), start)  # as an interrupted read may do
                 raise OSError(5, "Input/output error")
 
             monkeypatch.setattr(os, "pread", fails)

@@ -1,4 +1,4 @@
-"""Stores that fail in the middle of a remap or a conversion.
+"""Stores that fail during a remap or a conversion.
 
 Nothing is lost, and the rest can be finished.
 """
@@ -94,7 +94,7 @@ def test_remap(layout: str, kind: str) -> None:
 @pytest.mark.parametrize(("layout", "kind"), pairs(("plain", "shards"), CHANGES, FEW))
 @pytest.mark.parametrize("action", ["resume", "undo"])
 def test_resume_and_undo(layout: str, action: str, kind: str) -> None:
-    """They fail themselves, in the middle of an array of which a chunk is torn, and are called again."""
+    """resume() and undo() fail themselves, with a torn chunk in the array, and are called again."""
     objects = objects_of(layout)
     old, new = of_array(MemoryStore(dict(objects))), remapped(layout)
     store, faults = faulty(objects)
@@ -121,7 +121,7 @@ def test_resume_and_undo(layout: str, action: str, kind: str) -> None:
 
 
 def test_a_write_that_comes_late(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A write that is still under way when another one fails does not outlive the undo of both."""
+    """A write still under way when another one fails ends before the undo of both."""
     objects = objects_of("plain")
     store, _ = faulty(objects)
     array = zarr.open_array(store, path="a", mode="r+")
@@ -152,7 +152,7 @@ def test_a_write_that_comes_late(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_two_remaps_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Who begins a remap, and has seen no journal where by now there is one, takes nothing from it."""
+    """A remap that saw no journal, but finds one by the time it begins, takes nothing from it."""
     store, faults = faulty(objects_of("plain"))
     array = zarr.open_array(store, path="a", mode="r+")
     half_remapped(store, array)
@@ -166,7 +166,7 @@ def test_two_remaps_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     assert of_array(store) == remapped("plain")
 
 
-# Zarr takes an inner chunk of which nothing comes for one that is not there.
+# Zarr takes an inner chunk for missing if the store returns no bytes of it.
 @pytest.mark.parametrize(
     ("name", "kind"),
     [
@@ -176,7 +176,7 @@ def test_two_remaps_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     ],
 )
 def test_convert_from(name: str, kind: str) -> None:
-    """A source that fails makes no other voxels: what is there at the end is the source."""
+    """A failing source never gives other voxels: finished chunks equal the source."""
     layout, options = CONVERSIONS[name]
     expected = converted(name)
     store, faults = faulty(objects_of(layout))
@@ -199,7 +199,7 @@ def test_convert_from(name: str, kind: str) -> None:
 
 @pytest.mark.parametrize(("name", "kind"), pairs(CONVERSIONS, CHANGES, FEW))
 def test_convert_to(name: str, kind: str) -> None:
-    """A destination that fails is finished by the same call again, which itself may fail, too."""
+    """After a failure of the destination the same call finishes it, and may itself fail, too."""
     layout, options = CONVERSIONS[name]
     expected = converted(name)
     source = zarr.open_array(MemoryStore(dict(objects_of(layout))), path="a", mode="r")
@@ -226,7 +226,7 @@ def test_convert_to(name: str, kind: str) -> None:
 @pytest.mark.parametrize("kind", ["error", "half", "empty", "missing", "cut listing"])
 @pytest.mark.parametrize("zarr_format", [2, 3])
 def test_convert_a_group_from(zarr_format: int, kind: str) -> None:
-    """No array of a group is left out because a store did not list or find it, and no attribute."""
+    """No array and no attribute of a group is lost because a store did not list or find it."""
     expected = MemoryStore()
     cz.convert(zarr.open_group(MemoryStore(dict(pyramid(zarr_format))), mode="r"), expected, parallel=1)
     store, faults = faulty(pyramid(zarr_format))
@@ -249,7 +249,7 @@ def test_convert_a_group_from(zarr_format: int, kind: str) -> None:
 @pytest.mark.parametrize("kind", ["error", "torn", "unacknowledged", "half", "empty"])
 @pytest.mark.parametrize("zarr_format", [2, 3])
 def test_convert_a_group_to(zarr_format: int, kind: str) -> None:
-    """Metadata of groups and arrays that were written by half, or not at all, are written again."""
+    """Metadata of groups and arrays that were written in part, or not at all, are written again."""
     source = zarr.open_group(MemoryStore(dict(pyramid(zarr_format))), mode="r")
     place, faults = faulty({})
     number = calls(faults, kind, lambda: cz.convert(source, place, parallel=1))
@@ -269,7 +269,7 @@ def test_convert_a_group_to(zarr_format: int, kind: str) -> None:
 
 @pytest.mark.parametrize("kind", ["error", "half"])
 def test_groups(kind: str) -> None:
-    """A question to a group reads metadata first, and says whose it could not."""
+    """A query to a group reads metadata first, and names the array whose metadata it could not read."""
     store, faults = faulty(pyramid(3))
     group = zarr.open_group(store, mode="r")
     right = plain(cz.labels(group, parallel=1))

@@ -1,8 +1,8 @@
-"""What fuzzing, damage and reading have found, each as the smallest case that shows it again.
+"""Bugs found by fuzzing, damage and reading, each as its smallest case.
 
 Inputs of the fuzzers that once failed are in ``fuzz/regressions``; ``make -C tests/fuzz check`` runs them.
-Here is what they cannot show: too much time, and what is wrong above the C library. Where too much time was
-the fault, the case would take minutes again.
+These tests are for bugs that such inputs cannot show: too much time, and errors above the C library. If a
+bug of too much time came back, its test would take minutes.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from crackle_zarr.stored.layout import layout_of
 
 
 def falsely_sorted() -> bytes:
-    """A stream whose table says that it ascends, and does not, behind checksums that are right."""
+    """A stream whose table is marked as sorted, but is not; its checksums are right."""
     volume = np.arange(1, 61, dtype="u2").reshape(5, 4, 3, order="F")
     for seed in range(20):
         sections = reference_writer.craft_sections(volume, Style(unsorted=True), random.Random(seed))
@@ -46,7 +46,7 @@ def falsely_sorted() -> bytes:
 
 
 def test_a_table_that_only_claims_to_be_sorted() -> None:
-    """Found by fuzz_label: contains() went by bisection, and missed labels that decompress() gave."""
+    """Found by fuzz_label: contains() searched by bisection, and missed labels that decompress() gave."""
     stream = falsely_sorted()
     assert all(crackle_zarr.contains(stream, label) for label in range(1, 61))
     assert not crackle_zarr.contains(stream, 61)
@@ -70,7 +70,7 @@ def test_many_pins_in_one_place() -> None:
 
 
 def colliding_labels(count: int) -> np.ndarray:
-    """Labels that had one slot in the hash tables of the library, when their multiplier was a fixed one."""
+    """Labels that shared a slot in the library's hash tables when their multiplier was a constant."""
     multiplier = 0x9E3779B97F4A7C15
     inverse = pow(multiplier, -1, 1 << 64)
     hashes = ((i & 0xFFFF_FFFF) | ((i * 2654435761 & 0x3FF) << 54) for i in range(1, count + 1))
@@ -79,7 +79,7 @@ def colliding_labels(count: int) -> np.ndarray:
 
 
 def test_labels_that_collide() -> None:
-    """Found by reading: a table of chosen labels made every look into it as long as the table."""
+    """Found by reading: with chosen labels, each lookup in a table took time in its length."""
     volume = colliding_labels(240_000).reshape(200, 200, 6, order="F")
     stream = crackle_zarr.compress(volume)
     assert np.array_equal(crackle_zarr.decompress(stream), volume)
@@ -87,7 +87,7 @@ def test_labels_that_collide() -> None:
 
 
 def test_a_model_longer_than_the_codes() -> None:
-    """Found by fuzz_encode: for some voxels a model of 16 million rows was trained, then left out."""
+    """Found by fuzz_encode: for a few voxels a model of 16 million rows was trained, then left out."""
     volume = np.arange(60, dtype="u2").reshape(5, 4, 3, order="F")
     for _ in range(2000):
         stream = crackle_zarr.compress(volume, markov_model_order=12)
@@ -95,7 +95,7 @@ def test_a_model_longer_than_the_codes() -> None:
 
 
 def test_a_journal_that_leads_out_of_the_array(tmp_path: Path) -> None:
-    """Found by reading: resume() and undo() wrote to whatever key a journal named, '../' and all."""
+    """Found by reading: resume() and undo() wrote to any key that a journal named, even with '../'."""
     array = crackle_zarr.create_array(tmp_path / "a.zarr", shape=(4, 4, 4), dtype="u4", chunks=(2, 4, 4))
     array[...] = 3
     for key, coords in [("../outside", (0, 0, 0)), ("c/0/0/0", (1, 0, 0)), ("zarr.json", (0, 0, 0))]:
@@ -111,7 +111,7 @@ def test_a_journal_that_leads_out_of_the_array(tmp_path: Path) -> None:
 
 
 class Forgetful(sync_stores.LocalStore):
-    """Loses all of a chunk but its first bytes."""
+    """Loses all bytes of a chunk but the first."""
 
     async def get(self, key: str, prototype: Any, byte_range: Any = None) -> Any:
         if key.startswith("c/") and getattr(byte_range, "start", 0) > 0:
@@ -149,7 +149,7 @@ class Hasty(sync_stores.LocalStore):
 
 
 def test_the_journal_of_another_process(tmp_path: Path) -> None:
-    """Found by a review: what was left of a journal was removed when it could be another's by then."""
+    """Found by a review: the rest of a journal was removed when it could belong to another process."""
     store = Hasty(tmp_path / "a.zarr")
     array = crackle_zarr.create_array(store, shape=(2, 2, 2), dtype="u4", chunks=(2, 2, 2))
     journal = Journal(layout_of(array))
@@ -181,7 +181,7 @@ class Stubborn(sync_stores.LocalStore):
 
 
 def test_a_remap_that_was_not_done_is_not_finished(tmp_path: Path) -> None:
-    """Found by a review: resume() said done of a remap that had failed while it was prepared."""
+    """Found by a review: resume() reported success for a remap that had failed in preparation."""
     store = Stubborn(tmp_path / "a.zarr")
     array = crackle_zarr.create_array(store, shape=(2, 2, 2), dtype="u4", chunks=(2, 2, 2))
     array[...] = 3
@@ -195,7 +195,7 @@ def test_a_remap_that_was_not_done_is_not_finished(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(not hasattr(signal, "pthread_kill"), reason="needs signals to threads")
 def test_ctrl_c_waits_for_writes_under_way() -> None:
-    """Found by a review: a write went on behind an interrupted edit, and landed after its undo()."""
+    """Found by a review: a write outlived an interrupted edit, and landed after its undo()."""
     written = threading.Event()
 
     async def write() -> None:
@@ -209,7 +209,7 @@ def test_ctrl_c_waits_for_writes_under_way() -> None:
 
 
 class Denying(sync_stores.MemoryStore):
-    """Says of what it is to delete that it is not there, once, and leaves it there."""
+    """Reports a key that it should delete as missing, once, and keeps it."""
 
     deletions = 10**9
 
@@ -244,7 +244,7 @@ def test_a_deletion_that_did_not_happen() -> None:
 
 
 class Losing(sync_stores.LocalStore):
-    """Does not find a chunk any more."""
+    """Stops finding a chunk."""
 
     lost = ""
 

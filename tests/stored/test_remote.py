@@ -1,4 +1,4 @@
-"""Arrays on S3 and web servers: voxels, and the right answers to questions."""
+"""Arrays on S3 and web servers: voxels, and right answers to queries."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ from crackle_zarr import FormatError
 
 
 def test_account_of_nginx(web: servers.Nginx, stored: Stored) -> None:
-    """The log tells requests apart by path, status, range and bytes, up to the last one."""
+    """nginx's log gives the path, status, range and bytes of every request, up to the last one."""
     content = (stored.folder / "odd-v3" / "zarr.json").read_bytes()
     with web.watch() as traffic:
         for path in ("odd-v3/zarr.json", "odd-v3/nothing", "forbidden/x", "missing/x"):
@@ -74,7 +74,7 @@ def test_account_of_nginx(web: servers.Nginx, stored: Stored) -> None:
     ("kind", "layout"), [*(("tissue", layout) for layout in LAYOUTS), ("odd", "v3-shards"), ("odd", "v2")]
 )
 def test_voxels(remote: Remote, stored: Stored, kind: str, layout: str) -> None:
-    """Whole arrays and parts of them are what was written; chunks that are not there are the fill value."""
+    """Whole arrays and parts of them have the written voxels; missing chunks are the fill value."""
     labels = stored.labels[kind]
     array = remote.open(f"{kind}-{layout}")
     np.testing.assert_array_equal(array[...], labels)
@@ -90,7 +90,7 @@ def test_voxels(remote: Remote, stored: Stored, kind: str, layout: str) -> None:
 
 @pytest.mark.parametrize("layout", ["v3", "v2"])
 def test_requests_of_everything(remote: Remote, stored: Stored, layout: str) -> None:
-    """To read all voxels takes a request per chunk, and the stored bytes, no more."""
+    """Reading all voxels takes one request per chunk, and no more than the stored bytes."""
     array = remote.open(f"tissue-{layout}")
     with remote.watch() as traffic:
         array[...]
@@ -100,7 +100,7 @@ def test_requests_of_everything(remote: Remote, stored: Stored, layout: str) -> 
 
 @pytest.mark.parametrize("z", [0, 30, 63])
 def test_requests_of_a_slice(remote: Remote, stored: Stored, z: int) -> None:
-    """A slice is some byte ranges of each chunk."""
+    """Reading a slice takes some byte ranges of each chunk."""
     array = remote.open("tissue-v3")
     with remote.watch() as traffic:
         voxels = array[z]
@@ -111,7 +111,7 @@ def test_requests_of_a_slice(remote: Remote, stored: Stored, z: int) -> None:
 
 
 def test_requests_of_a_chunk_in_a_shard(remote: Remote, stored: Stored) -> None:
-    """Of a shard, the index and the chunks in question are read."""
+    """Of a shard, only the index and the selected chunks are read."""
     array = remote.open("tissue-v3-shards")
     with remote.watch() as traffic:
         voxels = array[:, :128, :128]
@@ -121,7 +121,7 @@ def test_requests_of_a_chunk_in_a_shard(remote: Remote, stored: Stored) -> None:
 
 
 def test_server_without_ranges(door: servers.InProcess, stored: Stored) -> None:
-    """A server that sends the whole object whatever is asked for does no harm."""
+    """A server that sends the whole object for every range does no harm."""
     array = over_http(f"{door.url}/tissue-v3")
     door.door.ranges = False
     try:
@@ -136,7 +136,7 @@ def test_server_without_ranges(door: servers.InProcess, stored: Stored) -> None:
 @pytest.mark.parametrize("selection", [(), (5,)], ids=["all", "slice"])
 @pytest.mark.parametrize("fault", [403, 500, 503, "cut"])
 def test_voxels_that_cannot_be_had(door: servers.InProcess, fault: Any, selection: Any) -> None:
-    """A refused request, a server in trouble and a connection that ends early are not the fill value."""
+    """A refused request, a server error and a closed connection raise; they are not the fill value."""
     import aiohttp
 
     array = over_http(f"{door.url}/tissue-v3")
@@ -147,14 +147,14 @@ def test_voxels_that_cannot_be_had(door: servers.InProcess, fault: Any, selectio
 
 @pytest.mark.parametrize("layout", ["v3", "v2", "v3-shards"])
 def test_voxels_of_a_truncated_object(web: servers.Nginx, stored: Stored, layout: str) -> None:
-    """An object that lost its end raises wherever the end is asked for."""
+    """A truncated object raises if its end is read."""
     import aiohttp
 
     folder = stored.copy(f"tissue-{layout}", f"truncated-{layout}")
     path = next(path for path in sorted(folder.rglob("*")) if path.is_file() and path.name[-1].isdigit())
     content = path.read_bytes()
     array = over_http(f"{web.url}/truncated-{layout}")
-    # Zarr's own sharding codec takes an empty shard for one that is not there.
+    # Zarr's own sharding codec takes an empty shard for a missing one.
     for length in (0, 1, 300, 1024, 5000, len(content) - 1)["shards" in layout :]:
         path.write_bytes(content[:length])
         for selection in ((), (5,), (63, 0, 0)):
@@ -164,7 +164,7 @@ def test_voxels_of_a_truncated_object(web: servers.Nginx, stored: Stored, layout
 
 @pytest.mark.parametrize("region", REGIONS.values(), ids=REGIONS)
 def test_labels(odd_one: Any, stored: Stored, region: Any) -> None:
-    """Which labels there are, and how many, in all of the array or in a region of it."""
+    """The labels and their number are right, in the whole array and in a region."""
     labels = stored.labels["odd"][region or ...]
     expected = np.unique(labels)
     for verify in (True, False):
@@ -177,7 +177,7 @@ def test_labels(odd_one: Any, stored: Stored, region: Any) -> None:
 
 
 def test_find(odd_one: Any, stored: Stored) -> None:
-    """Where a label is: the chunks, which may be missing ones, and the bounding box."""
+    """The chunks that hold a label, missing ones included, and its bounding box are right."""
     labels = stored.labels["odd"]
     names = by_size(labels)
     for label in (names[-1], names[0], FILL, 0, ABSENT):
@@ -189,7 +189,7 @@ def test_find(odd_one: Any, stored: Stored) -> None:
 
 
 def test_statistics(odd_one: Any, stored: Stored) -> None:
-    """Voxels, bounding boxes and centroids of all labels."""
+    """Voxel counts, bounding boxes and centroids of all labels are right."""
     expected = measures(stored.labels["odd"])
     table = crackle_zarr.statistics(odd_one)
     assert table["label"].tolist() == list(expected)
@@ -200,7 +200,7 @@ def test_statistics(odd_one: Any, stored: Stored) -> None:
 
 
 def test_objects(odd_one: Any, stored: Stored) -> None:
-    """Masks cut to their bounding boxes, and surfaces."""
+    """Masks within their bounding boxes, and surfaces, are right."""
     labels = stored.labels["odd"]
     for label in (by_size(labels)[-1], FILL):
         box = bounds(labels, label)
@@ -215,7 +215,7 @@ def test_objects(odd_one: Any, stored: Stored) -> None:
 
 
 def test_lazy_remap(odd_one: Any, stored: Stored) -> None:
-    """Labels that have other names while they are read."""
+    """Labels that are renamed on reading are right."""
     labels = stored.labels["odd"]
     small, *_, big = by_size(labels)
     mapping = {big: small, small: big, FILL: 0}

@@ -1,4 +1,4 @@
-"""Arrays on S3 and web servers: what questions cost, and what goes wrong."""
+"""Arrays on S3 and web servers: bytes and requests of queries, and errors."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ from crackle_zarr import FormatError, StoreError
 @pytest.mark.parametrize("layout", IN_PARTS)
 @pytest.mark.parametrize(("verify", "part"), [(True, 0.25), (False, 0.05)])
 def test_bytes_for_labels(remote: Remote, stored: Stored, layout: str, verify: bool, part: float) -> None:
-    """The labels are told from the tables of labels: the rest of the chunks stays where it is."""
+    """The labels are read from the tables of labels; the rest of the chunks is not fetched."""
     expected = np.unique(stored.labels["tissue"])
     array = remote.open(f"tissue-{layout}")
     most = part * stored.nbytes(f"tissue-{layout}")
@@ -79,7 +79,7 @@ def test_bytes_behind_a_compressor(remote: Remote, stored: Stored, layout: str) 
 
 @pytest.mark.parametrize("layout", IN_PARTS)
 def test_bytes_of_a_region(remote: Remote, stored: Stored, layout: str) -> None:
-    """Chunks outside of a region are not asked for."""
+    """Chunks outside of a region are not fetched."""
     array = remote.open(f"tissue-{layout}")
     region = (slice(None), slice(0, 128), slice(128, 256))
     with remote.watch() as traffic:
@@ -92,7 +92,7 @@ def test_bytes_of_a_region(remote: Remote, stored: Stored, layout: str) -> None:
 
 @pytest.mark.parametrize("layout", IN_PARTS)
 def test_bytes_for_statistics(remote: Remote, stored: Stored, layout: str) -> None:
-    """What needs the boundaries of all chunks reads each chunk once."""
+    """A query that needs the boundaries of all chunks reads each chunk once."""
     labels = stored.labels["tissue"]
     array = remote.open(f"tissue-{layout}")
     with remote.watch() as traffic:
@@ -106,7 +106,7 @@ def test_bytes_for_statistics(remote: Remote, stored: Stored, layout: str) -> No
 
 @pytest.mark.parametrize("layout", IN_PARTS)
 def test_bytes_for_one_object(remote: Remote, stored: Stored, layout: str) -> None:
-    """Boundaries are read of chunks that hold the label, and of no others."""
+    """Only the chunks that hold the label have their boundaries read."""
     labels = stored.labels["tissue"]
     inside = set(np.unique(labels[:, :128, :128]).tolist())
     outside = set(np.unique(labels[:, 128:]).tolist()) | set(np.unique(labels[:, :, 128:]).tolist())
@@ -124,7 +124,7 @@ def test_bytes_for_one_object(remote: Remote, stored: Stored, layout: str) -> No
 
 
 def test_server_without_ranges_is_asked(door: servers.InProcess, stored: Stored) -> None:
-    """Answers are right where a server sends whole objects whatever is asked for, shards too."""
+    """Answers are right if a server sends whole objects for every range, shards included."""
     door.door.ranges = False
     try:
         for layout in IN_PARTS:
@@ -138,7 +138,7 @@ def test_server_without_ranges_is_asked(door: servers.InProcess, stored: Stored)
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("fault", [500, "cut"])
 def test_chunk_that_cannot_be_had(door: servers.InProcess, fault: Any, layout: str) -> None:
-    """No question has an answer while a chunk is out of reach, and all have one afterwards."""
+    """While a chunk cannot be read, every query raises; afterwards, every query answers."""
     array = over_http(f"{door.url}/pair-{layout}")
     with door.door.failing({f"/pair-{layout}/{last_key(layout)}": fault}):
         for ask in QUESTIONS.values():
@@ -151,7 +151,7 @@ def test_chunk_that_cannot_be_had(door: servers.InProcess, fault: Any, layout: s
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("read", [over_http, through_obstore])
 def test_forbidden_chunk(web: servers.Nginx, stored: Stored, read: Callable[[str], Any], layout: str) -> None:
-    """403 is not 404: nobody knows what is in the chunk."""
+    """A 403 raises; unlike a 404, it is not the fill value."""
     servers.need("obstore")
     array = read(f"{web.url}/pair-{layout}")
     allow = web.forbid(f"pair-{layout}/{last_key(layout)}")
@@ -167,7 +167,7 @@ def test_forbidden_chunk(web: servers.Nginx, stored: Stored, read: Callable[[str
 
 @pytest.mark.parametrize("layout", FEW_LAYOUTS["obstore"])
 def test_forbidden_chunk_on_s3(cloud: servers.S3, layout: str) -> None:
-    """AccessDenied is not NoSuchKey."""
+    """AccessDenied raises; unlike NoSuchKey, it is not the fill value."""
     array = over_s3(cloud, f"stored/pair-{layout}")
     with cloud.door.failing({f"/pair-{layout}/{last_key(layout)}": 403}):
         for ask in QUESTIONS.values():
@@ -179,7 +179,7 @@ def test_forbidden_chunk_on_s3(cloud: servers.S3, layout: str) -> None:
 
 @pytest.mark.parametrize("read", [over_http, through_obstore])
 def test_stopped_server(stored: Stored, tmp_path: Path, read: Callable[[str], Any]) -> None:
-    """A server that is gone has no answers, whichever chunk is asked for first."""
+    """A server that has stopped makes every query raise, naming a chunk."""
     servers.need("obstore")
     with servers.nginx(stored.folder, tmp_path) as server:
         arrays = {layout: read(f"{server.url}/pair-{layout}") for layout in LAYOUTS}
@@ -192,19 +192,20 @@ def test_stopped_server(stored: Stored, tmp_path: Path, read: Callable[[str], An
 
 
 def test_stopped_s3(stored: Stored) -> None:
+    """An S3 server that has stopped makes every query raise, naming a chunk."""
     servers.need("s3fs")
     with servers.s3() as server:
         server.upload(stored.folder / "pair-v3", "pair")
         array = over_s3(server, "pair")
         server.stop()
-        for ask in list(QUESTIONS.values())[:2]:  # s3fs tries again and again, for seconds
+        for ask in list(QUESTIONS.values())[:2]:  # s3fs retries for seconds
             with pytest.raises(StoreError, match="c/0/0/"):
                 ask(array)
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_truncated_object(web: servers.Nginx, stored: Stored, layout: str) -> None:
-    """What an object that lost its end still can tell is right; all else is an error that names it."""
+    """A query that needs the lost end of an object raises and names it; other answers are right."""
     name = f"cut-{layout}"
     path = stored.copy(f"pair-{layout}", name) / last_key(layout)
     content = path.read_bytes()
@@ -222,12 +223,12 @@ def test_truncated_object(web: servers.Nginx, stored: Stored, layout: str) -> No
                 errors += 1
             else:
                 assert_same(answer, ask(sound))
-    # Without verification, the table of labels is all that some questions need.
+    # Without verification, some queries need the table of labels alone.
     assert errors > 0.8 * len(lengths) * len(QUESTIONS)
 
 
 def test_chunks_that_are_not_there(web: servers.Nginx, stored: Stored) -> None:
-    """404 is the fill value, for one chunk and for all of them."""
+    """A 404 is the fill value, for one chunk and for all of them."""
     folder = stored.copy("pair-v3", "sparse-v3")
     array = over_http(f"{web.url}/sparse-v3")
     labels = stored.labels["pair"].copy()
@@ -243,7 +244,7 @@ def test_chunks_that_are_not_there(web: servers.Nginx, stored: Stored) -> None:
 
 
 def test_verify(web: servers.Nginx, stored: Stored) -> None:
-    """Damage is listed by chunk and key."""
+    """verify() lists damage by chunk and key."""
     for layout in LAYOUTS:
         assert crackle_zarr.verify(over_http(f"{web.url}/pair-{layout}")) == []
     path = stored.copy("pair-v3", "damaged-v3") / "c/0/0/1"

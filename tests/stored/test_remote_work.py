@@ -45,7 +45,7 @@ from crackle_zarr import CrackleWarning, JournalError, StoreError
 
 
 def test_codecs_other_than_crackle(web: servers.Nginx, stored: Stored) -> None:
-    """An array without Crackle answers too, with a warning, and no more than it can."""
+    """An array without Crackle answers too, with a warning, and reads no more than it needs."""
     labels = stored.labels["pair"]
     zarr.create_array(stored.folder / "foreign", data=labels, chunks=PAIR_CHUNK, fill_value=FILL)
     array = over_http(f"{web.url}/foreign")
@@ -64,7 +64,7 @@ def test_codecs_other_than_crackle(web: servers.Nginx, stored: Stored) -> None:
 
 @pytest.mark.parametrize("zarr_format", [2, 3])
 def test_ome_zarr(web: servers.Nginx, stored: Stored, zarr_format: Any) -> None:
-    """Image labels are found by their metadata: HTTP lists no folders."""
+    """Image labels are found by their metadata, because HTTP lists no folders."""
     labels = stored.labels["pair"]
     name = f"image-{zarr_format}"
     axes = [{"name": axis, "type": "space"} for axis in "zyx"]
@@ -86,7 +86,7 @@ def test_ome_zarr(web: servers.Nginx, stored: Stored, zarr_format: Any) -> None:
 
 
 def test_other_processes(web: servers.Nginx, cloud: servers.S3, stored: Stored) -> None:
-    """Workers of their own open the store again, and their errors come home."""
+    """Worker processes open the store again, and send their errors back."""
     expected = np.unique(stored.labels["pair"])
     name = stored.copy("pair-v3", "pair-of-workers").name
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as executor:
@@ -103,7 +103,7 @@ def test_other_processes(web: servers.Nginx, cloud: servers.S3, stored: Stored) 
 
 
 def test_convert_from_http(web: servers.Nginx, stored: Stored, tmp_path: Path) -> None:
-    """A URL is a source of a conversion."""
+    """A URL can be the source of a conversion."""
     report = crackle_zarr.convert(f"{web.url}/odd-v3", tmp_path / "plain", to="zstd")
     converted = zarr.open_array(tmp_path / "plain", mode="r")
     np.testing.assert_array_equal(converted[...], stored.labels["odd"])
@@ -113,7 +113,7 @@ def test_convert_from_http(web: servers.Nginx, stored: Stored, tmp_path: Path) -
 
 @pytest.mark.parametrize("bucket", ["v3-zstd", "v3-shards", "v2"], indirect=True)
 def test_remap_on_s3(bucket: Bucket) -> None:
-    """Chunks that hold a key are written anew, and no others."""
+    """Only chunks that hold a key of the mapping are rewritten."""
     mapping = edits(bucket.labels)
     expected = renamed(bucket.labels, mapping)
     changed = chunks_where(np.isin(bucket.labels, list(mapping)), SMALL_CHUNK)
@@ -152,7 +152,7 @@ def test_remap_of_everything_to_fill_on_s3(bucket: Bucket) -> None:
     indirect=["bucket"],
 )
 def test_interrupted_remap_on_s3(bucket: Bucket, finish: str) -> None:
-    """A remap that could not write some of the chunks is finished later, or taken back."""
+    """A remap that could not write some chunks is finished later, or undone."""
     mapping = edits(bucket.labels)
     before = bucket.content()
     array = bucket.open()
@@ -165,7 +165,7 @@ def test_interrupted_remap_on_s3(bucket: Bucket, finish: str) -> None:
         crackle_zarr.remap(bucket.open(), mapping)
     with pytest.raises(JournalError, match="resume"):
         crackle_zarr.remap(bucket.open(), mapping)
-    # The store is still in trouble: so is what finishes.
+    # The store still fails, so resume() fails, too.
     with bucket.server.door.failing(refused), pytest.raises(StoreError, match=last):
         crackle_zarr.resume(bucket.open())
     getattr(crackle_zarr, finish)(bucket.open())
@@ -181,7 +181,7 @@ def test_interrupted_remap_on_s3(bucket: Bucket, finish: str) -> None:
 
 @pytest.mark.parametrize("bucket", ["v3", "v3-shards"], indirect=True)
 def test_remap_of_what_cannot_be_read_on_s3(bucket: Bucket) -> None:
-    """A chunk that is refused while the new ones are prepared leaves all as it was, without a journal."""
+    """A chunk that cannot be read in preparation leaves the array as it was, without a journal."""
     before = bucket.content()
     last = max(key for key in before if key[-1].isdigit())
     with bucket.server.door.failing({f"/{bucket.name}/{last}": 403}), pytest.raises(StoreError, match=last):
@@ -190,7 +190,7 @@ def test_remap_of_what_cannot_be_read_on_s3(bucket: Bucket) -> None:
 
 
 def test_remap_over_http(web: servers.Nginx, stored: Stored) -> None:
-    """What is read-only is not written to."""
+    """A remap of a read-only store raises."""
     array = over_http(f"{web.url}/pair-v3")
     with web.watch() as traffic, pytest.raises((ValueError, PermissionError)):
         crackle_zarr.remap(array, {PAIR_LABEL: ABSENT})
@@ -198,7 +198,7 @@ def test_remap_over_http(web: servers.Nginx, stored: Stored) -> None:
 
 
 def test_command_line_over_http(web: servers.Nginx, stored: Stored) -> None:
-    """The labels of an array at a URL, one per line."""
+    """The command prints the labels of an array at a URL, one per line."""
     ran = in_process("labels", f"{web.url}/odd-v3-shards")
     assert said(ran) == []
     assert ran.returncode == 0
@@ -206,7 +206,7 @@ def test_command_line_over_http(web: servers.Nginx, stored: Stored) -> None:
 
 
 def test_command_line_over_s3(cloud: servers.S3, stored: Stored) -> None:
-    """s3fs finds its settings in the environment."""
+    """s3fs reads its settings from the environment of the command."""
     ran = in_process("labels", "s3://stored/pair-v3", **cloud.environment())
     assert said(ran) == []
     assert ran.returncode == 0
@@ -214,7 +214,7 @@ def test_command_line_over_s3(cloud: servers.S3, stored: Stored) -> None:
 
 
 def test_command_line_of_a_forbidden_chunk(web: servers.Nginx, stored: Stored) -> None:
-    """One line says which chunk, and nothing is told that might be wrong."""
+    """The command prints one line that names the chunk, and no wrong answer."""
     name = stored.copy("pair-v3", "forbidden-v3").name
     web.forbid(f"{name}/c/0/0/1")
     ran = in_process("labels", f"{web.url}/{name}")
@@ -225,7 +225,7 @@ def test_command_line_of_a_forbidden_chunk(web: servers.Nginx, stored: Stored) -
 
 
 def test_command_line_of_nothing(web: servers.Nginx) -> None:
-    """A URL where there is no array is named."""
+    """The error for a URL without an array names the URL."""
     url = f"{web.url}/missing/labels"
     ran = in_process("labels", url)
     assert ran.returncode != 0

@@ -1,4 +1,4 @@
-"""The engine that carries questions over chunks: executors, bounds, failures, merging."""
+"""The engine that runs a query over chunks: executors, bounds, failures, merging."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def array(tmp_path: Path) -> zarr.Array:
 
 
 class Recording(ThreadPoolExecutor):
-    """Knows how many tasks were submitted and not yet done, at most."""
+    """Records the maximum number of tasks that were submitted and not yet done."""
 
     def __init__(self, workers: int) -> None:
         super().__init__(workers)
@@ -53,7 +53,7 @@ class Recording(ThreadPoolExecutor):
 
 
 def test_few_tasks_are_under_way(array: zarr.Array) -> None:
-    """However many chunks there are, no more than twice the workers' number wait at once."""
+    """For any number of chunks, at most twice as many tasks as workers wait at once."""
     with Recording(2) as executor:
         crackle_zarr.labels(array, executor=executor)
     assert executor.submitted > 4
@@ -61,7 +61,7 @@ def test_few_tasks_are_under_way(array: zarr.Array) -> None:
 
 
 def test_enough_is_enough(array: zarr.Array) -> None:
-    """The search for a label that is in the first chunks ends long before the last."""
+    """The search for a label in the first chunks ends long before the last chunk."""
     done: list[int] = []
     found = crackle_zarr.contains(
         array, int(VOLUME[0, 0, 0]), parallel=1, progress=lambda now, total: done.append(now)
@@ -71,7 +71,7 @@ def test_enough_is_enough(array: zarr.Array) -> None:
 
 
 class Slow(Executor):
-    """Does each task in its own thread, the later ones first."""
+    """Runs each task in its own thread, the later ones first."""
 
     def submit(self, work: Callable[..., Any], *arguments: Any, **keywords: Any) -> Future[Any]:
         future: Future[Any] = Future()
@@ -89,7 +89,7 @@ class Slow(Executor):
 
 
 def test_the_order_does_not_matter(array: zarr.Array) -> None:
-    """Tasks that end in another order give the same bits, centroids too."""
+    """Tasks that end in another order give the same bits, centroids included."""
     expected = crackle_zarr.statistics(array, parallel=1)
     for _ in range(3):
         assert np.array_equal(crackle_zarr.statistics(array, executor=Slow()), expected)
@@ -105,6 +105,7 @@ def damage(array: zarr.Array, key: str) -> None:
 
 @pytest.mark.parametrize("parallel", [1, 3])
 def test_a_failed_chunk_names_itself(array: zarr.Array, parallel: int) -> None:
+    """The error of a damaged chunk names its key, and keeps section and slice when pickled."""
     damage(array, "c/2/1/3")
     with pytest.raises(FormatError, match=r"c/2/1/3") as caught:
         crackle_zarr.statistics(array, parallel=parallel)
@@ -114,7 +115,7 @@ def test_a_failed_chunk_names_itself(array: zarr.Array, parallel: int) -> None:
 
 
 def test_nothing_runs_on_behind_a_failure(array: zarr.Array) -> None:
-    """When the error arrives, no task of the call is still running on the caller's executor."""
+    """When the error arrives, no task of the call still runs on the caller's executor."""
     damage(array, "c/0/0/0")
     with Recording(2) as executor:
         with pytest.raises(FormatError):
@@ -124,7 +125,7 @@ def test_nothing_runs_on_behind_a_failure(array: zarr.Array) -> None:
 
 @pytest.mark.parametrize("count", [0, 1, 2, 3, 7, 8, 100])
 def test_the_tree(count: int) -> None:
-    """n results are merged by n - 1 merges, none deeper than the logarithm, and few wait."""
+    """n results need n - 1 merges, in logarithmic depth, with few results waiting."""
     depths: list[int] = []
 
     def merge(a: tuple[int, int], b: tuple[int, int]) -> tuple[int, int]:
@@ -155,11 +156,13 @@ def test_the_tree(count: int) -> None:
     ids=str,
 )
 def test_options_that_are_none(array: zarr.Array, options: dict[str, Any], error: type[Exception]) -> None:
+    """Wrong options raise."""
     with pytest.raises(error):
         crackle_zarr.labels(array, **options)
 
 
 def test_the_bar_is_on_stderr(array: zarr.Array, capsys: pytest.CaptureFixture[str]) -> None:
+    """The progress bar goes to stderr, and nothing to stdout."""
     crackle_zarr.labels(array, progress=True)
     shown = capsys.readouterr()
     assert shown.out == ""
@@ -167,6 +170,7 @@ def test_the_bar_is_on_stderr(array: zarr.Array, capsys: pytest.CaptureFixture[s
 
 
 def test_errors_pickle() -> None:
+    """Errors keep type and message when pickled."""
     for error in (StoreError("c/0 cannot be read"), crackle_zarr.JournalError("unfinished")):
         again = pickle.loads(pickle.dumps(error))
         assert type(again) is type(error)
@@ -174,7 +178,7 @@ def test_errors_pickle() -> None:
 
 
 # ---------------------------------------------------------------------------------------
-# dask.distributed: two worker processes, for real
+# dask.distributed: two real worker processes
 
 
 @pytest.fixture(scope="module")
@@ -189,10 +193,10 @@ def cluster() -> Iterator[Any]:
         yield client
 
 
-@pytest.mark.filterwarnings("default")  # of dask's own modules, in the end phases of its event loops
+@pytest.mark.filterwarnings("default")  # from dask's own modules, as its event loops end
 @pytest.mark.parametrize("options", [{"pure": False}, {}], ids=str)
 def test_dask(array: zarr.Array, cluster: Any, options: dict[str, Any]) -> None:
-    """All questions, and a remap, on the worker processes of a cluster; also one that remembers calls."""
+    """All queries and a remap run on the processes of a cluster, even one that caches calls."""
     executor = cluster.get_executor(**options)
     label = int(VOLUME[12, 30, 30])
     assert np.array_equal(crackle_zarr.labels(array, executor=executor), np.unique(VOLUME))
@@ -207,7 +211,7 @@ def test_dask(array: zarr.Array, cluster: Any, options: dict[str, Any]) -> None:
     report = crackle_zarr.remap(array, {label: 5}, executor=executor)
     assert report.chunks
     assert np.array_equal(array[...], np.where(label == VOLUME, 5, VOLUME))
-    # The same question again has another answer: nothing is remembered.
+    # The same query has another answer now: the cluster cached nothing.
     assert not crackle_zarr.contains(array, label, executor=executor)
     damage(array, "c/1/1/1")
     with pytest.raises(FormatError, match="c/1/1/1"):
@@ -216,7 +220,7 @@ def test_dask(array: zarr.Array, cluster: Any, options: dict[str, Any]) -> None:
 
 @pytest.mark.filterwarnings("default")
 def test_dask_and_memory(cluster: Any) -> None:
-    """What workers would write to copies of their own is refused; reading copies is right."""
+    """Writing to memory through worker processes raises, as they write to copies; reading is right."""
     array = crackle_zarr.create_array({}, shape=(8, 16, 16), dtype="uint32", chunks=(4, 8, 8))
     array[...] = VOLUME[:8, :16, :16].astype(np.uint32)
     executor = cluster.get_executor(pure=False)

@@ -1,4 +1,4 @@
-"""Edits of stored arrays that are cut off: killed at every write, or failed by the store at every write."""
+"""Interrupted edits of stored arrays: the process is killed, or the store fails, at every write."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from crackle_zarr.errors import FormatError, JournalError, StoreError, Verificat
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 @pytest.mark.parametrize("what", ["resume", "undo", "convert", "replace", "resume shards"])
 def test_killed(what: str, tmp_path: Path) -> None:
-    """After SIGKILL at any write the array is the old one, the new one, or resume and undo make it so."""
+    """After SIGKILL at any write the array is the old or the new one, or resume and undo make it so."""
     action, *shards = what.split()
     script = Path(__file__).resolve().parents[1] / "killed.py"
     done = subprocess.run(
@@ -34,7 +34,7 @@ def test_killed(what: str, tmp_path: Path) -> None:
 
 
 class Failing(sync_stores.LocalStore):
-    """Fails the n-th change, or the n-th read of a chunk, and all that follow."""
+    """Fails at the n-th change, or the n-th read of a chunk, and at all later ones."""
 
     left = 10**9
     reads = 10**9
@@ -94,12 +94,12 @@ def store(tmp_path: Path) -> Failing:
 
 
 def opened(store: LocalStore) -> zarr.Array:
-    """The array, through a store that does not fail."""
+    """The array, opened through a store that does not fail."""
     return zarr.open_array(LocalStore(store.root), mode="r+")
 
 
 def test_a_full_disk(store: Failing) -> None:
-    """Whichever write fails: the array is the old one, or resume makes it the new one."""
+    """After any failed write, the array is the old one, or resume makes it the new one."""
     array = zarr.open_array(store, mode="r+")
     resumed = 0
     said: set[bool] = set()
@@ -131,7 +131,7 @@ def test_a_full_disk(store: Failing) -> None:
 
 
 def test_a_forbidden_chunk(store: Failing) -> None:
-    """A chunk that cannot be read is an error that names it, never a chunk without the label."""
+    """A chunk that cannot be read raises an error that names it; it does not count as without the label."""
     array = zarr.open_array(store, mode="r")
     questions = [
         lambda: cz.labels(array, parallel=1),
@@ -143,7 +143,7 @@ def test_a_forbidden_chunk(store: Failing) -> None:
         lambda: np.asarray(cz.lazy_remap(array, {1: 2})),
     ]
     for question in questions:
-        array.store_path.store.reads = 5  # opening it for reading has made a store of its own
+        array.store_path.store.reads = 5  # the array opened for reading has another store
         with pytest.raises(StoreError, match=r"c/\d/\d/\d cannot be read .*Forbidden"):
             question()
     writable = zarr.open_array(store, mode="r+")
@@ -156,7 +156,7 @@ def test_a_forbidden_chunk(store: Failing) -> None:
 
 @pytest.mark.parametrize("where", ["labels", "cut off", "header", "empty"])
 def test_a_damaged_chunk_stops_a_remap(store: Failing, where: str) -> None:
-    """Before anything is written to the array."""
+    """A damaged chunk stops a remap before it writes to the array."""
     file = Path(store.root) / "c/1/1/1"
     raw = bytearray(file.read_bytes())
     if where == "labels":
@@ -171,7 +171,7 @@ def test_a_damaged_chunk_stops_a_remap(store: Failing, where: str) -> None:
 
 
 def test_no_two_remaps(store: Failing) -> None:
-    """While one is unfinished, no other begins, not even a dry one; without one nothing can be resumed."""
+    """An unfinished remap blocks others, even dry ones; without one, there is nothing to resume."""
     array = opened(store)
     for nothing in (cz.resume, cz.undo):
         with pytest.raises(JournalError, match="no unfinished remap"):
@@ -187,6 +187,7 @@ def test_no_two_remaps(store: Failing) -> None:
 
 
 def test_what_cannot_be_written(store: Failing) -> None:
+    """A read-only store and a remapped view raise."""
     with pytest.raises(ValueError, match="reading only"):
         cz.remap(zarr.open_array(LocalStore(store.root, read_only=True), mode="r"), {1: 2})
     with pytest.raises(TypeError, match="read-only"):
@@ -194,7 +195,7 @@ def test_what_cannot_be_written(store: Failing) -> None:
 
 
 def test_convert_verifies(store: Failing, tmp_path: Path) -> None:
-    """What was read back is not what was written: it is said, and the conversion stays unfinished."""
+    """If the written chunk reads back differently, the conversion raises and stays unfinished."""
     source = opened(store)
     bad = Failing(tmp_path / "b.zarr")
     bad.corrupt = True
@@ -205,7 +206,7 @@ def test_convert_verifies(store: Failing, tmp_path: Path) -> None:
 
 
 def test_convert_costs_nothing(store: Failing, tmp_path: Path) -> None:
-    """A conversion that cannot be done leaves source and destination as they are."""
+    """A conversion that is impossible leaves source and destination as they are."""
     source = opened(store)
     cz.convert(source, tmp_path / "b.zarr", to="zstd")
     (tmp_path / "other").mkdir()
@@ -227,7 +228,7 @@ def test_convert_costs_nothing(store: Failing, tmp_path: Path) -> None:
 
 
 class FailingMemory(sync_stores.MemoryStore):
-    """Fails the n-th change and all that follow."""
+    """Fails at the n-th change and all later ones."""
 
     left = 10**9
 
@@ -248,7 +249,7 @@ class FailingMemory(sync_stores.MemoryStore):
 @pytest.mark.parametrize("path", ["", "here"])
 @pytest.mark.parametrize("kind", ["memory", "disk"])
 def test_replacing_is_cut_off(kind: str, path: str, store: Failing, tmp_path: Path) -> None:
-    """Whatever is left of an array that was to be replaced, none of it gets into the new one."""
+    """Nothing that is left of a replaced array gets into the new one, wherever the call is cut off."""
     source = opened(store)
     expected = MemoryStore()
     cz.convert(source, StorePath(expected, path))
@@ -281,7 +282,7 @@ def test_replacing_is_cut_off(kind: str, path: str, store: Failing, tmp_path: Pa
 
 
 class Odd(sync_stores.MemoryStore):
-    """Lists names that are no keys of its own, as some file systems behind fsspec do."""
+    """Lists names that are not keys of the store, as some file systems of fsspec do."""
 
     async def list_prefix(self, prefix: str) -> Any:
         async for key in super().list_prefix(prefix):
@@ -293,7 +294,7 @@ class Odd(sync_stores.MemoryStore):
 
 
 def test_replacing_where_names_are_odd(store: Failing) -> None:
-    """What a store lists may be no keys that it knows: then it has to delete them itself."""
+    """If the listed names are not keys of the store, the store itself has to delete them."""
     odd = Odd()
     old = zarr.create_array(odd, name="a", shape=VOXELS.shape, dtype="u1", chunks=(8, 8, 8), zarr_format=2)
     old[...] = 1
@@ -306,7 +307,7 @@ def test_replacing_where_names_are_odd(store: Failing) -> None:
 
 @pytest.mark.skipif(os.name == "nt", reason="links need a right there")
 def test_replacing_what_is_behind_a_link(store: Failing, tmp_path: Path) -> None:
-    """Chunks that lie on another disk: the link goes, and what it leads to stays."""
+    """Replacing chunks behind a link to another disk removes the link, and keeps its target."""
     old = cz.create_array(tmp_path / "b.zarr", shape=VOXELS.shape, dtype="u1", chunks=(8, 8, 8))
     old[...] = 1
     (tmp_path / "b.zarr" / "c").rename(tmp_path / "other")
@@ -319,7 +320,7 @@ def test_replacing_what_is_behind_a_link(store: Failing, tmp_path: Path) -> None
 
 
 def test_replacing_where_nothing_can_be_deleted(store: Failing, tmp_path: Path) -> None:
-    """It is refused before anything is done."""
+    """A store that cannot delete makes replacing raise before any change."""
     file = ZipStore(tmp_path / "b.zip", mode="w")
     old = zarr.create_array(file, name="a", shape=(4,), dtype="u1")
     old[...] = 1
@@ -339,7 +340,7 @@ async def objects(store: Any, path: str) -> dict[str, bytes]:
 
 @pytest.mark.parametrize("zarr_format", [2, 3])
 def test_convert_a_pyramid(tmp_path: Path, zarr_format: Any) -> None:
-    """All levels of an OME-Zarr label image, its attributes and its names of axes."""
+    """All levels of an OME-Zarr label image, its attributes and its axis names are converted."""
     group = zarr.open_group(tmp_path / "labels.zarr", mode="w", zarr_format=zarr_format)
     image = group.create_group("cells")
     told = {
@@ -374,7 +375,7 @@ def test_convert_a_pyramid(tmp_path: Path, zarr_format: Any) -> None:
 
 
 def test_an_unfinished_pyramid(tmp_path: Path) -> None:
-    """Levels that are done are not done again, and a full disk at any write loses none of it."""
+    """Finished levels are not converted again, and a full disk at any write loses none of them."""
     group = zarr.open_group(tmp_path / "labels.zarr", mode="w")
     for level in range(2):
         array = group.create_array(str(level), shape=VOXELS.shape, dtype="u4", chunks=(8, 6, 6))

@@ -1,4 +1,4 @@
-"""Questions to stored arrays and edits of them, on arrays of every kind made at random, against NumPy."""
+"""Queries and edits on random stored arrays of every kind, compared with NumPy."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def case(request: pytest.FixtureRequest) -> Any:
 
 
 def some_mapping(rng: np.random.Generator, voxels: np.ndarray) -> dict[int, int]:
-    """Some labels become others: swaps, merges, and names that none has."""
+    """A mapping of some labels: swaps, merges, and new labels."""
     labels = np.unique(voxels)
     keys = rng.choice(labels, int(rng.integers(1, 4)))
     return {int(key): int(rng.choice(labels)) for key in keys}
@@ -59,7 +59,7 @@ def placed(shape: tuple[int, ...], mask: np.ndarray, offset: tuple[int, ...]) ->
 
 
 def test_questions(case: Any) -> None:
-    """Every question, to the array or to a remapped view of it, about all of it or a region."""
+    """Every query is right, for an array or a remapped view of it, for all of it or a region."""
     _, rng, array, voxels = case
     source: Any = array
     if rng.random() < 0.3:
@@ -122,7 +122,7 @@ def surface_within(mask: np.ndarray, region: tuple[slice, ...] | None) -> np.nda
 
 
 def test_each(case: Any) -> None:
-    """Every object once, in the order of the first chunk that holds it, and then of its label."""
+    """each() gives every object once, by the first chunk that holds it, then by label."""
     _, _, array, voxels = case
     order = []
     for label, mask, offset in cz.each(array):
@@ -138,7 +138,7 @@ def test_each(case: Any) -> None:
 
 
 def test_remap(case: Any) -> None:
-    """What is then there, what is reported, what is touched; and a dry run touches nothing."""
+    """A remap writes the right voxels, reports and touches the right chunks; a dry run touches none."""
     _, rng, array, voxels = case
     mapping = some_mapping(rng, voxels)
     preserve = bool(rng.random() < 0.7)
@@ -164,7 +164,7 @@ def test_remap(case: Any) -> None:
 
 @pytest.mark.parametrize("kind", ["plain", "shards", "transposed", "zstd and crc32c behind", "zstd"])
 def test_padding_stays_fill_value(kind: str) -> None:
-    """Where the fill value gets another name, the padding keeps it: the array can grow."""
+    """If the fill value is renamed, the padding keeps it, so that the array can grow."""
     keywords = {"shape": (5, 6, 7), "dtype": np.dtype("u2"), "chunks": (2, 4, 4), "fill_value": 7}
     array = KINDS[kind](np.random.default_rng(0), keywords)
     array[...] = voxels = np.arange(210, dtype="u2").reshape(5, 6, 7) % 9
@@ -178,7 +178,7 @@ def test_padding_stays_fill_value(kind: str) -> None:
 
 
 def test_missing_chunks_are_not_made_unasked() -> None:
-    """A new name for the fill value would write every chunk that is not there."""
+    """Renaming the fill value would write every missing chunk, so it needs the caller's consent."""
     array = cz.create_array({}, shape=(8, 8, 8), dtype="u2", chunks=(4, 4, 4), fill_value=7)
     array[:4, :4, :4] = 1
     before = contents(array)
@@ -192,7 +192,7 @@ def test_missing_chunks_are_not_made_unasked() -> None:
 
 @pytest.mark.parametrize("write_empty", [False, True])
 def test_chunks_that_become_fill_value(write_empty: bool) -> None:
-    """They are deleted, unless the array is to store them."""
+    """Chunks that become fill value are deleted, unless the array stores such chunks."""
     array = cz.create_array(
         {}, shape=(8, 4), dtype="u1", chunks=(4, 4), config={"write_empty_chunks": write_empty}
     )
@@ -204,7 +204,7 @@ def test_chunks_that_become_fill_value(write_empty: bool) -> None:
 
 
 def test_padding_has_no_labels() -> None:
-    """Labels that lie beyond the edge of an array that was cut count for nothing."""
+    """Labels beyond the edge of a shrunken array do not count."""
     array = cz.create_array({}, shape=(6, 6), dtype="u4", chunks=(4, 4))
     array[...] = np.arange(36).reshape(6, 6)
     array.resize((5, 5))
@@ -230,6 +230,7 @@ def test_padding_has_no_labels() -> None:
     ids=str,
 )
 def test_what_cannot_be_done_costs_nothing(mapping: Any, preserve: bool, error: type[Exception]) -> None:
+    """A wrong mapping raises, and the array stays as it was."""
     array = cz.create_array({}, shape=(8, 8), dtype="u1", chunks=(4, 4))
     array[...] = np.arange(64).reshape(8, 8) // 5
     before = contents(array)
@@ -242,7 +243,7 @@ def test_what_cannot_be_done_costs_nothing(mapping: Any, preserve: bool, error: 
 
 
 def test_tables_are_condensed() -> None:
-    """Merged labels stand once in the table, which ascends."""
+    """After a merge the table has the label once, and ascends."""
     array = cz.create_array({}, shape=(4, 8, 8), dtype="u4", chunks=(4, 8, 8))
     array[...] = np.arange(256).reshape(4, 8, 8) // 9
     cz.remap(array, {3: 20, 4: 20, 5: 1})
@@ -252,7 +253,7 @@ def test_tables_are_condensed() -> None:
 
 
 def test_wide_labels() -> None:
-    """Past 2^53 and 2^63: nothing goes through floats."""
+    """Labels past 2^53 and 2^63 stay exact: nothing goes through floats."""
     labels = np.array([0, 2**53 + 1, 2**63 + 1, 2**64 - 1], dtype=np.uint64)
     array = cz.create_array({}, shape=(4, 6, 6), dtype="u8", chunks=(2, 4, 4))
     array[...] = labels[np.arange(144).reshape(4, 6, 6) // 40]
@@ -270,6 +271,7 @@ def test_wide_labels() -> None:
 @pytest.mark.parametrize("zarr_format", [None, 2, 3])
 @pytest.mark.parametrize("kind", ["plain", "shards", "format 2, big-endian", "zstd in shards"])
 def test_convert(kind: str, zarr_format: Any, to: Any) -> None:
+    """A conversion keeps voxels, dtype, attributes and fill value, in every codec and format."""
     array, voxels = make(kind, np.random.default_rng(5))
     array.attrs["image-label"] = {"version": "0.5"}
     store = zarr.storage.MemoryStore()
@@ -285,7 +287,7 @@ def test_convert(kind: str, zarr_format: Any, to: Any) -> None:
 
 
 def test_no_axes_and_no_voxels() -> None:
-    """Arrays of no axes have one voxel, and arrays with an axis of length 0 none."""
+    """Arrays without axes have one voxel; arrays with an axis of length 0 have none."""
     point = cz.create_array({}, shape=(), dtype="u4")
     point[...] = 5
     assert cz.labels(point).tolist() == [5]
@@ -322,12 +324,14 @@ def test_no_axes_and_no_voxels() -> None:
     ids=str,
 )
 def test_regions_that_are_none(region: Any, error: type[Exception]) -> None:
+    """A wrong region raises an error that names it."""
     array = cz.create_array({}, shape=(8, 8, 8), dtype="u4", chunks=(4, 4, 4))
     with pytest.raises(error, match="region"):
         cz.labels(array, region=region)
 
 
 def test_sources_that_are_none() -> None:
+    """Sources, labels and options of a wrong type raise."""
     with pytest.raises(TypeError, match="integers or bool"):
         cz.labels(zarr.create_array({}, shape=(4,), dtype="f4"))
     stream = cz.compress(np.zeros((2, 2, 2), "u1"))
@@ -351,7 +355,7 @@ def test_sources_that_are_none() -> None:
 
 
 def test_a_warning_once_for_an_array(tmp_path: Any) -> None:
-    """What is not stored with Crackle answers, and says once what it costs less with."""
+    """An array without Crackle answers, with one warning that names the cheaper way."""
     array = zarr.create_array(tmp_path / "plain.zarr", shape=(4, 4), dtype="u1")
     with pytest.warns(cz.CrackleWarning, match=r"crackle_zarr\.convert") as told:
         cz.labels(array)
