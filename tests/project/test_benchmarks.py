@@ -1,4 +1,4 @@
-"""The benchmark scripts run to their end; their figures are not looked at."""
+"""The benchmark scripts run to their end; their figures are not checked."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.skipif(not BENCHMARKS.is_dir(), reason="the benchmarks 
 
 
 def run(script: str, *arguments: str | Path) -> str:
-    """What a script prints, started as a person does: its folder, where its helpers are, is on the path."""
+    """The output of a script started as from a shell: its folder, which has its helpers, is on the path."""
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONSAFEPATH"}
     done = subprocess.run(
         [sys.executable, BENCHMARKS / f"{script}.py", *arguments],
@@ -53,7 +53,7 @@ def test_script(script: str, tmp_path: Path) -> None:
 
 
 def test_aims(tmp_path: Path) -> None:
-    """What was measured is compared with what was wanted; what was not is no figure."""
+    """Measured figures are compared with the aims; the others are marked as not measured."""
     seconds = {"crackle_zarr": 1.0, "crackle-codec": 5.0, "zstd 3": 1.0}
     (tmp_path / "codec.json").write_text(json.dumps({"results": {"encode_s": seconds}}))
     rows = run("aims", "--results", tmp_path).splitlines()

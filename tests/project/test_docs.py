@@ -1,4 +1,4 @@
-"""The documents: links, and docs/format.md held to the C headers."""
+"""The documents' links work, and docs/format.md agrees with the C headers."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from documents import DOCS, FORMAT_TEXT, MARKDOWN, c_constants, numbers, section
 
 @pytest.mark.parametrize("document", MARKDOWN, ids=str)
 def test_links_lead_somewhere(document: Path) -> None:
-    """Every relative link names a file that is there, and every anchor a heading."""
+    """Every relative link names an existing file, and every anchor a heading."""
     path = DOCS / document
     text = path.read_text(encoding="utf-8")
     for target in re.findall(r"\]\(([^)\s]+)\)", text):
@@ -43,7 +43,7 @@ def test_links_lead_somewhere(document: Path) -> None:
     ],
 )
 def test_header_offsets(field: str, macro: str) -> None:
-    """The header's table puts each field where the C code reads it."""
+    """The header's table has each field at the offset at which the C code reads it."""
     rows = table(section(FORMAT_TEXT, "2. Header"), "offset")
     matching = [row for row in rows if row["field"].startswith(field)]
     assert [int(row["offset"]) for row in matching] == [c_constants()[macro]]
@@ -54,7 +54,7 @@ def test_header_fields_leave_no_gap() -> None:
     end = 0
     for row in table(section(FORMAT_TEXT, "2. Header"), "offset"):
         assert int(row["offset"]) == end
-        end += numbers(row["bytes"])[-1]  # "4 or 8": of version 1
+        end += numbers(row["bytes"])[-1]  # "4 or 8": the second is that of version 1
     assert end == c_constants()["CK_HEADER_NBYTES_V1"]
     header = table(section(FORMAT_TEXT, "1. Sections"), "section")[0]
     assert header["bytes"] == f"{c_constants()['CK_HEADER_NBYTES_V0']} in version 0, {end} in version 1"
@@ -75,13 +75,13 @@ def test_header_fields_leave_no_gap() -> None:
     ],
 )
 def test_format_field_bits(field: str, macro: str) -> None:
-    """The table of the format field puts each field at the bit at which the C code reads it."""
+    """The table of the format field has each field at the bit at which the C code reads it."""
     rows = {row["field"]: row for row in table(section(FORMAT_TEXT, "2. Header"), "bits")}
     assert numbers(rows[field]["bits"].replace("-", " "))[0] == c_constants()[macro]
 
 
 def test_format_field_bits_are_all_told() -> None:
-    """The table of the format field covers the bits 0 to 15 once each."""
+    """The table of the format field has each of the bits 0 to 15 once."""
     told: list[int] = []
     for row in table(section(FORMAT_TEXT, "2. Header"), "bits"):
         first, *last = numbers(row["bits"].replace("-", " "))
@@ -136,6 +136,6 @@ def test_largest_markov_order() -> None:
     ids=["CRC8", "CRC32C"],
 )
 def test_check_values(checksum: Callable[[bytes], int], digits: str) -> None:
-    """The check values that the document gives are those of the checksums."""
+    """The check values of the document are those of the checksums."""
     assert checksum(b"123456789") == int(digits, 16)
     assert re.search(rf"`123456789` gives? {digits}", section(FORMAT_TEXT, "2. Header"))

@@ -1,4 +1,4 @@
-"""docs/zarr-extension: its metadata, chunks and sample data are what the codec writes."""
+"""docs/zarr-extension: its metadata, chunks and sample data agree with the codec."""
 
 from __future__ import annotations
 
@@ -45,14 +45,14 @@ def test_schema_is_a_schema() -> None:
 
 
 def test_examples_are_there() -> None:
-    """There are examples for format 3 and one for format 2, so that the tests of examples test something."""
+    """There are examples for both formats, so that the tests of examples have something to test."""
     assert sum("codecs" in example for example in EXAMPLES) >= 4
     assert sum("compressor" in example for example in EXAMPLES) == 1
 
 
 @pytest.mark.parametrize("example", [e for e in EXAMPLES if "codecs" in e], ids=lambda e: json.dumps(e)[:60])
 def test_examples_are_valid(example: dict[str, Any]) -> None:
-    """Each codec object of an example satisfies the schema and makes a codec that says the same again."""
+    """Each codec object of an example satisfies the schema, and the codec made of it writes it again."""
     found = list(codecs_named_crackle(example))
     assert found
     for metadata in found:
@@ -65,7 +65,7 @@ def test_examples_are_valid(example: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("example", [e for e in EXAMPLES if "codecs" in e], ids=lambda e: json.dumps(e)[:60])
 def test_examples_work_in_an_array(example: dict[str, Any], tmp_path: Path) -> None:
-    """An array with the codecs of an example gives back what was written."""
+    """An array with the codecs of an example returns the written labels."""
     labels = (np.arange(64 * 256 * 256) // 50_000).astype(np.uint32).reshape(64, 256, 256)
     metadata = {
         "zarr_format": 3,
@@ -85,7 +85,7 @@ def test_examples_work_in_an_array(example: dict[str, Any], tmp_path: Path) -> N
 
 
 def test_example_of_format_2() -> None:
-    """The compressor of the format 2 example makes the numcodecs codec, which says the same again."""
+    """The compressor of the format 2 example makes the numcodecs codec, which writes it again."""
     [example] = [example for example in EXAMPLES if "compressor" in example]
     codec = numcodecs.get_codec(dict(example["compressor"]))
     assert isinstance(codec, Crackle)
@@ -95,7 +95,7 @@ def test_example_of_format_2() -> None:
 @pytest.mark.parametrize("order", [*range(13), "auto"])
 @pytest.mark.parametrize("pins", range(3))
 def test_metadata_of_the_codec_is_valid(order: Any, pins: int) -> None:
-    """Whatever its options, what the codec writes into metadata satisfies the schema."""
+    """The codec's metadata satisfy the schema, with any options."""
     codec = CrackleCodec(markov_model_order=order, allow_pins=pins)
     metadata = json.loads(json.dumps(codec.to_dict()))
     jsonschema.Draft202012Validator(SCHEMA).validate(metadata)
@@ -128,7 +128,7 @@ def test_metadata_of_the_codec_is_valid(order: Any, pins: int) -> None:
     ids=json.dumps,
 )
 def test_wrong_metadata(metadata: dict[str, Any]) -> None:
-    """What the schema does not accept, the codec refuses as well."""
+    """The codec refuses metadata that do not satisfy the schema."""
     assert not schema_accepts(metadata)
     with pytest.raises((TypeError, ValueError)):
         CrackleCodec.from_dict(metadata)
@@ -149,7 +149,7 @@ def test_parameters() -> None:
 
 @pytest.mark.parametrize("row", table(EXTENSION_TEXT, "dimensions"), ids=lambda row: f"{row['dimensions']}-D")
 def test_chunk_shapes(row: Row) -> None:
-    """A chunk of each shape in the table becomes a stream of the sizes that the table says."""
+    """A chunk of each shape in the table becomes a stream of the sizes in the table."""
     extents = {"nx": 7, "ny": 5, "nz": 3, "nc": 2, "nt": 2}
     shape = tuple(extents[name] for name in re.findall(r"n\w", row["chunk shape"]))
     assert len(shape) == int(row["dimensions"])
@@ -164,7 +164,7 @@ def test_chunk_shapes(row: Row) -> None:
 
 
 def test_data_types() -> None:
-    """Exactly the data types that the document lists make arrays that give back what was written."""
+    """Arrays of exactly the documented data types return the written labels."""
     [line] = re.findall(r"^`bool`.*$", section(EXTENSION_TEXT, "Supported data types"), re.MULTILINE)
     listed = re.findall(r"`(\w+)`", line)
     integers = [f"{kind}{bits}" for kind in ("int", "uint") for bits in (8, 16, 32, 64)]
@@ -179,7 +179,7 @@ def test_data_types() -> None:
 
 @pytest.mark.parametrize("dtype", ["float32", "float64", "complex64"])
 def test_other_data_types(dtype: str) -> None:
-    """As the document says, other data types are refused when the array is made."""
+    """Other data types raise when the array is made, as documented."""
     with pytest.raises((TypeError, ValueError), match=dtype):
         zarr.create_array(
             store=MemoryStore(),
@@ -192,7 +192,7 @@ def test_other_data_types(dtype: str) -> None:
 
 
 def test_prefix_to_read() -> None:
-    """The header and the crack index end where the document says that they do."""
+    """The header and the crack index end at the documented offsets."""
     _, stream = stored_chunk((6, 5, 4))
     [(constant, factor)] = re.findall(r"first `(\d+) \+ (\d+) \* sz` bytes", EXTENSION_TEXT)
     labels = int(constant) + int(factor) * 6
@@ -203,7 +203,7 @@ def test_prefix_to_read() -> None:
 
 
 def test_samples_are_there() -> None:
-    """The sample data is the two arrays that its README describes, and is small."""
+    """The sample data are the two arrays of its README, and are small."""
     described = re.findall(r"^## `(\w+)\.zarr`$", SAMPLES_TEXT, re.MULTILINE)
     assert len(described) == 2
     assert sorted(described) == SAMPLE_NAMES
@@ -212,7 +212,7 @@ def test_samples_are_there() -> None:
 
 @pytest.mark.parametrize("name", SAMPLE_NAMES)
 def test_samples_decode_to_their_formulas(name: str) -> None:
-    """Each sample array holds what its formula makes, whole and in parts."""
+    """Each sample array holds the volume of its formula, whole and in parts."""
     expected = sample_formulas()[name]
     array = zarr.open_array(store=LocalStore(SAMPLES / f"{name}.zarr", read_only=True), mode="r")
     assert isinstance(array, zarr.Array)
@@ -224,7 +224,7 @@ def test_samples_decode_to_their_formulas(name: str) -> None:
 
 @pytest.mark.parametrize("name", SAMPLE_NAMES)
 def test_sample_metadata(name: str) -> None:
-    """The metadata of each sample array satisfies the schema and says what the README's table says."""
+    """The metadata of each sample array satisfy the schema and agree with the table of the README."""
     metadata = json.loads((SAMPLES / f"{name}.zarr" / "zarr.json").read_text(encoding="utf-8"))
     [codec] = codecs_named_crackle(metadata["codecs"])
     jsonschema.Draft202012Validator(SCHEMA).validate(codec)
@@ -244,7 +244,7 @@ def test_sample_metadata(name: str) -> None:
 
 
 def test_sample_chunks_are_streams() -> None:
-    """Each chunk of the plain sample is one stream, laid out by the axis rule; those of fill are missing."""
+    """Each chunk of the plain sample is a stream laid out by the axis rule; chunks of fill are missing."""
     folder = SAMPLES / "blobs_uint32.zarr" / "c"
     padded = np.full((6, 32, 32), 7, np.uint32)
     padded[:5, :18, :22] = sample_formulas()["blobs_uint32"]
@@ -265,7 +265,7 @@ def test_sample_chunks_are_streams() -> None:
 
 @pytest.mark.parametrize("name", SAMPLE_NAMES)
 def test_samples_can_be_made_again(name: str, tmp_path: Path) -> None:
-    """The script that made the sample data makes the same arrays with the same codecs."""
+    """The script of the sample data makes the same arrays with the same codecs again."""
     sample_script().write(tmp_path)
     made = zarr.open_array(store=LocalStore(tmp_path / f"{name}.zarr"), mode="r")
     assert np.array_equal(made[...], sample_formulas()[name])

@@ -1,4 +1,4 @@
-"""The streams that docs/format.md takes apart are what it says, byte by byte."""
+"""The annotated streams of docs/format.md are right, byte by byte."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from crackle_zarr import FormatError
 
 @pytest.mark.parametrize("heading", STREAMS)
 def test_printed_stream_decodes_to_the_printed_volume(heading: str) -> None:
-    """Both the library and the slow reference decoder read the printed volume from the printed bytes."""
+    """The library and the reference decode the printed bytes to the printed volume."""
     stream, volume = printed_stream(heading), printed_volume(heading)
     decoded = crackle_zarr.decompress(stream)
     assert decoded.dtype == volume.dtype
@@ -41,7 +41,7 @@ def test_printed_stream_decodes_to_the_printed_volume(heading: str) -> None:
     [("13.1 ", {}), ("13.2 ", {"allow_pins": 2})],
 )
 def test_printed_stream_is_one_of_the_encoder(heading: str, options: dict[str, int]) -> None:
-    """The encoder, with the options that are printed, does not need more bytes than the document shows."""
+    """With the printed options, the encoder needs at most as many bytes as the document shows."""
     volume, printed = printed_volume(heading), printed_stream(heading)
     assert all(f"{name}={value}" in section(FORMAT_TEXT, heading) for name, value in options.items())
     assert f"{len(printed)} bytes" in section(FORMAT_TEXT, heading)
@@ -52,7 +52,7 @@ def test_printed_stream_is_one_of_the_encoder(heading: str, options: dict[str, i
 
 
 def test_printed_model_does_not_pay() -> None:
-    """The encoder leaves out the model that the document prints, as it says, and needs fewer bytes."""
+    """The encoder leaves out the printed model, as documented, and needs fewer bytes."""
     volume, printed = printed_volume("13.3 "), printed_stream("13.3 ")
     assert crackle_zarr.header(printed).markov_model_order == 1
     text = section(FORMAT_TEXT, "13.3 ")
@@ -65,7 +65,7 @@ def test_printed_model_does_not_pay() -> None:
 
 @pytest.mark.parametrize("heading", ANNOTATED)
 def test_annotated_bytes_are_those_of_the_stream(heading: str) -> None:
-    """Each row of an annotation has its bytes at its offset, and begins where the row before it ends."""
+    """Each annotated row has the bytes at its offset, and begins where the previous row ends."""
     stream = printed_stream(heading)
     rows = annotated_fields(heading)
     end = rows[0][0]
@@ -91,7 +91,7 @@ def test_everything_is_annotated(heading: str, section_name: str) -> None:
 
 @pytest.mark.parametrize("heading", ANNOTATED)
 def test_annotated_values_are_those_of_the_bytes(heading: str) -> None:
-    """Each annotated value is what its bytes say as a little-endian number, in bits or as text."""
+    """Each annotated value is its bytes as a little-endian number, in bits or as text."""
     for _, data, value, field in annotated_fields(heading):
         if value.startswith("`"):
             assert data == value.strip("`").encode("ascii"), field
@@ -103,7 +103,7 @@ def test_annotated_values_are_those_of_the_bytes(heading: str) -> None:
 
 @pytest.mark.parametrize("heading", ANNOTATED)
 def test_annotated_slices_are_in_order(heading: str) -> None:
-    """Wherever a kind of field stands once per slice, the rows name the slices from the first to the last."""
+    """Where a field repeats for each slice, the rows name the slices in order."""
     by_kind: dict[str, list[int]] = {}
     for _, _, _, field in annotated_fields(heading):
         if found := re.fullmatch(
@@ -116,7 +116,7 @@ def test_annotated_slices_are_in_order(heading: str) -> None:
 
 
 def test_annotated_header() -> None:
-    """The annotated fields of the header are what the library reads from it."""
+    """The annotated fields of the header are those that the library reads."""
     header = crackle_zarr.header(printed_stream("13.1 "))
     told = {field.split(":")[0]: value for _, _, value, field in annotated_fields("13.1 ")}
     assert (header.sx, header.sy, header.sz) == tuple(int(told[name]) for name in ("sx", "sy", "sz"))
@@ -129,7 +129,7 @@ def test_annotated_header() -> None:
 
 
 def test_annotated_labels() -> None:
-    """The annotated keys of the flat labels lead to the labels of the components that the volume has."""
+    """The annotated keys of the flat labels give the components their labels in the volume."""
     fields = [(value, field) for _, _, value, field in annotated_fields("13.1 ")]
     unique = [int(value) for value, field in fields if field.startswith("label of key")]
     counts = [int(value) for value, field in fields if field.startswith("components in slice")]
@@ -145,7 +145,7 @@ def test_annotated_labels() -> None:
 
 
 def test_annotated_checksums() -> None:
-    """Each annotated checksum is that of the bytes or of the components that its row names."""
+    """Each annotated checksum is that of the bytes or components that its row names."""
     stream = printed_stream("13.1 ")
     rows = annotated_fields("13.1 ")
     index = b"".join(data for _, data, _, field in rows if field.startswith("crack index"))
@@ -162,7 +162,7 @@ def test_annotated_checksums() -> None:
 
 
 def test_printed_walks() -> None:
-    """The printed walk of each slice with cracks is what the bytes of its moves give."""
+    """The printed walk of each slice with cracks follows from the bytes of its moves."""
     printed = [rows for rows in tables(section(FORMAT_TEXT, "13.1 ")) if "stand on" in rows[0]]
     walked = []
     for _, starts, moves in moves_of_slices("13.1 "):
@@ -172,7 +172,7 @@ def test_printed_walks() -> None:
 
 
 def test_printed_moves() -> None:
-    """The bytes, bits and differences that introduce each walk are those of the slice."""
+    """The bytes, bits and differences above each walk are those of the slice."""
     told = re.findall(
         r"\*\*Slice (\d)\.\*\* The moves are the bytes `(.*?)`, in bits `(.*?)`\..*? the differences `(.*?)`",
         " ".join(section(FORMAT_TEXT, "13.1 ").split()),
@@ -186,7 +186,7 @@ def test_printed_moves() -> None:
 
 
 def test_annotated_pins() -> None:
-    """The annotated pins and single components are where the volume has their labels."""
+    """The annotated pins and single components lie on their labels in the volume."""
     volume = printed_volume("13.2 ")
     stream = printed_stream("13.2 ")
     components = reference.decode(stream).components
@@ -232,7 +232,7 @@ def test_printed_markov_model() -> None:
 
 
 def test_printed_markov_codes() -> None:
-    """The printed codes of slice 0 spell its bytes, follow the model, and make the plain stream's moves."""
+    """The printed codes of slice 0 spell its bytes, follow the model, and give the plain stream's moves."""
     subsection = section(FORMAT_TEXT, "13.3 ")
     model = [tuple(numbers(row["ranking"])) for row in table(subsection, "row")]
     [(_, _, moves), *_] = moves_of_slices("13.3 ")
@@ -264,7 +264,7 @@ def test_printed_markov_codes() -> None:
 
 
 def test_version_is_guarded_by_the_structure() -> None:
-    """As section 8 says, a version-1 stream is refused when its version byte says 0."""
+    """As section 8 says, a version-1 stream whose version byte says 0 raises."""
     stream = bytearray(printed_stream("13.1 "))
     stream[4] = 0
     with pytest.raises(FormatError):
@@ -272,7 +272,7 @@ def test_version_is_guarded_by_the_structure() -> None:
 
 
 def test_checksums_of_checksums_there_are_none() -> None:
-    """As section 8 says, damage within the checksums makes a sound stream look damaged."""
+    """As section 8 says, damaged checksums make a sound stream look damaged."""
     stream = printed_stream("13.1 ")
     for offset, data, _, field in annotated_fields("13.1 "):
         if not field.startswith("CRC"):

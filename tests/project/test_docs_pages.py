@@ -1,4 +1,4 @@
-"""The pages of docs/ about tasks: their examples run as scripts, and their links lead somewhere."""
+"""The task pages of docs/: their examples run as scripts, and their links work."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ pytestmark = pytest.mark.skipif(not DOCS.is_dir(), reason="the documents are not
 
 @pytest.fixture
 def environment(page: str) -> dict[str, str]:
-    """What a page needs; for S3, no credentials of whoever runs the tests, and no proxy before 127.0.0.1."""
+    """The environment of a page: no S3 credentials of the user, and no proxy for 127.0.0.1."""
     if page != "read-from-s3.md":
         return {}
     for module in ("s3fs", "moto.server"):
@@ -43,6 +43,7 @@ def environment(page: str) -> dict[str, str]:
 
 @pytest.mark.parametrize("page", PAGES)
 def test_examples(page: str, environment: dict[str, str], tmp_path: Path) -> None:
+    """The examples of a page, joined to one script, run to the end."""
     text = (DOCS / page).read_text(encoding="utf-8")
     blocks = re.findall(r"^```python\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
     assert blocks
@@ -62,7 +63,7 @@ def test_examples(page: str, environment: dict[str, str], tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("page", PAGES)
 def test_links(page: str) -> None:
-    """Links within the documents lead somewhere, and the list of documents has the page."""
+    """Links within the documents work, and the list of documents has the page."""
     text = (DOCS / page).read_text(encoding="utf-8")
     for target in re.findall(r"\]\((?!https?:)([^)#]+)", text):
         assert (DOCS / target).exists(), target

@@ -1,4 +1,4 @@
-"""The pages of the documentation site name what they have to. CI builds them; these tests only read."""
+"""The pages of the documentation site are complete. CI builds them; these tests only read."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.skipif(not CONFIG.is_file(), reason="the site is not pa
 
 
 def directives() -> list[tuple[str, str]]:
-    """The names that the reference pages document, each with its page."""
+    """The names documented on the reference pages, each with its page."""
     return [
         (page.name, name)
         for page in sorted((DOCS / "api").glob("*.md"))
@@ -34,7 +34,7 @@ def navigation() -> list[str]:
 
 
 def named(path: str) -> Any:
-    """What a dotted path means."""
+    """The object of a dotted path."""
     parts = path.split(".")
     found: Any = importlib.import_module(parts[0])
     for place, part in enumerate(parts[1:], 2):
@@ -46,6 +46,7 @@ def named(path: str) -> Any:
 
 @pytest.mark.parametrize("name", sorted(crackle_zarr.__all__))
 def test_public_names_are_on_a_page(name: str) -> None:
+    """Every public name is on exactly one reference page."""
     pages = [page for page, path in directives() if path == f"crackle_zarr.{name}"]
     assert pages, f"no page of docs/api has the line '::: crackle_zarr.{name}'"
     assert len(pages) == 1, f"crackle_zarr.{name} is on {' and '.join(pages)}"
@@ -53,19 +54,21 @@ def test_public_names_are_on_a_page(name: str) -> None:
 
 @pytest.mark.parametrize(("page", "path"), directives())
 def test_pages_name_what_is_there(page: str, path: str) -> None:
+    """Every name on a reference page exists, and has a docstring if it is callable."""
     found = named(path)
     if callable(found):
         assert found.__doc__, f"{path}, on {page}, has no docstring"
 
 
 def test_every_page_is_in_the_navigation() -> None:
+    """The navigation has exactly the pages of docs/."""
     pages = {path.relative_to(DOCS).as_posix() for path in DOCS.rglob("*.md")} - {"README.md"}
     there = navigation()
     assert sorted(there) == sorted(pages)
 
 
 def test_home_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its example runs."""
+    """The example of the home page runs."""
     monkeypatch.chdir(tmp_path)
     blocks = re.findall(
         r"^```python\n(.*?)^```$", (DOCS / "index.md").read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL

@@ -1,7 +1,6 @@
-"""The codecs are found by their entry points alone, and cheaply.
+"""The codecs are found by their entry points alone, at little cost.
 
-These tests need the package to be installed (an editable installation will do): what they test is
-in its metadata.
+These tests need an installation, editable or not, because they test its metadata.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ POINTS = {
 
 
 def run(code: str, *arguments: Any) -> str:
-    """What a fresh interpreter prints, in which every warning is an error."""
+    """The output of a new interpreter in which every warning is an error."""
     path = os.pathsep.join(entry for entry in sys.path if entry)
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", code, *map(str, arguments)],
@@ -66,7 +65,7 @@ array[:] = numpy.arange(120, dtype="u4").reshape(4, 6, 5) // 7
 
 @pytest.mark.parametrize("options", [{}, {"shards": (4, 6, 5)}, {"zarr_format": 2}], ids=["3", "shards", "2"])
 def test_fresh_interpreter(tmp_path: Path, options: dict[str, Any]) -> None:
-    """An interpreter that imports Zarr alone opens, reads and writes an array."""
+    """An interpreter that imports only Zarr opens, reads and writes an array."""
     labels = blocks((4, 6, 5), "<u4") % 100
     array = create_array(
         tmp_path / "labels.zarr", shape=labels.shape, dtype="<u4", chunks=(2, 6, 5), **options
@@ -78,7 +77,7 @@ def test_fresh_interpreter(tmp_path: Path, options: dict[str, Any]) -> None:
 
 
 def test_numcodecs_alone() -> None:
-    """numcodecs finds its codec without Zarr being imported."""
+    """numcodecs finds its codec without an import of Zarr."""
     code = """
 import sys, numcodecs
 codec = numcodecs.get_codec({"id": "crackle", "markov_model_order": 3})
@@ -88,7 +87,7 @@ print(codec, "zarr" in sys.modules)
 
 
 def test_registry_of_zarr() -> None:
-    """Zarr finds one class by the name, also where the module was imported before."""
+    """Zarr finds the same class by its name if the module was imported before."""
     code = """
 import sys
 if len(sys.argv) > 1:
@@ -100,7 +99,7 @@ print(get_codec_class("crackle").__module__)
 
 
 def test_class_can_be_configured() -> None:
-    """The name has no dot, so Zarr's configuration can choose the class."""
+    """The name has no dot, so that Zarr's configuration can choose the class."""
     from zarr.registry import get_codec_class
 
     with zarr.config.set({"codecs.crackle": "crackle_zarr.codecs.zarr_codec.CrackleCodec"}):
@@ -108,7 +107,7 @@ def test_class_can_be_configured() -> None:
 
 
 def test_import_is_cheap() -> None:
-    """Importing the package, and using it on streams, imports neither Zarr nor numcodecs."""
+    """Importing the package and using it on streams imports neither Zarr nor numcodecs."""
     code = """
 import sys, numpy, crackle_zarr
 crackle_zarr.decompress(crackle_zarr.compress(numpy.zeros((4, 4, 4), "u4")))
@@ -120,7 +119,7 @@ print("zarr" in sys.modules)
 
 
 def test_names_of_the_package() -> None:
-    """The package hands out the classes that the entry points name."""
+    """The package exports the classes of the entry points."""
     import crackle_zarr
     from crackle_zarr.codecs import create, numcodecs_codec, zarr_codec
 
@@ -152,7 +151,7 @@ def test_python_m_is_the_command_line() -> None:
 
 
 def test_python_m_names_itself_in_errors() -> None:
-    """An option that is mistyped ends with exit code 2, one line, and the command to type next."""
+    """A mistyped option ends with exit code 2, one line, and the command to type next."""
     done = subprocess.run(
         [sys.executable, "-m", "crackle_zarr", "labels", "--cuont", "x.ckl"],
         capture_output=True,
@@ -169,10 +168,9 @@ def test_python_m_names_itself_in_errors() -> None:
     "start", [["-m", "pytest"], ["-c", "import pytest; raise SystemExit(pytest.main())"]]
 )
 def test_pytest_from_a_clone_without_extension(tmp_path: Path, start: list[str]) -> None:
-    """From the root of a clone, tests import the installed package, however pytest is started.
+    """In the root of a clone, tests import the installed package, however pytest is started.
 
-    "python -m" puts the current folder in front of sys.path, and in a clone the package there has no
-    extension.
+    "python -m" puts the current folder in front of sys.path, and the package in a clone has no extension.
     """
     clone = tmp_path / "clone"
     (clone / "crackle_zarr").mkdir(parents=True)

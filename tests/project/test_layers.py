@@ -1,7 +1,7 @@
-"""Imports run downwards only: the package's folders are layers, and the modules of each have no circles.
+"""Imports run downwards only: the package's folders are layers, and modules do not import in circles.
 
-Imports within functions count as well: a late import hides a circle, and does not remove it. Those for type
-checkers do not count.
+Imports within functions count as well: a late import hides a circle, and does not remove it. Imports for type
+checkers alone do not count.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ MODULES = {
 }
 EXTENSION = "_crackle"
 
-# From the lowest to the highest; what stands in one entry may import each other. "codec" and the package
+# From the lowest to the highest; modules of one entry may import each other. "codec" and the package
 # itself collect names of all layers, and "_moved" and "__main__" name modules of any.
 LAYERS = [
     {EXTENSION},
@@ -38,7 +38,7 @@ LAYERS = [
 ]
 ABOVE_ALL = {"__init__", "__main__", "_moved", "codec"}
 
-# What of Zarr is public, and the same in all versions that are supported.
+# The public names of Zarr that are the same in all supported versions.
 PUBLIC_ZARR = {
     "zarr",
     "zarr.abc.codec",
@@ -51,7 +51,7 @@ INSIDE_ZARR = {"_async_array", "_async_group", "index_codecs", "index_location",
 
 
 def imports(source: str, module: str, is_package: bool) -> Iterator[tuple[str, int]]:
-    """What a source imports, as absolute names, and the lines; not what type checkers alone see."""
+    """The absolute names that a source imports, and the lines; without imports for type checkers alone."""
     tree = ast.parse(source)
     skipped = {
         id(node)
@@ -76,7 +76,7 @@ def imports(source: str, module: str, is_package: bool) -> Iterator[tuple[str, i
 
 
 def of_package(name: str) -> str | None:
-    """The module of this package that an imported name is in, or is."""
+    """The module of this package that an imported name is, or is in."""
     if not name.startswith("crackle_zarr"):
         return None
     inside = name.removeprefix("crackle_zarr").removeprefix(".")
@@ -109,19 +109,19 @@ def test_imports_run_down(module: str) -> None:
         f"line {line}: {target}"
         for target, line in imported(module)
         if (target not in ABOVE_ALL and layer(target) > layer(module))
-        or (target in ABOVE_ALL and (module, target) != ("cli.commands", "__init__"))  # it tells the version
+        or (target in ABOVE_ALL and (module, target) != ("cli.commands", "__init__"))  # for the version
     ]
     assert wrong == []
 
 
 def test_every_module_has_a_layer() -> None:
-    """The list of layers has no folder that is gone, and lacks none."""
+    """The list of layers has exactly the package's folders and modules."""
     found = {module.partition(".")[0] for module in MODULES} - ABOVE_ALL
     assert found == set().union(*LAYERS) - {EXTENSION}
 
 
 def test_one_module_imports_the_extension() -> None:
-    """cffi's ``ffi`` and ``lib`` come in through one module, and only its package uses them."""
+    """One module imports cffi's ``ffi`` and ``lib``, and only its package uses them."""
     importers = {module for module in MODULES for target, _ in imported(module) if target == EXTENSION}
     assert importers == {"_binding.library"}
     users = {module for module in MODULES for target, _ in imported(module) if target == "_binding.library"}
@@ -129,8 +129,8 @@ def test_one_module_imports_the_extension() -> None:
 
 
 def test_no_circles() -> None:
-    """No module needs itself in the end."""
-    # A package's own file collects what its modules have; the modules do not import it.
+    """No module imports itself through others."""
+    # A package's __init__.py collects the names of its modules; the modules do not import it.
     graph = {
         module: {target for target, _ in imported(module) if target not in ABOVE_ALL}
         for module in set(MODULES) - ABOVE_ALL
@@ -142,7 +142,7 @@ def test_no_circles() -> None:
 
 
 def faults(source: str) -> Iterator[str]:
-    """How a source looks inside Zarr."""
+    """The places at which a source looks inside Zarr."""
     for name, line in imports(source, "any", False):
         if name.partition(".")[0] == "zarr":
             module = name if name in PUBLIC_ZARR else name.rpartition(".")[0]
@@ -155,7 +155,7 @@ def faults(source: str) -> Iterator[str]:
 
 @pytest.mark.parametrize("module", sorted(set(MODULES) - {"_base.zarr_facts"}))
 def test_one_module_looks_inside_zarr(module: str) -> None:
-    """Whatever Zarr does not promise is read in ``_base/zarr_facts.py``."""
+    """Only ``_base/zarr_facts.py`` reads names that Zarr does not promise."""
     assert list(faults(MODULES[module].read_text(encoding="utf-8"))) == []
 
 
@@ -171,12 +171,12 @@ def test_one_module_looks_inside_zarr(module: str) -> None:
     ],
 )
 def test_a_look_inside_would_be_found(source: str) -> None:
-    """The test above can fail."""
+    """The check above finds each kind of look inside Zarr."""
     assert len(list(faults(source))) == 1
 
 
 def test_a_look_from_outside_is_no_fault() -> None:
-    """Public names are used where they are needed."""
+    """The check above accepts public names of Zarr."""
     assert (
         list(faults("import zarr\nfrom zarr.abc.store import Store\nfrom zarr.storage import LocalStore\n"))
         == []

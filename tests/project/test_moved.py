@@ -1,4 +1,4 @@
-"""Modules that have moved are found under their former names, by imports and by pickles."""
+"""Imports and pickles find moved modules under their former names."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import crackle_zarr as cz
 from crackle_zarr import _moved
 from crackle_zarr._base.mapping import LabelMapping
 
-# Functions and classes that the former modules had, and that people may have imported.
+# Functions and classes of the former modules that users may have imported.
 NAMES = {
     "_header": ["CrackleHeader"],
     "_mapping": ["LabelMapping"],
@@ -32,13 +32,13 @@ NAMES = {
 
 
 def test_every_former_module_is_tried() -> None:
-    """The table above has all of them."""
+    """The table above has every former module."""
     assert set(NAMES) == set(_moved.MOVED)
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_former_modules_import(name: str) -> None:
-    """By import, as an attribute of the package, and in an interpreter that has imported nothing else."""
+    """A former module can be imported, by this interpreter and by a new one, and has its names."""
     module = importlib.import_module(f"crackle_zarr.{name}")
     for member in NAMES[name]:
         assert getattr(getattr(cz, name), member) is getattr(module, member)
@@ -57,7 +57,7 @@ PICKLES = {
 
 @pytest.mark.parametrize("former", PICKLES)
 def test_pickles_of_before_load(former: str) -> None:
-    """A pickle that names a class by its former module gives an equal object of the class of today."""
+    """A pickle that names a class by its former module loads as an equal object of today's class."""
     value = PICKLES[former]()
     now = type(value).__module__
     # Protocol 0 writes names as lines of text.
@@ -75,7 +75,7 @@ def test_pickles_of_before_load(former: str) -> None:
 
 
 def test_a_remapped_view_of_before_loads() -> None:
-    """The pickle of a view names its mapping's class, too."""
+    """The pickle of a remapped view also names its mapping's class."""
     labels = np.arange(8, dtype=np.uint32).reshape(2, 2, 2)
     view = cz.lazy_remap(cz.create_array({}, data=labels), {1: 5})
     old = pickle.dumps(view, protocol=0).replace(b"crackle_zarr._base.mapping\n", b"crackle_zarr._mapping\n")
@@ -84,7 +84,7 @@ def test_a_remapped_view_of_before_loads() -> None:
 
 
 def test_other_names_are_unknown() -> None:
-    """What never was is no module and no attribute."""
+    """A name that never existed is neither a module nor an attribute."""
     with pytest.raises(ModuleNotFoundError):
         importlib.import_module("crackle_zarr.nothing")
     with pytest.raises(AttributeError, match="nothing"):

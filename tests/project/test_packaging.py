@@ -1,8 +1,8 @@
-"""The sdist and the wheel: what is in them, and that they work where the tree is not.
+"""The contents of the sdist and the wheel, and their use without the source tree.
 
-They are built once, from a copy of the tree in which there are files that must not be shipped: the sdist of
-the copy, the wheel of the sdist alone. That wheel is then installed in a fresh environment. The package index
-is needed, as for any installation. With CRACKLE_LONG=1 the wheel is built again, and has to be the same.
+Both are built once, from a copy of the tree that also has files which must not be shipped: the sdist from the
+copy, the wheel from the sdist alone. The wheel is then installed in a new environment, which needs the
+package index. With CRACKLE_LONG=1 the wheel is built a second time, and must be the same.
 """
 
 from __future__ import annotations
@@ -45,19 +45,19 @@ STRAYS = (
 
 GIL_DISABLED = bool(sysconfig.get_config_var("Py_GIL_DISABLED"))
 
-# 2024-01-01, which is no time that any file here has by itself.
+# 2024-01-01: no file here has this time otherwise.
 EPOCH = "1704067200"
 
 
 def environment(scratch: Path) -> dict[str, str]:
-    """The environment without what would lead Python back to the tree; temporary files go to a folder."""
+    """The environment without variables that lead Python back to the tree; temporary files go to a folder."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "CRACKLE_"))}
     folders = dict.fromkeys(("TMPDIR", "TEMP", "TMP"), str(scratch))
     return {**kept, **folders, "SOURCE_DATE_EPOCH": EPOCH, "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
 
 
 def run(*command: str | Path, scratch: Path) -> str:
-    """What a program prints that is run in a folder that is not the tree."""
+    """The output of a program that runs in a folder outside of the tree."""
     scratch.mkdir(exist_ok=True)
     done = subprocess.run(
         [*map(str, command)],
@@ -73,7 +73,7 @@ def run(*command: str | Path, scratch: Path) -> str:
 
 @dataclass(frozen=True)
 class Built:
-    """A copy of the tree, and what was built of it."""
+    """A copy of the tree, and the distributions built from it."""
 
     tree: Path
     scratch: Path
@@ -88,7 +88,7 @@ def files_of(tree: Path) -> set[str]:
 
 
 def wheel_of(sdist: Path, folder: Path, scratch: Path) -> Path:
-    """The wheel that pip builds of an sdist, alone in a temporary folder."""
+    """The wheel that pip builds from an sdist, alone in a temporary folder."""
     pip = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-cache-dir", "--wheel-dir"]
     run(*pip, folder, sdist, scratch=scratch)
     (wheel,) = folder.glob("*.whl")
@@ -97,7 +97,7 @@ def wheel_of(sdist: Path, folder: Path, scratch: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of the project's files, without what is built of them."""
+    """A copy of the project's files, without build products."""
     copy = tmp_path_factory.mktemp("copied")
     for path in PROJECT.iterdir():
         if path.is_file():
@@ -109,13 +109,13 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def wanted(tree: Path) -> set[str]:
-    """The files of the project's folders that an sdist needs: all of them."""
+    """The files that an sdist needs: all files of the project's folders."""
     return files_of(tree)
 
 
 @pytest.fixture(scope="session")
 def built(tree: Path, wanted: set[str], tmp_path_factory: pytest.TempPathFactory) -> Built:
-    """The sdist, and the wheel of it."""
+    """The sdist, and the wheel built from it."""
     assert wanted.isdisjoint(STRAYS)
     for stray in STRAYS:
         path = tree / stray
@@ -147,11 +147,11 @@ def extension(built: Built) -> tuple[str, bytes]:
 
 
 # ---------------------------------------------------------------------------------------
-# What is in them
+# Contents
 
 
 def test_sdist_has_the_project(built: Built, wanted: set[str]) -> None:
-    """Sources, headers, tests, documents and licence, and none of the strays."""
+    """The sdist has sources, headers, tests, documents and licence, and none of the stray files."""
     with tarfile.open(built.sdist) as archive:
         members = archive.getmembers()
     assert all(member.isfile() or member.isdir() for member in members)
@@ -163,7 +163,7 @@ def test_sdist_has_the_project(built: Built, wanted: set[str]) -> None:
 
 
 def test_wheel_has_the_package(built: Built, wanted: set[str]) -> None:
-    """Modules, the stub of the extension, py.typed, the extension, metadata; and nothing else."""
+    """The wheel has modules, extension, its stub, py.typed and metadata, and nothing else."""
     with zipfile.ZipFile(built.wheel) as archive:
         names = set(archive.namelist())
     of_package = {name for name in wanted if name.startswith("crackle_zarr/")}
@@ -178,7 +178,7 @@ def test_wheel_has_the_package(built: Built, wanted: set[str]) -> None:
 
 
 def test_tag(built: Built) -> None:
-    """One wheel for CPython 3.11 and later; one for a single version where there is no GIL."""
+    """One wheel for CPython 3.11 and later; one for each version without a GIL."""
     _, _, python, abi, platform = built.wheel.name.removesuffix(".whl").split("-")
     own = f"cp{sys.version_info.major}{sys.version_info.minor}"
     expected = (own, f"{own}t") if GIL_DISABLED else ("cp311", "abi3")
@@ -193,7 +193,7 @@ def test_tag(built: Built) -> None:
 
 
 def test_metadata(built: Built) -> None:
-    """What the index shows of the project, and what pip installs with it."""
+    """The metadata have the description for the index and the dependencies for pip."""
     found = metadata(built)
     assert (found["Name"], found["Requires-Python"]) == ("crackle-zarr", ">=3.11")
     assert (found["License-Expression"], found["License-File"]) == ("BSD-3-Clause", "LICENSE")
@@ -209,7 +209,7 @@ def test_metadata(built: Built) -> None:
 
 
 def test_entry_points(built: Built) -> None:
-    """The command, and the codec for both registries."""
+    """The wheel registers the command, and the codec for both registries."""
     points = configparser.ConfigParser()
     points.read_string(dist_info(built, "entry_points.txt"))
     assert {group: dict(points[group]) for group in points.sections()} == {
@@ -224,7 +224,7 @@ def test_entry_points(built: Built) -> None:
 
 
 def test_extension_names_no_folder_of_the_build(built: Built) -> None:
-    """Neither where it was built nor where the sources were: it is the same wherever it is built."""
+    """The extension contains no path of the build or the sources, so that it is reproducible."""
     content = extension(built)[1]
     for folder in (built.scratch, built.tree, built.sdist.parent, PROJECT):
         assert os.fsencode(folder) not in content
@@ -235,9 +235,9 @@ def test_extension_names_no_folder_of_the_build(built: Built) -> None:
     not sys.platform.startswith("linux") or shutil.which("nm") is None, reason="needs nm of GNU binutils"
 )
 def test_symbols(built: Built, tmp_path: Path) -> None:
-    """Nothing is exported but the module; of the system's library memory is used, and nothing else.
+    """The extension exports the module alone, and calls the system's library for memory only.
 
-    So the C code opens no file and no connection, starts nothing, prints nothing and does not abort.
+    So the C code opens no files or connections, starts no processes, prints nothing and does not abort.
     """
     name, content = extension(built)
     path = tmp_path / Path(name).name
@@ -250,7 +250,7 @@ def test_symbols(built: Built, tmp_path: Path) -> None:
     assert symbols("--defined-only") == {"PyInit__crackle"}
     others = {name for name in symbols("--undefined-only") if not name.startswith(("Py", "_Py"))}
     memory = {"calloc", "free", "malloc", "memcmp", "memcpy", "memmove", "memset", "realloc"}
-    # What every shared library has, what hardened compilers call; how AArch64 tells what a processor has.
+    # Symbols of every shared library, those of hardened compilers, and AArch64's query of CPU features.
     any_library = {
         "__cxa_finalize",
         "__gmon_start__",
@@ -263,7 +263,7 @@ def test_symbols(built: Built, tmp_path: Path) -> None:
 
 @pytest.mark.skipif(not os.environ.get("CRACKLE_LONG"), reason="builds again: set CRACKLE_LONG=1")
 def test_wheel_is_reproducible(built: Built, tmp_path: Path) -> None:
-    """Built again, in another folder, it is the same to the byte."""
+    """A second build in another folder makes the same bytes."""
     if not sys.platform.startswith("linux"):
         pytest.skip("linkers of other systems write down when they ran")
     again = wheel_of(built.sdist, tmp_path, tmp_path / "elsewhere")
@@ -272,7 +272,7 @@ def test_wheel_is_reproducible(built: Built, tmp_path: Path) -> None:
 
 
 # ---------------------------------------------------------------------------------------
-# Where the tree is not
+# Outside of the tree
 
 
 USE = """
@@ -304,12 +304,12 @@ except crackle_zarr.FormatError as error:
     print(error)
 """
 
-# An interpreter that has not heard of the package.
+# An interpreter without the package.
 READ = "import zarr; print(zarr.open_array('seg.zarr', mode='r')[...].shape)"
 
 
 def test_installed(built: Built, tmp_path: Path) -> None:
-    """In an environment with the wheel of the sdist alone: round trips, questions, edits, the command."""
+    """With only the wheel installed, round trips, queries, edits and the command work."""
     place = tmp_path / "fresh"
     venv.create(place)
     programs = place / ("Scripts" if sys.platform == "win32" else "bin")
@@ -326,7 +326,7 @@ def test_installed(built: Built, tmp_path: Path) -> None:
 
 
 # ---------------------------------------------------------------------------------------
-# The files that say how
+# Build files
 
 
 @pytest.mark.parametrize(
@@ -342,7 +342,7 @@ def test_installed(built: Built, tmp_path: Path) -> None:
 def test_stable_abi(
     monkeypatch: pytest.MonkeyPatch, gil_disabled: int | None, is_debug: bool, options: dict[str, Any]
 ) -> None:
-    """The wheel says abi3 exactly where cffi uses the limited API."""
+    """The wheel has the tag abi3 exactly if cffi uses the limited API."""
     given: dict[str, Any] = {}
     monkeypatch.setitem(sys.modules, "setuptools", types.SimpleNamespace(setup=given.update))  # type: ignore[arg-type]
     monkeypatch.setattr(sysconfig, "get_config_var", {"Py_GIL_DISABLED": gil_disabled}.get)
@@ -365,7 +365,7 @@ def test_stable_abi(
     ],
 )
 def test_compile_arguments(monkeypatch: pytest.MonkeyPatch, platform: str, expected: str) -> None:
-    """Options are those of the platform's compiler, and CRACKLE_CFLAGS come last."""
+    """Arguments are those of the platform's compiler, followed by CRACKLE_CFLAGS."""
     monkeypatch.chdir(PROJECT)
     monkeypatch.setenv("CRACKLE_CFLAGS", "-DONE -DTWO")
     compile_arguments = runpy.run_path(str(PROJECT / "build_ffi.py"), run_name="__cffi__")[
@@ -378,7 +378,7 @@ def test_compile_arguments(monkeypatch: pytest.MonkeyPatch, platform: str, expec
 
 
 def test_versions_of_python() -> None:
-    """The workflow tests on every version that the classifiers name."""
+    """The workflow tests every version of the classifiers."""
     workflow = PROJECT / ".github" / "workflows" / "tests.yml"
     if not workflow.is_file():
         pytest.skip("an sdist has no workflows")

@@ -1,4 +1,4 @@
-"""The README and the tutorial: examples run, commands are what they say, and links lead somewhere."""
+"""The README and the tutorial: examples run, commands are right, and links work."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SET_UP = "## Set up"
 
 @dataclass(frozen=True)
 class Block:
-    """A fenced block: its language, its text, the line where it begins, and its section."""
+    """A fenced block: its language, text, first line and section."""
 
     language: str
     text: str
@@ -54,7 +54,7 @@ EXAMPLES = [block for block in BLOCKS if block.section != SET_UP]
 
 @pytest.fixture(scope="module")
 def outcomes(tmp_path_factory):
-    """Run the examples of a page in their order, in an empty directory; block -> what went wrong, or None."""
+    """Run the examples of a page in order, in an empty directory; block -> error, or None."""
     commands = tmp_path_factory.mktemp("bin")
     launcher = commands / "crackle-zarr"
     launcher.write_text(
@@ -79,7 +79,7 @@ def outcomes(tmp_path_factory):
             outcomes[block] = None
             if block.language == "python":
                 try:
-                    # As many newlines in front as there are lines: tracebacks then name the README's.
+                    # Leading newlines give tracebacks the line numbers of the README.
                     exec(compile("\n" * block.line + block.text, str(block.page), "exec"), names[block.page])
                 except Exception as error:
                     outcomes[block] = repr(error)
@@ -100,14 +100,14 @@ def outcomes(tmp_path_factory):
 
 @pytest.mark.parametrize("block", EXAMPLES, ids=str)
 def test_examples_run(outcomes, block):
-    """Every example runs as it stands, after those before it, and its assertions hold."""
+    """Every example runs unchanged after those before it, and its assertions hold."""
     if block.language == "sh" and shutil.which("sh") is None:
         pytest.skip("there is no shell")
     assert outcomes[block] is None, outcomes[block]
 
 
 def test_examples_are_known_languages():
-    """There are examples of the library and of the command line, and no block that nothing checks."""
+    """There are examples of the library and of the command line, and every block is checked."""
     assert {block.language for block in BLOCKS} == {"python", "sh"}
     assert sum(block.language == "python" for block in EXAMPLES) >= 8
 
@@ -138,7 +138,7 @@ def test_examples_show_the_main_names(name):
 
 
 def test_command_line_example_shows_every_command():
-    """Each subcommand is used in the README or the tutorial."""
+    """The README or the tutorial uses each subcommand."""
     from crackle_zarr.cli import cli
 
     shown = "".join(block.text for block in BLOCKS if block.language == "sh")
@@ -147,7 +147,7 @@ def test_command_line_example_shows_every_command():
 
 
 def test_two_commands_set_up_all():
-    """Two commands do all the set-up: one installs and runs the demo, one installs and tests."""
+    """One command installs and runs the demo, and one installs and tests."""
     assert len(COMMANDS) == 2
     demo, test = (block.text.strip() for block in COMMANDS)
     assert "\n" not in demo + test
@@ -158,7 +158,7 @@ def test_two_commands_set_up_all():
 
 
 def test_ci_runs_the_test_command():
-    """What .ci/run takes out of the README is the second command, and no other line is like it."""
+    """.ci/run takes the second command out of the README, and no other line matches."""
     script = PROJECT / ".ci" / "run"
     assert os.access(script, os.X_OK)
     (marker,) = re.findall(r"grep -F '(.*?)' README.md", script.read_text(encoding="utf-8"))
@@ -175,7 +175,7 @@ def test_links_lead_somewhere():
 
 
 def test_begins_with_what_it_is():
-    """The first lines say what this is and for whom, before anything is to be done."""
+    """The first lines say what the package is and who needs it."""
     introduction = TEXT.partition(SET_UP)[0]
     assert introduction.startswith("# crackle_zarr\n")
     for word in ("codec", "Zarr", "segmentations", "for people who"):
@@ -183,7 +183,7 @@ def test_begins_with_what_it_is():
 
 
 def test_a_first_screen_and_no_more():
-    """A newcomer sees a picture, two commands and ten lines; the README stays short."""
+    """A newcomer sees a picture, two commands and ten lines of code; the README stays short."""
     lines = TEXT.splitlines()
     assert len(lines) < 200
     first_screen = "\n".join(lines[:60])

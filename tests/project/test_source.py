@@ -1,7 +1,7 @@
-"""What the package's source does not do: run code out of data, start programs, or talk to a network.
+"""The package's source runs no code from data, starts no programs, and opens no connections.
 
-The syntax tree is asked and not the text, so that comments and names of variables do not count. What stores
-do for whoever names a URL is fsspec's and Zarr's; nothing here knows of it.
+The tests read syntax trees and not text, so that comments and variable names do not count. Network access for
+URLs is that of fsspec and Zarr; nothing here is aware of it.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from crackle_zarr.files.volumes import UnusableError, read_volume
 PACKAGE = Path(crackle_zarr.__file__).resolve().parent
 FILES = sorted(PACKAGE.rglob("*.py"))
 
-# By the first part of their names.
+# Modules, by the first part of their names.
 FORBIDDEN_MODULES = {
-    # bytes that become code or objects
+    # modules that make code or objects from bytes
     *(
         "pickle",
         "_pickle",
@@ -62,10 +62,10 @@ FORBIDDEN_OF_ASYNCIO = {
     *("open_unix_connection", "start_unix_server"),
 }
 
-# What reads or writes .npy files, and pickles objects unless it is told not to, or refuses by default only.
+# Functions on .npy files that pickle objects unless told not to, or refuse them only by default.
 NPY = {"load", "save", "savez", "savez_compressed", "read_array", "write_array"}
 
-# Modules whose names are not written where they are imported, and what these expressions can be.
+# Imports by expression, and the possible values of the expressions.
 LATE_IMPORTS = {
     ("__init__.py", "f'.{_LATE[name]}'"),  # modules of this package
     ("__init__.py", "f'.{name}'"),
@@ -90,7 +90,7 @@ def is_forbidden(module: str) -> bool:
 
 
 def faults(source: str, file: str) -> Iterator[str]:
-    """What a source does that it must not, as sentences that begin with the line."""
+    """The forbidden operations in a source, as sentences that begin with the line."""
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
             for alias in node.names:
@@ -142,7 +142,7 @@ def faults_of_call(node: ast.Call, file: str) -> Iterator[str]:
 
 
 def test_all_files_are_looked_at() -> None:
-    """The package is where it seems to be, with its sub-package."""
+    """The search for sources finds the package and its sub-packages."""
     names = {path.relative_to(PACKAGE).as_posix() for path in FILES}
     assert {
         "__init__.py",
@@ -155,7 +155,7 @@ def test_all_files_are_looked_at() -> None:
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.relative_to(PACKAGE).as_posix())
 def test_nothing_of_the_kind(path: Path) -> None:
-    """No unpickling, no code out of data, no programs, no network."""
+    """No source unpickles, runs code from data, starts programs, or opens connections."""
     assert list(faults(path.read_text(encoding="utf-8"), path.relative_to(PACKAGE).as_posix())) == []
 
 
@@ -182,7 +182,7 @@ def test_nothing_of_the_kind(path: Path) -> None:
     ],
 )
 def test_it_would_be_found(source: str) -> None:
-    """The test above can fail."""
+    """The check above finds each forbidden operation."""
     assert len(list(faults(source, "any.py"))) == 1
 
 
@@ -199,12 +199,12 @@ def test_it_would_be_found(source: str) -> None:
     ],
 )
 def test_nothing_else_is_found(source: str) -> None:
-    """Names that only look alike are no faults."""
+    """The check above accepts names that only look alike."""
     assert list(faults(source, "any.py")) == []
 
 
 def test_late_imports_are_there() -> None:
-    """The list of imports by expression has none that is gone."""
+    """Every import in the list of imports by expression exists."""
     found = {
         (path.relative_to(PACKAGE).as_posix(), ast.unparse(node.args[0]))
         for path in FILES
@@ -217,7 +217,7 @@ def test_late_imports_are_there() -> None:
 
 
 class MakesFolder:
-    """Unpickled, it makes a folder."""
+    """An object that makes a folder when unpickled."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -227,7 +227,7 @@ class MakesFolder:
 
 
 def test_pickled_arrays_are_refused(tmp_path: Path) -> None:
-    """A .npy file of Python objects is not unpickled."""
+    """A .npy file of Python objects raises, and is not unpickled."""
     path, folder = tmp_path / "objects.npy", tmp_path / "made"
     np.save(path, np.array([MakesFolder(folder)], dtype=object), allow_pickle=True)
     with pytest.raises(UnusableError, match="Python objects"):

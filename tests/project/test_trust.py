@@ -1,4 +1,4 @@
-"""The studies of trust in tests/trust: short forms of each, and that they would see what they look for.
+"""Short forms of the studies in tests/trust, and checks that the studies find faults.
 
 Their long forms are ``python tests/trust/corruption.py``, ``soak.py`` and ``leaks.py``.
 """
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="they read Linux
 
 
 def run(*arguments: str | Path, code: int = 0) -> str:
-    """What a script prints, started as a person does: its folder, where its helpers are, is on the path."""
+    """The output of a script started as from a shell: its folder, which has its helpers, is on the path."""
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONSAFEPATH"}
     done = subprocess.run(
         [sys.executable, *arguments], capture_output=True, text=True, env=environment, cwd=TRUST, check=False
@@ -54,7 +54,7 @@ def corruption(tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 @pytest.mark.parametrize("version", ["version 1", "version 0"])
 def test_damage_never_crashes(corruption: Any, version: str) -> None:
-    """Every verdict is FormatError, or voxels; no child died, hung, or met another exception."""
+    """Every verdict is FormatError or voxels; no child crashed, hung, or met another exception."""
     told = corruption["crackle_zarr"][version]
     assert told["cases"] > 900
     assert all(row["cases"] > 100 for row in told["by_damage"].values())
@@ -65,19 +65,19 @@ def test_damage_never_crashes(corruption: Any, version: str) -> None:
 
 
 def test_damage_is_never_silent_in_version_1(corruption: Any) -> None:
-    """Voxels that come out of a stream with checksums are right; of one without, not always."""
+    """Voxels from a stream with checksums are right; without checksums, not always."""
     assert corruption["crackle_zarr"]["version 1"]["wrong and silent"] == 0
     assert corruption["crackle_zarr"]["version 0"]["wrong and silent"] > 0
 
 
 @pytest.mark.parametrize("version", ["version 1", "version 0"])
 def test_damage_takes_no_memory(corruption: Any, version: str) -> None:
-    """No claim of a damaged header is believed so far that there is no memory for it."""
+    """No claim of a damaged header makes the decoder exhaust memory."""
     assert corruption["crackle_zarr"][version]["over 1 GiB"] == 0
 
 
 def test_a_case_can_be_looked_at_again(corruption: Any, tmp_path: Path) -> None:
-    """A case's number is all it takes to make it anew, and its bytes can be had."""
+    """A case can be repeated by its number, and its bytes can be saved."""
     number = corruption["crackle_zarr"]["version 0"]["first_numbers"]["wrong and silent"][0]
     told = run(
         "corruption.py", "--only", str(number), "--write", tmp_path / "out.ckl", "--json", tmp_path / "out"
@@ -130,7 +130,7 @@ def test_the_study_of_damage_sees_faults() -> None:
 
 @pytest.mark.parametrize("kind", ["plain", "sharded"])
 def test_soak(kind: str, tmp_path: Path) -> None:
-    """Two processes read, write, ask and remap one array, and every answer is NumPy's."""
+    """Two processes read, write, query and remap one array, and every answer is NumPy's."""
     options = ["--sharded"] if kind == "sharded" else []
     run("soak.py", "--workers", "2", "--operations", "80", *options, "--json", tmp_path / "out.json")
     told = results(tmp_path / "out.json")
@@ -140,7 +140,7 @@ def test_soak(kind: str, tmp_path: Path) -> None:
 
 
 def load(name: str) -> Any:
-    """A script as a module; its helpers are found in its folder."""
+    """A script as a module, which finds the helpers in its folder."""
     sys.path.insert(0, str(TRUST))
     try:
         spec = importlib.util.spec_from_file_location(f"trust_{name}", TRUST / f"{name}.py")
@@ -151,12 +151,12 @@ def load(name: str) -> Any:
         spec.loader.exec_module(module)
     finally:
         sys.path.remove(str(TRUST))
-        sys.modules.pop("_common", None)  # other folders have a module of that name
+        sys.modules.pop("_common", None)  # other folders have a module of this name
     return module
 
 
 def test_the_soak_sees_faults(tmp_path: Path) -> None:
-    """A voxel that is not the model's is found by whoever reads it, and at the end."""
+    """A voxel that differs from the model's is found by a reader, and at the end."""
     soak = load("soak")
     soak.populate(tmp_path, sharded=False)
     worker = soak.Worker(tmp_path, "1 0")
@@ -171,7 +171,7 @@ def test_the_soak_sees_faults(tmp_path: Path) -> None:
 
 
 def test_the_soak_sees_growing_memory() -> None:
-    """A megabyte every few seconds is growth; what comes while a process gets warm is none."""
+    """A megabyte every few seconds is growth; memory taken by a new process is not."""
     soak = load("soak")
 
     def told(size: Any) -> list[str]:
@@ -195,7 +195,7 @@ def heap() -> None:
 
 @pytest.mark.usefixtures("heap")
 def test_nothing_leaks(tmp_path: Path) -> None:
-    """The heap is what it was after 300 chunks; every function that C exports to Python was called."""
+    """The heap has its former size after 300 chunks; all exported C functions were called."""
     run("leaks.py", "--chunks", "300", "--json", tmp_path / "out.json")
     told = results(tmp_path / "out.json")
     assert not told["leaks"]
@@ -215,7 +215,7 @@ def test_nothing_leaks(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("heap")
 def test_a_leak_is_seen(tmp_path: Path) -> None:
-    """A stream per chunk that is not freed is found, and the operation that leaks it is named."""
+    """One leaked stream per chunk is found, with the operation that leaks it."""
     run("leaks.py", "--chunks", "24", "--leak", "--json", tmp_path / "out.json", code=1)
     told = results(tmp_path / "out.json")
     assert told["leaks"]
