@@ -194,7 +194,7 @@ def lastings(kind: str) -> tuple[bool, ...]:
     return (False, True) if FULL or kind in ("error", "torn") else (False,)
 
 
-TOLD = (StoreError, FormatError, JournalError, VerificationError)
+NAMING_ERRORS = (StoreError, FormatError, JournalError, VerificationError)
 
 
 def tried(
@@ -203,7 +203,7 @@ def tried(
     """The result of a call, or its exception if that is of a kind that names the object."""
     try:
         return work(*arguments, **keywords), None
-    except (*TOLD, *also) as error:
+    except (*NAMING_ERRORS, *also) as error:
         return None, error
 
 
@@ -211,7 +211,7 @@ INJECTED: dict[str, int] = {}
 
 
 @pytest.fixture(autouse=True, scope="module")
-def tell() -> Any:
+def print_faults() -> Any:
     """Print how many faults there were, visible with pytest -s."""
     yield
     print(f"\nfaults: {sum(INJECTED.values()):,}, of which {INJECTED}")

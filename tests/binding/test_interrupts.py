@@ -285,7 +285,7 @@ class Late(Stopping):
 
 @needs_signals
 @pytest.mark.parametrize("name", STOPPED_CALLS)
-def test_what_was_made_is_freed(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_finished_result_is_freed(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """If SIGINT comes as C finishes, the result is freed."""
     function, call = STOPPED_CALLS[name]
     bindings.replace("VOXELS_AT_ONCE", 0, monkeypatch.setattr)

@@ -220,7 +220,7 @@ def test_each_allocation_fails(name: str, outcomes: dict[str, Any]) -> None:
 
 
 @glibc
-def test_nothing_else_is_said(outcomes: dict[str, Any]) -> None:
+def test_no_exception_is_lost(outcomes: dict[str, Any]) -> None:
     """The process ends normally, and no exception got lost in a destructor or a thread."""
     assert outcomes[""] == (0, "")
 

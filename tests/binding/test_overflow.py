@@ -99,7 +99,7 @@ def test_volume_past_2_32(order: Any, pins: int, model: int) -> None:
     assert np.count_nonzero(crop) == size_of(BOXES[3])
 
 
-def test_what_streams_of_it_say() -> None:
+def test_queries_and_edits_past_2_32() -> None:
     """Contacts, overlaps, components, sums and edits are right past 2^32 voxels, without decoding them."""
     one, two = (crackle_zarr.full((*SHAPE[:2], 1), label, np.uint8) for label in (1, 2))
     stripes = crackle_zarr.zstack([one, two] * (SHAPE[2] // 2))

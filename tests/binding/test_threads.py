@@ -268,7 +268,7 @@ def test_fork_while_threads_work() -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
-def test_sixteen_threads_share_what_there_is() -> None:
+def test_sixteen_threads_share_everything() -> None:
     """Sixteen threads query and encode one reader, one array and one volume at once."""
     volume = cells((60, 50, 40), 80)
     stream = crackle_zarr.compress(volume, 1, 2)

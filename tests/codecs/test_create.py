@@ -246,7 +246,7 @@ def test_refused(options: dict[str, Any], error: type[Exception], match: str) ->
     assert {key: value.to_bytes() for key, value in store.items()} == before
 
 
-def test_what_zarr_refuses() -> None:
+def test_errors_of_zarr_come_through() -> None:
     """Zarr's own errors come through, such as data together with a shape, or an existing array."""
     with pytest.raises(ValueError, match="data"):
         create_array({}, data=blocks((4, 5)), shape=(4, 5))

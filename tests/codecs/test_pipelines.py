@@ -46,7 +46,7 @@ def falls_back() -> bool:
     return tuple(map(int, version("zarrs").split(".")[:2])) >= (0, 2)
 
 
-def told(pipeline: str) -> contextlib.AbstractContextManager[Any]:
+def fallback_warning(pipeline: str) -> contextlib.AbstractContextManager[Any]:
     """The warning of zarrs that it does not take the array; other pipelines give none."""
     if pipeline == ZARRS:
         return pytest.warns(UserWarning, match=r"unsupported by ZarrsCodecPipeline: .*codec crackle")
@@ -65,11 +65,11 @@ def test_reads_and_writes(pipeline: str, options: dict[str, Any], tmp_path: Path
         pytest.skip("zarrs refuses arrays of Crackle before 0.2: see test_zarrs_refuses")
     plain = cz.create_array(tmp_path / "plain.zarr", data=LABELS, **options)
     with zarr.config.set({"codec_pipeline.path": pipeline}):
-        with told(pipeline):
+        with fallback_warning(pipeline):
             made = cz.create_array(tmp_path / "made.zarr", shape=SHAPE, dtype="<u4", **options)
         made[...] = LABELS
         made[3:7, 5, ::2] = 1
-        with told(pipeline):
+        with fallback_warning(pipeline):
             again = zarr.open_array(tmp_path / "plain.zarr", mode="r")
         np.testing.assert_array_equal(again[...], LABELS)
         np.testing.assert_array_equal(again[5, 3:30], LABELS[5, 3:30])

@@ -66,7 +66,7 @@ def test_round_trip(dtype: str, order: Any) -> None:
     "value", [lambda a: a, np.asfortranarray, lambda a: a[::-1, ::-1]], ids=["C", "F", "view"]
 )
 @pytest.mark.parametrize("order", ["C", "F"])
-def test_memory_order_of_what_is_written(order: Any, value: Any) -> None:
+def test_memory_order_of_values(order: Any, value: Any) -> None:
     """An array of either order stores the same bytes for values of any memory order."""
     labels = blocks((5, 8, 6))
     stores: list[dict[str, Any]] = [{}, {}]

@@ -99,7 +99,7 @@ def test_claims_allocate_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
             array[:]
 
 
-def test_damage_of_what_is_read() -> None:
+def test_damage_of_the_parts_read() -> None:
     """Every changed byte and every truncation gives the right voxels or an error, never others."""
     labels = blocks((12, 9, 10), block=3)
     store: dict[str, Any] = {}

@@ -31,7 +31,7 @@ def test_paths_exist(page: Path) -> None:
 
 
 @pytest.mark.parametrize("folder", ["csrc", "crackle_zarr"])
-def test_every_wing_is_told(folder: str) -> None:
+def test_every_wing_is_listed(folder: str) -> None:
     """The tables name every folder of the sources."""
     text = PAGES[0].read_text(encoding="utf-8")
     wings = [path.name for path in (PROJECT / folder).iterdir() if path.is_dir() and path.name[0] not in ".%"]

@@ -80,13 +80,13 @@ def test_format_field_bits(field: str, macro: str) -> None:
     assert numbers(rows[field]["bits"].replace("-", " "))[0] == c_constants()[macro]
 
 
-def test_format_field_bits_are_all_told() -> None:
+def test_format_field_bits_are_all_listed() -> None:
     """The table of the format field has each of the bits 0 to 15 once."""
-    told: list[int] = []
+    documented: list[int] = []
     for row in table(section(FORMAT_TEXT, "2. Header"), "bits"):
         first, *last = numbers(row["bits"].replace("-", " "))
-        told += range(first, (last or [first])[0] + 1)
-    assert told == list(range(16))
+        documented += range(first, (last or [first])[0] + 1)
+    assert documented == list(range(16))
 
 
 def test_codepoints() -> None:
@@ -102,22 +102,22 @@ def test_control_symbols() -> None:
     """The four spellings of the control symbols are those of the reference decoder."""
     names = {"UP": 0, "RIGHT": 1, "DOWN": 2, "LEFT": 3}
     symbols = {"BRANCH": reference.BRANCH, "TERMINATE": reference.TERMINATE}
-    told = {}
+    documented = {}
     for row in table(section(FORMAT_TEXT, "3.3 Walking"), "first, second codepoint"):
         first, second = row["first, second codepoint"].split(", ")
-        told[names[first], names[second]] = symbols[row["control symbol"]]
-    assert told == reference.SYMBOL_OF_PAIR
+        documented[names[first], names[second]] = symbols[row["control symbol"]]
+    assert documented == reference.SYMBOL_OF_PAIR
 
 
 def test_rankings() -> None:
     """The table of rankings is the lexicographic list of permutations."""
-    told = {}
+    documented = {}
     for line in section(FORMAT_TEXT, "4. Markov model").splitlines():
         cells = [numbers(cell) for cell in line.strip("|").split("|")]
         if len(cells) == 8 and all(cells):
-            told.update({cells[i][0]: tuple(cells[i + 1]) for i in range(0, 8, 2)})
-    assert told == dict(enumerate(itertools.permutations(range(4))))
-    assert len(told) == c_constants()["CK_PERMUTATIONS"]
+            documented.update({cells[i][0]: tuple(cells[i + 1]) for i in range(0, 8, 2)})
+    assert documented == dict(enumerate(itertools.permutations(range(4))))
+    assert len(documented) == c_constants()["CK_PERMUTATIONS"]
 
 
 def test_largest_markov_order() -> None:

@@ -118,11 +118,11 @@ def test_annotated_slices_are_in_order(heading: str) -> None:
 def test_annotated_header() -> None:
     """The annotated fields of the header are those that the library reads."""
     header = crackle_zarr.header(printed_stream("13.1 "))
-    told = {field.split(":")[0]: value for _, _, value, field in annotated_fields("13.1 ")}
-    assert (header.sx, header.sy, header.sz) == tuple(int(told[name]) for name in ("sx", "sy", "sz"))
-    assert header.num_label_bytes == int(told["`num_label_bytes`"])
-    assert header.format_version == int(told["format version"])
-    fields = int(told["format field"], 0)
+    documented = {field.split(":")[0]: value for _, _, value, field in annotated_fields("13.1 ")}
+    assert (header.sx, header.sy, header.sz) == tuple(int(documented[name]) for name in ("sx", "sy", "sz"))
+    assert header.num_label_bytes == int(documented["`num_label_bytes`"])
+    assert header.format_version == int(documented["format version"])
+    fields = int(documented["format field"], 0)
     assert header.data_width == 1 << (fields & 3)
     assert header.stored_data_width == 1 << (fields >> 2 & 3)
     assert header.fortran_order == bool(fields >> 7 & 1)
@@ -173,7 +173,7 @@ def test_printed_walks() -> None:
 
 def test_printed_moves() -> None:
     """The bytes, bits and differences above each walk are those of the slice."""
-    told = re.findall(
+    documented = re.findall(
         r"\*\*Slice (\d)\.\*\* The moves are the bytes `(.*?)`, in bits `(.*?)`\..*? the differences `(.*?)`",
         " ".join(section(FORMAT_TEXT, "13.1 ").split()),
     )
@@ -182,7 +182,7 @@ def test_printed_moves() -> None:
         bits = " ".join(format(byte, "08b") for byte in moves)
         differences = " | ".join(" ".join(str(byte >> shift & 3) for shift in (0, 2, 4, 6)) for byte in moves)
         expected.append((str(z), moves.hex(" "), bits, differences))
-    assert told == expected
+    assert documented == expected
 
 
 def test_annotated_pins() -> None:
@@ -237,8 +237,8 @@ def test_printed_markov_codes() -> None:
     model = [tuple(numbers(row["ranking"])) for row in table(subsection, "row")]
     [(_, _, moves), *_] = moves_of_slices("13.3 ")
     stored = "".join(format(byte, "08b")[::-1] for byte in moves)
-    told = re.findall(r"slice 0 are now `(.*?)`\..*?that is `(.*?)`", " ".join(subsection.split()))
-    assert [(bytes.fromhex(data), bits.replace(" ", "")) for data, bits in told] == [(moves, stored)]
+    documented = re.findall(r"slice 0 are now `(.*?)`\..*?that is `(.*?)`", " ".join(subsection.split()))
+    assert [(bytes.fromhex(data), bits.replace(" ", "")) for data, bits in documented] == [(moves, stored)]
     code_of_rank = ("0", "10", "110", "111")
     spelt = ""
     differences: list[int] = []

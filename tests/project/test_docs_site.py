@@ -53,7 +53,7 @@ def test_public_names_are_on_a_page(name: str) -> None:
 
 
 @pytest.mark.parametrize(("page", "path"), directives())
-def test_pages_name_what_is_there(page: str, path: str) -> None:
+def test_pages_name_existing_objects(page: str, path: str) -> None:
     """Every name on a reference page exists, and has a docstring if it is callable."""
     found = named(path)
     if callable(found):

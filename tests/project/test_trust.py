@@ -35,9 +35,9 @@ def run(*arguments: str | Path, code: int = 0) -> str:
 
 
 def results(path: Path) -> Any:
-    told = json.loads(path.read_text())
-    assert told["machine"]["packages"]["numpy"] == np.__version__
-    return told["results"]
+    output = json.loads(path.read_text())
+    assert output["machine"]["packages"]["numpy"] == np.__version__
+    return output["results"]
 
 
 # ---------------------------------------------------------------------------------------
@@ -55,13 +55,13 @@ def corruption(tmp_path_factory: pytest.TempPathFactory) -> Any:
 @pytest.mark.parametrize("version", ["version 1", "version 0"])
 def test_damage_never_crashes(corruption: Any, version: str) -> None:
     """Every verdict is FormatError or voxels; no child crashed, hung, or met another exception."""
-    told = corruption["crackle_zarr"][version]
-    assert told["cases"] > 900
-    assert all(row["cases"] > 100 for row in told["by_damage"].values())
-    assert len(told["by_damage"]) == 5
-    assert {"flat", "pins 1", "pins 2", "Markov 5", "relabelled", "crafted"} <= set(told["by_kind"])
-    assert told["caught"] > 0.8 * told["cases"]
-    assert told["crash"] == told["other error"] == told["over 2 s"] == 0
+    output = corruption["crackle_zarr"][version]
+    assert output["cases"] > 900
+    assert all(row["cases"] > 100 for row in output["by_damage"].values())
+    assert len(output["by_damage"]) == 5
+    assert {"flat", "pins 1", "pins 2", "Markov 5", "relabelled", "crafted"} <= set(output["by_kind"])
+    assert output["caught"] > 0.8 * output["cases"]
+    assert output["crash"] == output["other error"] == output["over 2 s"] == 0
 
 
 def test_damage_is_never_silent_in_version_1(corruption: Any) -> None:
@@ -79,12 +79,12 @@ def test_damage_takes_no_memory(corruption: Any, version: str) -> None:
 def test_a_case_can_be_looked_at_again(corruption: Any, tmp_path: Path) -> None:
     """A case can be repeated by its number, and its bytes can be saved."""
     number = corruption["crackle_zarr"]["version 0"]["first_numbers"]["wrong and silent"][0]
-    told = run(
+    output = run(
         "corruption.py", "--only", str(number), "--write", tmp_path / "out.ckl", "--json", tmp_path / "out"
     )
     case = results(tmp_path / "out")
     assert case["crackle_zarr"].startswith("wrong and silent")
-    assert case["damage"] in told
+    assert case["damage"] in output
     damaged = (tmp_path / "out.ckl").read_bytes()
     assert cz.header(damaged).format_version == 0
     assert cz.decompress(damaged).size > 0
@@ -104,8 +104,8 @@ faults = {
 cases = corruption.Cases(1)
 for expected, fault in faults.items():
     corruption._decoder = lambda library: (lambda stream: fault(), (corruption.cz.FormatError,))
-    ((number, told),) = corruption.judged("crackle_zarr", cases, iter([7]), 1)
-    assert (number, told.verdict) == (7, expected), told
+    ((number, output),) = corruption.judged("crackle_zarr", cases, iter([7]), 1)
+    assert (number, output.verdict) == (7, expected), output
 
 def now_and_then(stream, turn=itertools.count()):
     if next(turn) % 3 == 2:
@@ -113,9 +113,9 @@ def now_and_then(stream, turn=itertools.count()):
     raise corruption.cz.FormatError("as is right")
 
 corruption._decoder = lambda library: (now_and_then, (corruption.cz.FormatError,))
-told = dict(corruption.judged("crackle_zarr", cases, iter(range(30)), 2))
-assert sorted(told) == list(range(30))
-assert {verdict.verdict for verdict in told.values()} == {"crash", "caught"}
+output = dict(corruption.judged("crackle_zarr", cases, iter(range(30)), 2))
+assert sorted(output) == list(range(30))
+assert {verdict.verdict for verdict in output.values()} == {"crash", "caught"}
 """
 
 
@@ -133,10 +133,10 @@ def test_soak(kind: str, tmp_path: Path) -> None:
     """Two processes read, write, query and remap one array, and every answer is NumPy's."""
     options = ["--sharded"] if kind == "sharded" else []
     run("soak.py", "--workers", "2", "--operations", "80", *options, "--json", tmp_path / "out.json")
-    told = results(tmp_path / "out.json")
-    assert told["wrong"] == []
-    assert told["total_operations"] == 160
-    assert all(told["operations"][name] > 0 for name in ("read", "write", "labels", "statistics", "remap"))
+    output = results(tmp_path / "out.json")
+    assert output["wrong"] == []
+    assert output["total_operations"] == 160
+    assert all(output["operations"][name] > 0 for name in ("read", "write", "labels", "statistics", "remap"))
 
 
 def load(name: str) -> Any:
@@ -174,13 +174,13 @@ def test_the_soak_sees_growing_memory() -> None:
     """A megabyte every few seconds is growth; memory taken by a new process is not."""
     soak = load("soak")
 
-    def told(size: Any) -> list[str]:
+    def output(size: Any) -> list[str]:
         samples = [(0.25 * i, int(size(i) * 2**20), 0) for i in range(400)]
         report = soak.Report(soak.Counter(read=1000), samples, 0.0)
         return list(soak.grown({"memory": [soak.memory([report])]}))
 
-    assert told(lambda i: 60 + i / 10) != []
-    assert told(lambda i: 60 + min(i, 80)) == []
+    assert output(lambda i: 60 + i / 10) != []
+    assert output(lambda i: 60 + min(i, 80)) == []
 
 
 # ---------------------------------------------------------------------------------------
@@ -197,10 +197,10 @@ def heap() -> None:
 def test_nothing_leaks(tmp_path: Path) -> None:
     """The heap has its former size after 300 chunks; all exported C functions were called."""
     run("leaks.py", "--chunks", "300", "--json", tmp_path / "out.json")
-    told = results(tmp_path / "out.json")
-    assert not told["leaks"]
-    assert told["never_refused"] == []
-    functions = told["functions"]
+    output = results(tmp_path / "out.json")
+    assert not output["leaks"]
+    assert output["never_refused"] == []
+    functions = output["functions"]
     lib = bindings.lib
     assert set(functions) == {name for name in dir(lib) if name.startswith("crackle_")}
     fail = {name for name, outcomes in functions.items() if "failed" in outcomes}
@@ -217,7 +217,7 @@ def test_nothing_leaks(tmp_path: Path) -> None:
 def test_a_leak_is_seen(tmp_path: Path) -> None:
     """One leaked stream per chunk is found, with the operation that leaks it."""
     run("leaks.py", "--chunks", "24", "--leak", "--json", tmp_path / "out.json", code=1)
-    told = results(tmp_path / "out.json")
-    assert told["leaks"]
-    assert next(iter(told["stays_by_operation"])) == "a leak on purpose"
-    assert told["grown"]["bytes_in_use"] > 24 * 100
+    output = results(tmp_path / "out.json")
+    assert output["leaks"]
+    assert next(iter(output["stays_by_operation"])) == "a leak on purpose"
+    assert output["grown"]["bytes_in_use"] > 24 * 100

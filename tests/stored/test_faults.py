@@ -21,9 +21,9 @@ from faults_cases import (  # noqa: F401
     leave_nothing_behind,
     objects_of,
     plain,
+    print_faults,
     pytestmark,
     some,
-    tell,
     tried,
     try_question,
 )
@@ -63,7 +63,7 @@ def test_threads(verb: str, kind: str) -> None:
 
 @pytest.mark.parametrize("verb", QUESTIONS)
 @pytest.mark.parametrize("layout", ["plain", "shards"])
-def test_a_chunk_that_is_said_to_be_missing(layout: str, verb: str) -> None:
+def test_a_chunk_reported_as_missing(layout: str, verb: str) -> None:
     """A chunk reported as missing is fill value, by Zarr's rule: the answer is that without it, or an error.
 
     If a query reads a chunk twice and finds it once, part of the answer may be right.

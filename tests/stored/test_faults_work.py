@@ -32,13 +32,13 @@ from faults_cases import (  # noqa: F401
     over,
     pairs,
     plain,
+    print_faults,
     pyramid,
     pytestmark,
     remapped,
     says_where,
     some,
     stored,
-    tell,
     tried,
 )
 from zarr.storage import MemoryStore

@@ -135,7 +135,7 @@ def test_server_without_ranges(door: servers.InProcess, stored: Stored) -> None:
 
 @pytest.mark.parametrize("selection", [(), (5,)], ids=["all", "slice"])
 @pytest.mark.parametrize("fault", [403, 500, 503, "cut"])
-def test_voxels_that_cannot_be_had(door: servers.InProcess, fault: Any, selection: Any) -> None:
+def test_voxels_that_cannot_be_read(door: servers.InProcess, fault: Any, selection: Any) -> None:
     """A refused request, a server error and a closed connection raise; they are not the fill value."""
     import aiohttp
 

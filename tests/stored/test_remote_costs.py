@@ -137,7 +137,7 @@ def test_server_without_ranges_is_asked(door: servers.InProcess, stored: Stored)
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("fault", [500, "cut"])
-def test_chunk_that_cannot_be_had(door: servers.InProcess, fault: Any, layout: str) -> None:
+def test_chunk_that_cannot_be_read(door: servers.InProcess, fault: Any, layout: str) -> None:
     """While a chunk cannot be read, every query raises; afterwards, every query answers."""
     array = over_http(f"{door.url}/pair-{layout}")
     with door.door.failing({f"/pair-{layout}/{last_key(layout)}": fault}):

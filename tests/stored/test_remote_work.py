@@ -180,7 +180,7 @@ def test_interrupted_remap_on_s3(bucket: Bucket, finish: str) -> None:
 
 
 @pytest.mark.parametrize("bucket", ["v3", "v3-shards"], indirect=True)
-def test_remap_of_what_cannot_be_read_on_s3(bucket: Bucket) -> None:
+def test_remap_of_an_unreadable_chunk_on_s3(bucket: Bucket) -> None:
     """A chunk that cannot be read in preparation leaves the array as it was, without a journal."""
     before = bucket.content()
     last = max(key for key in before if key[-1].isdigit())
@@ -224,7 +224,7 @@ def test_command_line_of_a_forbidden_chunk(web: servers.Nginx, stored: Stored) -
     assert "c/0/0/1" in line
 
 
-def test_command_line_of_nothing(web: servers.Nginx) -> None:
+def test_command_line_without_an_array(web: servers.Nginx) -> None:
     """The error for a URL without an array names the URL."""
     url = f"{web.url}/missing/labels"
     ran = in_process("labels", url)

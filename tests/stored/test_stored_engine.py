@@ -60,7 +60,7 @@ def test_few_tasks_are_under_way(array: zarr.Array) -> None:
     assert executor.most <= 4
 
 
-def test_enough_is_enough(array: zarr.Array) -> None:
+def test_the_search_ends_with_the_first_hit(array: zarr.Array) -> None:
     """The search for a label in the first chunks ends long before the last chunk."""
     done: list[int] = []
     found = crackle_zarr.contains(
@@ -155,7 +155,7 @@ def test_the_tree(count: int) -> None:
     ],
     ids=str,
 )
-def test_options_that_are_none(array: zarr.Array, options: dict[str, Any], error: type[Exception]) -> None:
+def test_wrong_options(array: zarr.Array, options: dict[str, Any], error: type[Exception]) -> None:
     """Wrong options raise."""
     with pytest.raises(error):
         crackle_zarr.labels(array, **options)

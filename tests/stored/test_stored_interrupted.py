@@ -186,7 +186,7 @@ def test_no_two_remaps(store: Failing) -> None:
     assert cz.remap(array, {1: 2}).chunks
 
 
-def test_what_cannot_be_written(store: Failing) -> None:
+def test_read_only_sources(store: Failing) -> None:
     """A read-only store and a remapped view raise."""
     with pytest.raises(ValueError, match="reading only"):
         cz.remap(zarr.open_array(LocalStore(store.root, read_only=True), mode="r"), {1: 2})

@@ -229,7 +229,7 @@ def test_padding_has_no_labels() -> None:
     ],
     ids=str,
 )
-def test_what_cannot_be_done_costs_nothing(mapping: Any, preserve: bool, error: type[Exception]) -> None:
+def test_a_wrong_mapping_changes_nothing(mapping: Any, preserve: bool, error: type[Exception]) -> None:
     """A wrong mapping raises, and the array stays as it was."""
     array = cz.create_array({}, shape=(8, 8), dtype="u1", chunks=(4, 4))
     array[...] = np.arange(64).reshape(8, 8) // 5
@@ -323,14 +323,14 @@ def test_no_axes_and_no_voxels() -> None:
     ],
     ids=str,
 )
-def test_regions_that_are_none(region: Any, error: type[Exception]) -> None:
+def test_wrong_regions(region: Any, error: type[Exception]) -> None:
     """A wrong region raises an error that names it."""
     array = cz.create_array({}, shape=(8, 8, 8), dtype="u4", chunks=(4, 4, 4))
     with pytest.raises(error, match="region"):
         cz.labels(array, region=region)
 
 
-def test_sources_that_are_none() -> None:
+def test_wrong_sources_labels_and_options() -> None:
     """Sources, labels and options of a wrong type raise."""
     with pytest.raises(TypeError, match="integers or bool"):
         cz.labels(zarr.create_array({}, shape=(4,), dtype="f4"))
@@ -357,9 +357,9 @@ def test_sources_that_are_none() -> None:
 def test_a_warning_once_for_an_array(tmp_path: Any) -> None:
     """An array without Crackle answers, with one warning that names the cheaper way."""
     array = zarr.create_array(tmp_path / "plain.zarr", shape=(4, 4), dtype="u1")
-    with pytest.warns(cz.CrackleWarning, match=r"crackle_zarr\.convert") as told:
+    with pytest.warns(cz.CrackleWarning, match=r"crackle_zarr\.convert") as caught:
         cz.labels(array)
-    assert told[0].filename == __file__
+    assert caught[0].filename == __file__
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         cz.labels(array)

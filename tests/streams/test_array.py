@@ -78,7 +78,7 @@ class TestWhatItIs:
         ],
         ids=repr,
     )
-    def test_what_is_no_stream(self, binary: Any, error: type[Exception]) -> None:
+    def test_bytes_that_are_no_stream(self, binary: Any, error: type[Exception]) -> None:
         """Bytes that cannot be a stream raise when the array is made, not when it is used."""
         with pytest.raises(error):
             CrackleArray(binary)

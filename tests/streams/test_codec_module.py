@@ -85,7 +85,7 @@ class TestSoundStreams:
         assert codec.ok(wrap(STREAMS["flat"]()))
 
     @pytest.mark.parametrize("source", [None, "crkl", 5, [1], np.array([b"x"], object)], ids=repr)
-    def test_what_has_no_bytes(self, source: Any) -> None:
+    def test_no_bytes_like_object(self, source: Any) -> None:
         """An object without bytes raises TypeError, and gets no report."""
         for function in (codec.check, codec.ok):
             with pytest.raises(TypeError, match="bytes-like"):
@@ -199,7 +199,7 @@ class TestSections:
 
 
 class TestTruncations:
-    def test_whatever_is_cut_off(self) -> None:
+    def test_every_incomplete_part(self) -> None:
         """In a truncated stream, incomplete sections and slices are damaged, their checksums included."""
         binary = STREAMS["Markov order 2"]()
         places = layout(binary)

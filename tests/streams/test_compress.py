@@ -114,7 +114,7 @@ class TestCompress:
             pytest.param(None, id="None"),
         ],
     )
-    def test_what_is_no_integer_is_refused(self, labels: Any) -> None:
+    def test_other_dtypes_are_refused(self, labels: Any) -> None:
         """Other dtypes raise TypeError that names the dtype and the conversion."""
         with pytest.raises(TypeError, match=f"not {re.escape(str(np.asarray(labels).dtype))}: .*astype"):
             crackle_zarr.compress(labels)

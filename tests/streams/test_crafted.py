@@ -481,7 +481,7 @@ NOT_CRACKLE = {
 
 
 @pytest.mark.parametrize("name", NOT_CRACKLE)
-def test_what_is_not_crackle_is_refused(name: str) -> None:
+def test_foreign_bytes_are_refused(name: str) -> None:
     """Foreign bytes raise FormatError in every function that reads a stream."""
     for read in (crackle_zarr.decompress, crackle_zarr.header, crackle_zarr.labels, crackle_zarr.nbytes):
         with pytest.raises(FormatError):

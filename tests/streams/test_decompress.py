@@ -40,7 +40,7 @@ class TestDecompress:
         np.testing.assert_array_equal(crackle_zarr.decompress(wrap(crackle_zarr.compress(brick()))), brick())
 
     @pytest.mark.parametrize("source", [None, 5, "crkl", [1, 2], np.array([b"crkl"], object)], ids=repr)
-    def test_what_is_no_source(self, source: Any) -> None:
+    def test_wrong_source(self, source: Any) -> None:
         """An object without bytes raises TypeError."""
         with pytest.raises(TypeError, match="bytes-like"):
             crackle_zarr.decompress(source)

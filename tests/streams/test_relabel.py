@@ -101,7 +101,7 @@ class TestRemap:
         ],
         ids=str,
     )
-    def test_what_is_no_mapping_of_integers(self, mapping: Any, message: str) -> None:
+    def test_wrong_mapping(self, mapping: Any, message: str) -> None:
         """TypeError names the wrong key or value of the mapping."""
         with pytest.raises(TypeError, match=message):
             crackle_zarr.remap(crackle_zarr.compress(brick()), mapping, preserve_missing_labels=True)
@@ -153,7 +153,7 @@ class TestRemap:
         np.testing.assert_array_equal(crackle_zarr.labels(binary), np.unique(expected))
         assert crackle_zarr.codec.ok(binary)
 
-    def test_in_place_over_and_over(self) -> None:
+    def test_in_place_in_unsorted_tables(self) -> None:
         """Unsorted tables and tables with repeats are mapped like others."""
         binary = bytearray(crackle_zarr.compress(brick()))
         expected = brick()

@@ -187,7 +187,7 @@ def test_a_stream() -> None:
         ("to_pandas", "pandas"),
     ],
 )
-def test_what_is_missing_is_named(call: str, install: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_packages_are_named(call: str, install: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without pyarrow or pandas, the error has the command that installs it."""
     for module in ("pyarrow", "pyarrow.parquet", "pandas"):
         monkeypatch.setitem(sys.modules, module, None)

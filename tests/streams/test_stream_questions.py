@@ -102,7 +102,7 @@ class TestQueries:
 
 class TestArrayEqual:
     @pytest.mark.usefixtures("small_slabs")
-    def test_whatever_the_encoding(self, case: tuple[np.ndarray, bytes]) -> None:
+    def test_equal_in_any_encoding(self, case: tuple[np.ndarray, bytes]) -> None:
         """Equal labels are equal in any encoding and memory order; one changed voxel makes them unequal."""
         volume, binary = case
         others = [
