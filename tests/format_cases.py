@@ -61,17 +61,16 @@ def same(found: np.ndarray, expected: np.ndarray) -> None:
     np.testing.assert_array_equal(found, expected)
 
 
-def write_nhdr(path: Path, array: np.ndarray) -> None:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        nrrd.write(str(path.with_suffix(".nhdr")), array)
-    path.with_suffix(".nhdr").rename(path)
-
-
 def write_nrrd(path: Path, array: np.ndarray, **header: object) -> None:
+    """As pynrrd writes it, without the warning that its time of day gives from Python 3.12 on."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         nrrd.write(str(path), array, header)
+
+
+def write_nhdr(path: Path, array: np.ndarray) -> None:
+    write_nrrd(path.with_suffix(".nhdr"), array)
+    path.with_suffix(".nhdr").rename(path)
 
 
 def scaled(path: Path, slope: float, inter: float) -> None:

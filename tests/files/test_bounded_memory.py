@@ -9,10 +9,10 @@ from pathlib import Path
 
 import h5py
 import nibabel
-import nrrd
 import numpy as np
 import pytest
 import tifffile
+from format_cases import write_nrrd
 
 import crackle_zarr as cz
 
@@ -52,7 +52,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         gzip.open(folder / "a.nii.gz", "wb", compresslevel=1) as packed,
     ):
         packed.write(plain.read())
-    nrrd.write(str(folder / "a.nrrd"), volume.T, {"encoding": "raw"}, index_order="F")
+    write_nrrd(folder / "a.nrrd", volume.T, encoding="raw")
     tifffile.imwrite(folder / "a.tif", volume, photometric="minisblack", compression="zlib")
     with h5py.File(folder / "a.h5", "w") as file:
         file.create_dataset(

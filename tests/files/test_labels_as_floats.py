@@ -10,11 +10,11 @@ from typing import Any
 
 import h5py
 import nibabel
-import nrrd
 import numpy as np
 import pytest
 import tifffile
 import zarr
+from format_cases import write_nrrd
 
 import crackle_zarr as cz
 from crackle_zarr.files import formats
@@ -39,7 +39,7 @@ def save_tif(path: Path, array: np.ndarray) -> None:
 
 SAVE: dict[str, Callable[[Path, np.ndarray], Any]] = {
     "a.npy": np.save,
-    "a.nrrd": lambda path, array: nrrd.write(str(path), array, index_order="F"),
+    "a.nrrd": write_nrrd,
     "a.nii": save_nii,
     "a.nii.gz": save_nii,
     "a.tif": save_tif,

@@ -10,11 +10,11 @@ from typing import Any
 
 import h5py
 import nibabel
-import nrrd
 import numpy as np
 import pytest
 import tifffile
 import zarr
+from format_cases import write_nrrd
 
 import crackle_zarr as cz
 from crackle_zarr.files import formats, space
@@ -39,7 +39,7 @@ def save_nrrd(path: str) -> None:
         "space origin": np.array(ORIGIN),
         "space units": ["nm"] * 3,
     }
-    nrrd.write(path, SEG, header, index_order="F")
+    write_nrrd(Path(path), SEG, **header)
 
 
 def save_h5(path: str) -> None:
