@@ -18,6 +18,7 @@ from .codec import (
 )
 from .library import Buffer, label_bits
 from .parallel import Stop, over_slices, raise_if_interrupted, run_in_thread, slices_at_once, threads
+from .skeletons import RUN, Runs, Traced
 from .streams import (
     CONTACT,
     EXTENT,
@@ -37,10 +38,13 @@ __all__ = [
     "EXTENT",
     "MAX_MARKOV_ORDER",
     "OVERLAP",
+    "RUN",
     "Buffer",
     "Layout",
     "Reader",
+    "Runs",
     "Stop",
+    "Traced",
     "codes_range",
     "connected_components",
     "constant",

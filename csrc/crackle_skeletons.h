@@ -1,0 +1,111 @@
+/*
+ * crackle_skeletons.h - centre lines of objects
+ *
+ * A part of crackle.h, which includes this file and has the conventions.  An object is a set of voxels, usually one
+ * connected component of a label; it is known as runs, and no function here paints the voxels of a stream.
+ *
+ * Points are voxels (x, y, z).  Lengths are physical: voxels times 'voxel_size'.
+ */
+#ifndef CRACKLE_SKELETONS_H
+#define CRACKLE_SKELETONS_H
+
+#ifndef CRACKLE_H
+#  error "include crackle.h instead"
+#endif
+
+/* cffi: begin */
+
+/* ------------------------------------------------------------------------ */
+/*                                   Runs                                    */
+/* ------------------------------------------------------------------------ */
+
+/* The voxels of objects, as runs along x. */
+typedef struct crackle_runs crackle_runs;
+
+/*
+ * crackle_runs_read() - the runs of some objects of a stream
+ *
+ * 'objects' has the object of each entry of the label table, as crackle_read_table() lists them, from 1 on; entries with
+ * 0 are left out.  'count' is the number of entries, 'num_objects' the highest object.  Verifies the same checksums as
+ * crackle_decode().  Time is linear in the boundaries.  Memory: some 16 bytes per run, and 20 more until it returns.
+ * Free the result with crackle_runs_free().
+ */
+crackle_status crackle_runs_read(const struct crackle_parts *parts, unsigned int flags, const uint32_t *objects,
+                                 uint64_t count, uint64_t num_objects, const volatile int32_t *stop,
+                                 crackle_runs **runs_ret, struct crackle_where *where);
+
+/* 'runs' may be NULL. */
+void crackle_runs_free(crackle_runs *runs);
+
+/*
+ * crackle_runs_of() - the runs of object 'object', which is counted from 0
+ *
+ * '*runs_ret' receives the first of '*count_ret' runs: x, the end of x, y and z of each, sorted by z, y and x.  They
+ * belong to 'runs'.
+ */
+crackle_status crackle_runs_of(const crackle_runs *runs, uint64_t object, const uint32_t **runs_ret,
+                               uint64_t *count_ret);
+
+/* ------------------------------------------------------------------------ */
+/*                                  Tracing                                  */
+/* ------------------------------------------------------------------------ */
+
+/* Memory for tracing one object at a time, which is kept from one to the next.  A thread needs its own. */
+typedef struct crackle_tracer crackle_tracer;
+
+/* NULL when there is no memory. */
+crackle_tracer *crackle_tracer_new(void);
+
+/* 'tracer' may be NULL. */
+void crackle_tracer_free(crackle_tracer *tracer);
+
+/* The parameters of TEASAR. All lengths are physical. */
+struct crackle_teasar {
+    double voxel_size[3];
+    double scale, constant;                    /* a voxel of a path invalidates up to scale * radius + constant */
+    double pdrf_scale, pdrf_exponent;          /* of the penalty field */
+    double soma_detection, soma_acceptance;    /* radii: above the first voids are filled, above the second it is a soma */
+    double soma_scale, soma_constant;          /* of invalidation around the soma */
+    uint64_t max_paths;                        /* UINT64_MAX: as many as it takes */
+    uint8_t fix_branching;                     /* paths end at paths, not at the root */
+    uint8_t fix_borders;                       /* begin with border targets */
+};
+
+/* A skeleton. Free each array with crackle_free(). */
+struct crackle_skeleton {
+    uint32_t *vertices;       /* x, y and z of each, sorted by x, y and z; of crackle_connect() in the order of the path */
+    float *radii;             /* the distance to the boundary, per vertex */
+    uint32_t *edges;          /* two vertices each, the lower first; sorted */
+    uint64_t num_vertices, num_edges;
+    uint64_t num_paths;
+    uint32_t root;            /* the vertex at the root, or UINT32_MAX */
+    float soma_radius;        /* 0: no soma was found */
+};
+
+/*
+ * crackle_trace() - the skeleton of an object, by TEASAR
+ *
+ * 'before' and 'after' are voxels that paths have to reach: before all others, the last first, and at the end.  Those
+ * that are not in the object are ignored.  An object of one voxel has no skeleton, that is no vertices.
+ * CRACKLE_BAD_ARGUMENT: a parameter is not finite or negative, a voxel size is not within 1e-9 to 1e9, or the object is
+ * not connected (26 neighbours).  CRACKLE_TOO_LARGE: the object has some 2^31 voxels or more.
+ * Time: near-linear in the voxels of the object.  Memory: some 30 bytes for each.
+ */
+crackle_status crackle_trace(crackle_tracer *tracer, const crackle_runs *runs, uint64_t object,
+                             const struct crackle_teasar *parameters, const uint32_t *before, uint64_t num_before,
+                             const uint32_t *after, uint64_t num_after, const volatile int32_t *stop,
+                             struct crackle_skeleton *skeleton_ret);
+
+/*
+ * crackle_connect() - the centre line from voxel 'end' to voxel 'start' of an object
+ *
+ * Of 'parameters', only voxel_size, pdrf_scale and pdrf_exponent are used.  The faces of the volume count as boundaries.
+ * CRACKLE_BAD_ARGUMENT: as above, or a voxel is not in the object.
+ */
+crackle_status crackle_connect(crackle_tracer *tracer, const crackle_runs *runs, uint64_t object,
+                               const struct crackle_teasar *parameters, const uint32_t *start, const uint32_t *end,
+                               const volatile int32_t *stop, struct crackle_skeleton *skeleton_ret);
+
+/* cffi: end */
+
+#endif /* CRACKLE_SKELETONS_H */

@@ -1,0 +1,225 @@
+/*
+ * geodesic.c - the geodesic distance of every voxel of an object from its root
+ *
+ * A path goes from voxel to voxel among 26 neighbours; its length is the sum of its steps' lengths.  Dijkstra's
+ * algorithm with buckets as wide as the shortest step (Dial 1969; Denardo and Fox 1979): no step is shorter, so
+ * whatever lies in the current bucket is final, and needs no order within the bucket.  The buckets form a ring, which
+ * has to hold no more than the longest step.  Where the longest step is thousands of times the shortest, a heap takes
+ * the ring's place.
+ *
+ * Buckets are also the layers from which tracing takes the farthest voxel that is left.  Most voxels of a layer are
+ * invalidated before it is their turn, so layers are sorted only then, and only what is left of them.
+ *
+ * Cost: linear in the voxels.
+ */
+#include "tracer.h"
+
+#define MAX_RING 4096
+/* How many places ahead to fetch. */
+#define AHEAD 6
+
+/* Voxels in a layer when a heap gives them one by one. */
+#define LAYER_OF_HEAP 1024
+
+static int add_layer(struct crackle_tracer *t, u64 begin)
+{
+    void *layers = t->layers;
+    const int ok = ck_reserve(&layers, &t->layers_capacity, (u64)t->num_layers + 2, sizeof(*t->layers));
+
+    t->layers = layers;
+    if (ok) {
+        t->layers[t->num_layers++] = begin;
+        t->layers[t->num_layers] = begin; /* until the next one */
+    }
+    return ok;
+}
+
+/* Where the voxels go that are final. */
+struct output {
+    u64 count;
+    u32 farthest;
+    float distance;
+    int is_ordered;
+};
+
+/* Note that a voxel is final. False if that was known: rounding can repeat a voxel in the middle of a bucket. */
+static inline int finish(struct crackle_tracer *t, struct output *out, u32 place, float distance)
+{
+    struct ck_state *state = &t->fields.states[place];
+
+    if (out->is_ordered) {
+        if (state->cost != 0)
+            return 0;
+        state->cost = 1;
+        t->order[out->count] = place;
+    }
+    out->count++;
+    if (distance > out->distance || (distance == out->distance && place < out->farthest)) {
+        out->distance = distance;
+        out->farthest = place;
+    }
+    return 1;
+}
+
+/* Visit the neighbours of a place: 'visit' gets each and the length of the step to it. */
+#define FOR_NEIGHBOURS(t, s, from, visit)                                            \
+    do {                                                                             \
+        visit((from) - 1, (float)(t)->voxel_size[0]);                                \
+        visit((from) + 1, (float)(t)->voxel_size[0]);                                \
+        for (u32 rows_ = (s)->rows; rows_; rows_ &= rows_ - 1) {                      \
+            const u32 row_ = ck_ctz64(rows_), beside_ = ck_beside((s), row_, (from)); \
+                                                                                     \
+            visit(beside_ - 1, (t)->diagonal[row_]);                                 \
+            visit(beside_, (t)->straight[row_]);                                     \
+            visit(beside_ + 1, (t)->diagonal[row_]);                                 \
+        }                                                                            \
+    } while (0)
+
+static inline int ring_put(struct ck_bucket *b, float key, u32 place)
+{
+    if (CK_UNLIKELY(b->count == b->capacity) && !ck_bucket_grow(b))
+        return 0;
+    b->entries[b->count].key = key;
+    b->entries[b->count++].place = place;
+    return 1;
+}
+
+static inline void fetch_ahead(const struct crackle_tracer *t, const struct ck_bucket *b, size_t i)
+{
+    if (i + 2 * AHEAD < b->count)
+        CK_PREFETCH(&t->fields.states[b->entries[i + 2 * AHEAD].place]);
+    if (i + AHEAD < b->count) {
+        const u32 place = b->entries[i + AHEAD].place;
+        const struct ck_segment *s = ck_segment_of(&t->places, &t->fields, place);
+
+        for (u32 rows = s->rows; rows; rows &= rows - 1)
+            CK_PREFETCH(&t->fields.geodesic[ck_beside(s, ck_ctz64(rows), place)]);
+    }
+}
+
+static crackle_status with_ring(struct crackle_tracer *t, u32 root, double width, size_t mask, struct output *out)
+{
+    float *const geodesic = t->fields.geodesic;
+    const float per_width = (float)(1 / width);
+    struct ck_bucket *const ring = t->ring;
+    u64 waiting = 1, steps = 0;
+
+    if (!ring_put(&ring[0], 0, root))
+        return CRACKLE_NO_MEMORY;
+    for (u64 current = 0; waiting; current++) {
+        struct ck_bucket *b = &ring[current & mask];
+
+        if (b->count == 0)
+            continue;
+        if (out->is_ordered && !add_layer(t, out->count))
+            return CRACKLE_NO_MEMORY;
+        for (size_t i = 0; i < b->count; i++) {
+            const u32 from = b->entries[i].place;
+            const float key = b->entries[i].key;
+            const struct ck_segment *s;
+
+            fetch_ahead(t, b, i);
+            if (geodesic[from] != key || !finish(t, out, from, key))
+                continue;
+            if (++steps % CK_STEPS_AT_ONCE == 0 && ck_is_set(t->stop))
+                return CRACKLE_STOPPED;
+            s = ck_segment_of(&t->places, &t->fields, from);
+#define VISIT(to, length)                                                        \
+    do {                                                                         \
+        const u32 to_ = (to);                                                    \
+        const float distance_ = key + (length);                                  \
+                                                                                 \
+        if (distance_ < geodesic[to_]) {                                         \
+            geodesic[to_] = distance_;                                           \
+            waiting++;                                                           \
+            if (!ring_put(&ring[(u64)(distance_ * per_width) & mask], distance_, to_)) \
+                return CRACKLE_NO_MEMORY;                                        \
+        }                                                                        \
+    } while (0)
+            FOR_NEIGHBOURS(t, s, from, VISIT);
+#undef VISIT
+        }
+        waiting -= b->count;
+        b->count = 0;
+    }
+    return CRACKLE_OK;
+}
+
+static crackle_status with_heap(struct crackle_tracer *t, u32 root, struct output *out)
+{
+    float *const geodesic = t->fields.geodesic;
+    struct ck_heap *const h = &t->heap;
+    struct ck_entry e;
+    u64 steps = 0;
+
+    ck_heap_clear(h);
+    ck_heap_put(h, 0, root, 0);
+    while (ck_heap_take(h, &e)) {
+        const struct ck_segment *s;
+
+        if (geodesic[e.place] != e.key || !finish(t, out, e.place, e.key))
+            continue;
+        if (out->is_ordered && (out->count - 1) % LAYER_OF_HEAP == 0 && !add_layer(t, out->count - 1))
+            return CRACKLE_NO_MEMORY;
+        if (++steps % CK_STEPS_AT_ONCE == 0 && ck_is_set(t->stop))
+            return CRACKLE_STOPPED;
+        s = ck_segment_of(&t->places, &t->fields, e.place);
+#define VISIT(to, length)                         \
+    do {                                          \
+        const u32 to_ = (to);                     \
+        const float distance_ = e.key + (length); \
+                                                  \
+        if (distance_ < geodesic[to_]) {          \
+            geodesic[to_] = distance_;            \
+            ck_heap_put(h, distance_, to_, 0);    \
+        }                                         \
+    } while (0)
+        FOR_NEIGHBOURS(t, s, e.place, VISIT);
+#undef VISIT
+    }
+    return h->is_out_of_memory ? CRACKLE_NO_MEMORY : CRACKLE_OK;
+}
+
+crackle_status ck_geodesic_field(struct crackle_tracer *t, u32 root, int is_ordered, u32 *farthest)
+{
+    const double *v = t->voxel_size;
+    const double shortest = v[0] < v[1] ? (v[0] < v[2] ? v[0] : v[2]) : (v[1] < v[2] ? v[1] : v[2]);
+    const double longest = sqrt(v[0] * v[0] + v[1] * v[1] + v[2] * v[2]);
+    struct output out = {0, UINT32_MAX, -1, 0};
+    crackle_status status;
+    size_t size = 4;
+
+    out.is_ordered = is_ordered;
+    t->num_layers = 0;
+    for (u32 i = 0; i < t->places.count; i++) {
+        const int is_open = t->fields.states[i].radius > 0;
+
+        t->fields.geodesic[i] = is_open ? INFINITY : -1;
+        t->fields.states[i].cost = 0;
+    }
+    t->fields.geodesic[root] = 0;
+    while (size <= MAX_RING && (double)size < longest / shortest + 2)
+        size *= 2;
+    if (size > MAX_RING) {
+        status = with_heap(t, root, &out);
+    } else {
+        if (size > t->ring_size) {
+            struct ck_bucket *ring = ck_calloc(size, sizeof(*ring));
+
+            if (!ring)
+                return CRACKLE_NO_MEMORY;
+            for (size_t i = 0; i < t->ring_size; i++)
+                free(t->ring[i].entries);
+            free(t->ring);
+            t->ring = ring;
+            t->ring_size = size;
+        }
+        for (size_t i = 0; i < t->ring_size; i++) /* a call that failed may have left some */
+            t->ring[i].count = 0;
+        status = with_ring(t, root, shortest, size - 1, &out);
+    }
+    if (is_ordered && t->num_layers)
+        t->layers[t->num_layers] = out.count;
+    *farthest = out.farthest;
+    return status;
+}

@@ -1,0 +1,82 @@
+/*
+ * tracer.h - what the steps of tracing one object share
+ *
+ *   runs -> places -> distance field -> root -> geodesic field -> penalties -> { target -> path -> invalidation } ...
+ */
+#ifndef CK_TRACER_H
+#define CK_TRACER_H
+
+#include "fields.h"
+#include "heap.h"
+
+/* Places, in order. */
+struct ck_list {
+    u32 *places;
+    size_t count, capacity;
+};
+
+int ck_list_add(struct ck_list *l, u32 place);
+
+struct crackle_tracer {
+    struct ck_places places;
+    struct ck_fields fields;
+    size_t capacity;            /* of the fields, in places */
+    struct ck_heap heap, heap_back;
+    struct ck_bucket *ring;     /* of the geodesic field */
+    size_t ring_size;
+    struct ck_list path;        /* of the current target, from the target on */
+    struct ck_list touched;     /* by the current search */
+    struct ck_list touched_back;
+
+    /* The voxels by rising geodesic distance, in layers that are not sorted themselves until they are needed. */
+    u32 *order;
+    size_t order_capacity;
+    u64 *layers;                /* where each layer begins; num_layers + 1 items */
+    size_t num_layers, layers_capacity;
+
+    double voxel_size[3];
+    float straight[8];          /* the length of a step into each row around, at the same x */
+    float diagonal[8];          /* and at x - 1 or x + 1 */
+    u64 num_valid;              /* voxels that no path has invalidated */
+    const volatile int32_t *stop;
+};
+
+/* Look at 'stop' when this many places were taken out of a queue. */
+#define CK_STEPS_AT_ONCE 65536
+
+/* ---- geodesic.c ---- */
+
+/*
+ * Fill fields.geodesic with the geodesic distance from 'root', and get the farthest place; of equal ones the first.  With
+ * 'is_ordered' the voxels are also listed by distance in 'order' and 'layers'.
+ */
+crackle_status ck_geodesic_field(struct crackle_tracer *t, u32 root, int is_ordered, u32 *farthest);
+
+/* ---- paths.c ---- */
+
+/* Set the penalty of every voxel; see there. */
+void ck_penalty_field(struct crackle_tracer *t, float radius_max, float geodesic_max, double scale, double exponent);
+
+/* The cheapest path from 'target' to a voxel of cost 0, into t->path. */
+crackle_status ck_path_to_rail(struct crackle_tracer *t, u32 target);
+
+/* The same where the only voxel of cost 0 is 'root'. Needs keys that are all INFINITY. */
+crackle_status ck_path_to_root(struct crackle_tracer *t, u32 target, u32 root);
+
+/* The cheapest paths from 'root' to all voxels, as directions in the links of states. */
+crackle_status ck_tree_of_paths(struct crackle_tracer *t, u32 root);
+
+/* The place from which a search stepped to 'place'. */
+u32 ck_previous(const struct crackle_tracer *t, u32 place);
+
+/* ---- invalidation.c ---- */
+
+/* Invalidate the voxels within reach of 'seeds', each of which reaches scale * radius + constant. */
+crackle_status ck_invalidate(struct crackle_tracer *t, const u32 *seeds, size_t count, double scale, double constant);
+
+static inline int ck_is_voxel(const struct crackle_tracer *t, u32 place)
+{
+    return t->fields.states[place].radius > 0;
+}
+
+#endif /* CK_TRACER_H */
