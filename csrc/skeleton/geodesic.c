@@ -14,7 +14,6 @@
  */
 #include "tracer.h"
 
-#define MAX_RING 4096
 /* How many places ahead to fetch. */
 #define AHEAD 6
 
@@ -75,15 +74,6 @@ static inline int finish(struct crackle_tracer *t, struct output *out, u32 place
         }                                                                            \
     } while (0)
 
-static inline int ring_put(struct ck_bucket *b, float key, u32 place)
-{
-    if (CK_UNLIKELY(b->count == b->capacity) && !ck_bucket_grow(b))
-        return 0;
-    b->entries[b->count].key = key;
-    b->entries[b->count++].place = place;
-    return 1;
-}
-
 static inline void fetch_ahead(const struct crackle_tracer *t, const struct ck_bucket *b, size_t i)
 {
     if (i + 2 * AHEAD < b->count)
@@ -97,20 +87,17 @@ static inline void fetch_ahead(const struct crackle_tracer *t, const struct ck_b
     }
 }
 
-static crackle_status with_ring(struct crackle_tracer *t, u32 root, double width, size_t mask, struct output *out)
+static crackle_status with_ring(struct crackle_tracer *t, u32 root, struct output *out)
 {
     float *const geodesic = t->fields.geodesic;
-    const float per_width = (float)(1 / width);
-    struct ck_bucket *const ring = t->ring;
-    u64 waiting = 1, steps = 0;
+    struct ck_ring *const ring = &t->ring;
+    u64 steps = 0;
 
-    if (!ring_put(&ring[0], 0, root))
+    if (!ck_ring_reset(ring, t->longest, t->shortest) || !ck_ring_put(ring, 0, 0, root, 0))
         return CRACKLE_NO_MEMORY;
-    for (u64 current = 0; waiting; current++) {
-        struct ck_bucket *b = &ring[current & mask];
+    while (ring->waiting) {
+        const struct ck_bucket *b = ck_ring_next(ring);
 
-        if (b->count == 0)
-            continue;
         if (out->is_ordered && !add_layer(t, out->count))
             return CRACKLE_NO_MEMORY;
         for (size_t i = 0; i < b->count; i++) {
@@ -124,23 +111,21 @@ static crackle_status with_ring(struct crackle_tracer *t, u32 root, double width
             if (++steps % CK_STEPS_AT_ONCE == 0 && ck_is_set(t->stop))
                 return CRACKLE_STOPPED;
             s = ck_segment_of(&t->places, &t->fields, from);
-#define VISIT(to, length)                                                        \
-    do {                                                                         \
-        const u32 to_ = (to);                                                    \
-        const float distance_ = key + (length);                                  \
-                                                                                 \
-        if (distance_ < geodesic[to_]) {                                         \
-            geodesic[to_] = distance_;                                           \
-            waiting++;                                                           \
-            if (!ring_put(&ring[(u64)(distance_ * per_width) & mask], distance_, to_)) \
-                return CRACKLE_NO_MEMORY;                                        \
-        }                                                                        \
+#define VISIT(to, length)                                                \
+    do {                                                                 \
+        const u32 to_ = (to);                                            \
+        const float distance_ = key + (length);                          \
+                                                                         \
+        if (distance_ < geodesic[to_]) {                                 \
+            geodesic[to_] = distance_;                                   \
+            if (!ck_ring_put(ring, distance_, distance_, to_, 0))        \
+                return CRACKLE_NO_MEMORY;                                \
+        }                                                                \
     } while (0)
             FOR_NEIGHBOURS(t, s, from, VISIT);
 #undef VISIT
         }
-        waiting -= b->count;
-        b->count = 0;
+        ck_ring_done(ring);
     }
     return CRACKLE_OK;
 }
@@ -182,12 +167,8 @@ static crackle_status with_heap(struct crackle_tracer *t, u32 root, struct outpu
 
 crackle_status ck_geodesic_field(struct crackle_tracer *t, u32 root, int is_ordered, u32 *farthest)
 {
-    const double *v = t->voxel_size;
-    const double shortest = v[0] < v[1] ? (v[0] < v[2] ? v[0] : v[2]) : (v[1] < v[2] ? v[1] : v[2]);
-    const double longest = sqrt(v[0] * v[0] + v[1] * v[1] + v[2] * v[2]);
     struct output out = {0, UINT32_MAX, -1, 0};
     crackle_status status;
-    size_t size = 4;
 
     out.is_ordered = is_ordered;
     t->num_layers = 0;
@@ -198,26 +179,7 @@ crackle_status ck_geodesic_field(struct crackle_tracer *t, u32 root, int is_orde
         t->fields.states[i].cost = 0;
     }
     t->fields.geodesic[root] = 0;
-    while (size <= MAX_RING && (double)size < longest / shortest + 2)
-        size *= 2;
-    if (size > MAX_RING) {
-        status = with_heap(t, root, &out);
-    } else {
-        if (size > t->ring_size) {
-            struct ck_bucket *ring = ck_calloc(size, sizeof(*ring));
-
-            if (!ring)
-                return CRACKLE_NO_MEMORY;
-            for (size_t i = 0; i < t->ring_size; i++)
-                free(t->ring[i].entries);
-            free(t->ring);
-            t->ring = ring;
-            t->ring_size = size;
-        }
-        for (size_t i = 0; i < t->ring_size; i++) /* a call that failed may have left some */
-            t->ring[i].count = 0;
-        status = with_ring(t, root, shortest, size - 1, &out);
-    }
+    status = ck_ring_fits(t->longest, t->shortest) ? with_ring(t, root, &out) : with_heap(t, root, &out);
     if (is_ordered && t->num_layers)
         t->layers[t->num_layers] = out.count;
     *farthest = out.farthest;

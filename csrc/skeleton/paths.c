@@ -29,7 +29,7 @@ static float power(float base, double exponent, unsigned int squarings)
 
 void ck_penalty_field(struct crackle_tracer *t, float radius_max, float geodesic_max, double scale, double exponent)
 {
-    const float per_radius = (float)(1 / (1.01 * (double)radius_max));
+    const float per_radius = (float)(1 / (1.06 * (double)radius_max));
     const float per_geodesic = geodesic_max > 0 ? 1 / geodesic_max : 0;
     unsigned int squarings = UINT32_MAX;
 

@@ -501,6 +501,14 @@ static crackle_status begin_job(struct job *j, struct crackle_tracer *t, const c
         return CRACKLE_BAD_ARGUMENT;
     t->stop = stop;
     memcpy(t->voxel_size, p->voxel_size, sizeof(t->voxel_size));
+    t->shortest = INFINITY;
+    t->longest = 0;
+    for (int axis = 0; axis < 3; axis++) {
+        const double edge = p->voxel_size[axis];
+
+        t->shortest = edge < t->shortest ? edge : t->shortest;
+        t->longest = sqrt(t->longest * t->longest + edge * edge);
+    }
     for (u32 row = 0; row < 8; row++) {
         const u32 in_nine = row < 4 ? row : row + 1;
         const double dx = p->voxel_size[0], dy = in_nine % 3 == 1 ? 0 : p->voxel_size[1];
@@ -644,8 +652,6 @@ void crackle_tracer_free(crackle_tracer *tracer)
     free(tracer->touched_back.places);
     free(tracer->order);
     free(tracer->layers);
-    for (size_t i = 0; i < tracer->ring_size; i++)
-        free(tracer->ring[i].entries);
-    free(tracer->ring);
+    ck_ring_free(&tracer->ring);
     free(tracer);
 }

@@ -7,7 +7,7 @@
 #define CK_TRACER_H
 
 #include "fields.h"
-#include "heap.h"
+#include "ring.h"
 
 /* Places, in order. */
 struct ck_list {
@@ -22,8 +22,7 @@ struct crackle_tracer {
     struct ck_fields fields;
     size_t capacity;            /* of the fields, in places */
     struct ck_heap heap, heap_back;
-    struct ck_bucket *ring;     /* of the geodesic field */
-    size_t ring_size;
+    struct ck_ring ring;
     struct ck_list path;        /* of the current target, from the target on */
     struct ck_list touched;     /* by the current search */
     struct ck_list touched_back;
@@ -35,6 +34,7 @@ struct crackle_tracer {
     size_t num_layers, layers_capacity;
 
     double voxel_size[3];
+    double shortest, longest;   /* steps: the shortest edge of a voxel, and its diagonal */
     float straight[8];          /* the length of a step into each row around, at the same x */
     float diagonal[8];          /* and at x - 1 or x + 1 */
     u64 num_valid;              /* voxels that no path has invalidated */
