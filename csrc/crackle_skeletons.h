@@ -34,6 +34,25 @@ crackle_status crackle_runs_read(const struct crackle_parts *parts, unsigned int
                                  uint64_t count, uint64_t num_objects, const volatile int32_t *stop,
                                  crackle_runs **runs_ret, struct crackle_where *where);
 
+/*
+ * crackle_runs_make() - objects from runs
+ *
+ * 'runs' has x, the end of x, y and z of each run; object i has the runs begin[i] to begin[i + 1] - 1; begin[0] is 0.
+ * CRACKLE_BAD_ARGUMENT: the runs of an object are not in the volume, not sorted by z, y and x, or touch along x.
+ */
+crackle_status crackle_runs_make(uint32_t sx, uint32_t sy, uint32_t sz, const uint32_t *runs, const uint64_t *begin,
+                                 uint64_t num_objects, crackle_runs **runs_ret);
+
+/*
+ * crackle_fill_voids() - the runs of an object with its voids
+ *
+ * A void is what the object encloses: voxels outside it, connected over faces, that do not reach the faces of its
+ * bounding box.  With 'is_planar', each slice z is filled for itself.  '*filled_ret' receives '*count_ret' runs, to be
+ * freed with crackle_free(), or NULL if there are no voids.  Time is near-linear in the runs.
+ */
+crackle_status crackle_fill_voids(const uint32_t *runs, uint64_t count, int is_planar, uint32_t **filled_ret,
+                                  uint64_t *count_ret);
+
 /* 'runs' may be NULL. */
 void crackle_runs_free(crackle_runs *runs);
 
@@ -105,6 +124,15 @@ crackle_status crackle_trace(crackle_tracer *tracer, const crackle_runs *runs, u
 crackle_status crackle_connect(crackle_tracer *tracer, const crackle_runs *runs, uint64_t object,
                                const struct crackle_teasar *parameters, const uint32_t *start, const uint32_t *end,
                                const volatile int32_t *stop, struct crackle_skeleton *skeleton_ret);
+
+/*
+ * crackle_widest() - the largest distance of a voxel of an object to its boundary, and the first such voxel
+ *
+ * In the order z, y, x.  '*radius_ret' is 0 if the object has no voxels.
+ */
+crackle_status crackle_widest(crackle_tracer *tracer, const crackle_runs *runs, uint64_t object,
+                              const struct crackle_teasar *parameters, const volatile int32_t *stop,
+                              float *radius_ret, uint32_t *point_ret);
 
 /* cffi: end */
 

@@ -157,6 +157,50 @@ crackle_status crackle_runs_read(const struct crackle_parts *parts, unsigned int
     return status;
 }
 
+int ck_are_runs(const struct ck_run *runs, u64 count, u32 sx, u32 sy, u32 sz)
+{
+    for (u64 i = 0; i < count; i++) {
+        const struct ck_run *r = &runs[i], *before = r - 1;
+
+        if (r->x >= r->end || r->end > sx || r->y >= sy || r->z >= sz)
+            return 0;
+        if (i > 0 && (before->z > r->z || (before->z == r->z && (before->y > r->y || (before->y == r->y && before->end >= r->x)))))
+            return 0;
+    }
+    return 1;
+}
+
+crackle_status crackle_runs_make(uint32_t sx, uint32_t sy, uint32_t sz, const uint32_t *runs, const uint64_t *begin,
+                                 uint64_t num_objects, crackle_runs **runs_ret)
+{
+    const struct ck_run *given = (const struct ck_run *)runs;
+    crackle_runs *made;
+
+    for (u64 i = 0; i < num_objects; i++)
+        if (begin[i] > begin[i + 1] || !ck_are_runs(given + begin[i], begin[i + 1] - begin[i], sx, sy, sz))
+            return CRACKLE_BAD_ARGUMENT;
+    if (num_objects >= UINT32_MAX)
+        return CRACKLE_TOO_LARGE;
+    made = ck_calloc(1, sizeof(*made));
+    if (!made)
+        return CRACKLE_NO_MEMORY;
+    made->sx = sx;
+    made->sy = sy;
+    made->sz = sz;
+    made->count = num_objects;
+    made->begin = ck_malloc(num_objects + 1, sizeof(*made->begin));
+    made->runs = ck_malloc(begin[num_objects], sizeof(*made->runs));
+    if (!made->begin || !made->runs) {
+        crackle_runs_free(made);
+        return CRACKLE_NO_MEMORY;
+    }
+    memcpy(made->begin, begin, (size_t)(num_objects + 1) * sizeof(*begin));
+    if (begin[num_objects])
+        memcpy(made->runs, given, (size_t)begin[num_objects] * sizeof(*given));
+    *runs_ret = made;
+    return CRACKLE_OK;
+}
+
 void crackle_runs_free(crackle_runs *runs)
 {
     if (!runs)

@@ -18,4 +18,7 @@ struct crackle_runs {
     struct ck_run *runs;  /* of each object in the order z, y, x; runs of a row do not touch */
 };
 
+/* Whether runs lie in a volume of this size, are sorted by z, y and x, not empty, and those of a row do not touch. */
+int ck_are_runs(const struct ck_run *runs, u64 count, u32 sx, u32 sy, u32 sz);
+
 #endif /* CK_RUNS_H */

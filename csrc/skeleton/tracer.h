@@ -44,6 +44,50 @@ struct crackle_tracer {
 /* Look at 'stop' when this many places were taken out of a queue. */
 #define CK_STEPS_AT_ONCE 65536
 
+/* One object on its way to a skeleton. */
+struct ck_job {
+    struct crackle_tracer *t;
+    const struct crackle_teasar *parameters;
+    u32 size[3];
+    struct ck_run *filled;       /* the runs with voids filled, if there were any */
+    struct ck_list vertices;     /* of the skeleton */
+    struct ck_list edges;        /* pairs of places */
+    struct ck_list before, after;
+    u32 root;
+    u32 farthest;                /* from the root */
+    float radius_max;
+    int has_soma;
+    int has_root;                /* the root is a vertex */
+    double soma_radius;
+    size_t layer;                /* targets: the current layer, and the next voxel in it */
+    u64 next, layer_end;
+    u64 num_paths;
+};
+
+/* ---- tracer.c ---- */
+
+/* Check the parameters, and begin with an object. Call ck_end_job() whatever the status is. */
+crackle_status ck_begin_job(struct ck_job *j, struct crackle_tracer *t, const crackle_runs *runs, u64 object,
+                            const struct crackle_teasar *p, const volatile int32_t *stop);
+void ck_end_job(struct ck_job *j);
+
+/* Number the voxels of an object, and find its distance field; see ck_distance_field(). */
+crackle_status ck_measure(struct ck_job *j, const struct ck_run *runs, u64 num_runs, int is_bounded);
+
+/* The voxel at a place, as x, y and z. */
+void ck_locate(const struct crackle_tracer *t, u32 place, u32 *point);
+
+/* ---- skeleton.c ---- */
+
+/*
+ * Add t->path to the skeleton: all its places are new vertices, but for the last, if that is one already.  Vertices cost
+ * nothing from then on.
+ */
+crackle_status ck_add_path(struct ck_job *j);
+
+/* The skeleton as the caller gets it; 'is_sorted' sorts the vertices. On failure 'out' has no vertices. */
+crackle_status ck_put_skeleton(struct ck_job *j, int is_sorted, struct crackle_skeleton *out);
+
 /* ---- geodesic.c ---- */
 
 /*

@@ -78,8 +78,8 @@ static void find_rows(struct rows *r, u64 num_runs)
     r->num_rows = row;
 }
 
-/* Unite gaps over all faces between rows. */
-static void join_all(struct rows *r)
+/* Unite gaps over all faces between rows; of planes, only along y. */
+static void join_all(struct rows *r, int is_planar)
 {
     /* The rows at y - 1, y + 1, z - 1 and z + 1, which advance together with 'row'. */
     static const int steps[4][2] = {{-1, 0}, {1, 0}, {0, -1}, {0, 1}};
@@ -88,7 +88,7 @@ static void join_all(struct rows *r)
     for (u32 row = 0; row < r->num_rows; row++) {
         const struct ck_run *own = &r->runs[r->first[row]];
 
-        for (int i = 0; i < 4; i++) {
+        for (int i = 0; i < (is_planar ? 2 : 4); i++) {
             const int64_t y = (int64_t)own->y + steps[i][0], z = (int64_t)own->z + steps[i][1];
             const struct ck_run *other = NULL;
 
@@ -128,7 +128,7 @@ static crackle_status put_filled(struct rows *r, u64 num_runs, struct ck_run **f
     return CRACKLE_OK;
 }
 
-crackle_status ck_fill_voids(const struct ck_run *runs, u64 num_runs, struct ck_run **filled, u64 *count)
+crackle_status ck_fill_voids(const struct ck_run *runs, u64 num_runs, int is_planar, struct ck_run **filled, u64 *count)
 {
     struct rows r;
     crackle_status status = CRACKLE_NO_MEMORY;
@@ -142,10 +142,25 @@ crackle_status ck_fill_voids(const struct ck_run *runs, u64 num_runs, struct ck_
     r.parent = ck_malloc(num_runs + 2, sizeof(*r.parent));
     if (r.first && r.parent) {
         find_rows(&r, num_runs);
-        join_all(&r);
+        join_all(&r, is_planar);
         status = put_filled(&r, num_runs, filled, count);
     }
     free(r.first);
     free(r.parent);
+    return status;
+}
+
+crackle_status crackle_fill_voids(const uint32_t *runs, uint64_t count, int is_planar, uint32_t **filled_ret,
+                                  uint64_t *count_ret)
+{
+    const struct ck_run *own = (const struct ck_run *)runs;
+    struct ck_run *filled;
+    crackle_status status;
+
+    if (!ck_are_runs(own, count, UINT32_MAX, UINT32_MAX, UINT32_MAX))
+        return CRACKLE_BAD_ARGUMENT;
+    status = ck_fill_voids(own, count, is_planar, &filled, count_ret);
+    if (status == CRACKLE_OK)
+        *filled_ret = (uint32_t *)filled;
     return status;
 }
