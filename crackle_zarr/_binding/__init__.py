@@ -18,7 +18,7 @@ from .codec import (
 )
 from .library import Buffer, label_bits
 from .parallel import Stop, over_slices, raise_if_interrupted, run_in_thread, slices_at_once, threads
-from .skeletons import RUN, Runs, Traced
+from .skeletons import RUN, Runs, Traced, fill_voids
 from .streams import (
     CONTACT,
     EXTENT,
@@ -49,6 +49,7 @@ __all__ = [
     "connected_components",
     "constant",
     "encode",
+    "fill_voids",
     "label_bits",
     "over_slices",
     "overlay",

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .library import check_status, ffi, lib, take_array, verify_flag
-from .parallel import crew
+from .parallel import crew, run_in_thread
 from .streams import Reader
 
 # A run along x: the voxels [x, end) of row (y, z).
@@ -37,31 +37,57 @@ class Traced:
 
 
 class Runs:
-    """The voxels of objects of a stream, as runs along x.
+    """The voxels of objects, as runs along x. Made by :meth:`read` and :meth:`make`."""
 
-    Args:
-        reader: of the stream.
-        objects: per entry of its label table, the object from 1 on, or 0: uint32.
-        num_objects: the highest object.
-        verify: verify the checksums of the labels and of the slices.
-    """
+    def __init__(self, runs: Any, num_objects: int) -> None:
+        self._runs = ffi.gc(runs, lib.crackle_runs_free)
+        self.num_objects = num_objects
 
-    def __init__(
-        self, reader: Reader, objects: npt.NDArray[np.uint32], num_objects: int, verify: bool = True
-    ) -> None:
+    @classmethod
+    def read(
+        cls, reader: Reader, objects: npt.NDArray[np.uint32], num_objects: int, verify: bool = True
+    ) -> Runs:
+        """The runs of objects of a stream.
+
+        Args:
+            reader: of the stream.
+            objects: per entry of its label table, the object from 1 on, or 0: uint32.
+            num_objects: the highest object.
+            verify: verify the checksums of the labels and of the slices.
+        """
         where = ffi.new("struct crackle_where *")
         entries = ffi.from_buffer("uint32_t[]", np.ascontiguousarray(objects))
 
-        def work(stop: Any) -> Any:
+        def work(stop: Any) -> Runs:
             made = ffi.new("crackle_runs **")
             status = lib.crackle_runs_read(
                 reader.parts, verify_flag(verify), entries, len(entries), num_objects, stop, made, where
             )
             check_status(status, where)
-            return ffi.gc(made[0], lib.crackle_runs_free)
+            return cls(made[0], num_objects)
 
-        self._runs = crew(lambda start, end, stop: work(stop), [0, 1], 1)[0]
-        self.num_objects = num_objects
+        return run_in_thread(work, reader.header.voxels())
+
+    @classmethod
+    def make(cls, shape: tuple[int, int, int], objects: Sequence[npt.NDArray[Any]]) -> Runs:
+        """Objects of a volume from arrays of :data:`RUN`, each sorted by z, y and x.
+
+        Raises:
+            ValueError: the runs of an object are outside the volume, not sorted, or touch along x.
+        """
+        begin = np.zeros(len(objects) + 1, np.uint64)
+        np.cumsum([len(one) for one in objects], out=begin[1:])
+        runs = np.concatenate([np.zeros(0, RUN), *objects])
+        made = ffi.new("crackle_runs **")
+        status = lib.crackle_runs_make(
+            *shape,
+            ffi.from_buffer("uint32_t[]", runs),
+            ffi.from_buffer("uint64_t[]", begin),
+            len(objects),
+            made,
+        )
+        check_status(status)
+        return cls(made[0], len(objects))
 
     def of(self, number: int) -> npt.NDArray[Any]:
         """The runs of object ``number``, counted from 0, in the order z, y, x: an array of :data:`RUN`."""
@@ -69,6 +95,17 @@ class Runs:
         check_status(lib.crackle_runs_of(self._runs, number, first, count))
         found = np.frombuffer(ffi.buffer(first[0], count[0] * RUN.itemsize), RUN)
         return found.copy()
+
+    def widest(self, number: int, parameters: dict[str, Any]) -> tuple[float, tuple[int, int, int]]:
+        """The largest distance of a voxel of an object to its boundary, and the first such voxel."""
+        fields = ffi.new("struct crackle_teasar *", parameters)
+
+        def work(start: int, end: int, stop: Any) -> tuple[float, tuple[int, int, int]]:
+            radius, point = ffi.new("float *"), ffi.new("uint32_t[3]")
+            check_status(lib.crackle_widest(_tracer(), self._runs, number, fields, stop, radius, point))
+            return float(radius[0]), (point[0], point[1], point[2])
+
+        return crew(work, [0, 1], 1)[0]
 
     def trace(
         self,
@@ -139,6 +176,20 @@ class Runs:
             return _take(made)
 
         return crew(work, [0, 1], 1)[0]
+
+
+def fill_voids(runs: npt.NDArray[Any], is_planar: bool = False) -> npt.NDArray[Any]:
+    """The runs of an object with its voids; ``is_planar`` fills every slice z for itself.
+
+    A void is what the object encloses: voxels outside it, connected over faces, that do not reach the faces
+    of its bounding box.
+    """
+    given = np.ascontiguousarray(runs, RUN)
+    filled, count = ffi.new("uint32_t **"), ffi.new("uint64_t *")
+    check_status(
+        lib.crackle_fill_voids(ffi.from_buffer("uint32_t[]", given), len(given), is_planar, filled, count)
+    )
+    return given if filled[0] == ffi.NULL else take_array(filled[0], int(count[0]), RUN)
 
 
 def _tracer() -> Any:

@@ -1,12 +1,12 @@
 """The objects of a label volume that skeletons are made of: its connected components, as runs.
 
-A volume of voxels is compressed first, which takes a fraction of the time of tracing. From there on a stream and a
-volume are the same, and no voxel is painted: the components and their runs come from the boundaries.
+A volume of voxels is compressed first, which takes a fraction of the time of tracing. From there on a stream
+and a volume are the same, and no voxel is painted: the components and their runs come from the boundaries.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,10 +14,11 @@ import numpy as np
 import numpy.typing as npt
 
 from .. import _binding
-from .._base.integers import integer_array
+from .._base.integers import fits, integer_array
 from ..streams import stream
 from ..streams.stream import Source
 from .errors import DimensionError
+from .intervals import box
 
 Volume = npt.NDArray[Any] | Source
 
@@ -33,7 +34,6 @@ class Objects:
         start: per object, the first corner of its bounding box, ``(n, 3)``.
         stop: per object, the corner behind the last voxel.
         shape: of the volume, with three axes.
-        num_components: how many components the chosen labels have, those that were left out as dust included.
         dust: labels of which no component is left, and the voxels of the largest of them.
     """
 
@@ -43,12 +43,21 @@ class Objects:
     start: npt.NDArray[np.uint32]
     stop: npt.NDArray[np.uint32]
     shape: tuple[int, int, int]
-    num_components: int
     dust: dict[int, int]
 
+    def find(self, point: npt.NDArray[np.uint32]) -> int | None:
+        """The object that has the voxel ``point``, or None."""
+        x, y, z = point.tolist()
+        near = ((self.start <= point) & (point < self.stop)).all(axis=1)
+        for number in np.flatnonzero(near).tolist():
+            runs = self.runs.of(number)
+            if ((runs["z"] == z) & (runs["y"] == y) & (runs["x"] <= x) & (x < runs["end"])).any():
+                return int(number)
+        return None
 
-def as_stream(labels: Volume, parallel: int) -> tuple[Any, type]:
-    """The stream of labels with up to three axes, and the type of their labels: bool or int.
+
+def as_stream(labels: Volume, parallel: int) -> Any:
+    """The stream of labels with up to three axes.
 
     Raises:
         TypeError: the labels are not integers or bool.
@@ -56,9 +65,9 @@ def as_stream(labels: Volume, parallel: int) -> tuple[Any, type]:
     """
     if isinstance(labels, np.ndarray):
         volume = with_three_axes(labels)
-        return stream.compress(volume, preset="fast", parallel=parallel), volume.dtype.type
+        return stream.compress(volume, preset="fast", parallel=parallel)
     try:
-        return stream.bytes_of(labels), int
+        return stream.bytes_of(labels)
     except TypeError:
         raise TypeError(
             f"labels are a NumPy array of integers or bool, a Crackle stream or a CrackleArray, "
@@ -74,7 +83,9 @@ def with_three_axes(labels: npt.NDArray[Any]) -> npt.NDArray[Any]:
         DimensionError: there are more than three axes that are longer than 1.
     """
     if labels.dtype.kind not in "iub":
-        raise TypeError(f"labels are integers or bool, not {labels.dtype}; convert them, as in labels.astype('u4')")
+        raise TypeError(
+            f"labels are integers or bool, not {labels.dtype}; convert them, as in labels.astype('u4')"
+        )
     if any(length != 1 for length in labels.shape[3:]):
         raise DimensionError(
             f"labels have up to three axes; these have {labels.ndim}, of the shape {labels.shape}"
@@ -88,6 +99,8 @@ def find_objects(
     object_ids: Iterable[int] | None,
     dust_threshold: float,
     parallel: int,
+    change: Callable[[list[npt.NDArray[Any]], tuple[int, int, int]], list[npt.NDArray[Any]]] | None = None,
+    is_binary: bool = False,
 ) -> Objects:
     """Find the connected components (26 neighbours) with more than ``dust_threshold`` voxels.
 
@@ -96,43 +109,80 @@ def find_objects(
         object_ids: labels to keep; None: all but 0.
         dust_threshold: in voxels.
         parallel: threads for compressing a volume.
+        is_binary: treat all labels but 0 as one.
+        change: makes other components of all chosen ones, dust included, before dust is left out; see
+            ``holes``.
     """
-    binary, _ = as_stream(labels, parallel)
+    binary = as_stream(labels, parallel)
     head = stream.header(binary)
-    components, bits = _binding.connected_components(binary, 26, False)
+    components, bits = _binding.connected_components(binary, 26, is_binary)
     names = bits.astype(np.int64) if head.dtype.kind == "i" else bits
     wanted = names != 0
     if object_ids is not None:
-        ids = integer_array("object_ids", list(object_ids))
-        wanted &= np.isin(names, ids.astype(names.dtype)) if len(ids) else False
+        wanted &= np.isin(names, _fitting(object_ids, names.dtype))
+    chosen = np.flatnonzero(wanted)
     reader = _binding.Reader(components)
     table = reader.table().astype(np.int64)  # number of a component, from 1 on; 0 is the background
     extents = np.zeros(len(names) + 1, _binding.EXTENT)
     if reader.header.voxels():
         extents[table] = reader.measure(0, reader.header.sz)
-    extents = extents[1:]
-    is_large = extents["voxels"] > max(dust_threshold, 1) if dust_threshold == dust_threshold else False
-    kept = np.flatnonzero(wanted & is_large)
-    kept = kept[np.argsort(extents["voxels"][kept], kind="stable")[::-1]]
-    objects = np.zeros(len(names) + 1, np.uint32)
-    objects[kept + 1] = np.arange(1, len(kept) + 1, dtype=np.uint32)
-    runs = _binding.Runs(reader, objects[table], len(kept))
-    lost: dict[int, int] = {}
-    for name, voxels in zip(names[wanted].tolist(), extents["voxels"][wanted].tolist(), strict=True):
-        lost[name] = max(lost.get(name, 0), voxels)
-    own = names[kept].tolist()
-    for name in set(own):
-        lost.pop(name, None)
+    extents = extents[chosen + 1]
+    runs: list[npt.NDArray[Any]] | None = None
+    if change is not None:
+        runs = change(_split(_read(reader, table, chosen, len(names))), head.shape)
+        extents = _measure(runs)
+    is_large = extents["voxels"] > max(dust_threshold, 1)
+    order = np.argsort(extents["voxels"], kind="stable")[::-1]
+    kept = order[is_large[order]]
     return Objects(
-        runs,
-        own,
+        _read(reader, table, chosen[kept], len(names))
+        if runs is None
+        else _binding.Runs.make(head.shape, [runs[number] for number in kept]),
+        names[chosen[kept]].tolist(),
         extents["voxels"][kept],
         extents["start"][kept],
         extents["stop"][kept],
-        (head.sx, head.sy, head.sz),
-        int(np.count_nonzero(wanted)),
-        lost,
+        head.shape,
+        _dust(names[chosen].tolist(), extents["voxels"].tolist(), set(names[chosen[kept]].tolist())),
     )
+
+
+def _fitting(object_ids: Iterable[int], dtype: np.dtype[Any]) -> npt.NDArray[Any]:
+    """The ids that labels of this type can have."""
+    ids = integer_array("object_ids", list(object_ids))
+    return ids[fits(ids, dtype)].astype(dtype)
+
+
+def _read(
+    reader: _binding.Reader, table: npt.NDArray[np.int64], chosen: npt.NDArray[np.int64], count: int
+) -> _binding.Runs:
+    """The runs of chosen components, in this order."""
+    objects = np.zeros(count + 1, np.uint32)
+    objects[chosen + 1] = np.arange(1, len(chosen) + 1, dtype=np.uint32)
+    return _binding.Runs.read(reader, objects[table], len(chosen))
+
+
+def _split(runs: _binding.Runs) -> list[npt.NDArray[Any]]:
+    return [runs.of(number) for number in range(runs.num_objects)]
+
+
+def _measure(components: list[npt.NDArray[Any]]) -> npt.NDArray[Any]:
+    """The numbers of voxels and bounding boxes of components, given as runs."""
+    extents = np.zeros(len(components), _binding.EXTENT)
+    for extent, runs in zip(extents, components, strict=True):
+        if len(runs):
+            extent["voxels"] = int((runs["end"] - runs["x"]).sum(dtype=np.int64))
+            extent["start"], extent["stop"] = box(runs)
+    return extents
+
+
+def _dust(names: list[int], voxels: list[int], kept: set[int]) -> dict[int, int]:
+    """Labels of which nothing is left, and the voxels of their largest component."""
+    lost: dict[int, int] = {}
+    for name, number in zip(names, voxels, strict=True):
+        if name not in kept:
+            lost[name] = max(lost.get(name, 0), number)
+    return lost
 
 
 def ranges(objects: Objects, parallel: int, most: int) -> list[int]:
@@ -146,5 +196,3 @@ def ranges(objects: Objects, parallel: int, most: int) -> list[int]:
             edges.append(number)
             voxels = 0.0
     return edges if len(edges) > 1 else [0, 0]
-
-

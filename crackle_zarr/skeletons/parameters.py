@@ -76,6 +76,22 @@ def _length(name: str, value: Any, may_be_infinite: bool) -> float:
     return number
 
 
+def number(name: str, value: Any) -> float:
+    """A number that is not NaN."""
+    if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating):
+        raise TypeError(f"{name} is a number, not {value!r}")
+    if value != value:
+        raise ValueError(f"{name} is a number, not {value!r}")
+    return float(value)
+
+
+def flag(name: str, value: Any) -> bool:
+    """True or False, given as bool or as 0 or 1."""
+    if isinstance(value, bool | np.bool_) or (isinstance(value, int) and value in (0, 1)):
+        return bool(value)
+    raise TypeError(f"{name} is True or False, not {value!r}")
+
+
 def _max_paths(value: Any) -> int:
     if value is None or (isinstance(value, float) and value == math.inf):
         return _NO_LIMIT
@@ -100,7 +116,9 @@ def voxel_size(anisotropy: Sequence[float] | npt.ArrayLike) -> tuple[float, floa
     try:
         edges = np.asarray(anisotropy, dtype=np.float64)
     except (TypeError, ValueError):
-        raise TypeError(f"anisotropy is three numbers, the voxel size along x, y and z, not {anisotropy!r}") from None
+        raise TypeError(
+            f"anisotropy is three numbers, the voxel size along x, y and z, not {anisotropy!r}"
+        ) from None
     if edges.shape != (3,):
         raise ValueError(f"anisotropy is three numbers, the voxel size along x, y and z, not {anisotropy!r}")
     if not np.all((edges >= _LEAST) & (edges <= _MOST)):
