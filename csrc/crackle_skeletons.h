@@ -65,6 +65,19 @@ void crackle_runs_free(crackle_runs *runs);
 crackle_status crackle_runs_of(const crackle_runs *runs, uint64_t object, const uint32_t **runs_ret,
                                uint64_t *count_ret);
 
+/*
+ * crackle_split_by_graph() - the connected components of labels where a graph says which voxels are connected
+ *
+ * 'graph' has a number per voxel, x fastest, whose bits say which steps to the 26 neighbours are allowed, as in
+ * crackle_connectivity().  Bits 0 to 5 are +x, -x, +y, -y, +z, -z; 6 to 9 the diagonals of x and y with the signs ++,
+ * -+, +-, --; 10, 11, 14, 15 those of x and z; 12, 13, 16, 17 those of y and z; 18 to 25 the corners with the signs
+ * +++, -++, +-+, --+, ++-, -+-, +--, ---.  A step that is allowed in one direction joins.  'volume' must have x as its
+ * fastest axis.  'components' receives the number of each voxel's component, from 1 on in the order of their first
+ * voxels; 0 where the label is 0.  CRACKLE_TOO_LARGE: there are 2^32 - 1 voxels or more.
+ */
+crackle_status crackle_split_by_graph(const struct crackle_volume *volume, const uint32_t *graph,
+                                      const volatile int32_t *stop, uint32_t *components, uint32_t *count_ret);
+
 /* ------------------------------------------------------------------------ */
 /*                                  Tracing                                  */
 /* ------------------------------------------------------------------------ */
@@ -88,6 +101,7 @@ struct crackle_teasar {
     uint64_t max_paths;                        /* UINT64_MAX: as many as it takes */
     uint8_t fix_branching;                     /* paths end at paths, not at the root */
     uint8_t fix_borders;                       /* begin with border targets */
+    const uint32_t *graph;                     /* NULL, or the steps out of every voxel of the volume, x fastest */
 };
 
 /* A skeleton. Free each array with crackle_free(). */

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from .codec import volume_of
 from .library import check_status, ffi, lib, take_array, verify_flag
 from .parallel import crew, run_in_thread
 from .streams import Reader
@@ -190,6 +191,35 @@ def fill_voids(runs: npt.NDArray[Any], is_planar: bool = False) -> npt.NDArray[A
         lib.crackle_fill_voids(ffi.from_buffer("uint32_t[]", given), len(given), is_planar, filled, count)
     )
     return given if filled[0] == ffi.NULL else take_array(filled[0], int(count[0]), RUN)
+
+
+def split_by_graph(
+    labels: npt.NDArray[Any], graph: npt.NDArray[np.uint32]
+) -> tuple[npt.NDArray[np.uint32], int]:
+    """The components of labels (x, y, z) that a voxel graph joins.
+
+    They are numbered from 1 on; the second result is how many there are. Both arrays are contiguous in Fortran order.
+    """
+    components = np.empty(labels.shape, np.uint32, order="F")
+    volume, counted = volume_of(labels), ffi.new("uint32_t *")
+
+    def work(stop: Any) -> tuple[npt.NDArray[np.uint32], int]:
+        with (
+            ffi.from_buffer("uint32_t[]", graph.reshape(-1, order="F")) as steps,
+            ffi.from_buffer("uint32_t[]", components.reshape(-1, order="F"), require_writable=True) as out,
+        ):
+            check_status(lib.crackle_split_by_graph(volume, steps, stop, out, counted))
+        return components, int(counted[0])
+
+    return run_in_thread(work, labels.size)
+
+
+def graph_pointer(graph: npt.NDArray[np.uint32] | None) -> Any:
+    """For the field ``graph`` of ``struct crackle_teasar``.
+
+    It keeps the array alive, which is in Fortran order.
+    """
+    return ffi.NULL if graph is None else ffi.from_buffer("uint32_t[]", graph.reshape(-1, order="F"))
 
 
 def _tracer() -> Any:

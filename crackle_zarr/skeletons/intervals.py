@@ -126,7 +126,9 @@ class Owners:
         if not len(self._start):
             return np.full(len(places), -1)
         found = np.searchsorted(self._start, places, side="right") - 1
-        owners: npt.NDArray[np.int64] = np.where((found >= 0) & (places < self._end[found]), self._owner[found], -1)
+        owners: npt.NDArray[np.int64] = np.where(
+            (found >= 0) & (places < self._end[found]), self._owner[found], -1
+        )
         return owners
 
     def within(self, intervals: Intervals) -> npt.NDArray[np.int64]:
@@ -135,4 +137,5 @@ class Owners:
         behind = np.searchsorted(self._start, intervals.end, side="left")
         counts = np.maximum(behind - first, 0)
         offsets = np.repeat(first - np.concatenate([[0], np.cumsum(counts)[:-1]]), counts)
-        return np.unique(self._owner[offsets + np.arange(counts.sum())])
+        numbers: npt.NDArray[np.int64] = np.unique(self._owner[offsets + np.arange(counts.sum())])
+        return numbers

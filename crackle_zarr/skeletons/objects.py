@@ -101,6 +101,7 @@ def find_objects(
     parallel: int,
     change: Callable[[list[npt.NDArray[Any]], tuple[int, int, int]], list[npt.NDArray[Any]]] | None = None,
     is_binary: bool = False,
+    graph: npt.NDArray[np.uint32] | None = None,
 ) -> Objects:
     """Find the connected components (26 neighbours) with more than ``dust_threshold`` voxels.
 
@@ -110,13 +111,18 @@ def find_objects(
         dust_threshold: in voxels.
         parallel: threads for compressing a volume.
         is_binary: treat all labels but 0 as one.
+        graph: a voxel graph: which neighbours are connected; see :func:`voxel_graph_of`.
         change: makes other components of all chosen ones, dust included, before dust is left out; see
             ``holes``.
     """
-    binary = as_stream(labels, parallel)
-    head = stream.header(binary)
-    components, bits = _binding.connected_components(binary, 26, is_binary)
-    names = bits.astype(np.int64) if head.dtype.kind == "i" else bits
+    if graph is None:
+        binary = as_stream(labels, parallel)
+        head = stream.header(binary)
+        components, bits = _binding.connected_components(binary, 26, is_binary)
+        names = bits.astype(np.int64) if head.dtype.kind == "i" else bits
+    else:
+        components, names = _by_graph(labels, graph, parallel)
+        head = stream.header(components)
     wanted = names != 0
     if object_ids is not None:
         wanted &= np.isin(names, _fitting(object_ids, names.dtype))
@@ -145,6 +151,43 @@ def find_objects(
         head.shape,
         _dust(names[chosen].tolist(), extents["voxels"].tolist(), set(names[chosen[kept]].tolist())),
     )
+
+
+def voxel_graph_of(labels: Volume, graph: Any) -> npt.NDArray[np.uint32] | None:
+    """A voxel graph with three axes in Fortran order, or None.
+
+    Raises:
+        TypeError: labels are no array, or the graph is no array of uint32.
+        ValueError: the shapes differ.
+    """
+    if graph is None:
+        return None
+    if not isinstance(labels, np.ndarray):
+        raise TypeError(
+            "with a voxel_graph, labels are a NumPy array: a stream has no voxels that it could be about"
+        )
+    if not isinstance(graph, np.ndarray) or graph.dtype != np.uint32:
+        given = graph.dtype if isinstance(graph, np.ndarray) else type(graph).__name__
+        raise TypeError(
+            f"voxel_graph is an array of uint32, as voxel_connectivity_graph makes it, not {given}"
+        )
+    if graph.shape != labels.shape:
+        raise ValueError(f"voxel_graph has the shape {graph.shape}, and labels {labels.shape}")
+    return np.asfortranarray(with_three_axes(graph))
+
+
+def _by_graph(labels: Any, graph: npt.NDArray[np.uint32], parallel: int) -> tuple[bytes, npt.NDArray[Any]]:
+    """The stream of the components that a graph joins, and the label of each from number 1 on."""
+    volume = np.asfortranarray(with_three_axes(labels))
+    volume = (
+        volume.view(np.uint8)
+        if volume.dtype == bool
+        else volume.astype(volume.dtype.newbyteorder("="), copy=False)
+    )
+    components, count = _binding.split_by_graph(volume, graph)
+    names = np.zeros(count + 1, volume.dtype)
+    names[components.reshape(-1, order="F")] = volume.reshape(-1, order="F")
+    return stream.compress(components, preset="fast", parallel=parallel), names[1:]
 
 
 def _fitting(object_ids: Iterable[int], dtype: np.dtype[Any]) -> npt.NDArray[Any]:

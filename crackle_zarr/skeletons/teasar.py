@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from .. import _binding
 from . import holes
-from .objects import Objects, Volume, find_objects, ranges
+from .objects import Objects, Volume, find_objects, ranges, voxel_graph_of
 from .parameters import DEFAULT_TEASAR_PARAMS, flag, number, points, teasar_fields, voxel_size
 from .progress import Progress
 from .skeleton import Skeleton
@@ -76,7 +76,10 @@ def skeletonize(
         fill_holes: fill the voids of components first; whatever lies in them is dissolved.
         fix_avocados: join nuclei that were segmented apart with the cells around them; see
             ``soma_detection_threshold``.
-        voxel_graph: not supported; see Raises.
+        voxel_graph: for labels that touch themselves: an array of uint32 in the shape of ``all_labels``,
+            which is an array too, with a bit for every step to a neighbour that is allowed, as
+            :func:`~crackle_zarr.voxel_connectivity_graph` has them. Components, distances and paths follow
+            it; a face without a step is a boundary half a voxel away. Holes around somas are not filled then.
 
     Returns:
         A dict label -> skeleton, in ascending order of labels. A label without a component of more than
@@ -89,7 +92,6 @@ def skeletonize(
         DimensionError: more than three axes are longer than 1.
         ValueError: a number is outside its range.
         IndexError: an extra target is outside the volume.
-        NotImplementedError: ``voxel_graph`` is given.
 
     Complexity:
         Near-linear in the voxels of the labels, whatever their bounding boxes; some 30 bytes for each voxel
@@ -104,14 +106,11 @@ def skeletonize(
         teasar_params, size, flag("fix_branching", fix_branching), flag("fix_borders", fix_borders)
     )
     dust = number("dust_threshold", dust_threshold)
-    if voxel_graph is not None:
-        raise NotImplementedError(
-            "voxel_graph is not supported: labels of a stream have no voxels to which a graph could belong; "
-            "split the labels where the graph has no edge, and leave voxel_graph out"
-        )
+    graph = voxel_graph_of(all_labels, voxel_graph)
+    fields["graph"] = _binding.graph_pointer(graph)
     threads = _binding.threads(max(parallel, 0))
     changes = _changes(flag("fill_holes", fill_holes), flag("fix_avocados", fix_avocados), fields)
-    objects = find_objects(all_labels, object_ids, dust, threads, changes)
+    objects = find_objects(all_labels, object_ids, dust, threads, changes, graph=graph)
     targets = _targets(objects, extra_targets_before, extra_targets_after)
     traced: dict[int, _binding.Traced] = {}
     with Progress(progress, len(objects.labels)) as show:
@@ -210,7 +209,8 @@ def _targets(
         if not len(given):
             return given
         inside = (given >= objects.start[number]) & (given < objects.stop[number])
-        return given[inside.all(axis=1)]
+        near: npt.NDArray[np.uint32] = given[inside.all(axis=1)]
+        return near
 
     return lambda number: (within(first, number), within(last, number))
 

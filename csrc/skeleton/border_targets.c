@@ -149,7 +149,7 @@ static crackle_status draw(const struct line *lines, size_t count, const double 
     image->height = v_end - image->v_start;
     image->values = ck_calloc((u64)image->width * image->height, sizeof(float));
     length = (u64)image->height + 2;
-    scratch = ck_malloc(length, 2 * sizeof(double) + sizeof(u32) + sizeof(float));
+    scratch = ck_malloc(length, 3 * sizeof(double) + sizeof(float));
     if (!image->values || !scratch) {
         free(image->values);
         free(scratch);
@@ -157,7 +157,7 @@ static crackle_status draw(const struct line *lines, size_t count, const double 
     }
     envelope.heights = scratch;
     envelope.begins = envelope.heights + length;
-    envelope.sites = (u32 *)(envelope.begins + length);
+    envelope.sites = envelope.begins + length;
     column = (float *)(envelope.sites + length);
     for (size_t i = 0; i < count; i++) {
         const struct line *l = &lines[i];

@@ -36,14 +36,16 @@ static int init_columns(struct columns *c, u64 max_length)
     const u64 length = max_length + 2; /* and an outside voxel at either end */
     char *next;
 
-    if (length > SIZE_MAX / (LANES * 8 + 32))
+    if (length > SIZE_MAX / (LANES * 8 + 3 * sizeof(double)))
         return 0;
-    next = c->memory = ck_malloc(length, LANES * 8 + 2 * sizeof(double) + sizeof(u32));
+    next = c->memory = ck_malloc(length, LANES * 8 + 3 * sizeof(double));
     if (!next)
         return 0;
     c->envelope.heights = (double *)next;
     next += length * sizeof(double);
     c->envelope.begins = (double *)next;
+    next += length * sizeof(double);
+    c->envelope.sites = (double *)next;
     next += length * sizeof(double);
     for (int i = 0; i < LANES; i++) {
         c->lanes[i].places = (u32 *)next;
@@ -51,7 +53,6 @@ static int init_columns(struct columns *c, u64 max_length)
         c->lanes[i].values = (float *)next;
         next += length * sizeof(float);
     }
-    c->envelope.sites = (u32 *)next;
     return 1;
 }
 
@@ -60,20 +61,39 @@ static float squared(double length)
     return (float)(length * length);
 }
 
+/* Whether the step in a direction is a boundary of its own. */
+static inline int is_barred(const struct ck_fields *f, u32 place, u32 direction)
+{
+    return f->graph && !(f->graph[place] >> direction & 1);
+}
+
+/* The distance from a place at the end of a line to the boundary there, in voxels; 0 if there is none. */
+static inline double to_boundary(const struct ck_fields *f, u32 place, u32 direction, int is_inside)
+{
+    return is_barred(f, place, direction) ? 0.5 : is_inside ? 1 : 0;
+}
+
 /* Squared distances along x. */
-static void along_x(const struct ck_places *p, float *values, u32 sx, int is_bounded, double edge)
+static void along_x(const struct ck_places *p, struct ck_fields *f, u32 sx, int is_bounded, double edge)
 {
     for (u64 i = 0; i < p->num_runs; i++) {
         const struct ck_run *r = &p->runs[i];
-        float *const v = values + p->run_place[i];
-        const u32 length = r->end - r->x;
-        const int has_left = r->x > 0 || is_bounded, has_right = r->end < sx || is_bounded;
+        const u32 length = r->end - r->x, place = p->run_place[i];
 
-        for (u32 k = 0; k < length; k++) {
-            const u32 left = has_left ? k + 1 : UINT32_MAX, right = has_right ? length - k : UINT32_MAX;
-            const u32 nearest = left < right ? left : right;
+        for (u32 begin = 0, end; begin < length; begin = end) {
+            double left, right;
 
-            v[k] = nearest == UINT32_MAX ? INFINITY : squared(nearest * edge);
+            for (end = begin + 1; end < length && !is_barred(f, place + end - 1, CK_DIRECTION_AFTER_X);)
+                end += f->graph ? 1 : length - end;
+            left = to_boundary(f, place + begin, CK_DIRECTION_BEFORE_X, begin > 0 || r->x > 0 || is_bounded);
+            right = to_boundary(f, place + end - 1, CK_DIRECTION_AFTER_X, end < length || r->end < sx || is_bounded);
+            for (u32 k = begin; k < end; k++) {
+                const double from_left = left > 0 ? left + (k - begin) : INFINITY;
+                const double from_right = right > 0 ? right + (end - 1 - k) : INFINITY;
+                const double nearest = from_left < from_right ? from_left : from_right;
+
+                f->geodesic[place + k] = squared(nearest * edge);
+            }
         }
     }
 }
@@ -84,26 +104,28 @@ static inline double crossing(double a, double height_a, double b, double height
     return ((height_b - height_a) / (b - a) + (b + a)) * 0.5;
 }
 
-void ck_lower_envelope(float *values, u32 length, double edge, int before, int behind, struct ck_envelope *scratch)
+void ck_lower_envelope(float *values, u32 length, double edge, double before, double behind,
+                       struct ck_envelope *scratch)
 {
-    double *const heights = scratch->heights, *const begins = scratch->begins;
+    double *const sites = scratch->sites, *const heights = scratch->heights, *const begins = scratch->begins;
     const double unit = 1 / (edge * edge);
-    u32 *const sites = scratch->sites;
     u32 count = 0, at = 0;
 
-    for (u32 i = before ? 0 : 1; i <= length + (behind ? 1u : 0u); i++) {
-        const double height = i == 0 || i == length + 1 ? 0 : values[i - 1] * unit;
+    for (u32 i = before > 0 ? 0 : 1; i <= length + (behind > 0 ? 1u : 0u); i++) {
+        const int is_end = i == 0 || i == length + 1;
+        const double height = is_end ? 0 : values[i - 1] * unit;
+        const double site = i == 0 ? 1 - before : i == length + 1 ? length + behind : i;
         double begin = -1;
 
         if (!(height < INFINITY))
             continue;
         while (count > 0) {
-            begin = crossing(sites[count - 1], heights[count - 1], i, height);
+            begin = crossing(sites[count - 1], heights[count - 1], site, height);
             if (begin > begins[count - 1])
                 break;
             count--;
         }
-        sites[count] = i;
+        sites[count] = site;
         heights[count] = height;
         begins[count] = count == 0 ? -INFINITY : begin;
         count++;
@@ -115,7 +137,7 @@ void ck_lower_envelope(float *values, u32 length, double edge, int before, int b
 
         while (at + 1 < count && begins[at + 1] < i)
             at++;
-        away = (double)i - sites[at];
+        away = i - sites[at];
         values[i - 1] = (float)((away * away + heights[at]) * edge * edge);
     }
 }
@@ -138,7 +160,7 @@ static void fetch(const struct ck_places *p, const struct ck_fields *f, struct c
             l->values[l->length++] = f->geodesic[place];
             s = ck_segment_of(p, f, place);
             l->next = s->rows >> after & 1 ? ck_beside(s, after, place) : 0;
-            if (l->next && f->geodesic[l->next] < 0)
+            if (l->next && (f->geodesic[l->next] < 0 || is_barred(f, place, ck_row_direction(after))))
                 l->next = 0;
             active += l->next != 0;
         }
@@ -163,7 +185,8 @@ static crackle_status along(const struct ck_places *p, const struct ck_fields *f
             u32 num = 0;
 
             for (; place < end && num < LANES; place++) {
-                if (f->geodesic[place] < 0 || (has_row && f->geodesic[ck_beside(s, before, place)] >= 0))
+                if (f->geodesic[place] < 0 || (has_row && f->geodesic[ck_beside(s, before, place)] >= 0 &&
+                                               !is_barred(f, place, ck_row_direction(before))))
                     continue;
                 c->lanes[num].next = place;
                 c->lanes[num++].length = 0;
@@ -171,9 +194,12 @@ static crackle_status along(const struct ck_places *p, const struct ck_fields *f
             fetch(p, f, c, num, after);
             for (u32 k = 0; k < num; k++) {
                 const struct column *l = &c->lanes[k];
+                const u32 last = l->places[l->length - 1];
+                const int goes_on = (u64)first + l->length < size || is_bounded;
 
-                ck_lower_envelope(l->values, l->length, edge, first > 0 || is_bounded,
-                                  (u64)first + l->length < size || is_bounded, &c->envelope);
+                ck_lower_envelope(l->values, l->length, edge,
+                                  to_boundary(f, l->places[0], ck_row_direction(before), first > 0 || is_bounded),
+                                  to_boundary(f, last, ck_row_direction(after), goes_on), &c->envelope);
                 for (u32 n = 0; n < l->length; n++)
                     f->geodesic[l->places[n]] = l->values[n];
             }
@@ -193,7 +219,7 @@ crackle_status ck_distance_field(const struct ck_places *p, struct ck_fields *f,
         return CRACKLE_NO_MEMORY;
     for (u32 i = 0; i < p->count; i++)
         f->geodesic[i] = -1;
-    along_x(p, f->geodesic, size[0], is_bounded, voxel_size[0]);
+    along_x(p, f, size[0], is_bounded, voxel_size[0]);
     status = along(p, f, &columns, 1, size[1], is_bounded, voxel_size[1], stop);
     if (status == CRACKLE_OK)
         status = along(p, f, &columns, 2, size[2], is_bounded, voxel_size[2], stop);

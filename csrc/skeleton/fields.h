@@ -23,6 +23,7 @@ struct ck_fields {
     float *geodesic;  /* from the root */
     float *key;       /* of invalidation: negative where invalidated, INFINITY where not */
     u8 *direction_back; /* of the step by which a search from the root came; see paths.c */
+    u32 *graph;       /* NULL, or bit d: the step in direction d is allowed */
 };
 
 static inline const struct ck_segment *ck_segment_of(const struct ck_places *p, const struct ck_fields *f, u32 place)
@@ -32,18 +33,19 @@ static inline const struct ck_segment *ck_segment_of(const struct ck_places *p, 
 
 /* Scratch of a lower envelope; each has two items more than the values. */
 struct ck_envelope {
-    u32 *sites;
-    double *heights, *begins;
+    double *sites, *heights, *begins;
 };
 
 /*
  * Replace squared distances along a line by the lower envelope of the parabolas over them.  'edge' is the distance of
- * two values.  'before' and 'behind' say whether the line ends with the value 0 there.
+ * two values.  The value 0 lies 'before' the first value and 'behind' the last, in units of 'edge'; 0: it does not.
  */
-void ck_lower_envelope(float *values, u32 length, double edge, int before, int behind, struct ck_envelope *scratch);
+void ck_lower_envelope(float *values, u32 length, double edge, double before, double behind,
+                       struct ck_envelope *scratch);
 
 /*
- * The distance field of an object in a volume of 'size', into 'radius'.  Faces of the volume count as boundaries if
+ * The distance field of an object in a volume of 'size', into 'radius'.  A face that the graph does not allow to cross is
+ * a boundary half a voxel away.  Faces of the volume count as boundaries if
  * 'is_bounded'.  Needs 'link', and uses 'geodesic'.
  */
 crackle_status ck_distance_field(const struct ck_places *p, struct ck_fields *f, const u32 *size, int is_bounded,

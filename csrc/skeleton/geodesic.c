@@ -60,20 +60,6 @@ static inline int finish(struct crackle_tracer *t, struct output *out, u32 place
     return 1;
 }
 
-/* Visit the neighbours of a place: 'visit' gets each and the length of the step to it. */
-#define FOR_NEIGHBOURS(t, s, from, visit)                                            \
-    do {                                                                             \
-        visit((from) - 1, (float)(t)->voxel_size[0]);                                \
-        visit((from) + 1, (float)(t)->voxel_size[0]);                                \
-        for (u32 rows_ = (s)->rows; rows_; rows_ &= rows_ - 1) {                      \
-            const u32 row_ = ck_ctz64(rows_), beside_ = ck_beside((s), row_, (from)); \
-                                                                                     \
-            visit(beside_ - 1, (t)->diagonal[row_]);                                 \
-            visit(beside_, (t)->straight[row_]);                                     \
-            visit(beside_ + 1, (t)->diagonal[row_]);                                 \
-        }                                                                            \
-    } while (0)
-
 static inline void fetch_ahead(const struct crackle_tracer *t, const struct ck_bucket *b, size_t i)
 {
     if (i + 2 * AHEAD < b->count)
@@ -87,7 +73,8 @@ static inline void fetch_ahead(const struct crackle_tracer *t, const struct ck_b
     }
 }
 
-static crackle_status with_ring(struct crackle_tracer *t, u32 root, struct output *out)
+/* In the functions from here on, 'has_graph' is a constant after inlining. */
+CK_FORCEINLINE crackle_status with_ring(struct crackle_tracer *t, u32 root, struct output *out, int has_graph)
 {
     float *const geodesic = t->fields.geodesic;
     struct ck_ring *const ring = &t->ring;
@@ -111,10 +98,10 @@ static crackle_status with_ring(struct crackle_tracer *t, u32 root, struct outpu
             if (++steps % CK_STEPS_AT_ONCE == 0 && ck_is_set(t->stop))
                 return CRACKLE_STOPPED;
             s = ck_segment_of(&t->places, &t->fields, from);
-#define VISIT(to, length)                                                \
+#define VISIT(to, direction)                                               \
     do {                                                                 \
         const u32 to_ = (to);                                            \
-        const float distance_ = key + (length);                          \
+        const float distance_ = key + t->lengths[direction];                          \
                                                                          \
         if (distance_ < geodesic[to_]) {                                 \
             geodesic[to_] = distance_;                                   \
@@ -122,7 +109,7 @@ static crackle_status with_ring(struct crackle_tracer *t, u32 root, struct outpu
                 return CRACKLE_NO_MEMORY;                                \
         }                                                                \
     } while (0)
-            FOR_NEIGHBOURS(t, s, from, VISIT);
+            CK_FOR_NEIGHBOURS(s, from, has_graph, t->fields.graph[from], VISIT);
 #undef VISIT
         }
         ck_ring_done(ring);
@@ -130,7 +117,7 @@ static crackle_status with_ring(struct crackle_tracer *t, u32 root, struct outpu
     return CRACKLE_OK;
 }
 
-static crackle_status with_heap(struct crackle_tracer *t, u32 root, struct output *out)
+CK_FORCEINLINE crackle_status with_heap(struct crackle_tracer *t, u32 root, struct output *out, int has_graph)
 {
     float *const geodesic = t->fields.geodesic;
     struct ck_heap *const h = &t->heap;
@@ -149,20 +136,29 @@ static crackle_status with_heap(struct crackle_tracer *t, u32 root, struct outpu
         if (++steps % CK_STEPS_AT_ONCE == 0 && ck_is_set(t->stop))
             return CRACKLE_STOPPED;
         s = ck_segment_of(&t->places, &t->fields, e.place);
-#define VISIT(to, length)                         \
+#define VISIT(to, direction)                        \
     do {                                          \
         const u32 to_ = (to);                     \
-        const float distance_ = e.key + (length); \
+        const float distance_ = e.key + t->lengths[direction]; \
                                                   \
         if (distance_ < geodesic[to_]) {          \
             geodesic[to_] = distance_;            \
             ck_heap_put(h, distance_, to_, 0);    \
         }                                         \
     } while (0)
-        FOR_NEIGHBOURS(t, s, e.place, VISIT);
+        CK_FOR_NEIGHBOURS(s, e.place, has_graph, t->fields.graph[e.place], VISIT);
 #undef VISIT
     }
     return h->is_out_of_memory ? CRACKLE_NO_MEMORY : CRACKLE_OK;
+}
+
+static crackle_status fill(struct crackle_tracer *t, u32 root, struct output *out)
+{
+    const int has_ring = ck_ring_fits(t->longest, t->shortest);
+
+    if (t->fields.graph)
+        return has_ring ? with_ring(t, root, out, 1) : with_heap(t, root, out, 1);
+    return has_ring ? with_ring(t, root, out, 0) : with_heap(t, root, out, 0);
 }
 
 crackle_status ck_geodesic_field(struct crackle_tracer *t, u32 root, int is_ordered, u32 *farthest)
@@ -179,7 +175,7 @@ crackle_status ck_geodesic_field(struct crackle_tracer *t, u32 root, int is_orde
         t->fields.states[i].cost = 0;
     }
     t->fields.geodesic[root] = 0;
-    status = ck_ring_fits(t->longest, t->shortest) ? with_ring(t, root, &out) : with_heap(t, root, &out);
+    status = fill(t, root, &out);
     if (is_ordered && t->num_layers)
         t->layers[t->num_layers] = out.count;
     *farthest = out.farthest;

@@ -38,29 +38,36 @@ static inline void squares(float *out, u32 at, u32 seed, float edge)
 #define AHEAD 4
 
 /* Claim a voxel for its seed, and offer the seed its neighbours: 'put' gets distance squared, place and seed. */
-#define CLAIM(t, e, all, edges, put)                                                                        \
-    do {                                                                                                    \
-        const struct seed *seed_ = &(all)[(e)->seed];                                                       \
-        const struct ck_segment *s_ = ck_segment_of(&(t)->places, &(t)->fields, (e)->place);                \
-        float from_x_[3], from_y_[3], from_z_[3];                                                           \
-                                                                                                            \
-        (t)->fields.key[(e)->place] = -1;                                                                   \
-        (t)->num_valid--;                                                                                   \
-        squares(from_x_, s_->x + ((e)->place - s_->place), seed_->x, (edges)[0]);                           \
-        squares(from_y_, s_->y, seed_->y, (edges)[1]);                                                      \
-        squares(from_z_, s_->z, seed_->z, (edges)[2]);                                                      \
-        OFFER(t, (e)->place - 1, from_x_[0] + (from_y_[1] + from_z_[1]), seed_, (e)->seed, put);            \
-        OFFER(t, (e)->place + 1, from_x_[2] + (from_y_[1] + from_z_[1]), seed_, (e)->seed, put);            \
-        for (u32 rows_ = s_->rows; rows_; rows_ &= rows_ - 1) {                                             \
-            const u32 row_ = ck_ctz64(rows_), in_nine_ = row_ < 4 ? row_ : row_ + 1;                        \
-            const u32 beside_ = ck_beside(s_, row_, (e)->place);                                            \
-            const float away_ = from_y_[in_nine_ % 3] + from_z_[in_nine_ / 3];                              \
-                                                                                                            \
-            OFFER(t, beside_ - 1, from_x_[0] + away_, seed_, (e)->seed, put);                               \
-            OFFER(t, beside_, from_x_[1] + away_, seed_, (e)->seed, put);                                   \
-            OFFER(t, beside_ + 1, from_x_[2] + away_, seed_, (e)->seed, put);                               \
-        }                                                                                                   \
+#define CLAIM(t, e, all, edges, has_graph, put)                                                       \
+    do {                                                                                              \
+        const struct seed *seed_ = &(all)[(e)->seed];                                                 \
+        const struct ck_segment *s_ = ck_segment_of(&(t)->places, &(t)->fields, (e)->place);          \
+        float from_x_[3], from_y_[3], from_z_[3];                                                     \
+                                                                                                      \
+        (t)->fields.key[(e)->place] = -1;                                                             \
+        (t)->num_valid--;                                                                             \
+        squares(from_x_, s_->x + ((e)->place - s_->place), seed_->x, (edges)[0]);                     \
+        squares(from_y_, s_->y, seed_->y, (edges)[1]);                                                \
+        squares(from_z_, s_->z, seed_->z, (edges)[2]);                                                \
+        if (IS_ALLOWED(has_graph, t, (e)->place, CK_DIRECTION_BEFORE_X))                              \
+            OFFER(t, (e)->place - 1, from_x_[0] + (from_y_[1] + from_z_[1]), seed_, (e)->seed, put);  \
+        if (IS_ALLOWED(has_graph, t, (e)->place, CK_DIRECTION_AFTER_X))                               \
+            OFFER(t, (e)->place + 1, from_x_[2] + (from_y_[1] + from_z_[1]), seed_, (e)->seed, put);  \
+        for (u32 rows_ = s_->rows; rows_; rows_ &= rows_ - 1) {                                       \
+            const u32 row_ = ck_ctz64(rows_), in_nine_ = row_ < 4 ? row_ : row_ + 1;                  \
+            const u32 beside_ = ck_beside(s_, row_, (e)->place), direction_ = ck_row_direction(row_); \
+            const float away_ = from_y_[in_nine_ % 3] + from_z_[in_nine_ / 3];                        \
+                                                                                                      \
+            if (IS_ALLOWED(has_graph, t, (e)->place, direction_ - 1))                                 \
+                OFFER(t, beside_ - 1, from_x_[0] + away_, seed_, (e)->seed, put);                     \
+            if (IS_ALLOWED(has_graph, t, (e)->place, direction_))                                     \
+                OFFER(t, beside_, from_x_[1] + away_, seed_, (e)->seed, put);                         \
+            if (IS_ALLOWED(has_graph, t, (e)->place, direction_ + 1))                                 \
+                OFFER(t, beside_ + 1, from_x_[2] + away_, seed_, (e)->seed, put);                     \
+        }                                                                                             \
     } while (0)
+
+#define IS_ALLOWED(has_graph, t, from, direction) (!(has_graph) || (t)->fields.graph[from] >> (direction) & 1)
 
 #define OFFER(t, to, distance2, seed, number, put)                             \
     do {                                                                       \
@@ -86,7 +93,8 @@ static inline void fetch_ahead(const struct crackle_tracer *t, const struct ck_b
     }
 }
 
-static crackle_status with_ring(struct crackle_tracer *t, const struct seed *all, const float *edges)
+/* In the functions from here on, 'has_graph' is a constant after inlining. */
+CK_FORCEINLINE crackle_status with_ring(struct crackle_tracer *t, const struct seed *all, const float *edges, int has_graph)
 {
     const float *const key = t->fields.key;
     struct ck_ring *const ring = &t->ring;
@@ -103,12 +111,12 @@ static crackle_status with_ring(struct crackle_tracer *t, const struct seed *all
                 continue;
             if (++steps % CK_STEPS_AT_ONCE == 0 && ck_is_set(t->stop))
                 return CRACKLE_STOPPED;
-#define PUT(distance2, place, seed)                                                     \
-    do {                                                                                \
-        if (!ck_ring_put(ring, sqrtf(distance2), distance2, place, seed))               \
-            return CRACKLE_NO_MEMORY;                                                   \
+#define PUT(distance2, place, seed)                                       \
+    do {                                                                  \
+        if (!ck_ring_put(ring, sqrtf(distance2), distance2, place, seed)) \
+            return CRACKLE_NO_MEMORY;                                     \
     } while (0)
-            CLAIM(t, &e, all, edges, PUT);
+            CLAIM(t, &e, all, edges, has_graph, PUT);
 #undef PUT
         }
         ck_ring_done(ring);
@@ -116,7 +124,7 @@ static crackle_status with_ring(struct crackle_tracer *t, const struct seed *all
     return CRACKLE_OK;
 }
 
-static crackle_status with_heap(struct crackle_tracer *t, const struct seed *all, const float *edges)
+CK_FORCEINLINE crackle_status with_heap(struct crackle_tracer *t, const struct seed *all, const float *edges, int has_graph)
 {
     const float *const key = t->fields.key;
     struct ck_entry e;
@@ -128,10 +136,17 @@ static crackle_status with_heap(struct crackle_tracer *t, const struct seed *all
         if (++steps % CK_STEPS_AT_ONCE == 0 && ck_is_set(t->stop))
             return CRACKLE_STOPPED;
 #define PUT(distance2, place, seed) ck_heap_put(&t->heap, distance2, place, seed)
-        CLAIM(t, &e, all, edges, PUT);
+        CLAIM(t, &e, all, edges, has_graph, PUT);
 #undef PUT
     }
     return t->heap.is_out_of_memory ? CRACKLE_NO_MEMORY : CRACKLE_OK;
+}
+
+static crackle_status spread(struct crackle_tracer *t, const struct seed *all, const float *edges, int has_ring)
+{
+    if (t->fields.graph)
+        return has_ring ? with_ring(t, all, edges, 1) : with_heap(t, all, edges, 1);
+    return has_ring ? with_ring(t, all, edges, 0) : with_heap(t, all, edges, 0);
 }
 
 crackle_status ck_invalidate(struct crackle_tracer *t, const u32 *seeds, size_t count, double scale, double constant)
@@ -166,7 +181,7 @@ crackle_status ck_invalidate(struct crackle_tracer *t, const u32 *seeds, size_t 
             status = CRACKLE_NO_MEMORY;
     }
     if (status == CRACKLE_OK)
-        status = has_ring ? with_ring(t, all, edges) : with_heap(t, all, edges);
+        status = spread(t, all, edges, has_ring);
     free(all);
     return status;
 }

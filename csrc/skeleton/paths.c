@@ -76,23 +76,9 @@ static inline void set_direction(struct ck_state *s, u32 direction)
     s->link = (s->link & ~(u32)31) | direction;
 }
 
-/* Visit the neighbours of a place: 'visit' gets each and the direction of the step to it. */
-#define FOR_NEIGHBOURS(s, from, visit)                                                                     \
-    do {                                                                                                   \
-        visit((from) - 1, CK_DIRECTION_BEFORE_X);                                                          \
-        visit((from) + 1, CK_DIRECTION_AFTER_X);                                                           \
-        for (u32 rows_ = (s)->rows; rows_; rows_ &= rows_ - 1) {                                            \
-            const u32 row_ = ck_ctz64(rows_), beside_ = ck_beside((s), row_, (from));                       \
-            const u32 direction_ = ck_row_direction(row_);                                                 \
-                                                                                                           \
-            visit(beside_ - 1, direction_ - 1);                                                            \
-            visit(beside_, direction_);                                                                    \
-            visit(beside_ + 1, direction_ + 1);                                                            \
-        }                                                                                                  \
-    } while (0)
-
 /* Step from an entry that was taken out of the heap to its neighbours. */
-static inline crackle_status spread(struct crackle_tracer *t, const struct ck_entry *e, struct ck_list *touched)
+CK_FORCEINLINE crackle_status spread_over(struct crackle_tracer *t, const struct ck_entry *e, struct ck_list *touched,
+                                          int has_graph)
 {
     struct ck_state *const states = t->fields.states;
     const struct ck_segment *s = &t->places.segments[states[e->place].link >> 5];
@@ -111,9 +97,14 @@ static inline crackle_status spread(struct crackle_tracer *t, const struct ck_en
             ck_heap_put(&t->heap, distance_, (to), 0);        \
         }                                                     \
     } while (0)
-    FOR_NEIGHBOURS(s, e->place, VISIT);
+    CK_FOR_NEIGHBOURS(s, e->place, has_graph, t->fields.graph[e->place], VISIT);
 #undef VISIT
     return ok ? CRACKLE_OK : CRACKLE_NO_MEMORY;
+}
+
+static crackle_status spread(struct crackle_tracer *t, const struct ck_entry *e, struct ck_list *touched)
+{
+    return t->fields.graph ? spread_over(t, e, touched, 1) : spread_over(t, e, touched, 0);
 }
 
 /* Begin a search at 'from'. */
@@ -185,7 +176,7 @@ crackle_status ck_path_to_rail(struct crackle_tracer *t, u32 target)
  * The other side's distances are in 'key': of a voxel, the cost of all voxels behind it on the way to the root.  So
  * distance + key is the cost of a whole path.
  */
-static inline crackle_status spread_back(struct crackle_tracer *t, const struct ck_entry *e)
+CK_FORCEINLINE crackle_status spread_back_over(struct crackle_tracer *t, const struct ck_entry *e, int has_graph)
 {
     float *const key = t->fields.key;
     const struct ck_segment *s = ck_segment_of(&t->places, &t->fields, e->place);
@@ -204,9 +195,14 @@ static inline crackle_status spread_back(struct crackle_tracer *t, const struct 
             ck_heap_put(&t->heap_back, distance, to_, 0);           \
         }                                                           \
     } while (0)
-    FOR_NEIGHBOURS(s, e->place, VISIT);
+    CK_FOR_NEIGHBOURS(s, e->place, has_graph, t->fields.graph[e->place], VISIT);
 #undef VISIT
     return ok ? CRACKLE_OK : CRACKLE_NO_MEMORY;
+}
+
+static crackle_status spread_back(struct crackle_tracer *t, const struct ck_entry *e)
+{
+    return t->fields.graph ? spread_back_over(t, e, 1) : spread_back_over(t, e, 0);
 }
 
 /* From 'place' on, go to the root, against the steps of the search from there. */

@@ -26,7 +26,8 @@
 #define CK_PLACES_GAP 2
 #define CK_PLACES_PAD 4
 
-/* Directions along the place's own row. */
+/* Directions along the place's own row, and the one between them that leads nowhere. */
+#define CK_OWN_DIRECTION 13
 #define CK_DIRECTION_BEFORE_X 12
 #define CK_DIRECTION_AFTER_X 14
 
@@ -85,5 +86,28 @@ void ck_places_free(struct ck_places *p);
 
 /* The place of a voxel. False if it is not one of the object. */
 int ck_place_of(const struct ck_places *p, u32 x, u32 y, u32 z, u32 *place);
+
+/*
+ * Visit the neighbours of place 'from' in segment 's': 'visit' gets each and the direction of the step to it.  If
+ * 'has_graph', bit d of 'allowed' says whether there is a step in direction d.
+ */
+#define CK_FOR_NEIGHBOURS(s, from, has_graph, allowed, visit)                                     \
+    do {                                                                                          \
+        if (!(has_graph) || (allowed) >> CK_DIRECTION_BEFORE_X & 1)                               \
+            visit((from) - 1, CK_DIRECTION_BEFORE_X);                                             \
+        if (!(has_graph) || (allowed) >> CK_DIRECTION_AFTER_X & 1)                                \
+            visit((from) + 1, CK_DIRECTION_AFTER_X);                                              \
+        for (u32 rows_ = (s)->rows; rows_; rows_ &= rows_ - 1) {                                   \
+            const u32 row_ = ck_ctz64(rows_), beside_ = ck_beside((s), row_, (from));              \
+            const u32 direction_ = ck_row_direction(row_);                                        \
+                                                                                                  \
+            if (!(has_graph) || (allowed) >> (direction_ - 1) & 1)                                \
+                visit(beside_ - 1, direction_ - 1);                                               \
+            if (!(has_graph) || (allowed) >> direction_ & 1)                                      \
+                visit(beside_, direction_);                                                       \
+            if (!(has_graph) || (allowed) >> (direction_ + 1) & 1)                                \
+                visit(beside_ + 1, direction_ + 1);                                               \
+        }                                                                                         \
+    } while (0)
 
 #endif /* CK_PLACES_H */

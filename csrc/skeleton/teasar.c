@@ -275,7 +275,8 @@ static crackle_status measure_soma(struct ck_job *j, const struct ck_run *runs, 
     const struct crackle_teasar *p = j->parameters;
     crackle_status status = ck_measure(j, runs, num_runs, 0);
 
-    if (status == CRACKLE_OK && j->radius_max > p->soma_detection) {
+    /* A graph says nothing about the voxels of voids. */
+    if (status == CRACKLE_OK && j->radius_max > p->soma_detection && !p->graph) {
         u64 num_filled;
 
         status = ck_fill_voids(runs, num_runs, 0, &j->filled, &num_filled);

@@ -4,6 +4,7 @@
  * The fields of the largest object so far are kept for the next one.
  */
 #include "tracer.h"
+#include "voxel_graph.h"
 
 int ck_list_add(struct ck_list *l, u32 place)
 {
@@ -32,6 +33,7 @@ void crackle_tracer_free(crackle_tracer *tracer)
     free(tracer->fields.geodesic);
     free(tracer->fields.key);
     free(tracer->fields.direction_back);
+    free(tracer->fields.graph);
     ck_heap_free(&tracer->heap);
     ck_heap_free(&tracer->heap_back);
     free(tracer->path.places);
@@ -76,7 +78,29 @@ static crackle_status reserve_fields(struct crackle_tracer *t)
     return CRACKLE_OK;
 }
 
-/* Number the voxels of an object, and find its distance field. */
+/* Take the steps out of each voxel from the caller's graph, if there is one. */
+static crackle_status take_graph(struct ck_job *j)
+{
+    struct crackle_tracer *t = j->t;
+    const struct ck_places *p = &t->places;
+    const u32 *graph = j->parameters->graph;
+
+    free(t->fields.graph);
+    t->fields.graph = NULL;
+    if (!graph)
+        return CRACKLE_OK;
+    t->fields.graph = ck_calloc(p->count, sizeof(*t->fields.graph));
+    if (!t->fields.graph)
+        return CRACKLE_NO_MEMORY;
+    for (u64 i = 0; i < p->num_runs; i++) {
+        const struct ck_run *r = &p->runs[i];
+
+        for (u32 x = r->x; x < r->end; x++)
+            t->fields.graph[p->run_place[i] + (x - r->x)] = ck_allowed_steps(graph, j->size, x, r->y, r->z);
+    }
+    return CRACKLE_OK;
+}
+
 crackle_status ck_measure(struct ck_job *j, const struct ck_run *runs, u64 num_runs, int is_bounded)
 {
     struct crackle_tracer *t = j->t;
@@ -98,6 +122,9 @@ crackle_status ck_measure(struct ck_job *j, const struct ck_run *runs, u64 num_r
         for (u32 k = 0; k < s->length; k++)
             t->fields.states[s->place + k].link = i << 5;
     }
+    status = take_graph(j);
+    if (status != CRACKLE_OK)
+        return status;
     /* An object that fills the volume has no voxel outside. */
     is_bounded |= t->places.num_voxels == (u64)j->size[0] * j->size[1] * j->size[2];
     status = ck_distance_field(&t->places, &t->fields, j->size, is_bounded, t->voxel_size, t->stop);
@@ -156,13 +183,11 @@ crackle_status ck_begin_job(struct ck_job *j, struct crackle_tracer *t, const cr
         t->shortest = edge < t->shortest ? edge : t->shortest;
         t->longest = sqrt(t->longest * t->longest + edge * edge);
     }
-    for (u32 row = 0; row < 8; row++) {
-        const u32 in_nine = row < 4 ? row : row + 1;
-        const double dx = p->voxel_size[0], dy = in_nine % 3 == 1 ? 0 : p->voxel_size[1];
-        const double dz = in_nine / 3 == 1 ? 0 : p->voxel_size[2];
+    for (int d = 0; d < 27; d++) {
+        const double dx = (d % 3 - 1) * p->voxel_size[0], dy = (d / 3 % 3 - 1) * p->voxel_size[1];
+        const double dz = (d / 9 - 1) * p->voxel_size[2];
 
-        t->straight[row] = (float)sqrt(dy * dy + dz * dz);
-        t->diagonal[row] = (float)sqrt(dx * dx + dy * dy + dz * dz);
+        t->lengths[d] = (float)sqrt(dx * dx + dy * dy + dz * dz);
     }
     return CRACKLE_OK;
 }

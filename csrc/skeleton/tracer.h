@@ -35,8 +35,7 @@ struct crackle_tracer {
 
     double voxel_size[3];
     double shortest, longest;   /* steps: the shortest edge of a voxel, and its diagonal */
-    float straight[8];          /* the length of a step into each row around, at the same x */
-    float diagonal[8];          /* and at x - 1 or x + 1 */
+    float lengths[27];          /* of a step, by direction */
     u64 num_valid;              /* voxels that no path has invalidated */
     const volatile int32_t *stop;
 };
