@@ -148,6 +148,62 @@ crackle_status crackle_widest(crackle_tracer *tracer, const crackle_runs *runs, 
                               const struct crackle_teasar *parameters, const volatile int32_t *stop,
                               float *radius_ret, uint32_t *point_ret);
 
+/* ------------------------------------------------------------------------ */
+/*                            Skeletons as graphs                            */
+/* ------------------------------------------------------------------------ */
+
+/*
+ * An edge is a pair of vertices, numbered from 0.  The functions below return CRACKLE_BAD_ARGUMENT if an edge names a
+ * vertex that does not exist, and CRACKLE_TOO_LARGE from 2^32 - 1 vertices or edges on.
+ */
+
+/*
+ * crackle_graph_components() - the connected component of each vertex, numbered by their lowest vertices
+ */
+crackle_status crackle_graph_components(uint64_t num_vertices, const uint32_t *edges, uint64_t num_edges,
+                                        uint32_t *numbers, uint64_t *count_ret);
+
+/*
+ * crackle_graph_consolidate() - the graph with each place once
+ *
+ * 'vertices' has x, y and z of each.  'kept', with room for all vertices, receives the first vertex at each place, sorted
+ * by x, y and z.  'new_edges', with room for all edges, receives pairs of places, the lower first, sorted, each once;
+ * none joins a place with itself.  Places without an edge are left out, unless 'keep_isolated', or there is just one.
+ * CRACKLE_BAD_ARGUMENT: a coordinate is NaN.
+ */
+crackle_status crackle_graph_consolidate(const float *vertices, uint64_t num_vertices, const uint32_t *edges,
+                                         uint64_t num_edges, int keep_isolated, uint32_t *kept,
+                                         uint64_t *num_kept_ret, uint32_t *new_edges, uint64_t *num_new_ret);
+
+/*
+ * crackle_graph_segments() - the paths between critical vertices, which are those with other than two edges
+ *
+ * A cycle without one is a path from its lowest vertex to that vertex.  '*vertices_ret' receives all paths, one behind the
+ * other, and '*ends_ret' where each ends in it.  Free both with crackle_free().
+ */
+crackle_status crackle_graph_segments(uint64_t num_vertices, const uint32_t *edges, uint64_t num_edges,
+                                      uint32_t **vertices_ret, uint64_t *num_vertices_ret, uint64_t **ends_ret,
+                                      uint64_t *num_paths_ret);
+
+/*
+ * crackle_graph_root_paths() - from each end of a component to its root
+ *
+ * The root of a component is the vertex that is most steps away from its lowest one.  Vertices without edges have no
+ * path.  Results as above.
+ */
+crackle_status crackle_graph_root_paths(uint64_t num_vertices, const uint32_t *edges, uint64_t num_edges,
+                                        uint32_t **vertices_ret, uint64_t *num_vertices_ret, uint64_t **ends_ret,
+                                        uint64_t *num_paths_ret);
+
+/*
+ * crackle_graph_orient() - trees: the parent of each vertex, and all vertices in depth-first order
+ *
+ * Components begin with the first of 'roots' that is in them, or else with their lowest vertex; that has the parent
+ * UINT32_MAX.  Of a cycle, one edge is not used.
+ */
+crackle_status crackle_graph_orient(uint64_t num_vertices, const uint32_t *edges, uint64_t num_edges,
+                                    const uint32_t *roots, uint64_t num_roots, uint32_t *parent, uint32_t *order);
+
 /* cffi: end */
 
 #endif /* CRACKLE_SKELETONS_H */

@@ -198,7 +198,8 @@ def split_by_graph(
 ) -> tuple[npt.NDArray[np.uint32], int]:
     """The components of labels (x, y, z) that a voxel graph joins.
 
-    They are numbered from 1 on; the second result is how many there are. Both arrays are contiguous in Fortran order.
+    They are numbered from 1 on; the second result is how many there are. Both arrays are contiguous in
+    Fortran order.
     """
     components = np.empty(labels.shape, np.uint32, order="F")
     volume, counted = volume_of(labels), ffi.new("uint32_t *")

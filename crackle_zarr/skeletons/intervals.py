@@ -123,12 +123,11 @@ class Owners:
 
     def at(self, places: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
         """Per place, the number of its set, or -1."""
-        if not len(self._start):
-            return np.full(len(places), -1)
-        found = np.searchsorted(self._start, places, side="right") - 1
-        owners: npt.NDArray[np.int64] = np.where(
-            (found >= 0) & (places < self._end[found]), self._owner[found], -1
-        )
+        owners = np.full(len(places), -1, np.int64)
+        if len(self._start):
+            found = np.searchsorted(self._start, places, side="right") - 1
+            inside = (found >= 0) & (places < self._end[found])
+            owners[inside] = self._owner[found[inside]]
         return owners
 
     def within(self, intervals: Intervals) -> npt.NDArray[np.int64]:
