@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from .errors import DimensionError
 from .images import draw_skeletons, extract_skeleton_from_binary_image
+from .postprocessing import join_close_components, postprocess
 from .precomputed import from_precomputed, read_folder, to_precomputed, write_folder
 from .skeleton import Skeleton, SkeletonAttributeMixingError
 from .swc import from_swc, to_swc
@@ -26,6 +27,8 @@ __all__ = [
     "from_parquet",
     "from_precomputed",
     "from_swc",
+    "join_close_components",
+    "postprocess",
     "read_folder",
     "skeletonize",
     "to_arrow",
