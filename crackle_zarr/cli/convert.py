@@ -283,20 +283,20 @@ def _with_notes(said: str, note: str, lost: str) -> str:
 
 
 def _check_file(source: str, destination: str, target: Path, overwrite: bool) -> None:
-    """Refuse a file to write that exists, that is the source, or that has no folder."""
+    """Reject an output file that exists, that is the source, or whose folder does not exist."""
     if not is_url(source) and Path(source).is_dir() and Path(source).resolve() in target.resolve().parents:
-        raise UnusableError(f"{target}: the destination lies in the source: name another")
+        raise UnusableError(f"{target}: the destination lies in the source: give another destination")
     if target.exists():
         if not is_url(source) and Path(source).exists() and target.samefile(source):
             raise UnusableError(f"{target}: the destination is the source")
-        if not overwrite and formats.of_name(destination) != "hdf5":  # of which other datasets stay
+        if not overwrite and formats.of_name(destination) != "hdf5":  # an HDF5 file keeps other datasets
             raise UnusableError(f"{target} exists already: --overwrite replaces it")
     if not target.absolute().parent.is_dir():
         raise UnusableError(f"{target}: there is no directory {target.parent}")
 
 
 def _check_new_array(destination: str, overwrite: bool) -> None:
-    """Refuse a place for the array that a file becomes, before the file is read.
+    """Reject a destination for a new array, before the source file is read.
 
     A name with another suffix is more likely a mistyped format, which would become a folder.
     """
@@ -305,7 +305,7 @@ def _check_new_array(destination: str, overwrite: bool) -> None:
     there = Path(destination)
     if not there.exists() and there.suffix.lower() not in ("", ".zarr"):
         raise UnusableError(
-            f"{destination}: no format is known by this name: {formats.NAMES}, or .zarr for a Zarr array"
+            f"{destination}: its name has no known suffix: {formats.NAMES}, or .zarr for a Zarr array"
         )
     if not overwrite and any((there / name).exists() for name in ("zarr.json", ".zarray", ".zgroup")):
         raise UnusableError(f"{destination} exists already: --overwrite replaces it")
@@ -378,7 +378,7 @@ def _array_of(
 
 
 def _check_destination(source: str, destination: str) -> None:
-    """Refuse a destination that is the source, within it or around it; or a folder of other things."""
+    """Reject a destination that is the source, is in it or contains it, or a folder that is no Zarr array."""
     if is_url(destination) or is_url(source):
         if source.rstrip("/") == destination.rstrip("/"):
             raise UnusableError(f"{destination}: the destination is the source")
@@ -387,12 +387,16 @@ def _check_destination(source: str, destination: str) -> None:
     if here == there:
         raise UnusableError(f"{destination}: the destination is the source")
     if here in there.parents or there in here.parents:
-        raise UnusableError(f"{destination}: the source and the destination lie in each other: name another")
+        raise UnusableError(
+            f"{destination}: the source and the destination lie in each other: give another destination"
+        )
     if there.is_file():
         raise UnusableError(f"{destination} exists already, and is a file: name another destination")
     ours = ("zarr.json", ".zarray", ".zgroup", ".crackle-convert")
     if there.is_dir() and any(there.iterdir()) and not any((there / name).exists() for name in ours):
-        raise UnusableError(f"{destination} is a folder of other things: name a new one, such as in it")
+        raise UnusableError(
+            f"{destination} is a folder of other files: give a new folder, such as {destination}/seg.zarr"
+        )
 
 
 def _check_chunks(
