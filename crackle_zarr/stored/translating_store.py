@@ -75,7 +75,7 @@ class TranslatingStore(WrapperStore[Store]):
                 yield key
 
     async def list_dir(self, prefix: str) -> AsyncIterator[str]:
-        """What lies right below a prefix."""
+        """The names directly below a prefix."""
         with translated_errors(self, prefix, "listed in"):
             async for key in self._store.list_dir(prefix):
                 yield key

@@ -54,7 +54,7 @@ def test_convert_options_of_streams(run, seg):
     }.items():
         ran = run("convert", "seg.ckl", "new.nrrd", option, value)
         assert ran.code == 2
-        assert f"{option} is for Zarr arrays, and new.nrrd is to be a file" in one_line(ran)
+        assert f"{option} is for Zarr arrays, and new.nrrd is a file" in one_line(ran)
 
 
 @pytest.mark.parametrize("name", ["seg.ckl", "seg.npy", "seg.nrrd", "seg.nii", "seg.tif"])
