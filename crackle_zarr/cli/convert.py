@@ -110,7 +110,7 @@ def convert(
     storage_option: dict[str, Any],
     no_progress: bool,
 ) -> None:
-    """Convert Zarr arrays and files of labels to other formats, codecs or chunk shapes.
+    """Convert labels to another file format, codec or chunk shape.
 
     SOURCE and DESTINATION are Zarr arrays, or files: .ckl and .npy, also within .gz, .xz, .lzma, .bz2 or
     .zst; .nrrd; .nii and .nii.gz; .tif and .tiff; and datasets of HDF5, written file.h5:/volumes/labels.
