@@ -65,7 +65,7 @@ class Commands(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Find the command; where there is none, name the one with the most similar name."""
+        """Find the command; if it does not exist, suggest the one with the most similar name."""
         try:
             return super().resolve_command(ctx, args)
         except click.UsageError as error:

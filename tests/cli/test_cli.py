@@ -434,7 +434,7 @@ def test_unusable_files(run, command, kind, said):
     [
         (np.zeros((2, 2)), "labels are integers or bool, not float64"),
         (np.zeros((2, 2), dtype=complex), "labels are integers or bool, not complex128"),
-        (np.array([{}, []], dtype=object), "it holds Python objects, and labels are integers"),
+        (np.array([{}, []], dtype=object), "it holds Python objects, but labels are integers"),
         (np.zeros((1, 2, 1, 2), dtype=np.uint8), "up to three axes, not the 4"),
     ],
     ids=["float", "complex", "object", "4-D"],
