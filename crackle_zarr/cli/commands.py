@@ -10,7 +10,6 @@ entry point.
 
 from __future__ import annotations
 
-import errno
 import os
 import sys
 from collections.abc import Sequence
@@ -182,13 +181,10 @@ def main(arguments: Sequence[str] | None = None, program: str = "crackle-zarr") 
         text = " ".join(error.format_message().split())
         click.echo(f"crackle-zarr: {text} ('{command} --help' shows the options.)", err=True)
         sys.exit(UNUSABLE)
-    except BrokenPipeError:
-        _discard_stdout()  # the reader has closed the pipe: 'crackle-zarr labels x | head'
+    except _common.ClosedPipeError:
+        _discard_stdout()
         sys.exit(0)
     except EXPECTED as error:
-        if isinstance(error, OSError) and error.errno == errno.EPIPE:
-            _discard_stdout()
-            sys.exit(0)
         click.echo(_common.one_line(error), err=True)
         sys.exit(_common.exit_code(error))
     sys.exit(0)
