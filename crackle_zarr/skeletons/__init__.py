@@ -13,11 +13,12 @@ from .precomputed import from_precomputed, read_folder, to_precomputed, write_fo
 from .skeleton import Skeleton, SkeletonAttributeMixingError
 from .swc import from_swc, to_swc
 from .tables import from_arrow, from_parquet, to_arrow, to_parquet
-from .teasar import DEFAULT_TEASAR_PARAMS, connect_points, skeletonize
+from .teasar import DEFAULT_TEASAR_PARAMS, Report, connect_points, skeletonize
 
 __all__ = [
     "DEFAULT_TEASAR_PARAMS",
     "DimensionError",
+    "Report",
     "Skeleton",
     "SkeletonAttributeMixingError",
     "connect_points",

@@ -50,8 +50,8 @@ def postprocess(
         edges = np.concatenate([made.edges, joined])
         edges = graphs.remove_ticks(places, edges, tick) if tick else edges
         edges = _without_dust(places, edges, dust)
-        # Without short ends, other vertices of two components may be the closest: look again. Every round has fewer
-        # components or fewer vertices than the one before.
+        # Without short ends, other vertices of two components may be the closest: look again. Every round has
+        # fewer components or fewer vertices than the one before.
         if len(edges) == len(made.edges) and not len(joined):
             return made
 
