@@ -236,6 +236,35 @@ crackle_status crackle_graph_join(const float *vertices, const float *radii, uin
 crackle_status crackle_graph_remove_ticks(const float *vertices, uint64_t num_vertices, uint32_t *edges,
                                           uint64_t num_edges, double threshold, uint64_t *num_left_ret);
 
+/* ------------------------------------------------------------------------ */
+/*                       Objects along their skeletons                       */
+/* ------------------------------------------------------------------------ */
+
+/*
+ * crackle_sections() - the areas of plane sections of an object
+ *
+ * Plane i goes through point i, in voxels, at a right angle to normal i, which is physical.  Its section is the part of
+ * the object that it cuts which is connected (26 neighbours that it cuts) with the voxel of the point.  'areas' receives
+ * physical areas: 0 where the voxel is not one of the object.  'contacts' receives the faces of the volume that the
+ * section reaches: bits 0 to 5 are the first and last x, y and z.  Time: linear in the voxels that are cut.
+ * CRACKLE_BAD_ARGUMENT: a normal has no length, a number is not finite, or a voxel size is not within 1e-9 to 1e9.
+ */
+crackle_status crackle_sections(const crackle_runs *runs, uint64_t object, const double *voxel_size,
+                                const double *points, const double *normals, uint64_t count,
+                                const volatile int32_t *stop, double *areas, uint8_t *contacts);
+
+/*
+ * crackle_nearest_seeds() - which of some voxels is the nearest, for all voxels of an object
+ *
+ * Distances are those of paths over 26 neighbours in the object.  Seeds are voxels, numbered from 0; those that are not in
+ * the object are ignored, and of two that are equally near, the later one counts.  'nearest' receives 'count' numbers,
+ * which is the number of voxels, in the order of the runs: UINT32_MAX where no seed can be reached.  Time: near-linear.
+ * CRACKLE_BAD_ARGUMENT: 'count' is wrong, or a voxel size is not within 1e-9 to 1e9.
+ */
+crackle_status crackle_nearest_seeds(const crackle_runs *runs, uint64_t object, const double *voxel_size,
+                                     const uint32_t *seeds, uint64_t num_seeds, const volatile int32_t *stop,
+                                     uint32_t *nearest, uint64_t count);
+
 /* cffi: end */
 
 #endif /* CRACKLE_SKELETONS_H */
