@@ -45,7 +45,7 @@ def oversegment(
         progress: True shows a bar on stderr; a function gets (skeletons done, skeletons in all).
         fill_holes: fill the voids of each label first; whatever lies in them belongs to the pieces around it.
         in_place: accepted for scripts written for Kimimaro; the input is never changed.
-        downsample: use every so-manieth vertex only; 0 or 1: all.
+        downsample: use the vertices that :meth:`Skeleton.downsample` keeps at this factor; 0 or 1: all.
 
     Returns:
         Two things. First, a NumPy array in the shape of the labels, in the memory order of an array, and in
@@ -150,7 +150,8 @@ def _cut(
     pieces: _Pieces,
 ) -> None:
     own = runs.of(number)
-    places = np.floor(voxels_of(skeleton.vertices, skeleton.space, size)[::every] + 0.5)
+    seeds = skeleton.downsample(every) if every > 1 else skeleton
+    places = np.floor(voxels_of(seeds.vertices, seeds.space, size) + 0.5)
     # Those outside the volume stay, as a voxel that no object has, so that numbers stay.
     outside = ((places < 0) | (places >= skeleton_sections.NO_SEED)).any(axis=1)
     places[outside] = skeleton_sections.NO_SEED

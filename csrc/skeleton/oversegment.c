@@ -13,8 +13,8 @@
 #include "heap.h"
 #include "places.h"
 
-/* The longest step, in units of distance: 2^31 of them still fit 64 bits. */
-#define LONGEST 2147483648.0
+/* The longest step is below two to this, in units of distance: 2^31 of them still fit 64 bits. */
+#define LONGEST 31
 #define STOP_EVERY ((u32)1 << 16)
 #define NO_SEED UINT32_MAX
 
@@ -30,18 +30,20 @@ struct flood {
 /* Whether the lengths of steps are sound. */
 static int set_steps(struct flood *f, const double *voxel_size)
 {
-    double squares[3], longest;
+    double squares[3];
+    int exponent;
 
     for (int axis = 0; axis < 3; axis++) {
         if (!(voxel_size[axis] >= 1e-9 && voxel_size[axis] <= 1e9))
             return 0;
         squares[axis] = voxel_size[axis] * voxel_size[axis];
     }
-    longest = sqrt(squares[0] + squares[1] + squares[2]);
+    /* The unit is a power of two: steps that are whole numbers, as those of most voxels along axes, stay exact. */
+    frexp(sqrt(squares[0] + squares[1] + squares[2]), &exponent);
     for (int d = 0; d < 27; d++) {
         const double length = sqrt((d % 3 != 1) * squares[0] + (d / 3 % 3 != 1) * squares[1] + (d / 9 != 1) * squares[2]);
 
-        f->step[d] = (u64)floor(length / longest * LONGEST + 0.5);
+        f->step[d] = (u64)floor(ldexp(length, LONGEST - exponent) + 0.5);
         if (f->step[d] == 0)
             f->step[d] = 1;
     }

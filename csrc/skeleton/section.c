@@ -96,8 +96,8 @@ static int set_plane(struct plane *p, const double *voxel_size, const double *po
             p->step[axis] = p->width[axis] = 0;
     p->extent = p->width[0] + p->width[1] + p->width[2];
     sort_three(p->width);
-    p->high = p->extent / 2 * (1 - SAME);
-    p->low = p->width[1] == 0 ? -p->extent / 2 * (1 + SAME) : -p->high; /* parallel to a face, or not */
+    p->low = -p->extent / 2 * (1 - SAME);
+    p->high = p->width[1] == 0 ? p->extent / 2 * (1 + SAME) : -p->low; /* parallel to a face, or not */
     return 1;
 }
 
@@ -226,7 +226,7 @@ static int find_voxel(const struct object *o, const double *point, u32 *run, u32
            o->runs[*run].x <= *x_ret;
 }
 
-/* Begin at the run of the point's voxel. Between two layers, the plane may cut only the voxel before it. */
+/* Begin at the run of the point's voxel. Between two layers, that may be the voxel before the one that is cut. */
 static int begin_section(const struct object *o, const struct plane *p, u32 *run)
 {
     u32 x, first, last;
