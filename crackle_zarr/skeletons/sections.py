@@ -236,9 +236,7 @@ def _sections(
         normals.append(directions[kept])
     # All paths through a trunk have the same direction there, but for those that smoothing reaches.
     at, directions = np.concatenate(vertices), np.concatenate(normals)
-    planes, inverse, weights = np.unique(
-        np.column_stack([at, directions]), axis=0, return_inverse=True, return_counts=True
-    )
+    planes, weights = np.unique(np.column_stack([at, directions]), axis=0, return_counts=True)
     owner = planes[:, 0].astype(np.int64)
     found, touched = skeleton_sections.sections(runs, number, size, voxels[owner], planes[:, 1:])
     total = np.bincount(owner, weights, minlength=len(voxels))

@@ -35,7 +35,7 @@ def areas(labels, skeleton, **options):
 
 @pytest.mark.parametrize("form", ["C", "F", "stream", "CrackleArray", "signed", "bool"])
 def test_straight_bar(form):
-    """A straight bar of 20 by 20 voxels has the same section everywhere, and touches the volume's end faces."""
+    """A straight bar has the same section everywhere, and touches the first and last z of the volume."""
     volume, label = bar(), 1
     if form == "F":
         volume = np.asfortranarray(volume)
@@ -76,7 +76,7 @@ def test_cube():
 @pytest.mark.parametrize("size", [(1, 1, 1), (4, 4, 10), (0.5, 2, 3)])
 @pytest.mark.parametrize("step", [(1, 0, 1), (1, 1, 1), (2, 1, -3), (0, 1, 5)])
 def test_oblique_plane_across_a_slab(size, step):
-    """A plane at a right angle to an oblique path cuts a bar of edges a, b in a * b / cos(angle to its axis)."""
+    """A plane across an oblique path cuts a bar of edges a and b in a * b / cos(angle to its axis)."""
     volume = np.zeros((17, 15, 400), np.uint8)
     volume[3:14, 4:11] = 1
     path = line((8, 7, 200), np.add((8, 7, 200), step), size=size)
