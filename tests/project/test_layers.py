@@ -31,6 +31,7 @@ LAYERS = [
     {"_binding"},
     {"streams"},
     {"codecs", "synthetic"},
+    {"skeletons"},
     {"files"},
     {"stored"},
     {"verbs"},
