@@ -239,8 +239,12 @@ def graph(mask: Array) -> Graph:
 
 
 def penalty(distance: Array, from_root: Array, scale: float, exponent: float) -> Array:
-    """The cost of entering each voxel; distances of the mask's voxels in the order of its graph."""
-    centred = scale * (1 - distance / (1.01 * distance.max())) ** exponent
+    """The cost of entering each voxel; distances of the mask's voxels in the order of its graph.
+
+    Kimimaro divides by the power 1.01 of the largest distance, which depends on the unit of length. At 340 units,
+    which is usual in nanometres, that is 1.06 times the largest distance.
+    """
+    centred = scale * (1 - distance / (1.06 * distance.max())) ** exponent
     return centred + (from_root / from_root.max() if from_root.max() > 0 else 0)
 
 

@@ -130,16 +130,22 @@ def test_t_junction(fix_branching: bool) -> None:
 
 
 def test_plus_sign() -> None:
-    """Arms shorter than the reach of the invalidation have no ends of their own."""
+    """Arms shorter than the reach of the invalidation have no ends of their own.
+
+    The middle of an even width is four voxels wide and costs the same everywhere. A path that changes sides at
+    each step, as Kimimaro's do where float32 loses the term that decides, is a fifth longer than a straight one.
+    """
     volume = empty(101, 101, 40)
     volume[5:-5, 40:60, 10:30] = 1
     volume[40:60, 5:-5, 10:30] = 1
     skeleton = only(trace(volume, const=10))
     assert len(skeleton.terminals()) == 4
-    assert skeleton.cable_length() == pytest.approx(252.8, rel=0.03)
+    assert len(skeleton.vertices) == pytest.approx(176, abs=3)
+    assert 205 < skeleton.cable_length() < 252.8 * 1.03
     skeleton = only(trace(volume, scale=4, const=50))
     assert len(skeleton.terminals()) == 2
-    assert skeleton.cable_length() == pytest.approx(128.1, rel=0.03)
+    assert len(skeleton.vertices) == 91
+    assert 104 < skeleton.cable_length() < 128.1 * 1.03
 
 
 def test_torus() -> None:
