@@ -1,4 +1,7 @@
-"""What the benchmarks share: the volume, interleaved timing; and report.py: tables, the machine, JSON."""
+"""Helpers of the benchmarks.
+
+The volume and interleaved timing; tables, the machine and JSON from report.py.
+"""
 
 from __future__ import annotations
 
@@ -17,12 +20,12 @@ import numpy as np
 import crackle_zarr
 from crackle_zarr.synthetic import neurons
 
-# What it shares with the studies is there.
+# report.py, which the studies in tests/trust use too.
 sys.path.append(str(Path(__file__).resolve().parents[1] / "tests"))
 
 from report import machine, save, show
 
-__all__ = ["interleaved", "load", "machine", "milliseconds", "parser", "save", "show", "told"]
+__all__ = ["describe_run", "interleaved", "load", "machine", "milliseconds", "parser", "save", "show"]
 
 Name = TypeVar("Name")
 
@@ -30,16 +33,16 @@ CONNECTOMICS = Path(__file__).resolve().parents[2] / "shared" / "data" / "connec
 
 
 def parser(description: str) -> argparse.ArgumentParser:
-    made = argparse.ArgumentParser(description=description)
-    made.add_argument(
+    command = argparse.ArgumentParser(description=description)
+    command.add_argument(
         "--volume",
         type=Path,
-        help="a .npy or .ckl file, .gz or not (default: the connectomics volume, or else a synthetic one)",
+        help="a .npy or .ckl file, also as .gz (default: the connectomics volume, or else a synthetic one)",
     )
-    made.add_argument("--crop", type=int, metavar="N", help="only the first N voxels of every axis")
-    made.add_argument("--repeats", type=int, default=5, help="repetitions, interleaved (default: 5)")
-    made.add_argument("--json", type=Path, help="write the results and the machine's description here")
-    return made
+    command.add_argument("--crop", type=int, metavar="N", help="only the first N voxels of every axis")
+    command.add_argument("--repeats", type=int, default=5, help="repetitions, interleaved (default: 5)")
+    command.add_argument("--json", type=Path, help="write the results and a description of the machine here")
+    return command
 
 
 def load(arguments: argparse.Namespace) -> np.ndarray:
@@ -60,8 +63,8 @@ def load(arguments: argparse.Namespace) -> np.ndarray:
 def interleaved(cases: dict[Name, Callable[[], object]], repeats: int) -> dict[Name, float]:
     """Median seconds of each case.
 
-    The cases take turns, so that a slow minute hits all of them, in another order each time: what one leaves
-    behind, such as memory in small pages, may cost the next.
+    The cases take turns, so that a slow minute affects all of them. The order changes each time, because a
+    case may slow down the next one, for example by leaving memory in small pages.
     """
     seconds: dict[Name, list[float]] = {name: [] for name in cases}
     order = random.Random(1)
@@ -74,8 +77,8 @@ def interleaved(cases: dict[Name, Callable[[], object]], repeats: int) -> dict[N
     return {name: statistics.median(times) for name, times in seconds.items()}
 
 
-def told(volume: np.ndarray, repeats: int) -> str:
-    """The line above the tables."""
+def describe_run(volume: np.ndarray, repeats: int) -> str:
+    """The line above the tables: volume, machine, and repetitions."""
     return f"{volume.shape} {volume.dtype}, {machine()['cpu']}, one thread, medians of {repeats}"
 
 

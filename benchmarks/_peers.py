@@ -1,4 +1,4 @@
-"""The codecs that are compared, each as two calls on one volume and in one thread, and their figures."""
+"""The compared codecs, each as two calls on one volume in one thread, and their figures."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ OURS = "crackle_zarr"
 THEIRS = "crackle-codec"
 ZSTD = "zstd 3"
 
-# Of each codec by its name: "bytes", "encode_s" and "decode_s".
+# "bytes", "encode_s" and "decode_s", each by the codec's name.
 Figures = dict[str, dict[str, Any]]
 
 
@@ -27,12 +27,12 @@ Figures = dict[str, dict[str, Any]]
 class Codec:
     encode: Callable[[], bytes]
     decode: Callable[[bytes], np.ndarray]
-    slow: bool = False  # one turn is enough
+    slow: bool = False  # measured once
 
 
 @cache
 def optional(module: str, package: str) -> ModuleType | None:
-    """A peer's module; None, and a line that says so, where it is not installed."""
+    """A peer's module. If it is not installed, prints a line and returns None."""
     try:
         return importlib.import_module(module)
     except ImportError:
@@ -45,7 +45,7 @@ def crackle_codec() -> ModuleType | None:
 
 
 def crackle_like(package: ModuleType, volume: np.ndarray, slow: bool = False, **options: Any) -> Codec:
-    """Either package of Crackle, with options or its own defaults."""
+    """Either Crackle package, with options or its own defaults."""
     return Codec(
         lambda: package.compress(volume, **options, parallel=1),
         lambda stream: package.decompress(stream, parallel=1),
@@ -54,7 +54,7 @@ def crackle_like(package: ModuleType, volume: np.ndarray, slow: bool = False, **
 
 
 def of_bytes(codec: Any, volume: np.ndarray, slow: bool = False) -> Codec:
-    """A numcodecs codec, which sees the volume's memory as it lies."""
+    """A numcodecs codec, applied to the volume's bytes in memory order."""
     flat = volume.ravel(order="K")
     order = "F" if volume.flags.f_contiguous else "C"
     return Codec(
@@ -65,7 +65,7 @@ def of_bytes(codec: Any, volume: np.ndarray, slow: bool = False) -> Codec:
 
 
 def three(volume: np.ndarray) -> dict[str, Codec]:
-    """Ours and the two that every script compares it with, all as they are by default."""
+    """Our codec and the two peers of every script, with their default options."""
     found = {OURS: crackle_like(crackle_zarr, volume)}
     if (crackle := crackle_codec()) is not None:
         found[THEIRS] = crackle_like(crackle, volume)
@@ -74,12 +74,12 @@ def three(volume: np.ndarray) -> dict[str, Codec]:
 
 
 def verified(codecs: dict[str, Codec], volume: np.ndarray) -> dict[str, bytes]:
-    """The stream of every codec, each of which gives the volume back."""
+    """The stream of every codec, after checking that it decodes to the volume."""
     streams = {}
     for name, codec in codecs.items():
         streams[name] = codec.encode()
         if not np.array_equal(np.asarray(codec.decode(streams[name])).reshape(volume.shape), volume):
-            raise SystemExit(f"{name} does not give the volume back")
+            raise SystemExit(f"{name} does not decode to the volume")
     return streams
 
 
@@ -89,7 +89,7 @@ def timed(
     repeats: int,
     beside: dict[str, Callable[[], object]] | None = None,
 ) -> Figures:
-    """The figures of verified codecs; ``beside`` are other calls that take turns with the decoders."""
+    """The figures of verified codecs; the calls in ``beside`` take turns with the decoders."""
     encode: dict[str, float] = {}
     decode: dict[str, float] = {}
     for slow in (False, True):
@@ -112,23 +112,23 @@ def measured(codecs: dict[str, Codec], volume: np.ndarray, repeats: int) -> Figu
 
 
 def times(seconds: dict[str, float], name: str, peer: str) -> str:
-    """How many times as fast as a peer."""
+    """The speed as a multiple of a peer's."""
     return f"{seconds[peer] / seconds[name]:.2f}" if peer in seconds else ""
 
 
 def table(figures: Figures, volume: np.ndarray) -> tuple[list[str], list[list[str]]]:
-    """Columns and rows that tell all figures of codecs on one volume."""
+    """The columns and rows of a table with all figures of codecs on one volume."""
     columns = ["", "bytes", "ratio", "enc ms", "dec ms", "enc MVx/s", "dec MVx/s"]
-    columns += [f"{way} x\n{peer}" for peer in (THEIRS, ZSTD) for way in ("enc", "dec")]
-    ways = (figures["encode_s"], figures["decode_s"])
+    columns += [f"{direction} x\n{peer}" for peer in (THEIRS, ZSTD) for direction in ("enc", "dec")]
+    encode_and_decode = (figures["encode_s"], figures["decode_s"])
     rows = [
         [
             name,
             f"{nbytes:,}",
             f"{volume.nbytes / nbytes:.1f}",
-            *(milliseconds(seconds[name]) for seconds in ways),
-            *(f"{volume.size / seconds[name] / 1e6:,.0f}" for seconds in ways),
-            *(times(seconds, name, peer) for peer in (THEIRS, ZSTD) for seconds in ways),
+            *(milliseconds(seconds[name]) for seconds in encode_and_decode),
+            *(f"{volume.size / seconds[name] / 1e6:,.0f}" for seconds in encode_and_decode),
+            *(times(seconds, name, peer) for peer in (THEIRS, ZSTD) for seconds in encode_and_decode),
         ]
         for name, nbytes in figures["bytes"].items()
     ]

@@ -10,22 +10,23 @@ import numpy as np
 
 Shape = tuple[int, ...]
 
-# What a script makes of itself is of this shape, or smaller where the volume that it is given is.
+# The shape of generated volumes, or that of the given volume if it is smaller.
 SMALL = (256, 256, 64)
 NOISE_LABELS = 2000
-# Distance of the points of supervoxels: with the boundaries of connectomics itself some 700 voxels each.
+# Distance between the points of supervoxels. Cut by the boundaries of connectomics, these have some 700
+# voxels.
 SUPERVOXEL = 16.5
-# Density of the boundaries of Voronoi cells, times the distance of their points.
+# Boundary density of Voronoi cells, times the distance between their points.
 CELL_DENSITY = 1.4
-# Less dense than this, cells would have to be larger than the volume: then a few of smaller ones are kept.
+# Below this density, cells would have to be larger than the volume. A few smaller cells are kept instead.
 SPARSE = 0.02
 SPARSE_SPACING = 16
-# Denser than this, boundaries are those of noise.
+# Above this density, noise adds boundaries.
 DENSE = 0.25
 
 
 def noise(shape: Shape, seed: int = 0) -> np.ndarray:
-    """Every voxel one of 2,000 labels at random: nothing to compress but the labels' range."""
+    """One of 2,000 labels at random in every voxel: only the range of the labels can be compressed."""
     numbers = np.random.default_rng(seed).integers(NOISE_LABELS, size=shape[::-1], dtype=np.uint32)
     return numbers.T
 
@@ -33,8 +34,8 @@ def noise(shape: Shape, seed: int = 0) -> np.ndarray:
 def cells(shape: Shape, spacing: float, seed: int = 0) -> Iterator[np.ndarray]:
     """The slices of a Voronoi partition, as numbers of cells.
 
-    There is one point in each block of ``spacing``^3, at random; a voxel belongs to the nearest point of the
-    27 blocks around it.
+    Each block of ``spacing``^3 has one point at random. A voxel belongs to the nearest point of the 27 blocks
+    around it.
     """
     blocks = [math.ceil(n / spacing) + 2 for n in shape]  # one more at either end
     points = np.random.default_rng(seed).random((3, *blocks))
@@ -67,7 +68,7 @@ def voronoi(shape: Shape, spacing: float, seed: int = 0) -> np.ndarray:
 
 
 def scattered(numbers: np.ndarray) -> np.ndarray:
-    """SplitMix64's finish: other numbers for other numbers, all over the range of 64 bits."""
+    """Distinct numbers for distinct numbers, spread over the range of 64 bits: the finish of SplitMix64."""
     numbers = numbers.astype(np.uint64)
     numbers = (numbers ^ (numbers >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     numbers = (numbers ^ (numbers >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
@@ -75,18 +76,18 @@ def scattered(numbers: np.ndarray) -> np.ndarray:
 
 
 def oversegmented(volume: np.ndarray, seed: int = 0) -> np.ndarray:
-    """The supervoxels that a volume could have been agglomerated from: uint64, ids all over the range.
+    """Supervoxels from which a volume could have been agglomerated: uint64, with labels all over the range.
 
-    A supervoxel is where one label and one Voronoi cell meet.
+    A supervoxel is the intersection of one label and one Voronoi cell.
     """
-    made = np.empty(volume.shape, dtype=np.uint64, order="F")
+    supervoxels = np.empty(volume.shape, dtype=np.uint64, order="F")
     for z, numbers in enumerate(cells(volume.shape, SUPERVOXEL, seed)):
-        made[:, :, z] = scattered(scattered(volume[:, :, z]) + numbers)
-    return made
+        supervoxels[:, :, z] = scattered(scattered(volume[:, :, z]) + numbers)
+    return supervoxels
 
 
 def with_density(shape: Shape, density: float, seed: int = 0) -> np.ndarray:
-    """A uint32 volume in which about this share of neighbours within slices differ.
+    """A uint32 volume in which about this fraction of the neighbours within slices differ.
 
     0 is one label alone, and 1 is noise. Between them are Voronoi cells: the denser the smaller. The least
     dense have some cells in a background, and the densest have noise in some of their voxels.
@@ -107,13 +108,13 @@ def with_density(shape: Shape, density: float, seed: int = 0) -> np.ndarray:
 
 
 def corner(volume: np.ndarray, shape: Shape) -> np.ndarray:
-    """The far corner of a volume, or all that there is of it: in connectomics as dense as the rest."""
+    """The far corner of a volume, at most the whole: in connectomics it is as dense as the rest."""
     places = tuple(slice(max(0, have - want), have) for have, want in zip(volume.shape, shape, strict=True))
     return np.asfortranarray(volume[places])
 
 
 def boundary_density(volume: np.ndarray) -> float:
-    """The share of neighbours along x and y that differ."""
+    """The fraction of neighbours along x and y that differ."""
     differing = [int((np.diff(volume, axis=axis) != 0).sum()) for axis in (0, 1)]
     pairs = [volume.size // volume.shape[axis] * (volume.shape[axis] - 1) for axis in (0, 1)]
     return sum(differing) / max(1, sum(pairs))

@@ -1,4 +1,4 @@
-"""Which aims are met? By the figures that the other scripts have left as JSON; nothing is measured here."""
+"""Which aims are met? Reads the figures that the other scripts saved as JSON, and measures nothing."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ MILLISECOND = 1e-3
 
 
 class Aim(NamedTuple):
-    """A quotient of two figures, each a path: the script, then the keys of its results."""
+    """A quotient of two figures. Each is a path: the script, then the keys of its results."""
 
     what: str
     wanted: str
-    figure: str
-    by: str | float
+    numerator: str
+    denominator: str | float
 
 
 def faster(what: str, wanted: str, table: str, ours: str, peer: str) -> Aim:
     return Aim(f"{what}, times as fast as {peer}", wanted, f"{table}/{peer}", f"{table}/{ours}")
 
 
-def both_ways(what: str, wanted: str, script: str, ours: str, peer: str) -> list[Aim]:
+def both_directions(what: str, wanted: str, script: str, ours: str, peer: str) -> list[Aim]:
     return [
         faster(f"compress{what}", wanted, f"{script}/encode_s", ours, peer),
         faster(f"decompress{what}", wanted, f"{script}/decode_s", ours, peer),
@@ -41,18 +41,18 @@ def both_ways(what: str, wanted: str, script: str, ours: str, peer: str) -> list
 def through_zarr(store: str) -> list[Aim]:
     return [
         Aim(
-            f"chunks of 64^3, {store}: {way}, times as fast as Zarr's default",
+            f"chunks of 64^3, {store}: {action}, times as fast as Zarr's default",
             "more than 1",
-            f"chunks/zarr_s/{store}/Zarr's default, {way}",
-            f"chunks/zarr_s/{store}/Crackle, {way}",
+            f"chunks/zarr_s/{store}/Zarr's default, {action}",
+            f"chunks/zarr_s/{store}/Crackle, {action}",
         )
-        for way in ("read", "write")
+        for action in ("read", "write")
     ]
 
 
-def c_order(way: str, seconds: str) -> Aim:
+def c_order(function: str, seconds: str) -> Aim:
     table = f"shapes/cases/512 x 512 x 512 uint32/{seconds}"
-    what = f"{way} C order, times as long as F order"
+    what = f"{function} C order, times as long as F order"
     return Aim(what, "at most 1.25", f"{table}/crackle_zarr, C", f"{table}/crackle_zarr, F")
 
 
@@ -88,7 +88,9 @@ AIMS = [
         "codec/decode_s/crackle-codec",
         "codec/references_s/decompress(out=) into a warm array",
     ),
-    *both_ways(" with Markov 5", "at least 3", "codec", "crackle_zarr, Markov 5", "crackle-codec, Markov 5"),
+    *both_directions(
+        " with Markov 5", "at least 3", "codec", "crackle_zarr, Markov 5", "crackle-codec, Markov 5"
+    ),
     faster(
         "compress with pins 1",
         "at least 20",
@@ -102,8 +104,8 @@ AIMS = [
         "codec/bytes/crackle_zarr, pins 1",
         "codec/bytes/crackle-codec, pins 1",
     ),
-    *both_ways(" noise", "at least 3", "hard/noise", "crackle_zarr", "crackle-codec"),
-    *both_ways(" supervoxels", "at least 3", "hard/oversegmented", "crackle_zarr", "crackle-codec"),
+    *both_directions(" noise", "at least 3", "hard/noise", "crackle_zarr", "crackle-codec"),
+    *both_directions(" supervoxels", "at least 3", "hard/oversegmented", "crackle_zarr", "crackle-codec"),
     *map(one_slice, ("flat", "Markov 5", "pins 1")),
     *through_zarr("memory"),
     *through_zarr("directory"),
@@ -131,15 +133,15 @@ def results(folder: Path) -> dict[str, Any]:
 
 
 def measured(found: dict[str, Any], aim: Aim) -> float | None:
-    """What an aim has come to; None where a figure of it is missing."""
+    """The quotient of an aim; None if one of its figures is missing."""
     try:
-        figure, by = (
+        numerator, denominator = (
             reduce(operator.getitem, path.split("/"), found) if isinstance(path, str) else path
-            for path in (aim.figure, aim.by)
+            for path in (aim.numerator, aim.denominator)
         )
     except KeyError:
         return None
-    return figure / by
+    return numerator / denominator
 
 
 def row(aim: Aim, value: float | None) -> str:
@@ -151,15 +153,15 @@ def row(aim: Aim, value: float | None) -> str:
 
 
 def main() -> None:
-    made = argparse.ArgumentParser(description=__doc__)
-    made.add_argument(
+    command = argparse.ArgumentParser(description=__doc__)
+    command.add_argument(
         "--results",
         type=Path,
         default=Path(__file__).parent / "results",
         metavar="DIR",
-        help="where the JSON files are, each with its script's name (default: results, beside this script)",
+        help="the folder of the JSON files, each named for its script (default: results, beside this script)",
     )
-    found = results(made.parse_args().results)
+    found = results(command.parse_args().results)
     print("| aim | wanted | measured | |\n|---|---|---|---|")
     for aim in AIMS:
         print(row(aim, measured(found, aim)))

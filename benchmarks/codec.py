@@ -1,9 +1,9 @@
-"""How large and how fast, against the peers? One thread each, one run, every peer verified."""
+"""How large are the streams, and how fast is the codec, against its peers? One thread each, one run."""
 
 from __future__ import annotations
 
 import numpy as np
-from _common import load, milliseconds, parser, save, show, told
+from _common import describe_run, load, milliseconds, parser, save, show
 from _peers import (
     OURS,
     THEIRS,
@@ -41,7 +41,7 @@ def codecs(volume: np.ndarray, slow: bool) -> dict[str, Codec]:
         found[f"{THEIRS}, Markov 5"] = crackle_like(crackle, volume, **OPTIONS["Markov 5"])
         if slow:
             found[f"{THEIRS}, pins 1"] = crackle_like(crackle, volume, slow=True, **OPTIONS["pins 1"])
-    blosc.use_threads = False  # in the calling thread, as everyone
+    blosc.use_threads = False  # in the calling thread, like all others
     found["blosc-zstd 5, shuffle"] = of_bytes(blosc.Blosc("zstd", 5, blosc.SHUFFLE), volume)
     found["gzip 5"] = of_bytes(GZip(5), volume, slow=True)
     if (compresso := optional("compresso", "compresso")) is not None:
@@ -57,24 +57,24 @@ def codecs(volume: np.ndarray, slow: bool) -> dict[str, Codec]:
 
 
 def main() -> None:
-    made = parser(__doc__)
-    made.add_argument("--slow", action="store_true", help="also crackle-codec's pins, which take a minute")
-    arguments = made.parse_args()
+    command = parser(__doc__)
+    command.add_argument("--slow", action="store_true", help="also crackle-codec's pins, which take a minute")
+    arguments = command.parse_args()
     volume = load(arguments)
-    everyone = codecs(volume, arguments.slow)
-    streams = verified(everyone, volume)
+    all_codecs = codecs(volume, arguments.slow)
+    streams = verified(all_codecs, volume)
     warm = np.zeros_like(volume)
     references = {
         WARM: lambda: crackle_zarr.decompress(streams[OURS], out=warm, parallel=1),
         FILL: lambda: np.full(volume.shape, 7, volume.dtype, order="F"),
         "copying to a warm array": lambda: np.copyto(warm, volume),
     }
-    figures = timed(everyone, streams, arguments.repeats, beside=references)
+    figures = timed(all_codecs, streams, arguments.repeats, beside=references)
     seconds = dict(figures["decode_s"])
     figures["references_s"] = {name: figures["decode_s"].pop(name) for name in references}
 
-    print(told(volume, arguments.repeats))
-    show("x: how many times as fast as that peer in this run", *table(figures, volume))
+    print(describe_run(volume, arguments.repeats))
+    show("x: the speed as a multiple of that peer's in this run", *table(figures, volume))
     rows = [
         [
             name if name != OURS else "decompress into a fresh array",
@@ -85,7 +85,11 @@ def main() -> None:
         ]
         for name in (OURS, *references)
     ]
-    show("Beside decoding", ["", "ms", f"x {THEIRS}", f"x {ZSTD}", "fills of a fresh array"], rows)
+    show(
+        "Decoding, and plain memory operations",
+        ["", "ms", f"x {THEIRS}", f"x {ZSTD}", "fills of a fresh array"],
+        rows,
+    )
     save(arguments.json, figures)
 
 

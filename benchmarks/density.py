@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from _common import load, parser, save, show, told
+from _common import describe_run, load, parser, save, show
 from _peers import OURS, measured, three, times
 from _volumes import SMALL, boundary_density, corner, with_density
 
-# Of neighbours within slices that differ: evenly spaced by their logarithms, and closer together where the
-# format of the cracks changes, at one half.
+# Fractions of neighbours within slices that differ: evenly spaced logarithms, and closer together around one
+# half, where the crack format changes.
 DENSITIES = [0, *np.geomspace(0.001, 0.256, 9), 0.35, 0.45, 0.55, 0.7, 0.85, 1]
-WAYS = {"encode_s": "Encoding", "decode_s": "Decoding"}
+DIRECTIONS = {"encode_s": "Encoding", "decode_s": "Decoding"}
 
 
 def require_matplotlib() -> None:
@@ -29,22 +29,23 @@ def measure(volume: np.ndarray, repeats: int) -> dict[str, Any]:
     return {"density": boundary_density(volume), "voxels": volume.size} | figures
 
 
-def nanoseconds(point: dict[str, Any], way: str, name: str) -> float:
-    return point[way][name] / point["voxels"] * 1e9
+def nanoseconds(point: dict[str, Any], direction: str, name: str) -> float:
+    return point[direction][name] / point["voxels"] * 1e9
 
 
-def show_way(points: list[dict[str, Any]], given: dict[str, Any], way: str) -> None:
+def show_direction(points: list[dict[str, Any]], given: dict[str, Any], direction: str) -> None:
     names = given["bytes"]
     peers = [name for name in names if name != OURS]
     rows = [
         [
             f"{100 * point['density']:.2f} %" + (" (the volume)" if point is given else ""),
-            *(f"{nanoseconds(point, way, name):.2f}" for name in names),
-            *(times(point[way], OURS, peer) for peer in peers),
+            *(f"{nanoseconds(point, direction, name):.2f}" for name in names),
+            *(times(point[direction], OURS, peer) for peer in peers),
         ]
         for point in (*points, given)
     ]
-    show(f"{WAYS[way]}, ns per voxel", ["boundaries", *names, *(f"x {peer}" for peer in peers)], rows)
+    columns = ["boundaries", *names, *(f"x {peer}" for peer in peers)]
+    show(f"{DIRECTIONS[direction]}, ns per voxel", columns, rows)
 
 
 def draw(points: list[dict[str, Any]], given: dict[str, Any], path: Path) -> None:
@@ -57,13 +58,13 @@ def draw(points: list[dict[str, Any]], given: dict[str, Any], path: Path) -> Non
     FigureCanvasAgg(figure)
     panels = figure.subplots(1, 2, sharey=True)
     densities = [100 * point["density"] for point in points]
-    for panel, (way, title) in zip(panels, WAYS.items(), strict=True):
+    for panel, (direction, title) in zip(panels, DIRECTIONS.items(), strict=True):
         for name, marker in zip(given["bytes"], "osD", strict=False):
-            curve = [nanoseconds(point, way, name) for point in points]
+            curve = [nanoseconds(point, direction, name) for point in points]
             (line,) = panel.plot(densities, curve, marker=marker, markersize=4, label=name)
-            place = (100 * given["density"], nanoseconds(given, way, name))
-            panel.plot(*place, "*", color=line.get_color(), markersize=14, markeredgecolor="black")
-        panel.axvline(50, color="grey", linestyle=":", linewidth=1, label="from here on, gaps are coded")
+            position = (100 * given["density"], nanoseconds(given, direction, name))
+            panel.plot(*position, "*", color=line.get_color(), markersize=14, markeredgecolor="black")
+        panel.axvline(50, color="grey", linestyle=":", linewidth=1, label="permissible format from here on")
         panel.plot(
             [], [], "*", color="white", markersize=12, markeredgecolor="black", label="the volume given"
         )
@@ -83,17 +84,17 @@ def draw(points: list[dict[str, Any]], given: dict[str, Any], path: Path) -> Non
 
 
 def main() -> None:
-    made = parser(__doc__)
-    made.add_argument("--plot", type=Path, metavar="FILE", help="draw the curves to this PNG or SVG file")
-    arguments = made.parse_args()
+    command = parser(__doc__)
+    command.add_argument("--plot", type=Path, metavar="FILE", help="draw the curves to this PNG or SVG file")
+    arguments = command.parse_args()
     if arguments.plot:
         require_matplotlib()
     volume = corner(load(arguments), SMALL)
     given = measure(volume, arguments.repeats)
     points = [measure(with_density(volume.shape, density), arguments.repeats) for density in DENSITIES]
-    print(told(volume, arguments.repeats))
-    for way in WAYS:
-        show_way(points, given, way)
+    print(describe_run(volume, arguments.repeats))
+    for direction in DIRECTIONS:
+        show_direction(points, given, direction)
     save(arguments.json, {"shape": volume.shape, "series": points, "volume": given})
     if arguments.plot:
         draw(points, given, arguments.plot)

@@ -1,8 +1,8 @@
-"""Is there a cliff? Noise and an oversegmented volume, against crackle-codec and zstd."""
+"""Are some volumes much slower? Noise and an oversegmented volume, against crackle-codec and zstd."""
 
 from __future__ import annotations
 
-from _common import load, parser, save, show, told
+from _common import describe_run, load, parser, save, show
 from _peers import OURS, measured, table, three
 from _volumes import SMALL, noise, oversegmented
 
@@ -23,8 +23,8 @@ def main() -> None:
         figures = measured(codecs, volume, arguments.repeats)
         labels = crackle_zarr.num_labels(codecs[OURS].encode())
         results[name] = {"shape": volume.shape, "labels": labels} | figures
-        print(f"{told(volume, arguments.repeats)}, {labels:,} labels")
-        show(f"{name}; x: how many times as fast as that peer in this run", *table(figures, volume))
+        print(f"{describe_run(volume, arguments.repeats)}, {labels:,} labels")
+        show(f"{name}; x: the speed as a multiple of that peer's in this run", *table(figures, volume))
     save(arguments.json, results)
 
 

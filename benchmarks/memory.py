@@ -1,4 +1,7 @@
-"""How much memory beside the input and the output? Peak of a fresh process each, Linux only."""
+"""How much memory does the codec need beyond input and output? Each peak is of a fresh process.
+
+Linux only.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +35,7 @@ def kib(field):
     return int(next(line for line in lines if line.startswith(field)).split()[1])
 
 def peak_of(call):
-    call(small)                                      # what is loaded once
+    call(small)                                      # load everything that is loaded once
     Path("/proc/self/clear_refs").write_text("5")    # the peak begins here
     before = kib("VmRSS")
     result = call(volume)
@@ -66,7 +69,7 @@ def main() -> None:
             done = subprocess.run(child, capture_output=True, text=True, check=True)
             results[name] = [float(value) for value in done.stdout.split()]
     rows = [[name, f"{encoding:.1f}", f"{decoding:.1f}"] for name, (encoding, decoding) in results.items()]
-    show("Peak beside input and output, MiB; the aim is 64", ["", "compress", "decompress(out=)"], rows)
+    show("Peak beyond input and output, MiB; the aim is 64", ["", "compress", "decompress(out=)"], rows)
     save(arguments.json, results)
 
 

@@ -1,6 +1,6 @@
-"""Operations on one stream, against crackle-codec and cc3d. One thread each, one run, answers compared.
+"""How fast are operations on one stream, against crackle-codec and cc3d? One thread, one run.
 
-The stream is flat, without a Markov model, as both packages write it by default; each is given its own.
+Each package reads a stream that it has written with its default options. All answers are compared.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
-from _common import interleaved, load, parser, save, show, told
+from _common import describe_run, interleaved, load, parser, save, show
 
 import crackle_zarr
 
-# How many times as fast as the peer each has to be.
+# The least speed of each operation, as a multiple of the peer's.
 AIMS = {
     "voxel_counts": 3,
     "bounding_boxes": 3,
@@ -47,7 +47,10 @@ def same_volume(ours: bytes, theirs: bytes) -> bool:
 
 
 def same_clouds(ours: dict[int, np.ndarray], theirs: dict[int, np.ndarray]) -> bool:
-    """The peer has voxels twice, and some that differ across an edge alone. A few labels are compared."""
+    """Whether a few labels have the same voxels.
+
+    The peer lists some voxels twice, and also voxels that differ from a neighbour only across an edge.
+    """
     few = sorted(ours)[:: max(1, len(ours) // 20)]
     return ours.keys() == theirs.keys() and all(
         len(np.unique(np.concatenate([ours[label], theirs[label]]), axis=0))
@@ -57,13 +60,13 @@ def same_clouds(ours: dict[int, np.ndarray], theirs: dict[int, np.ndarray]) -> b
 
 
 def same_graph(ours: np.ndarray, theirs: np.ndarray) -> bool:
-    """Within the rim: which ways out of the volume are open depends on the peer's crack format."""
+    """Inside the outermost voxels: there, the peer's bits depend on its crack format."""
     inside = (slice(1, -1),) * 3
     return np.array_equal(ours[inside], theirs[inside])
 
 
 def same_components(ours: bytes, theirs: np.ndarray) -> bool:
-    """Up to numbering: of all pairs of numbers that meet, each number is in one."""
+    """Up to numbering: each number is in exactly one pair of overlapping components."""
     pairs = crackle_zarr.overlaps(ours, crackle_zarr.compress(theirs))
     return len({a for a, _ in pairs}) == len(pairs) == len({b for _, b in pairs})
 
@@ -125,29 +128,29 @@ def kib(field):
     lines = Path("/proc/self/status").read_text().splitlines()
     return int(next(line for line in lines if line.startswith(field)).split()[1])
 
-given = np.load(sys.argv[2])
+source = np.load(sys.argv[2])
 if sys.argv[1] == "cc3d":
     import cc3d
-    join = lambda: cc3d.connected_components(given)
+    find_components = lambda: cc3d.connected_components(source)
 else:
     import crackle_zarr
-    stream = given.tobytes()
-    join = lambda: crackle_zarr.connected_components(stream)
+    stream = source.tobytes()
+    find_components = lambda: crackle_zarr.connected_components(stream)
 Path("/proc/self/clear_refs").write_text("5")        # the peak begins here
 before = kib("VmRSS")
-made = join()
+components = find_components()
 print((kib("VmHWM") - before) / 1024)
 """
 
 
 def memory(volume: np.ndarray) -> dict[str, float]:
-    """MiB that connected components take at their peak, beyond their input; in a fresh process each."""
+    """Peak MiB of connected_components beyond its input, each in a fresh process."""
     found = {}
     with tempfile.TemporaryDirectory() as folder:
         stream = np.frombuffer(crackle_zarr.compress(volume), dtype=np.uint8)
-        for target, given in {"crackle_zarr": stream, "cc3d": volume}.items():
+        for target, source in {"crackle_zarr": stream, "cc3d": volume}.items():
             path = f"{folder}/{target}.npy"
-            np.save(path, given)
+            np.save(path, source)
             child = [sys.executable, "-P", "-c", CHILD, target, path]
             done = subprocess.run(child, capture_output=True, text=True, check=False)
             if done.returncode == 0:  # else the peer is not installed
@@ -161,7 +164,7 @@ def main() -> None:
     table, results = [], {}
     for name, case in cases(volume).items():
         if not case.same(case.ours(), case.theirs()):
-            raise SystemExit(f"{name}: {case.peer} says otherwise")
+            raise SystemExit(f"{name}: the answer differs from that of {case.peer}")
         seconds = interleaved({"ours": case.ours, "theirs": case.theirs}, arguments.repeats)
         ratio = seconds["theirs"] / seconds["ours"]
         results[name] = {
@@ -181,8 +184,8 @@ def main() -> None:
                 "" if aim is None else str(aim) if ratio >= aim else f"{aim}: missed",
             ]
         )
-    print(told(volume, arguments.repeats))
-    show("x: how many times as fast as the peer in this run", ["", "ms", "peer", "ms", "x", "aim"], table)
+    print(describe_run(volume, arguments.repeats))
+    show("x: the speed as a multiple of the peer's in this run", ["", "ms", "peer", "ms", "x", "aim"], table)
     peaks = memory(volume)
     show(
         "Peak memory of connected_components (26) beyond its input, MiB; the aim is a quarter of cc3d's",

@@ -1,8 +1,8 @@
-"""What do the presets cost? Bytes and times of each, beside crackle-codec and zstd as they are by default."""
+"""How large and how fast is each preset? Against crackle-codec and zstd with their default options."""
 
 from __future__ import annotations
 
-from _common import load, parser, save, show, told
+from _common import describe_run, load, parser, save, show
 from _peers import OURS, crackle_like, measured, table, three
 
 import crackle_zarr
@@ -17,8 +17,8 @@ def main() -> None:
         name: crackle_like(crackle_zarr, volume, **options) for name, options in crackle_zarr.PRESETS.items()
     }
     figures = measured(presets | peers, volume, arguments.repeats)
-    print(told(volume, arguments.repeats))
-    show("x: how many times as fast as that peer in this run", *table(figures, volume))
+    print(describe_run(volume, arguments.repeats))
+    show("x: the speed as a multiple of that peer's in this run", *table(figures, volume))
     save(arguments.json, figures)
 
 

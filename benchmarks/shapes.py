@@ -12,16 +12,16 @@ from _volumes import corner
 
 CROP = (256, 256, 256)
 CUBES = (32, 64, 128, 256, 512)
-# Where a dtype does not hold all labels, they are taken modulo a prime.
+# For a dtype that does not hold all labels, they are taken modulo a prime.
 MODULI = {"uint8": 251, "uint16": 65521}
-# A volume has so many times as many turns as it has less voxels than this.
+# A volume with fewer voxels than this is measured more often, up to a limit.
 VOXELS = 2**22
-MOST_TURNS = 50
-WAYS = ("encode_s", "decode_s")
+MOST_REPEATS = 50
+DIRECTIONS = ("encode_s", "decode_s")
 
 
 def tiled(volume: np.ndarray, width: int, depth: int) -> np.ndarray:
-    """Square slices of any width: the last of the volume, as often as it takes."""
+    """Square slices of any width, tiled from the last slices of the volume."""
     repeated = np.tile(volume[:, :, -depth:], (*(-(-width // n) for n in volume.shape[:2]), 1))
     return np.asfortranarray(repeated[:width, :width])
 
@@ -42,8 +42,7 @@ def measure(volume: np.ndarray, repeats: int) -> dict[str, Any]:
     codecs = {}
     for order, ordered in (("F", volume), ("C", np.ascontiguousarray(volume))):
         codecs |= {f"{name}, {order}": codec for name, codec in three(ordered).items()}
-    turns = repeats * min(MOST_TURNS, max(1, VOXELS // volume.size))
-    figures = measured(codecs, volume, turns)
+    figures = measured(codecs, volume, repeats * min(MOST_REPEATS, max(1, VOXELS // volume.size)))
     return {"voxels": volume.size} | figures
 
 
@@ -53,9 +52,13 @@ def rows(title: str, case: dict[str, Any]) -> Iterator[list[str]]:
         yield [
             title,
             order,
-            *(f"{case[way][name] / case['voxels'] * 1e9:.2f}" for way in WAYS),
-            *(f"{case[way][name] / case[way][f'{OURS}, F']:.2f}" for way in WAYS),
-            *(times(case[way], name, f"{peer}, {order}") for peer in (THEIRS, ZSTD) for way in WAYS),
+            *(f"{case[seconds][name] / case['voxels'] * 1e9:.2f}" for seconds in DIRECTIONS),
+            *(f"{case[seconds][name] / case[seconds][f'{OURS}, F']:.2f}" for seconds in DIRECTIONS),
+            *(
+                times(case[seconds], name, f"{peer}, {order}")
+                for peer in (THEIRS, ZSTD)
+                for seconds in DIRECTIONS
+            ),
         ]
 
 
@@ -68,9 +71,9 @@ def main() -> None:
             cases[title] = measure(volume, arguments.repeats)
     print(f"{machine()['cpu']}, one thread, medians of at least {arguments.repeats}")
     columns = ["", "order", "enc ns/vx", "dec ns/vx", "enc, of F", "dec, of F"]
-    columns += [f"{way} x\n{peer}" for peer in (THEIRS, ZSTD) for way in ("enc", "dec")]
-    told = [row for title, case in cases.items() for row in rows(title, case)]
-    show("x: how many times as fast as that peer in this run", columns, told)
+    columns += [f"{direction} x\n{peer}" for peer in (THEIRS, ZSTD) for direction in ("enc", "dec")]
+    table = [row for title, case in cases.items() for row in rows(title, case)]
+    show("x: the speed as a multiple of that peer's in this run", columns, table)
     save(arguments.json, {"cases": cases})
 
 

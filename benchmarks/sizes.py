@@ -1,4 +1,4 @@
-"""How small does it get? All pins and many Markov orders, against crackle-codec, zstd 19 and xz."""
+"""How small do the streams get? All pins and many Markov orders, against crackle-codec, zstd 19 and xz."""
 
 from __future__ import annotations
 
@@ -20,12 +20,11 @@ DEFAULT = "default"
 OTHERS = "others"
 ORDERS = (0, 3, 5, 7, 9)
 
-
 COMPRESSORS = {"then zstd 19": Zstd(level=19), "then xz": LZMA(preset=9 | lzma.PRESET_EXTREME)}
 
 
 def settings(most_pins: int) -> dict[str, tuple[int, int]]:
-    """Names and options of all that is tried."""
+    """The options of each case, by its name."""
     pairs = itertools.product(range(most_pins + 1), ORDERS)
     return {f"pins {pins}, Markov {order}": (pins, order) for pins, order in pairs}
 
@@ -43,7 +42,10 @@ def ours(volume: np.ndarray) -> dict[str, Codec]:
 
 
 def theirs(crackle: ModuleType, volume: np.ndarray, most_pins: int) -> dict[str, Codec]:
-    """Pins take long, so they are chosen once for all orders: the bytes are those of compress."""
+    """crackle-codec with all settings.
+
+    It takes long to choose pins, so it chooses them once for all orders. The bytes are those of ``compress``.
+    """
     chosen = cache(lambda pins: crackle.compress(volume, allow_pins=pins, parallel=1))
     found = {DEFAULT: crackle_like(crackle, volume)}
     for name, (pins, order) in settings(most_pins).items():
@@ -64,17 +66,17 @@ def codecs(volume: np.ndarray, slow: bool) -> dict[str, dict[str, Codec]]:
 
 
 def main() -> None:
-    made = parser(__doc__)
-    made.add_argument("--slow", action="store_true", help="also crackle-codec's pins 2, which take long")
-    arguments = made.parse_args()
+    command = parser(__doc__)
+    command.add_argument("--slow", action="store_true", help="also crackle-codec's pins 2, which take long")
+    arguments = command.parse_args()
     volume = load(arguments)
-    everyone = codecs(volume, arguments.slow)
-    cases = [(package, name) for package, found in everyone.items() for name in found]
-    sizes: dict[str, dict[str, int]] = {package: {} for package in everyone}
+    all_codecs = codecs(volume, arguments.slow)
+    cases = [(package, name) for package, found in all_codecs.items() for name in found]
+    sizes: dict[str, dict[str, int]] = {package: {} for package in all_codecs}
     with tqdm(cases) as progress:
         for package, name in progress:
             progress.set_description(f"{package}, {name}")
-            stream = verified({name: everyone[package][name]}, volume)[name]
+            stream = verified({name: all_codecs[package][name]}, volume)[name]
             sizes[package][name] = len(stream)
             if package != OTHERS:
                 for then, compressor in COMPRESSORS.items():

@@ -1,4 +1,4 @@
-"""What does one z-slice of a large stream cost? Against crackle-codec, and decoding all of it with zstd."""
+"""How long does one z-slice of a large stream take? Against crackle-codec and zstd."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable
 from types import ModuleType
 
 import numpy as np
-from _common import interleaved, load, milliseconds, parser, save, show, told
+from _common import describe_run, interleaved, load, milliseconds, parser, save, show
 from _peers import OURS, THEIRS, ZSTD, crackle_codec, of_bytes
 from numcodecs import Zstd
 
@@ -32,7 +32,10 @@ def by_range(stream: bytes) -> Slicer:
 
 
 def slicers(volume: np.ndarray) -> dict[str, dict[str, Slicer]]:
-    """By what is stored, the ways to a slice of it. Both packages of Crackle read what ours wrote."""
+    """Functions that read a slice, by the stored stream.
+
+    Both Crackle packages read the streams that ours wrote.
+    """
     crackle = crackle_codec()
     found: dict[str, dict[str, Slicer]] = {}
     for name, options in STREAMS.items():
@@ -53,29 +56,31 @@ def main() -> None:
     arguments = parser(__doc__).parse_args()
     volume = load(arguments)
     depth = volume.shape[2]
-    places = np.linspace(0, depth - 1, min(SLICES, depth)).astype(int).tolist()
-    ways = {(stored, way): get for stored, found in slicers(volume).items() for way, get in found.items()}
-    seconds: dict[tuple[str, str], list[float]] = {key: [] for key in ways}
-    for z in places:
-        for (stored, way), get in ways.items():
-            if not np.array_equal(get(z), volume[:, :, z]):
-                raise SystemExit(f"{stored}, {way}: not the slice {z}")
-        turn = {key: lambda get=get, z=z: get(z) for key, get in ways.items()}
-        for key, median in interleaved(turn, arguments.repeats).items():
+    slices = np.linspace(0, depth - 1, min(SLICES, depth)).astype(int).tolist()
+    readers = {
+        (stored, method): read for stored, found in slicers(volume).items() for method, read in found.items()
+    }
+    seconds: dict[tuple[str, str], list[float]] = {key: [] for key in readers}
+    for z in slices:
+        for (stored, method), read in readers.items():
+            if not np.array_equal(read(z), volume[:, :, z]):
+                raise SystemExit(f"{stored}, {method}: slice {z} is wrong")
+        cases = {key: lambda read=read, z=z: read(z) for key, read in readers.items()}
+        for key, median in interleaved(cases, arguments.repeats).items():
             seconds[key].append(median)
 
-    print(told(volume, arguments.repeats))
-    results: dict[str, dict[str, dict[str, float]]] = {stored: {} for stored, _ in ways}
+    print(describe_run(volume, arguments.repeats))
+    results: dict[str, dict[str, dict[str, float]]] = {stored: {} for stored, _ in readers}
     rows = []
-    for (stored, way), times in seconds.items():
-        results[stored][way] = {"median_s": statistics.median(times), "most_s": max(times)}
+    for (stored, method), times in seconds.items():
+        results[stored][method] = {"median_s": statistics.median(times), "most_s": max(times)}
         ours = results[stored if stored in STREAMS else "flat"][f"{OURS}, CrackleArray"]
-        figures = results[stored][way]
+        figures = results[stored][method]
         ratio = figures["median_s"] / ours["median_s"]
-        rows.append([stored, way, *map(milliseconds, figures.values()), f"{ratio:.2f}"])
-    columns = ["stored as", "by", "ms", "the slowest, ms", f"times {OURS}'s CrackleArray"]
-    show(f"One slice of z, of {len(places)} spread over all", columns, rows)
-    save(arguments.json, {"slices": places, "seconds": results})
+        rows.append([stored, method, *map(milliseconds, figures.values()), f"{ratio:.2f}"])
+    columns = ["stored as", "read by", "ms", "slowest, ms", f"times {OURS}'s CrackleArray"]
+    show(f"One z-slice: medians over {len(slices)} slices of the volume", columns, rows)
+    save(arguments.json, {"slices": slices, "seconds": results})
 
 
 if __name__ == "__main__":

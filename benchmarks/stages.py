@@ -1,4 +1,4 @@
-"""What does each room of the codec cost? Compiles ``stages.c`` with the library and runs it."""
+"""How long does each stage of the codec take? Compiles ``stages.c`` with the library and runs it."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-from _common import load, parser, save, show, told
+from _common import describe_run, load, parser, save, show
 
 HERE = Path(__file__).resolve().parent
 CSRC = HERE.parent / "csrc"
 
 
 def build(folder: Path, *flags: str) -> Path:
-    """The program, compiled as the extension is; ``CC`` and ``CFLAGS`` are heeded."""
+    """Compile the program as the extension is compiled, with ``CC`` and ``CFLAGS``; returns its path."""
     compiler = shlex.split(os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc")
     program = folder / "stages"
     subprocess.run(
@@ -31,7 +31,7 @@ def build(folder: Path, *flags: str) -> Path:
 
 
 def run(program: Path, volume: np.ndarray, repeats: int) -> dict[str, float]:
-    """Milliseconds per room, of the whole volume; the least of the repeats."""
+    """Milliseconds per stage for the whole volume: the least of the repeats."""
     with tempfile.NamedTemporaryFile() as file:
         volume.T.tofile(file.name)
         size = [str(n) for n in (*volume.shape, volume.dtype.itemsize, repeats)]
@@ -43,7 +43,7 @@ def run(program: Path, volume: np.ndarray, repeats: int) -> dict[str, float]:
 
 
 def main() -> None:
-    """Measure the rooms with what this processor has, with the baseline only, and in portable C."""
+    """Measure the stages with all instructions of this CPU, with the baseline only, and in portable C."""
     arguments = parser(__doc__).parse_args()
     volume = load(arguments)
     variants = {
@@ -55,12 +55,12 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         for name, flags in variants.items():
             found[name] = run(build(Path(folder), *flags), volume, arguments.repeats)
-    print(told(volume, arguments.repeats))
-    rooms = next(iter(found.values()))
+    print(describe_run(volume, arguments.repeats))
+    stages = next(iter(found.values()))
     show(
-        "Milliseconds per room",
-        ["room", *found],
-        [[room, *(f"{rooms_of[room]:,.1f}" for rooms_of in found.values())] for room in rooms],
+        "Milliseconds per stage",
+        ["stage", *found],
+        [[stage, *(f"{milliseconds[stage]:,.1f}" for milliseconds in found.values())] for stage in stages],
     )
     save(arguments.json, {"stages_ms": found})
 

@@ -1,9 +1,9 @@
-"""How much faster are questions to a stored array than reading it and computing? And how much is read?
+"""How much faster are queries on a stored array than reading and computing? How much do they read?
 
-The same volume is stored twice on the same disk, in chunks of one shape: with Crackle, and with Zarr's
-default compressor. One thread each. Every question is put to the first, and computed from the second with
-NumPy, fastremap, cc3d or SciPy. All answers are compared, and what counts is the fastest of those peers.
-Files have been read before, so the disk's own speed is not in the figures.
+The script stores the same volume twice on the same disk, in chunks of one shape: with Crackle, and with
+Zarr's default compressor. It puts every query to the first array, and computes the answer from the second
+with NumPy, fastremap, cc3d or SciPy, with one thread each. It compares all answers, and the aims with the
+fastest peer. The files are in the page cache, so the figures do not include the disk's speed.
 """
 
 from __future__ import annotations
@@ -23,19 +23,20 @@ from typing import Any
 
 import numpy as np
 import zarr
-from _common import interleaved, load, parser, save, show, told
+from _common import describe_run, interleaved, load, parser, save, show
 from zarr.storage import LocalStore
 
 import crackle_zarr
-import crackle_zarr.codecs.zarr_codec  # where the package is a source tree, Zarr finds the codec by this only
+import crackle_zarr.codecs.zarr_codec  # registers the codec, also if the package is not installed
 from crackle_zarr.cli.demo import CountingStore
 
 CHUNKS = (64, 256, 256)
 REMAPPED = 100
 TIMES_AS_LARGE = 8
-ALLOWED_MIB = 1024
+LIMIT_MIB = 1024
 
-# Question: at least so many times as fast as the fastest peer; at most so many per cent of the stored bytes.
+# For each query: the least speed, as a multiple of the fastest peer's, and the most per cent of stored bytes
+# read.
 AIMS: dict[str, tuple[float, float | None]] = {
     "labels": (100, 20),
     "labels, verify=False": (100, 2),
@@ -46,17 +47,17 @@ AIMS: dict[str, tuple[float, float | None]] = {
 
 
 @dataclass
-class About:
-    """What the questions are about."""
+class Subject:
+    """The label and the mapping of the queries."""
 
     label: int
     mapping: dict[int, int]
     voxels: int = 0  # of the label
-    chunks: int = 0  # that hold it
+    chunks: int = 0  # that hold the label
 
     @classmethod
-    def of(cls, volume: np.ndarray, chunks: tuple[int, ...]) -> About:
-        """The label of median size among those in no more than four chunks, and new names for some labels."""
+    def of(cls, volume: np.ndarray, chunks: tuple[int, ...]) -> Subject:
+        """The label of median size among those in at most four chunks, and new labels for some labels."""
         labels, counts = np.unique(volume[volume != 0], return_counts=True)
         in_chunks = np.zeros(len(labels), dtype=int)
         grid = [range(0, length, chunk) for length, chunk in zip(volume.shape, chunks, strict=True)]
@@ -71,17 +72,17 @@ class About:
         return cls(int(labels[one]), mapping, int(counts[one]), int(in_chunks[one]))
 
     @property
-    def back(self) -> dict[int, int]:
-        """The mapping that undoes the mapping."""
+    def inverse(self) -> dict[int, int]:
+        """The mapping that reverts the mapping."""
         return {new: old for old, new in self.mapping.items()}
 
 
 # ---------------------------------------------------------------------------------------
-# Peers: all of the array is read, and the answer computed
+# Peers: they read the whole array and compute the answer
 
 
 def module(name: str) -> Any:
-    """A peer's module; None where it is not installed."""
+    """A peer's module; None if it is not installed."""
     try:
         return importlib.import_module(name)
     except ImportError:
@@ -89,11 +90,11 @@ def module(name: str) -> Any:
 
 
 def statistics_cc3d(array: Any) -> dict[str, np.ndarray]:
-    # Without small numbers cc3d would need a row for every number up to the largest label.
-    numbers, names = module("fastremap").renumber(array[...], in_place=True)
+    # Without renumbering, cc3d would need a row for every number up to the largest label.
+    numbers, number_of_label = module("fastremap").renumber(array[...], in_place=True)
     found = module("cc3d").statistics(numbers)
     labels = np.zeros(len(found["voxel_counts"]), dtype=array.dtype)
-    labels[list(names.values())] = list(names.keys())
+    labels[list(number_of_label.values())] = list(number_of_label.keys())
     rows = np.flatnonzero(found["voxel_counts"])
     boxes = [found["bounding_boxes"][row] for row in rows]
     start = np.array([[part.start for part in box] for box in boxes])
@@ -103,14 +104,14 @@ def statistics_cc3d(array: Any) -> dict[str, np.ndarray]:
 
 def statistics_scipy(array: Any) -> dict[str, np.ndarray]:
     ndimage = importlib.import_module("scipy.ndimage")
-    numbers, names = module("fastremap").renumber(array[...], preserve_zero=False, in_place=True)
+    numbers, number_of_label = module("fastremap").renumber(array[...], preserve_zero=False, in_place=True)
     boxes = ndimage.find_objects(numbers)
     counts = ndimage.sum_labels(np.True_, numbers, np.arange(1, len(boxes) + 1))
     means = ndimage.center_of_mass(
         np.broadcast_to(np.True_, numbers.shape), numbers, np.arange(1, len(boxes) + 1)
     )
     labels = np.zeros(len(boxes), dtype=array.dtype)
-    labels[np.array(list(names.values())) - 1] = list(names.keys())
+    labels[np.array(list(number_of_label.values())) - 1] = list(number_of_label.keys())
     start = np.array([[part.start for part in box] for box in boxes])
     stop = np.array([[part.stop for part in box] for box in boxes])
     return table(labels, counts.astype(np.uint64), start, stop, np.array(means))
@@ -141,57 +142,58 @@ def remap_fastremap(array: Any, mapping: dict[int, int]) -> None:
 
 
 # ---------------------------------------------------------------------------------------
-# Questions
+# Queries
 
-Case = Callable[[Any, About], Any]
+Case = Callable[[Any, Subject], Any]
 
 
 @dataclass
-class Question:
+class Query:
     """Cases that take turns: ours, and the peers that give the same answer."""
 
     ours: dict[str, Case]
     peers: dict[str, Case]
 
 
-def questions() -> list[Question]:
+def queries() -> list[Query]:
     fastremap, cc3d, scipy = module("fastremap"), module("cc3d"), module("scipy")
-    for name, found in {"fastremap": fastremap, "connected-components-3d": cc3d, "scipy": scipy}.items():
-        if found is None:
+    for name, peer in {"fastremap": fastremap, "connected-components-3d": cc3d, "scipy": scipy}.items():
+        if peer is None:
             print(f"{name}: not installed")
-    made = [
-        Question(
+    found = [
+        Query(
             {
                 "labels": lambda array, _: crackle_zarr.labels(array, parallel=1),
                 "labels, verify=False": lambda array, _: crackle_zarr.labels(array, parallel=1, verify=False),
             },
             {"np.unique": lambda array, _: np.unique(array[...])},
         ),
-        Question({"statistics": lambda array, _: crackle_zarr.statistics(array, parallel=1)}, {}),
-        Question(
-            {"find": lambda array, about: crackle_zarr.find(array, about.label, parallel=1).slices},
-            {"==, any": lambda array, about: box_numpy(array, about.label)[0]},
+        Query({"statistics": lambda array, _: crackle_zarr.statistics(array, parallel=1)}, {}),
+        Query(
+            {"find": lambda array, subject: crackle_zarr.find(array, subject.label, parallel=1).slices},
+            {"==, any": lambda array, subject: box_numpy(array, subject.label)[0]},
         ),
-        Question(
-            {"crop": lambda array, about: crackle_zarr.crop(array, about.label, parallel=1).mask},
-            {"==, any, cut": lambda array, about: crop_numpy(array, about.label)},
+        Query(
+            {"crop": lambda array, subject: crackle_zarr.crop(array, subject.label, parallel=1).mask},
+            {"==, any, cut": lambda array, subject: crop_numpy(array, subject.label)},
         ),
-        Question({"remap": lambda array, about: crackle_zarr.remap(array, about.mapping, parallel=1)}, {}),
+        Query({"remap": lambda array, subject: crackle_zarr.remap(array, subject.mapping, parallel=1)}, {}),
     ]
+    unique, statistics, _, _, remap = found
     if fastremap is not None:
-        made[0].peers["fastremap.unique"] = lambda array, _: fastremap.unique(array[...])
-        made[4].peers["fastremap.remap, write"] = lambda array, about: remap_fastremap(array, about.mapping)
+        unique.peers["fastremap.unique"] = lambda array, _: fastremap.unique(array[...])
+        remap.peers["fastremap.remap, write"] = lambda array, subject: remap_fastremap(array, subject.mapping)
         if cc3d is not None:
-            made[1].peers["renumber, cc3d.statistics"] = lambda array, _: statistics_cc3d(array)
+            statistics.peers["renumber, cc3d.statistics"] = lambda array, _: statistics_cc3d(array)
         if scipy is not None:
-            made[1].peers["renumber, scipy.ndimage"] = lambda array, _: statistics_scipy(array)
-    return made
+            statistics.peers["renumber, scipy.ndimage"] = lambda array, _: statistics_scipy(array)
+    return found
 
 
 def same(a: Any, b: Any) -> bool:
-    """Whether two answers are one; of centroids, to what sums of floats are good for."""
+    """Whether two answers are equal; centroids up to the precision of sums of floats."""
     if isinstance(a, np.ndarray) and a.dtype.names:
-        rows = np.isin(a["label"], b["label"])  # renumber and cc3d keep 0, SciPy counts from 1
+        rows = np.isin(a["label"], b["label"])  # renumber and cc3d keep 0; SciPy numbers labels from 1
         return all(
             np.allclose(a[name][rows], b[name], rtol=1e-5)
             if name == "centroid"
@@ -201,13 +203,13 @@ def same(a: Any, b: Any) -> bool:
     return np.array_equal(a, b)
 
 
-def turns(case: Case, array: Any, about: About) -> Callable[[], Any]:
-    """A case that can be measured again and again: the next remap undoes the one before."""
-    there_and_back = [about, About(about.label, about.back)]
+def repeatable(case: Case, array: Any, subject: Subject) -> Callable[[], Any]:
+    """A case that can be measured repeatedly: each remap reverts the previous one."""
+    subjects = [subject, Subject(subject.label, subject.inverse)]
 
     def run() -> Any:
-        there_and_back.reverse()
-        return case(array, there_and_back[1])
+        subjects.reverse()
+        return case(array, subjects[1])
 
     return run
 
@@ -216,54 +218,56 @@ def stored_nbytes(path: Path) -> int:
     return sum(file.stat().st_size for file in path.rglob("*") if file.is_file() and file.name != "zarr.json")
 
 
-def share_read(path: Path, case: Case, about: About, scratch: Path) -> float:
-    """Per cent of the stored bytes that a question reads: of a remap, with what it reads of its journal."""
+def per_cent_read(path: Path, case: Case, subject: Subject, scratch: Path) -> float:
+    """Per cent of the stored bytes that a query reads. A remap also reads its journal."""
     shutil.copytree(path, scratch)
     store = CountingStore(LocalStore(scratch))
     array = zarr.open_array(store, mode="r+")
     nbytes = stored_nbytes(scratch)
     store.reset()
-    case(array, about)
+    case(array, subject)
     shutil.rmtree(scratch)
     return 100 * store.nbytes / max(1, nbytes)
 
 
-def measured(folder: Path, about: About, repeats: int) -> dict[str, Any]:
-    """Seconds, ratios and bytes of all questions."""
+def measured(folder: Path, subject: Subject, repeats: int) -> dict[str, Any]:
+    """Seconds, ratios and bytes of all queries."""
     ours = zarr.open_array(folder / "crackle.zarr", mode="r+")
     theirs = zarr.open_array(folder / "default.zarr", mode="r+")
     results: dict[str, Any] = {}
-    for question in questions():
-        cases = {name: turns(case, ours, about) for name, case in question.ours.items()}
-        cases |= {name: turns(case, theirs, about) for name, case in question.peers.items()}
-        if "remap" not in question.ours:
+    for query in queries():
+        cases = {name: repeatable(case, ours, subject) for name, case in query.ours.items()}
+        cases |= {name: repeatable(case, theirs, subject) for name, case in query.peers.items()}
+        if "remap" not in query.ours:
             answers = {name: case() for name, case in cases.items()}
-            for name in question.ours:
-                for peer in question.peers:
+            for name in query.ours:
+                for peer in query.peers:
                     if not same(answers[name], answers[peer]):
-                        raise SystemExit(f"{name}: not what {peer} says")
+                        raise SystemExit(f"{name}: the answer differs from that of {peer}")
             del answers
         seconds = interleaved(cases, repeats)
-        for name, case in question.ours.items():
+        for name, case in query.ours.items():
             if name == "remap":
-                if not np.array_equal(ours[...], theirs[...]) and question.peers:
+                if not np.array_equal(ours[...], theirs[...]) and query.peers:
                     raise SystemExit("remap: the arrays differ")
-                if repeats % 2:  # the labels have their new names now
-                    for again in cases.values():
-                        again()
-            ratios = {peer: seconds[peer] / seconds[name] for peer in question.peers}
+                if repeats % 2:  # after an odd number of remaps, restore the labels
+                    for remap in cases.values():
+                        remap()
+            ratios = {peer: seconds[peer] / seconds[name] for peer in query.peers}
             results[name] = {
-                "seconds": {name: seconds[name]} | {peer: seconds[peer] for peer in question.peers},
+                "seconds": {name: seconds[name]} | {peer: seconds[peer] for peer in query.peers},
                 "ratios": ratios,
                 "fastest": min(ratios, key=ratios.__getitem__, default=None),
-                "per_cent_read": share_read(folder / "crackle.zarr", case, about, folder / "counted.zarr"),
+                "per_cent_read": per_cent_read(
+                    folder / "crackle.zarr", case, subject, folder / "counted.zarr"
+                ),
             }
-        print(f"{', '.join(question.ours)}: done", file=sys.stderr)
+        print(f"{', '.join(query.ours)}: done", file=sys.stderr)
     return results
 
 
 # ---------------------------------------------------------------------------------------
-# Memory: each question in a process of its own
+# Memory: each query in a process of its own
 
 CHILD = """
 import json, sys
@@ -278,67 +282,65 @@ def kib(field: str) -> int:
     return int(next(line for line in lines if line.startswith(field)).split()[1])
 
 
-def child(path: str, name: str, about: str, allowed: str) -> None:
-    """Ask one question, with no more memory than allowed, and print the peak beyond the start as JSON."""
+def child(path: str, name: str, subject: str, limit_mib: str) -> None:
+    """Run one query with limited memory, and print its peak and its answer as JSON."""
     import resource
 
     zarr.config.set({"async.concurrency": 1, "threading.max_workers": 1})
-    cases = {
-        name: case for question in questions() for name, case in (question.ours | question.peers).items()
-    }
+    cases = {name: case for query in queries() for name, case in (query.ours | query.peers).items()}
     cases["array[...]"] = lambda array, _: array[...]
-    # What is loaded once, is loaded by a small array.
-    small = About(1, {1: 3})
+    # A query on a small array first loads everything that is loaded once.
     crackle = crackle_zarr.create_array({}, data=np.arange(512, dtype="u4").reshape(8, 8, 8) // 256)
-    first = crackle if Path(path).name != "default.zarr" else zarr.create_array({}, data=crackle[...])
-    cases[name](first, small)
+    small = crackle if Path(path).name != "default.zarr" else zarr.create_array({}, data=crackle[...])
+    cases[name](small, Subject(1, {1: 3}))
     array = zarr.open_array(path, mode="r+")
-    if int(allowed):
-        resource.setrlimit(resource.RLIMIT_DATA, (int(allowed) * 2**20,) * 2)
+    if int(limit_mib):
+        resource.setrlimit(resource.RLIMIT_DATA, (int(limit_mib) * 2**20,) * 2)
     Path("/proc/self/clear_refs").write_text("5")  # the peak begins here
     before = kib("VmRSS")
-    fields = json.loads(about)
+    label, mapping = json.loads(subject)
     try:
-        answer = cases[name](array, About(fields[0], {int(old): new for old, new in fields[1].items()}))
+        result = cases[name](array, Subject(label, {int(old): new for old, new in mapping.items()}))
     except MemoryError:
         print(json.dumps([None, None]))
         return
     peak = (kib("VmHWM") - before) / 1024
     if name == "labels":
-        told = answer.tolist()
+        answer = result.tolist()
     elif name == "statistics":
-        told = [answer["label"].tolist(), answer["voxel_count"].tolist()]
+        answer = [result["label"].tolist(), result["voxel_count"].tolist()]
     else:
-        told = len(answer.chunks) if name == "remap" else None
-    print(json.dumps([peak, told]))
+        answer = len(result.chunks) if name == "remap" else None
+    print(json.dumps([peak, answer]))
 
 
-def in_child(path: Path, name: str, about: About, allowed: int = 0) -> tuple[float | None, Any]:
+def in_child(path: Path, name: str, subject: Subject, limit_mib: int = 0) -> tuple[float | None, Any]:
+    """The peak and the answer of a query in a child process; (None, None) after a MemoryError."""
     command = [sys.executable, "-P", "-c", CHILD, str(Path(__file__).parent), str(path), name]
-    command += [json.dumps([about.label, about.mapping]), str(allowed)]
+    command += [json.dumps([subject.label, subject.mapping]), str(limit_mib)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         raise SystemExit(f"{name}: {done.stderr}")
-    peak, told = json.loads(done.stdout.splitlines()[-1])
-    return peak, told
+    peak, answer = json.loads(done.stdout.splitlines()[-1])
+    return peak, answer
 
 
-def peaks(folder: Path, about: About) -> dict[str, float]:
-    """Peak MiB of ours and of the peers on the volume itself; a remap is undone by another."""
+def peaks(folder: Path, subject: Subject) -> dict[str, float]:
+    """Peak MiB of ours and of the peers on the volume itself. A second remap reverts each remap."""
     found: dict[str, float] = {}
-    for question in questions():
-        for names, store in ((question.ours, "crackle.zarr"), (question.peers, "default.zarr")):
+    for query in queries():
+        for names, store in ((query.ours, "crackle.zarr"), (query.peers, "default.zarr")):
             for name in names:
-                peak, _ = in_child(folder / store, name, about)
+                peak, _ = in_child(folder / store, name, subject)
                 assert peak is not None
                 found[name] = peak
                 if "remap" in name:
-                    in_child(folder / store, name, About(about.label, about.back))
+                    in_child(folder / store, name, Subject(subject.label, subject.inverse))
     return found
 
 
-def larger_than_memory(folder: Path, volume: np.ndarray, about: About) -> dict[str, Any]:
-    """Questions to an array that is larger than the memory that their process may have."""
+def larger_than_memory(folder: Path, volume: np.ndarray, subject: Subject) -> dict[str, Any]:
+    """Peak MiB of queries on an array that is larger than the memory limit of their process."""
     depth = volume.shape[0]
     shape = (depth * TIMES_AS_LARGE, *volume.shape[1:])
     array = crackle_zarr.create_array(
@@ -346,9 +348,9 @@ def larger_than_memory(folder: Path, volume: np.ndarray, about: About) -> dict[s
     )
     for turn in range(TIMES_AS_LARGE):
         array[turn * depth : (turn + 1) * depth] = volume
-    allowed = ALLOWED_MIB if array.nbytes > ALLOWED_MIB * 2**20 else 0
+    limit_mib = LIMIT_MIB if array.nbytes > LIMIT_MIB * 2**20 else 0
     labels, counts = np.unique(volume, return_counts=True)
-    results: dict[str, Any] = {"array_mib": array.nbytes / 2**20, "allowed_mib": allowed}
+    results: dict[str, Any] = {"array_mib": array.nbytes / 2**20, "allowed_mib": limit_mib}
     expected = {
         "labels": labels.tolist(),
         "statistics": [labels.tolist(), (counts * TIMES_AS_LARGE).tolist()],
@@ -357,11 +359,11 @@ def larger_than_memory(folder: Path, volume: np.ndarray, about: About) -> dict[s
         "array[...]": None,
     }
     for name, right in expected.items():
-        peak, told = in_child(folder / "large.zarr", name, about, allowed)
-        if right is not None and told != right:
+        peak, answer = in_child(folder / "large.zarr", name, subject, limit_mib)
+        if right is not None and answer != right:
             raise SystemExit(f"{name} of the large array is wrong")
         results[name] = peak
-    new = np.array([about.mapping.get(label, label) for label in labels.tolist()])
+    new = np.array([subject.mapping.get(label, label) for label in labels.tolist()])
     if not np.array_equal(crackle_zarr.labels(array), np.sort(new)):
         raise SystemExit("remap of the large array is wrong")
     return results
@@ -377,25 +379,25 @@ def chunks_for(volume: np.ndarray) -> tuple[int, ...]:
 def main() -> None:
     arguments: argparse.Namespace = parser(__doc__.splitlines()[0]).parse_args()
     volume = np.ascontiguousarray(load(arguments).T)
-    about = About.of(volume, chunks_for(volume))
+    subject = Subject.of(volume, chunks_for(volume))
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         with zarr.config.set({"async.concurrency": 1, "threading.max_workers": 1}):
             keywords = {"shape": volume.shape, "dtype": volume.dtype, "chunks": chunks_for(volume)}
             crackle_zarr.create_array(LocalStore(folder / "crackle.zarr"), **keywords)[...] = volume
             zarr.create_array(LocalStore(folder / "default.zarr"), **keywords)[...] = volume
-            found = measured(folder, about, arguments.repeats)
+            found = measured(folder, subject, arguments.repeats)
         nbytes = {kind: stored_nbytes(folder / f"{kind}.zarr") for kind in ("crackle", "default")}
-        label = {"voxels": about.voxels, "chunks": about.chunks}
+        label = {"voxels": subject.voxels, "chunks": subject.chunks}
         results: dict[str, Any] = {"questions": found, "label": label, "stored_nbytes": nbytes}
         if Path("/proc/self/clear_refs").exists():
-            results["peak_mib"] = peaks(folder, about)
-            results["large"] = larger_than_memory(folder, volume, about)
-    tell(volume, results, arguments.repeats)
+            results["peak_mib"] = peaks(folder, subject)
+            results["large"] = larger_than_memory(folder, volume, subject)
+    show_results(volume, results, arguments.repeats)
     save(arguments.json, results)
 
 
-def tell(volume: np.ndarray, results: dict[str, Any], repeats: int) -> None:
+def show_results(volume: np.ndarray, results: dict[str, Any], repeats: int) -> None:
     memory = results.get("peak_mib", {})
 
     def peak(name: str) -> str:
@@ -419,18 +421,18 @@ def tell(volume: np.ndarray, results: dict[str, Any], repeats: int) -> None:
                 verdict = "met" if found["per_cent_read"] <= most else "missed"
                 aims.append([f"{name}: at most {most:g} % of the stored bytes", read, verdict])
     nbytes = results["stored_nbytes"]
-    print(told(volume, repeats))
+    print(describe_run(volume, repeats))
     print(f"{nbytes['crackle']:,} bytes with Crackle, {nbytes['default']:,} with Zarr's default")
     label = results["label"]
     print(f"find and crop: a label of {label['voxels']:,} voxels in {label['chunks']} chunks")
     columns = ["", "peer", "ms", "ours is x times as fast", "of stored bytes read", "peak, MiB"]
-    show("*: the fastest peer, which counts", columns, rows)
-    show("Against the aims", ["aim", "measured", ""], aims)
+    show("*: the fastest peer, which the aims refer to", columns, rows)
+    show("Aims", ["aim", "measured", ""], aims)
     if "large" in results:
         large = dict(results["large"])
-        title = f"Peak, MiB, of questions to an array of {large.pop('array_mib'):,.0f} MiB"
-        allowed = large.pop("allowed_mib")
-        title += f" in processes that may have {allowed:,}" if allowed else ", without a limit"
+        title = f"Peak MiB of queries on an array of {large.pop('array_mib'):,.0f} MiB"
+        limit_mib = large.pop("allowed_mib")
+        title += f" in processes limited to {limit_mib:,} MiB" if limit_mib else ", without a limit"
         cells = {name: "MemoryError" if value is None else f"{value:,.0f}" for name, value in large.items()}
         show(title, ["", "beyond the start"], [list(cell) for cell in cells.items()])
 

@@ -1,4 +1,4 @@
-"""What do more threads gain? parallel=1 against parallel=2, taking turns."""
+"""How much faster are two threads? parallel=1 against parallel=2, taking turns."""
 
 from __future__ import annotations
 

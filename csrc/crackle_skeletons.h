@@ -204,6 +204,38 @@ crackle_status crackle_graph_root_paths(uint64_t num_vertices, const uint32_t *e
 crackle_status crackle_graph_orient(uint64_t num_vertices, const uint32_t *edges, uint64_t num_edges,
                                     const uint32_t *roots, uint64_t num_roots, uint32_t *parent, uint32_t *order);
 
+/*
+ * crackle_graph_remove_loops() - open all cycles
+ *
+ * 'vertices' are places in physical space; 'radii' may be negative where they are not known.  'edges', which must not
+ * repeat nor join a vertex with itself, are changed: '*num_left_ret' of them are left, in no order, some of them new.  Near
+ * linear.  CRACKLE_BAD_ARGUMENT also for an edge from a vertex to itself.
+ */
+crackle_status crackle_graph_remove_loops(const float *vertices, const float *radii, uint64_t num_vertices,
+                                          uint32_t *edges, uint64_t num_edges, const volatile int32_t *stop,
+                                          uint64_t *num_left_ret);
+
+/*
+ * crackle_graph_join() - edges that join components which come close
+ *
+ * The closest vertices of two components are joined, the closest first, if they are no farther apart than 'radius'.  With
+ * 'restrict_by_radius', only the closest vertices of every two components are, and only if the sum of their radii reaches
+ * from one to the other.  '*joins_ret' receives '*count_ret' edges; free it with crackle_free().
+ * CRACKLE_BAD_ARGUMENT also for coordinates that are not finite.
+ */
+crackle_status crackle_graph_join(const float *vertices, const float *radii, uint64_t num_vertices,
+                                  const uint32_t *edges, uint64_t num_edges, double radius, int restrict_by_radius,
+                                  const volatile int32_t *stop, uint32_t **joins_ret, uint64_t *count_ret);
+
+/*
+ * crackle_graph_remove_ticks() - remove short ends, the shortest first
+ *
+ * Segments between critical vertices that lead to an end and are shorter than 'threshold' go, unless they are all of a
+ * tree.  'edges', of trees, are changed: '*num_left_ret' of them are left, in no order.
+ */
+crackle_status crackle_graph_remove_ticks(const float *vertices, uint64_t num_vertices, uint32_t *edges,
+                                          uint64_t num_edges, double threshold, uint64_t *num_left_ret);
+
 /* cffi: end */
 
 #endif /* CRACKLE_SKELETONS_H */

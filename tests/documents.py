@@ -27,6 +27,7 @@ EXTENSION = DOCS / "zarr-extension"
 SAMPLES = EXTENSION / "sample_data"
 
 FORMAT_TEXT = (DOCS / "format.md").read_text(encoding="utf-8")
+NOTES_TEXT = (DOCS / "format-notes.md").read_text(encoding="utf-8")
 EXTENSION_TEXT = (EXTENSION / "README.md").read_text(encoding="utf-8")
 SAMPLES_TEXT = (SAMPLES / "README.md").read_text(encoding="utf-8")
 SCHEMA: dict[str, Any] = json.loads((EXTENSION / "schema.json").read_text(encoding="utf-8"))
@@ -93,25 +94,24 @@ def c_constants() -> dict[str, int]:
 
 
 # ---------------------------------------------------------------------------------------
-# docs/format.md: the annotated streams
+# docs/format-notes.md: the annotated streams
 
-TAKEN_APART = section(FORMAT_TEXT, "13. ")
 STREAMS = ["13.1 ", "13.2 ", "13.3 "]
 ANNOTATED = STREAMS[:2]
 
 
 def printed_stream(heading: str) -> bytes:
     """The stream that a subsection prints in hexadecimal."""
-    [block] = fenced(section(FORMAT_TEXT, heading), "hex")
+    [block] = fenced(section(NOTES_TEXT, heading), "hex")
     return bytes.fromhex(block)
 
 
 def printed_volume(heading: str) -> npt.NDArray[Any]:
     """The volume that a subsection prints, else that of the first subsection, indexed (x, y, z)."""
-    text = section(FORMAT_TEXT, heading)
+    text = section(NOTES_TEXT, heading)
     if not fenced(text, "text"):
         assert "The volume of section 13.1" in text
-        text = section(FORMAT_TEXT, "13.1 ")
+        text = section(NOTES_TEXT, "13.1 ")
     [block] = fenced(text, "text")
     heading, *lines = block.splitlines()
     rows = [re.split(r" {2,}", line.strip()) for line in lines]
@@ -125,7 +125,7 @@ def printed_volume(heading: str) -> npt.NDArray[Any]:
 
 def annotated_fields(heading: str) -> list[tuple[int, bytes, str, str]]:
     """The annotated fields of a subsection: offset, bytes, value and description."""
-    rows = table(section(FORMAT_TEXT, heading), "offset")
+    rows = table(section(NOTES_TEXT, heading), "offset")
     found = []
     for row in rows:
         data = bytes.fromhex(row["bytes"].strip("`"))
@@ -162,12 +162,12 @@ MEANINGS = {None: "move", reference.BRANCH: "BRANCH", reference.TERMINATE: "TERM
 
 
 def walk(starts: list[tuple[int, int]], differences: list[int]) -> Iterator[Row]:
-    """The rows of a printed walk, from the differences of a slice, by the rules of section 3.3."""
+    """The rows of a printed walk of a slice's differences, by section 3.3 of docs/format.md."""
     codepoints = list(itertools.accumulate(differences, lambda last, difference: (last + difference) % 4))
     i = 0
     for x, y in starts:
         stack: list[tuple[int, int]] = []
-        yield {"difference": "", "codepoint": "", "meaning": "begin", "stand on": f"({x}, {y})"}
+        yield {"difference": "", "codepoint": "", "meaning": "begin", "vertex": f"({x}, {y})"}
         over = False
         while not over:
             pair = (codepoints[i], codepoints[i + 1])
@@ -186,7 +186,7 @@ def walk(starts: list[tuple[int, int]], differences: list[int]) -> Iterator[Row]
                 "difference": ", ".join(map(str, differences[i : i + taken])),
                 "codepoint": ", ".join(NAMES[codepoint] for codepoint in pair[:taken]),
                 "meaning": MEANINGS[symbol],
-                "stand on": place or f"({x}, {y})",
+                "vertex": place or f"({x}, {y})",
             }
             i += taken
     assert not any(differences[i:]), "what is left of the last byte is zero"

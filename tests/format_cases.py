@@ -82,19 +82,19 @@ def scaled(path: Path, slope: float, inter: float) -> None:
 REFUSED = {
     "floats.npy": (
         lambda path: np.save(path, np.full((2, 3, 4), 0.5)),
-        "floats.npy: labels are whole numbers, and there is 0.5 at (0, 0, 0) (24 of 24 numbers are such)",
+        "labels are whole numbers, but the file has 0.5 at (0, 0, 0) (24 of 24 numbers are unusable)",
     ),
-    "floats.nrrd": (lambda path: write_nrrd(path, np.full((2, 3, 4), 1.5)), "there is 1.5 at (0, 0, 0)"),
+    "floats.nrrd": (lambda path: write_nrrd(path, np.full((2, 3, 4), 1.5)), "the file has 1.5 at (0, 0, 0)"),
     "floats.nii": (
         lambda path: nibabel.Nifti1Image(np.full((2, 3, 4), np.nan, "f4"), np.eye(4)).to_filename(path),
-        "there is nan at (0, 0, 0)",
+        "the file has nan at (0, 0, 0)",
     ),
     "floats.tif": (
         lambda path: tifffile.imwrite(path, np.full((2, 3, 4), 2**25, "f4"), **GRAY),
         "does not hold every whole number above 16,777,216",
     ),
-    "slope.nii": (lambda path: scaled(path, 2, 0.5), "there is 0.5 at (0, 0, 0)"),
-    "inter.nii.gz": (lambda path: scaled(path, 0.3, 5.1), "there is 5.09"),
+    "slope.nii": (lambda path: scaled(path, 2, 0.5), "the file has 0.5 at (0, 0, 0)"),
+    "inter.nii.gz": (lambda path: scaled(path, 0.3, 5.1), "the file has 5.09"),
     "colours.tif": (
         lambda path: tifffile.imwrite(path, np.zeros((4, 5, 3), "u1"), photometric="rgb"),
         "a TIFF file of colours (3 samples per pixel)",

@@ -163,7 +163,7 @@ def go_on(folder: Path, action: str, first: int) -> str:
         try:
             getattr(cz, action)(array, parallel=PARALLEL)
         except cz.JournalError as error:
-            os._exit(UNDO if "undo() removes what is left" in str(error) else 1)
+            os._exit(UNDO if "undo() removes the rest of the journal" in str(error) else 1)
 
     half = False
     for n in (*range(first % 9, 1000, 9), 10**6):  # all deaths of all attempts

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .library import check_status, ffi, lib, take_array
+from .parallel import run_in_thread
 
 Numbers = npt.NDArray[np.uint32]
 U32, U64 = np.dtype(np.uint32), np.dtype(np.uint64)
@@ -129,3 +130,89 @@ def orient(
     signed = parents.astype(np.int64)
     signed[parents == 2**32 - 1] = -1
     return signed, order
+
+
+def remove_loops(
+    vertices: npt.NDArray[np.float32], radii: npt.NDArray[np.float32], edges: npt.ArrayLike
+) -> Numbers:
+    """The edges that are left when all cycles are opened; some are new. Edges must not repeat.
+
+    Args:
+        vertices: places in physical space.
+        radii: negative where they are not known.
+        edges: pairs of vertices.
+    """
+    places, balls = np.ascontiguousarray(vertices, np.float32), np.ascontiguousarray(radii, np.float32)
+    pairs = _edges(edges).copy()
+
+    def work(stop: Any) -> Numbers:
+        left = ffi.new("uint64_t *")
+        status = lib.crackle_graph_remove_loops(
+            _buffer(places, "float"),
+            _buffer(balls, "float"),
+            len(places),
+            _buffer(pairs, "uint32_t"),
+            len(pairs),
+            stop,
+            left,
+        )
+        _checked(status, len(places), pairs)
+        return pairs[: left[0]]
+
+    return run_in_thread(work, 64 * len(places))
+
+
+def joins(
+    vertices: npt.NDArray[np.float32],
+    radii: npt.NDArray[np.float32],
+    edges: npt.ArrayLike,
+    radius: float,
+    restrict_by_radius: bool,
+) -> Numbers:
+    """New edges between the closest vertices of components that are no farther apart than ``radius``.
+
+    With ``restrict_by_radius``, only the closest vertices of every two components are joined, and only if the
+    sum of their radii reaches from one to the other.
+
+    Raises:
+        ValueError: a coordinate is not finite.
+    """
+    places, balls = np.ascontiguousarray(vertices, np.float32), np.ascontiguousarray(radii, np.float32)
+    pairs = _edges(edges)
+    if not np.isfinite(places).all():
+        raise ValueError("a vertex has a coordinate that is not finite")
+
+    def work(stop: Any) -> Numbers:
+        made, count = ffi.new("uint32_t **"), ffi.new("uint64_t *")
+        status = lib.crackle_graph_join(
+            _buffer(places, "float"),
+            _buffer(balls, "float"),
+            len(places),
+            _buffer(pairs, "uint32_t"),
+            len(pairs),
+            radius,
+            restrict_by_radius,
+            stop,
+            made,
+            count,
+        )
+        _checked(status, len(places), pairs)
+        if made[0] == ffi.NULL:
+            return np.zeros((0, 2), np.uint32)
+        return take_array(made[0], 2 * int(count[0]), U32).reshape(-1, 2)
+
+    return run_in_thread(work, 256 * len(places))
+
+
+def remove_ticks(vertices: npt.NDArray[np.float32], edges: npt.ArrayLike, threshold: float) -> Numbers:
+    """The edges that are left when short ends are removed, the shortest first; of trees."""
+    places, pairs, left = (
+        np.ascontiguousarray(vertices, np.float32),
+        _edges(edges).copy(),
+        ffi.new("uint64_t *"),
+    )
+    status = lib.crackle_graph_remove_ticks(
+        _buffer(places, "float"), len(places), _buffer(pairs, "uint32_t"), len(pairs), threshold, left
+    )
+    _checked(status, len(places), pairs)
+    return pairs[: left[0]]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -35,6 +36,7 @@ class Traced:
     num_paths: int
     root: int | None
     soma_radius: float
+    seconds: float
 
 
 class Runs:
@@ -135,6 +137,7 @@ class Runs:
             for number in range(start, end):
                 before, after = (np.ascontiguousarray(one, np.uint32) for one in targets(number))
                 made = ffi.new("struct crackle_skeleton *")
+                began = time.perf_counter()
                 status = lib.crackle_trace(
                     local.tracer,
                     self._runs,
@@ -148,7 +151,7 @@ class Runs:
                     made,
                 )
                 check_status(status)
-                traced = _take(made)
+                traced = _take(made, time.perf_counter() - began)
                 with lock:
                     report(number, traced)
 
@@ -230,11 +233,11 @@ def _tracer() -> Any:
     return ffi.gc(made, lib.crackle_tracer_free)
 
 
-def _take(made: Any) -> Traced:
+def _take(made: Any, seconds: float = 0.0) -> Traced:
     count, num_edges = int(made.num_vertices), int(made.num_edges)
     if made.vertices == ffi.NULL:
         empty = np.zeros((0, 3), np.uint32)
-        return Traced(empty, np.zeros(0, np.float32), np.zeros((0, 2), np.uint32), 0, None, 0.0)
+        return Traced(empty, np.zeros(0, np.float32), np.zeros((0, 2), np.uint32), 0, None, 0.0, seconds)
     return Traced(
         take_array(made.vertices, 3 * count, np.dtype(np.uint32)).reshape(-1, 3),
         take_array(made.radii, count, np.dtype(np.float32)),
@@ -242,4 +245,5 @@ def _take(made: Any) -> Traced:
         int(made.num_paths),
         None if made.root == 2**32 - 1 else int(made.root),
         float(made.soma_radius),
+        seconds,
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import difflib
+import errno
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -39,13 +40,32 @@ class AbsentError(LookupError):
     """The volume does not have the requested label."""
 
 
+class ClosedPipeError(Exception):
+    """The reader of stdout has closed the pipe: 'crackle-zarr labels x | head'.
+
+    No OSError: click turns EPIPE into exit code 1 before the entry point sees it.
+    """
+
+
 class Commands(click.Group):
     """A group of commands that suggests a similar name for a mistyped one."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; its broken pipe becomes a ClosedPipeError."""
+        try:
+            try:
+                return super().invoke(ctx)
+            finally:
+                sys.stdout.flush()  # what is buffered would fail later, outside
+        except OSError as error:
+            if error.errno != errno.EPIPE:
+                raise
+            raise ClosedPipeError from error
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Find the command; where there is none, name the one with the most similar name."""
+        """Find the command; if it does not exist, suggest the one with the most similar name."""
         try:
             return super().resolve_command(ctx, args)
         except click.UsageError as error:

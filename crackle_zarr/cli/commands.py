@@ -10,7 +10,6 @@ entry point.
 
 from __future__ import annotations
 
-import errno
 import os
 import sys
 from collections.abc import Sequence
@@ -21,7 +20,7 @@ import click
 
 from .. import __version__
 from .._base.options import MarkovOrder, Preset
-from . import _common, check, compress, convert, info, questions, remap, stats
+from . import _common, check, compress, convert, info, questions, remap, skeletonize, stats
 from ._common import EXIT_CODES, EXPECTED, UNUSABLE
 
 
@@ -55,6 +54,7 @@ def cli() -> None:
       crackle-zarr find seg.zarr 42            where label 42 is
       crackle-zarr crop seg.zarr 42 -o 42.npy  its mask, cut to its box
       crackle-zarr remap seg.zarr 42=7         42 becomes 7, in place
+      crackle-zarr skeletonize seg.ckl         centre lines, as SWC files
       crackle-zarr verify seg.zarr             look for damage in arrays
     """
 
@@ -157,6 +157,8 @@ for command in (
     questions.crop,
     stats.stats,
     remap.remap,
+    skeletonize.skeletonize,
+    skeletonize.swc,
     check.test,
     check.verify,
 ):
@@ -182,13 +184,10 @@ def main(arguments: Sequence[str] | None = None, program: str = "crackle-zarr") 
         text = " ".join(error.format_message().split())
         click.echo(f"crackle-zarr: {text} ('{command} --help' shows the options.)", err=True)
         sys.exit(UNUSABLE)
-    except BrokenPipeError:
-        _discard_stdout()  # the reader has closed the pipe: 'crackle-zarr labels x | head'
+    except _common.ClosedPipeError:
+        _discard_stdout()
         sys.exit(0)
     except EXPECTED as error:
-        if isinstance(error, OSError) and error.errno == errno.EPIPE:
-            _discard_stdout()
-            sys.exit(0)
         click.echo(_common.one_line(error), err=True)
         sys.exit(_common.exit_code(error))
     sys.exit(0)

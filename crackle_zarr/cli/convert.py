@@ -110,33 +110,34 @@ def convert(
     storage_option: dict[str, Any],
     no_progress: bool,
 ) -> None:
-    """Store Zarr arrays and files of labels in another way.
+    """Convert labels to another file format, codec or chunk shape.
 
     SOURCE and DESTINATION are Zarr arrays, or files: .ckl and .npy, also within .gz, .xz, .lzma, .bz2 or
     .zst; .nrrd; .nii and .nii.gz; .tif and .tiff; and datasets of HDF5, written file.h5:/volumes/labels.
-    The content of SOURCE tells what it is. The name of DESTINATION does: a name without one of these
-    endings is a Zarr array. For NRRD, NIfTI, TIFF and HDF5: pip install 'crackle-zarr[formats]'.
+    The content of SOURCE determines its format, and the name of DESTINATION the new format: a name
+    without one of these endings is a Zarr array. For NRRD, NIfTI, TIFF and HDF5: pip install
+    'crackle-zarr[formats]'.
 
-    Everything is read back and compared with the source.
+    The command reads the result back and compares it with the source.
 
-    Zarr to Zarr keeps shape, dtype, fill value, attributes and the names of axes. Of a group, such
-    as OME-Zarr labels with their pyramid, all arrays are taken, or level 0 into a file. An
-    interrupted command goes on when it is given again. --storage-option is for both places, if they
-    are URLs.
+    Zarr to Zarr keeps shape, dtype, fill value, attributes and the names of axes. For a group, such
+    as OME-Zarr labels with their pyramid, it converts all arrays, or level 0 into a file. After an
+    interruption, the same command continues. --storage-option applies to both places, if they are
+    URLs.
 
     Axes keep their names: x, y, z in streams, NRRD, NIfTI and .npy (--npy-axes zyx for arrays as
     most NumPy users have them); a page per z with rows along y in TIFF; z, y, x in HDF5 and Zarr,
-    unless the names of a Zarr array's axes tell otherwise.
+    unless a Zarr array names its axes differently.
 
-    Labels stay exact. Whole numbers that a file keeps as floats, or that NIfTI scales, become the
-    smallest integers that hold them; anything else is refused, or rounded with --round.
+    Labels stay exact. Whole numbers that a file stores as floats, or that NIfTI scales, become the
+    smallest integers that hold them; other numbers are rejected, or rounded with --round.
 
-    The voxel size, its unit and the origin go into every format that has a place for them: NIfTI,
+    The voxel size, its unit and the origin are written to every format that can hold them: NIfTI,
     NRRD, HDF5 and Zarr (attributes voxel_size, voxel_unit, voxel_origin); TIFF keeps the size. The
-    line on stdout names what is not kept. Other fields of a header stay from NRRD to NRRD and from
-    NIfTI to NIfTI. bool becomes 0 and 1 in .ckl, NRRD and NIfTI.
+    line on stdout names what is not kept. NRRD to NRRD and NIfTI to NIfTI keep the other fields of
+    the header. bool becomes 0 and 1 in .ckl, NRRD and NIfTI.
 
-    Into Zarr, .npy and HDF5 the volume goes slab by slab; other formats take it into memory.
+    To Zarr, .npy and HDF5 the volume is written slab by slab; other formats take it into memory.
 
     \b
     Examples:
@@ -158,18 +159,18 @@ def convert(
         for name in ("to", "chunks", "shards", "zarr_format"):
             if ctx.get_parameter_source(name) is not ParameterSource.DEFAULT:
                 option = "--" + name.replace("_", "-")
-                raise click.UsageError(f"{option} is for Zarr arrays, and {destination} is to be a file.")
+                raise click.UsageError(f"{option} is for Zarr arrays, and {destination} is a file.")
         if format != "ckl" and encoded:
-            raise click.UsageError(
-                f"--preset, --markov and --pins are for Crackle, and {destination} is none."
-            )
+            raise click.UsageError(f"--preset, --markov and --pins are for Crackle, not for {destination}.")
     options = QueryOptions(None, parallel, True, storage_option, not no_progress)
     zyx = npy_axes == "zyx"
 
     def labels(volume: formats.Volume, source: str) -> formats.Volume:
         """The volume in a file as integers, with the axes (x, y, z) if it has three."""
         if npy_axes and "npy" not in (format, volume.format):
-            raise UnusableError(f"{source}: --npy-axes is for .npy files, and none is read or written")
+            raise UnusableError(
+                f"{source}: --npy-axes is for .npy files, but neither SOURCE nor DESTINATION is one"
+            )
         with options.bar("voxel") as progress:
             seen, total = 0, math.prod(volume.shape)
 
@@ -192,7 +193,7 @@ def convert(
                 volume = _of_array(source, storage_option, destination)
                 if npy_axes and format != "npy":
                     raise UnusableError(
-                        f"{source}: --npy-axes is for .npy files, and none is read or written"
+                        f"{source}: --npy-axes is for .npy files, but neither SOURCE nor DESTINATION is one"
                     )
             else:
                 refuse_storage_options(source, storage_option)
@@ -212,9 +213,9 @@ def convert(
             if not no_verify:
                 formats.verify(destination, volume, parallel)
         size = target.stat().st_size
-        said = f"{source} -> {destination}  {by(volume.shape)} {volume.dtype.name}, {volume.nbytes:,} -> "
-        said += f"{size:,} bytes, ratio {volume.nbytes / max(1, size):.1f}"
-        return _with_notes(said, volume.note, formats.not_kept(volume, format))
+        summary = f"{source} -> {destination}  {by(volume.shape)} {volume.dtype.name}, {volume.nbytes:,} -> "
+        summary += f"{size:,} bytes, ratio {volume.nbytes / max(1, size):.1f}"
+        return _with_notes(summary, volume.note, formats.not_kept(volume, format))
 
     def to_array(source: str) -> str:
         with contextlib.ExitStack() as stack:
@@ -236,7 +237,7 @@ def convert(
         else:
             if npy_axes or rounding:
                 option = "--npy-axes is for .npy files" if npy_axes else "--round is for files of floats"
-                raise UnusableError(f"{source}: {option}, and none is read or written")
+                raise UnusableError(f"{source}: {option}, but neither SOURCE nor DESTINATION is one")
             src = opened(source, storage_option if is_url(source) else None)
             _check_destination(source, destination)
             _check_chunks(src, chunks, shards, zarr_format)
@@ -269,34 +270,34 @@ def convert(
         before, after = report.bytes_before, report.bytes_after
         if from_file:
             before = src.nbytes
-        said = f"{source} -> {destination}  {what}"
+        summary = f"{source} -> {destination}  {what}"
         if before and after:  # else it is a store that cannot list
-            said += f", {before:,} -> {after:,} bytes, ratio {before / after:.1f}"
-        return _with_notes(said, note, lost)
+            summary += f", {before:,} -> {after:,} bytes, ratio {before / after:.1f}"
+        return _with_notes(summary, note, lost)
 
     _common.Batch().run([source], to_array if format is None else to_file)
 
 
-def _with_notes(said: str, note: str, lost: str) -> str:
-    """The line about a conversion, with what was made of floats, and what was not kept."""
-    return said + (f"; {note}" if note else "") + (f"; not kept: {lost}" if lost else "")
+def _with_notes(summary: str, note: str, lost: str) -> str:
+    """The line about a conversion, with notes on converted floats and on metadata that was not kept."""
+    return summary + (f"; {note}" if note else "") + (f"; not kept: {lost}" if lost else "")
 
 
 def _check_file(source: str, destination: str, target: Path, overwrite: bool) -> None:
-    """Refuse a file to write that exists, that is the source, or that has no folder."""
+    """Reject an output file that exists, that is the source, or whose folder does not exist."""
     if not is_url(source) and Path(source).is_dir() and Path(source).resolve() in target.resolve().parents:
-        raise UnusableError(f"{target}: the destination lies in the source: name another")
+        raise UnusableError(f"{target}: the destination lies in the source: give another destination")
     if target.exists():
         if not is_url(source) and Path(source).exists() and target.samefile(source):
             raise UnusableError(f"{target}: the destination is the source")
-        if not overwrite and formats.of_name(destination) != "hdf5":  # of which other datasets stay
+        if not overwrite and formats.of_name(destination) != "hdf5":  # an HDF5 file keeps other datasets
             raise UnusableError(f"{target} exists already: --overwrite replaces it")
     if not target.absolute().parent.is_dir():
         raise UnusableError(f"{target}: there is no directory {target.parent}")
 
 
 def _check_new_array(destination: str, overwrite: bool) -> None:
-    """Refuse a place for the array that a file becomes, before the file is read.
+    """Reject a destination for a new array, before the source file is read.
 
     A name with another suffix is more likely a mistyped format, which would become a folder.
     """
@@ -305,7 +306,7 @@ def _check_new_array(destination: str, overwrite: bool) -> None:
     there = Path(destination)
     if not there.exists() and there.suffix.lower() not in ("", ".zarr"):
         raise UnusableError(
-            f"{destination}: no format is known by this name: {formats.NAMES}, or .zarr for a Zarr array"
+            f"{destination}: its name has no known suffix: {formats.NAMES}, or .zarr for a Zarr array"
         )
     if not overwrite and any((there / name).exists() for name in ("zarr.json", ".zarray", ".zgroup")):
         raise UnusableError(f"{destination} exists already: --overwrite replaces it")
@@ -314,7 +315,7 @@ def _check_new_array(destination: str, overwrite: bool) -> None:
 def _of_array(source: str, options: dict[str, Any] | None, destination: str) -> formats.Volume:
     """The array at a path or URL as a volume with the axes (x, y, z), for a file.
 
-    Boxes are read when asked for.
+    Boxes are read on demand.
     """
     from .._base import zarr_facts
     from ..codecs.chunk import label_dtype
@@ -337,7 +338,7 @@ def _of_array(source: str, options: dict[str, Any] | None, destination: str) -> 
             raise FormatError(f"{source}: {error}.{notes}", error.section, error.slice) from error
         except (StoreError, MemoryError):
             raise
-        except Exception as error:  # of a store, each of which has exceptions of its own
+        except Exception as error:  # each store has its own exceptions
             raise StoreError(f"{source} cannot be read: {type(error).__name__}: {error}") from error
         shape = [
             array.shape[axis] if part == slice(0) else len(range(*part.indices(array.shape[axis])))
@@ -360,9 +361,9 @@ def _array_of(
     shards: tuple[int, ...] | None,
     zarr_format: str | None,
 ) -> zarr.Array[Any]:
-    """A volume (z, y, x) as an array of Zarr, for verbs.convert to take it from.
+    """A volume (z, y, x) as a Zarr array, the source of verbs.convert.
 
-    Its chunks are read when asked for.
+    Its chunks are read on demand.
     """
     from ..codecs.create import AXES, default_chunks
     from ..files.formats.as_zarr import as_zarr
@@ -378,7 +379,7 @@ def _array_of(
 
 
 def _check_destination(source: str, destination: str) -> None:
-    """Refuse a destination that is the source, within it or around it; or a folder of other things."""
+    """Reject a destination that is the source, is in it or contains it, or a folder that is no Zarr array."""
     if is_url(destination) or is_url(source):
         if source.rstrip("/") == destination.rstrip("/"):
             raise UnusableError(f"{destination}: the destination is the source")
@@ -387,12 +388,16 @@ def _check_destination(source: str, destination: str) -> None:
     if here == there:
         raise UnusableError(f"{destination}: the destination is the source")
     if here in there.parents or there in here.parents:
-        raise UnusableError(f"{destination}: the source and the destination lie in each other: name another")
+        raise UnusableError(
+            f"{destination}: the source and the destination lie in each other: give another destination"
+        )
     if there.is_file():
         raise UnusableError(f"{destination} exists already, and is a file: name another destination")
     ours = ("zarr.json", ".zarray", ".zgroup", ".crackle-convert")
     if there.is_dir() and any(there.iterdir()) and not any((there / name).exists() for name in ours):
-        raise UnusableError(f"{destination} is a folder of other things: name a new one, such as in it")
+        raise UnusableError(
+            f"{destination} is a folder of other files: give a new folder, such as {destination}/seg.zarr"
+        )
 
 
 def _check_chunks(

@@ -79,7 +79,7 @@ def _mapping_of(pairs: tuple[str, ...], path: Path | None) -> dict[int, int]:
 
     def add(old: int, new: int) -> None:
         if mapping.setdefault(old, new) != new:
-            raise UnusableError(f"the label {old} is given two new names: {mapping[old]} and {new}")
+            raise UnusableError(f"the mapping gives the label {old} two new labels: {mapping[old]} and {new}")
 
     for old, new in () if path is None else _read_mapping(path):
         add(old, new)
@@ -190,7 +190,7 @@ def remap(
             }
             return json.dumps(record, indent=2)
         chunks = counted(len(report.chunks), "chunk")
-        action = "put back" if undo else "would change" if report.dry_run else "changed"
+        action = "restored" if undo else "would change" if report.dry_run else "changed"
         wrote = "would be written" if report.dry_run else "written"
         return (
             f"{source}: {chunks} {action}, {report.bytes_read:,} bytes read, "
@@ -207,6 +207,7 @@ def _report_journal(source: str, array: zarr.Array[Any]) -> None:
 
     if Journal(layout_of(array)).state is not None:
         click.echo(
-            f"crackle-zarr: {source} has an unfinished remap: --resume finishes it, --undo takes it back",
+            f"crackle-zarr: {source} has an unfinished remap: "
+            f"--resume finishes it, --undo restores the array",
             err=True,
         )

@@ -1,4 +1,4 @@
-"""Files: Crackle's own, and the formats that other programs read and write."""
+"""Crackle files, and files in the formats of other programs."""
 
 from .._base.atomic_files import FileLike
 from ..streams.saving import save_numpy

@@ -32,15 +32,15 @@ def save(labels: Any, filelike: FileLike, **compress_options: Any) -> None:
     """Write a volume or a stream to a file.
 
     A file at a path is written under a temporary name in its directory, synchronised to the disk
-    and then renamed: whatever fails, the old file stays whole. A symbolic link is followed, and an
-    existing file's permissions stay.
+    and then renamed, so a failure leaves the old file intact. Symbolic links are followed, and an
+    existing file keeps its permissions.
 
     Args:
-        labels: a volume, to be compressed; or a stream (bytes, bytearray, memoryview or mmap) or a
-            :class:`~crackle_zarr.CrackleArray`, to be written as it is.
-        filelike: a path, or a file object opened for writing bytes. A path that ends in ``.gz``,
-            ``.xz``, ``.lzma``, ``.bz2`` or ``.zst`` is compressed once more in that format; a file
-            object gets the bare stream.
+        labels: a volume, which is compressed; or a stream (bytes, bytearray, memoryview or mmap) or a
+            :class:`~crackle_zarr.CrackleArray`, which is written unchanged.
+        filelike: a path, or a file object opened for writing bytes. If the path ends in ``.gz``,
+            ``.xz``, ``.lzma``, ``.bz2`` or ``.zst``, the file is compressed again in that format. A
+            file object gets the plain stream.
         compress_options: options of :func:`~crackle_zarr.compress`, such as ``preset="small"``, for a
             volume.
 
@@ -75,8 +75,8 @@ def load(filelike: FileLike, label: int | None = None, parallel: int = 0) -> npt
     """Read and decode a file.
 
     Args:
-        filelike: a path, or a file object opened for reading bytes. Whether and how it is
-            compressed once more is told by its content, not by its name.
+        filelike: a path, or a file object opened for reading bytes. Its content, not its name,
+            determines whether and how it is compressed again.
         label: return a mask of this label instead of the labels.
         parallel: threads; 0 is one per core.
 
@@ -86,7 +86,7 @@ def load(filelike: FileLike, label: int | None = None, parallel: int = 0) -> npt
         OSError: the file cannot be read.
     """
     binary = bload(filelike)
-    with naming(filelike):
+    with file_in_errors(filelike):
         return stream.decompress(binary, label, parallel)
 
 
@@ -100,27 +100,27 @@ def bload(filelike: FileLike, allow_mmap: bool = False) -> _binding.Buffer:
 
     Args:
         filelike: a path, or a file object opened for reading bytes.
-        allow_mmap: map the file into memory instead of reading it, where that is possible: a path of
-            a regular file that is not compressed once more. The file must then stay as it is.
+        allow_mmap: map the file into memory instead of reading it, if it is a regular file at a path
+            and not compressed again. The file must not change while it is mapped.
 
     Returns:
         bytes, or the map.
 
     Raises:
-        FormatError: the file is not Crackle, or is damaged or truncated as far as can be told without
-            decoding it; the message names it.
+        FormatError: the file is not Crackle, or is damaged or truncated in a way that shows without
+            decoding; the message names it.
         ImportError: a zstd file needs a module that is not there.
         OSError: the file cannot be read.
     """
     if isinstance(filelike, str | bytes | os.PathLike):
-        with open(filelike, "rb") as file, naming(filelike):
+        with open(filelike, "rb") as file, file_in_errors(filelike):
             return _read(file, allow_mmap and stat.S_ISREG(os.fstat(file.fileno()).st_mode))
     if not callable(getattr(filelike, "read", None)):
         raise TypeError(f"a file is a path or a file object to read from, not {type(filelike).__name__}")
     content: Any = filelike.read()
     if not isinstance(content, bytes | bytearray | memoryview):
         raise TypeError(f"the file object gives {type(content).__name__}, not bytes: open it in binary mode")
-    with naming(filelike):
+    with file_in_errors(filelike):
         return _read(io.BufferedReader(io.BytesIO(content)), False)
 
 
@@ -143,7 +143,10 @@ def _check_magic(begin: bytes, within: str) -> None:
 
 
 def _decompress(file: IO[bytes], outer: str) -> bytes:
-    """What is in a compressed file, if it is Crackle: that is found out before the rest is unpacked."""
+    """The content of a compressed file.
+
+    Raises FormatError before unpacking all of it, if it is not Crackle.
+    """
     errors: tuple[type[Exception], ...] = (EOFError, OSError, zlib.error, lzma.LZMAError)
     if outer == "zstd":
         errors += (atomic_files.zstd().ZstdError,)
@@ -153,13 +156,13 @@ def _decompress(file: IO[bytes], outer: str) -> bytes:
             return bytes(inner.read())
     except errors as error:
         if isinstance(error, OSError) and error.errno is not None:
-            raise  # the disk's trouble: those of the compressors have no number
+            raise  # an error of the disk: those of the compressors have no errno
         raise FormatError(f"damaged or truncated {outer} data: {error}") from error
 
 
 @contextlib.contextmanager
-def naming(filelike: Any) -> Iterator[None]:
-    """Put the file's name in front of a FormatError."""
+def file_in_errors(filelike: Any) -> Iterator[None]:
+    """Prefix the message of a FormatError with the file's name."""
     try:
         yield
     except FormatError as error:

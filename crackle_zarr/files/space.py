@@ -1,7 +1,6 @@
-"""Where voxels lie in space: the size of a voxel, its unit, and the place of the first one.
+"""The position of voxels in space: the size of a voxel, its unit, and the position of the first voxel.
 
-One type for all that says so: headers of files, attributes of Zarr arrays, and the transformations of
-OME-Zarr.
+One type serves headers of files, attributes of Zarr arrays, and the transformations of OME-Zarr.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-# The units that are converted into each other, in metres; their names are those of OME-Zarr.
+# Known units in metres, with the names of OME-Zarr.
 UNITS = {
     "angstrom": 1e-10,
     "nanometer": 1e-9,
@@ -23,7 +22,8 @@ UNITS = {
     "centimeter": 1e-2,
     "meter": 1.0,
 }
-# How files write them. "m" is not among them: pynrrd drops what is not ASCII, and leaves that of "µm".
+# Other spellings in files. "m" is not among them: pynrrd drops characters that are not ASCII, so "µm" becomes
+# "m".
 SPELLINGS = {
     "Å": "angstrom",
     "a": "angstrom",
@@ -44,14 +44,14 @@ SIZE, UNIT, ORIGIN = "voxel_size", "voxel_unit", "voxel_origin"
 
 
 def unit_of(spelling: str) -> str | None:
-    """The unit that a file means; None: it is none of those that are known."""
+    """The name of a unit from its spelling in a file; None if it is unknown."""
     name = str(spelling).strip().lower()
     return name if name in UNITS else SPELLINGS.get(name)
 
 
 @dataclass(frozen=True)
 class Space:
-    """The place of voxels in space, each part of which a file may leave open.
+    """The position of voxels in space. A part that the file does not state is None.
 
     Attributes:
         voxel_size: the edges of a voxel, one per axis of the volume.
@@ -91,21 +91,21 @@ class Space:
         )
 
     def size_in(self, unit: str) -> tuple[float, ...] | None:
-        """The edges of a voxel in a unit; a size without a unit is taken as it is."""
+        """The edges of a voxel in a unit; a size without a unit is not converted."""
         return self._in(unit, self.voxel_size)
 
     def origin_in(self, unit: str) -> tuple[float, ...] | None:
-        """The place of the first voxel in a unit."""
+        """The position of the first voxel in a unit."""
         return self._in(unit, self.origin)
 
     def _in(self, unit: str, numbers: tuple[float, ...] | None) -> tuple[float, ...] | None:
         if numbers is None or self.unit is None or self.unit == unit:
             return numbers
-        # The nearest number of 12 digits: 4e-6 m are 4 µm, and not 3.9999999999999996.
+        # Round to 12 digits: 4e-6 m are 4 µm, and not 3.9999999999999996.
         return tuple(float(f"{n * UNITS[self.unit] / UNITS[unit]:.12g}") for n in numbers)
 
     def text(self, names: Sequence[str]) -> str:
-        """The voxel size, for people."""
+        """The voxel size as text."""
         if self.voxel_size is None:
             return "unknown"
         size = " x ".join(f"{edge:g}" for edge in self.voxel_size)
@@ -113,9 +113,9 @@ class Space:
 
     @property
     def is_turned(self) -> bool:
-        """Whether the axes of the volume are not those of space.
+        """Whether the axes of the volume differ from those of space.
 
-        An orientation that an origin and a size do not tell.
+        An origin and a size cannot express such an orientation.
         """
         if self.affine is None:
             return False
@@ -126,16 +126,16 @@ class Space:
         )
 
     def placed(self) -> npt.NDArray[np.float64] | None:
-        """The affine, or the one that size and origin make, where both are known; in millimetres."""
+        """The affine in millimetres. If it is unknown, it is made from the size and the origin, or None."""
         size, origin = self.size_in("millimeter"), self.origin_in("millimeter")
         if self.affine is not None or size is None or origin is None or len(size) != 3:
             return self.affine
-        made = np.diag([*size, 1.0])
-        made[:3, 3] = origin
-        return made
+        affine = np.diag([*size, 1.0])
+        affine[:3, 3] = origin
+        return affine
 
     def not_kept(self, *, size: bool = False, origin: bool = False, orientation: bool = False) -> str:
-        """What is known here and what a format that keeps these parts has no place for, in words."""
+        """The known parts that a format cannot hold, as text; the arguments say which parts it can hold."""
         words = ["voxel size"] * (self.voxel_size is not None and not size)
         words += ["orientation"] * (self.is_turned and not orientation)
         has_origin = self.origin is not None or self.affine is not None
@@ -148,21 +148,20 @@ class Space:
 
     def attributes(self) -> dict[str, Any]:
         """The attributes of a Zarr array, for a space in the array's own order of axes."""
-        made: dict[str, Any] = {}
+        attributes: dict[str, Any] = {}
         if self.voxel_size is not None:
-            made[SIZE] = list(self.voxel_size)
+            attributes[SIZE] = list(self.voxel_size)
         if self.origin is not None:
-            made[ORIGIN] = list(self.origin)
-        if made and self.unit is not None:
-            made[UNIT] = self.unit
-        return made
+            attributes[ORIGIN] = list(self.origin)
+        if attributes and self.unit is not None:
+            attributes[UNIT] = self.unit
+        return attributes
 
 
 def from_attributes(attributes: Mapping[str, Any], ndim: int) -> Space:
-    """The space that attributes of a Zarr array tell, in the array's order; what is not sound is left out.
+    """The space in the attributes of a Zarr array, in the array's order of axes; invalid parts are left out.
 
-    ``resolution`` and ``offset``, which CREMI's files have, count where the others are missing; they are
-    nanometres.
+    Without these attributes, ``resolution`` and ``offset`` are used, which CREMI's files have, in nanometres.
     """
     size = numbers(attributes.get(SIZE), ndim, positive=True)
     origin = numbers(attributes.get(ORIGIN), ndim)
@@ -194,7 +193,7 @@ def from_multiscales(attributes: Mapping[str, Any], path: str, ndim: int) -> Spa
 
 
 def numbers(value: Any, count: int, positive: bool = False) -> tuple[float, ...] | None:
-    """Some finite numbers, of which there are as many as axes; None: these are not."""
+    """A value as ``count`` finite numbers; None if it is something else."""
     try:
         found = tuple(map(float, value))
     except (TypeError, ValueError):

@@ -1,8 +1,7 @@
-"""Label volumes in files of either kind, for the command line and the demo. Other formats: ``_formats``.
+"""Label volumes in ``.npy`` and Crackle files, for the command line and the demo; others: ``formats/``.
 
-A volume is a ``.npy`` file or a Crackle stream (``.ckl``), and either may lie within gzip, xz, lzma,
-bzip2 or zstd. What a file holds is told by its content when it is read, and by its name when it is
-written.
+A volume is a ``.npy`` file or a Crackle stream (``.ckl``), and either may be compressed with gzip, xz, lzma,
+bzip2 or zstd. When a file is read, its content determines the kind. When it is written, its name does.
 """
 
 from __future__ import annotations
@@ -28,12 +27,12 @@ NPY_MAGIC = b"\x93NUMPY"
 
 Kind = Literal["npy", "ckl"]
 
-# What only 'convert' reads; see _formats.
+# Suffixes of files that only 'convert' reads; see formats/.
 _CONVERTIBLE = (".nrrd", ".nii", ".tif", ".tiff", ".h5", ".hdf5")
 
 
 class UnusableError(ValueError):
-    """A file that is neither of the kinds, or not of the kind that is needed."""
+    """A file of an unknown kind, or not of the kind that is needed."""
 
 
 # ---------------------------------------------------------------------------------------
@@ -47,7 +46,7 @@ def split_name(path: Path) -> tuple[str, str]:
 
 
 def check_name(path: Path, kind: Kind) -> None:
-    """Refuse a name for an output that does not say what the file is going to hold.
+    """Reject the name of an output that does not determine its kind.
 
     Raises:
         UnusableError: the name does not end in ``.npy`` or ``.ckl`` and at most one outer suffix.
@@ -63,7 +62,7 @@ def check_name(path: Path, kind: Kind) -> None:
 
 @contextlib.contextmanager
 def unpacked(path: Path) -> Iterator[tuple[Any, str | None]]:
-    """Open a file, unpacked, at its begin, with the name of its outer format or None.
+    """Open a file at its beginning, decompressed; yields it with the name of its outer format or None.
 
     Raises:
         FormatError: the outer format is damaged.
@@ -84,16 +83,16 @@ def unpacked(path: Path) -> Iterator[tuple[Any, str | None]]:
                 yield content, outer
             except errors as error:
                 if outer is None or (isinstance(error, OSError) and error.errno is not None):
-                    raise  # the disk's trouble: those of the outer formats have no number
+                    raise  # an error of the disk: those of the outer formats have no errno
                 raise FormatError(f"{path}: damaged or truncated {outer} data: {error}") from error
 
 
 @contextlib.contextmanager
 def opened(path: Path) -> Iterator[tuple[Any, Kind]]:
-    """Open a file of either kind, unpacked, at its begin, with what it holds.
+    """Open a file of either kind at its beginning, decompressed; yields it with its kind.
 
     Raises:
-        UnusableError: it holds neither.
+        UnusableError: the file is of neither kind.
         FormatError: the outer format is damaged.
     """
     with unpacked(path) as (content, outer):
@@ -117,13 +116,13 @@ def _kind(path: Path, begin: bytes, outer: str | None) -> Kind:
 
 
 def kind_of(path: Path) -> Kind:
-    """What a file holds; raises what :func:`opened` raises."""
+    """The kind of a file; raises the errors of :func:`opened`."""
     with opened(path) as (_, kind):
         return kind
 
 
 def read_stream(path: Path) -> bytes:
-    """The bytes of a Crackle stream, unpacked but not checked.
+    """The bytes of a Crackle stream, decompressed but not checked.
 
     Raises:
         UnusableError: the file holds something else.
@@ -136,10 +135,10 @@ def read_stream(path: Path) -> bytes:
 
 
 def read_volume(path: Path, parallel: int = 0) -> npt.NDArray[Any]:
-    """The volume in a file of either kind: of a stream (x, y, z), of a ``.npy`` file as it is.
+    """The volume in a file of either kind: (x, y, z) for a stream; a ``.npy`` file keeps its axes.
 
     Raises:
-        UnusableError: the file holds neither, or no integers.
+        UnusableError: the file is of neither kind, or does not hold integers.
         FormatError: the stream or the outer format is damaged.
     """
     with opened(path) as (content, kind):
@@ -149,7 +148,7 @@ def read_volume(path: Path, parallel: int = 0) -> npt.NDArray[Any]:
 def decoded(
     path: Path, content: Any, kind: Kind, parallel: int = 0, numbers: bool = False
 ) -> npt.NDArray[Any]:
-    """The volume in a file that is open; raises what :func:`read_volume` raises.
+    """The volume in an open file; raises the errors of :func:`read_volume`.
 
     With ``numbers``, a ``.npy`` file may hold floats.
     """
@@ -160,13 +159,13 @@ def decoded(
             raise FormatError(f"{path}: {error}", error.section, error.slice) from error
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # about headers that Python 2 may have written
+            warnings.simplefilter("ignore")  # a warning about headers from Python 2
             array: npt.NDArray[Any] = np.lib.format.read_array(content, allow_pickle=False)
         while content.read(2**20):
-            pass  # only at its end does an outer format tell that its checksum is another
+            pass  # outer formats verify their checksum only at the end
     except (ValueError, TypeError, OverflowError, SyntaxError, tokenize.TokenError) as error:
         if "allow_pickle" in str(error):
-            raise UnusableError(f"{path}: it holds Python objects, and labels are integers") from None
+            raise UnusableError(f"{path}: it holds Python objects, but labels are integers") from None
         raise UnusableError(f"{path}: a damaged .npy file: {error}") from error
     if array.dtype.kind not in ("iubf" if numbers else "iub"):
         raise UnusableError(
@@ -187,14 +186,14 @@ def write_npy(
     slow_axis: int,
     slabs: Iterable[npt.NDArray[Any]],
 ) -> None:
-    """Write a ``.npy`` file, within the outer format that its suffix names, in one step for readers.
+    """Write a ``.npy`` file, compressed as its suffix says; readers see the old file or the whole new one.
 
     Args:
         path: the file.
         shape: of the array.
         dtype: of the array.
-        slow_axis: along which the slabs lie one behind the other: 0 makes C order, -1 Fortran order.
-        slabs: of the array, in their order.
+        slow_axis: the axis that varies slowest: 0 for C order, -1 for Fortran order.
+        slabs: of the array, in order along this axis.
     """
     fortran = slow_axis == -1 and len(shape) > 1
 
@@ -210,14 +209,11 @@ def write_npy(
 
 
 def mapped_npy(path: Path) -> npt.NDArray[Any] | None:
-    """The array in a plain ``.npy`` file, mapped.
-
-    None where it has to be read, or where something is wrong with it.
-    """
+    """The array in a plain ``.npy`` file, mapped into memory; None if that is impossible."""
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # about headers that Python 2 may have written
+            warnings.simplefilter("ignore")  # a warning about headers from Python 2
             mapped: npt.NDArray[Any] = np.lib.format.open_memmap(path, mode="r")
-    except Exception:  # whatever it is, reading it says it better
+    except Exception:  # reading the file gives a better error
         return None
     return mapped if mapped.dtype.kind in "iubf" and mapped.size else None

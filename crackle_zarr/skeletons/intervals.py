@@ -92,7 +92,7 @@ def difference(a: Intervals, b: Intervals) -> Intervals:
 
 def crop(runs: Runs, start: npt.NDArray[np.int64], stop: npt.NDArray[np.int64]) -> Runs:
     """The runs within a box of voxels."""
-    kept = runs[
+    kept: Runs = runs[
         (runs["y"] >= start[1])
         & (runs["y"] < stop[1])
         & (runs["z"] >= start[2])

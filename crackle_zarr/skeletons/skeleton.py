@@ -151,6 +151,12 @@ class Skeleton:
             setattr(made, name, getattr(self, name)[kept])
         return made
 
+    def with_edges(self, edges: npt.ArrayLike) -> Self:
+        """The same vertices with other edges."""
+        made = self._taking(np.arange(len(self.vertices)), _shaped("edges", edges, np.uint32, 2))
+        made._check()
+        return made
+
     def clone(self) -> Self:
         """A copy that shares no memory."""
         return copy.deepcopy(self)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -16,11 +17,30 @@ from .parameters import DEFAULT_TEASAR_PARAMS, flag, number, points, teasar_fiel
 from .progress import Progress
 from .skeleton import Skeleton
 
-__all__ = ["DEFAULT_TEASAR_PARAMS", "connect_points", "skeletonize"]
+__all__ = ["DEFAULT_TEASAR_PARAMS", "Report", "connect_points", "skeletonize"]
 
 Point = Sequence[int]
 
 _log = logging.getLogger(__name__)
+
+
+@dataclass
+class Report:
+    """What :func:`skeletonize` did; pass one as ``report``, and look at it afterwards.
+
+    Attributes:
+        voxels: per label with a skeleton, the voxels of the components that were traced.
+        seconds: per such label, how long tracing them took, added up over all threads.
+        paths: per such label, the number of paths.
+        somas: per such label, the coordinates of the centres of somas.
+        dust: per label without a skeleton, the voxels of its largest component.
+    """
+
+    voxels: dict[int, int] = field(default_factory=dict)
+    seconds: dict[int, float] = field(default_factory=dict)
+    paths: dict[int, int] = field(default_factory=dict)
+    somas: dict[int, list[tuple[float, float, float]]] = field(default_factory=dict)
+    dust: dict[int, int] = field(default_factory=dict)
 
 
 def skeletonize(
@@ -40,6 +60,8 @@ def skeletonize(
     fill_holes: bool = False,
     fix_avocados: bool = False,
     voxel_graph: npt.NDArray[np.uint32] | None = None,
+    *,
+    report: Report | None = None,
 ) -> dict[int, Skeleton]:
     """The skeletons of all labels of a volume: trees of centre lines, by TEASAR.
 
@@ -80,6 +102,7 @@ def skeletonize(
             which is an array too, with a bit for every step to a neighbour that is allowed, as
             :func:`~crackle_zarr.voxel_connectivity_graph` has them. Components, distances and paths follow
             it; a face without a step is a boundary half a voxel away. Holes around somas are not filled then.
+        report: is filled in with what was done.
 
     Returns:
         A dict label -> skeleton, in ascending order of labels. A label without a component of more than
@@ -115,11 +138,11 @@ def skeletonize(
     traced: dict[int, _binding.Traced] = {}
     with Progress(progress, len(objects.labels)) as show:
 
-        def report(component: int, one: _binding.Traced) -> None:
+        def keep(component: int, one: _binding.Traced) -> None:
             traced[component] = one
             show(len(traced))
 
-        objects.runs.trace(fields, targets, ranges(objects, threads, parallel_chunk_size), threads, report)
+        objects.runs.trace(fields, targets, ranges(objects, threads, parallel_chunk_size), threads, keep)
     if progress is True and objects.dust:
         largest = max(objects.dust.values())
         _log.warning(
@@ -132,7 +155,22 @@ def skeletonize(
     for component, label in enumerate(objects.labels):
         if len(traced[component].vertices):
             parts.setdefault(label, []).append(traced[component])
+            if report is not None:
+                _add(report, label, int(objects.voxels[component]), traced[component], size)
+    if report is not None:
+        report.dust.update(objects.dust)
     return {label: _assemble(label, parts[label], size) for label in sorted(parts)}
+
+
+def _add(
+    report: Report, label: int, voxels: int, one: _binding.Traced, size: tuple[float, float, float]
+) -> None:
+    report.voxels[label] = report.voxels.get(label, 0) + voxels
+    report.seconds[label] = report.seconds.get(label, 0.0) + one.seconds
+    report.paths[label] = report.paths.get(label, 0) + one.num_paths
+    if one.soma_radius and one.root is not None:
+        x, y, z = (one.vertices[one.root] * np.array(size)).tolist()
+        report.somas.setdefault(label, []).append((x, y, z))
 
 
 def _changes(fill_holes: bool, fix_avocados: bool, fields: dict[str, Any]) -> Any:

@@ -28,9 +28,9 @@ from ..errors import CrackleError, FormatError, StoreError, VerificationError
 from . import lazy
 from .edits import check_processes
 from .engine import Options, run
-from .journal import called, get, naming, put
+from .journal import call_store, read_objects, translated_errors, write_objects
 from .layout import Box, box_text, common, layout_of, slices_of
-from .named import METADATA, named, named_array, named_group
+from .translating_store import METADATA, translating, translating_array, translating_group
 
 MARKER = ".crackle-convert"
 
@@ -59,7 +59,7 @@ class ConvertReport:
     bytes_after: int
 
     def __add__(self, other: ConvertReport) -> ConvertReport:
-        """Of both."""
+        """The sum of two reports."""
         return ConvertReport(
             self.arrays + other.arrays,
             self.chunks + other.chunks,
@@ -84,10 +84,10 @@ def convert(
     src: Any, store: Any, path: str, target: Target, *, verify: bool, overwrite: bool, options: Options
 ) -> ConvertReport:
     """Convert an array, or all arrays of a group: see ``crackle_zarr.convert``."""
-    store = named(store)
+    store = translating(store)
     if isinstance(src, zarr.Array):
-        return _convert_array(named_array(src), store, path, target, verify, overwrite, options)
-    src = named_group(src)
+        return _convert_array(translating_array(src), store, path, target, verify, overwrite, options)
+    src = translating_group(src)
     _refuse_overlap(src, store, path, _place(store, path))
     members = _members(src)
     for name, member in members.items():
@@ -96,8 +96,8 @@ def convert(
                 label_dtype(member.dtype)
             except TypeError as error:
                 raise TypeError(f"{name} in {src.store_path}: {error}") from None
-    about = {"source": str(src.store_path), "target": repr(target)}
-    continues = _begin(store, path, about, overwrite)
+    conversion = {"source": str(src.store_path), "target": repr(target)}
+    continues = _begin(store, path, conversion, overwrite)
     zarr_format = target.zarr_format or zarr_facts.format_of(src)
     report = ConvertReport(0, 0, 0, 0)
     for name, member in [("", src), *members.items()]:
@@ -110,15 +110,15 @@ def convert(
         name: zarr_facts.metadata_of(one) for name, one in members.items()
     }:
         raise VerificationError(
-            f"{src.store_path}: what is in the group is not what was listed at first. Convert it again"
+            f"{src.store_path}: members of the group have changed since they were listed: convert it again"
         )
-    put(store, {_marker(path): None})
+    write_objects(store, {_marker(path): None})
     return report
 
 
 def _members(group: zarr.Group) -> dict[str, Any]:
     """All arrays and groups below a group."""
-    with naming(group.store_path.store, group.path or "the group", "listed in"):
+    with translated_errors(group.store_path.store, group.path or "the group", "listed in"):
         return dict(group.members(max_depth=None))
     raise AssertionError("errors leave the block above")
 
@@ -129,7 +129,7 @@ def _copy_group(src: zarr.Group, store: Any, path: str, zarr_format: Literal[2, 
         try:
             group = zarr.open_group(store, path=path, mode="a", zarr_format=zarr_format)
             break
-        except FormatError:  # its metadata were written by half
+        except FormatError:  # its metadata are half written
             _clear_metadata(store, path)
     group.attrs.update(src.attrs.asdict())
 
@@ -150,7 +150,7 @@ def _convert_array(
     boxes = _boxes(src, dst)
     tasks = (Convert(src, dst, box, verify, resumed) for box in boxes)
     run(tasks, options, total=math.prod(map(len, _ranges(src, dst))), unit="block", merge=lambda a, b: a + b)
-    put(dst.store_path.store, {_marker(path): None})
+    write_objects(dst.store_path.store, {_marker(path): None})
     grid = math.prod(-(-length // chunk) for length, chunk in zip(dst.shape, dst.chunks, strict=True))
     return ConvertReport(1, grid, _stored_nbytes(src), _stored_nbytes(dst))
 
@@ -163,7 +163,7 @@ def _stored_nbytes(array: zarr.Array[Any]) -> int:
 
 
 def _key(path: str, name: str) -> str:
-    """The key of something below a place; without a name, what all of these begin with."""
+    """The key of an object below a place; without a name, the prefix of these keys."""
     return f"{path}/{name}" if path else name
 
 
@@ -176,7 +176,7 @@ def _opened(
 ) -> tuple[zarr.Array[Any], bool]:
     """The destination, and whether parts of it may exist already."""
     wanted = _wanted(src, target)
-    about = {
+    conversion = {
         "source": str(src.store_path),
         **{name: repr(wanted[name]) for name in ("shape", "dtype", "chunks", "shards", "zarr_format")},
         "to": target.to,
@@ -185,13 +185,13 @@ def _opened(
     _refuse_overlap(src, store, path, _place(store, path))
     # Let Zarr refuse its arguments before anything is replaced.
     _created(src, MemoryStore(), "", target, wanted)
-    if in_unfinished_group and _exists(store, path) and get(store, [_marker(path)]) == [None]:
-        # It was finished before the group was.
+    if in_unfinished_group and _exists(store, path) and read_objects(store, [_marker(path)]) == [None]:
+        # The array was finished, and the group was not.
         return _with_attributes(zarr.open_array(store, path=path, mode="r+"), wanted), True
-    if _begin(store, path, about, overwrite):
+    if _begin(store, path, conversion, overwrite):
         try:
             dst = zarr.open_array(store, path=path, mode="r+")
-        except (FormatError, FileNotFoundError):  # its metadata were written by half
+        except (FormatError, FileNotFoundError):  # its metadata are half written
             _clear_metadata(store, path)
             dst = _created(src, store, path, target, wanted)
         return _with_attributes(dst, wanted), True
@@ -199,32 +199,32 @@ def _opened(
 
 
 def _with_attributes(array: zarr.Array[Any], wanted: dict[str, Any]) -> zarr.Array[Any]:
-    """An array that was there, with its attributes: format 2 has them in a file of their own."""
+    """An existing array, with its attributes: format 2 stores them in a separate file."""
     if array.attrs.asdict() != wanted["attributes"]:
         array.attrs.put(wanted["attributes"])
     return array
 
 
-def _begin(store: Any, path: str, about: dict[str, Any], overwrite: bool) -> bool:
-    """Mark a place as that of an unfinished conversion; whether it was one already.
+def _begin(store: Any, path: str, conversion: dict[str, Any], overwrite: bool) -> bool:
+    """Mark a place as an unfinished conversion; returns whether it was one already.
 
     Raises:
-        FileExistsError: there is something else.
+        FileExistsError: the place has something else.
     """
     place = _place(store, path)
     if not (store.supports_deletes and store.supports_listing):
         raise ValueError(f"{place} cannot delete and list, and a conversion needs both")
-    (raw,) = get(store, [_marker(path)])
-    said = None if raw is None else _json(raw)
+    (raw,) = read_objects(store, [_marker(path)])
+    marked = None if raw is None else _json(raw)
     exists = _exists(store, path)
     if not overwrite:
-        if said == about:
+        if marked == conversion:
             return True
-        if said == _CLEARING:
-            raise FileExistsError(f"{place} was about to be replaced: overwrite=True goes on with that")
+        if marked == _CLEARING:
+            raise FileExistsError(f"a conversion was replacing {place}: overwrite=True continues it")
         if exists and raw is None:
             raise FileExistsError(f"{place} exists already: overwrite=True replaces it")
-        if exists and said is None:
+        if exists and marked is None:
             raise FormatError(
                 f"{_marker(path)} in {place} is damaged: try again, or overwrite=True starts anew"
             )
@@ -236,12 +236,12 @@ def _begin(store: Any, path: str, about: dict[str, Any], overwrite: bool) -> boo
     if exists or (overwrite and raw is not None):
         # The marker is written last, with the source: leftovers of the old array are never taken for the new
         # one.
-        if said != _CLEARING:
+        if marked != _CLEARING:
             _mark(store, path, _CLEARING)
         _clear(store, path)
     elif _holds_other_things(store, path, _marker(path)):
-        raise FileExistsError(f"{place} holds other things than Zarr's: name an empty place")
-    _mark(store, path, about)
+        raise FileExistsError(f"{place} has objects that are not Zarr's: give an empty destination")
+    _mark(store, path, conversion)
     return False
 
 
@@ -249,8 +249,8 @@ def _place(store: Any, path: str) -> str:
     return f"{store}/{path}" if path else str(store)
 
 
-def _mark(store: Any, path: str, about: dict[str, Any]) -> None:
-    put(store, {_marker(path): json.dumps(about).encode("ascii")})
+def _mark(store: Any, path: str, conversion: dict[str, Any]) -> None:
+    write_objects(store, {_marker(path): json.dumps(conversion).encode("ascii")})
 
 
 # The marker's content while the old array is being removed.
@@ -265,47 +265,47 @@ def _clear(store: Any, path: str) -> None:
     """
     _clear_metadata(store, path)
     names = _listed(store, path)
-    if _marker(path) not in names:  # which was just written: what such a store lists are no keys of its own
-        called(store, path, store.delete_dir(path) if path else store.clear(), "deleted from")
+    if _marker(path) not in names:  # the marker was just written, so this store does not list its keys
+        call_store(store, path, store.delete_dir(path) if path else store.clear(), "deleted from")
         return
     names.remove(_marker(path))
     disk = zarr_facts.unwrapped(store)
-    if isinstance(disk, LocalStore):  # which fails at links to folders
+    if isinstance(disk, LocalStore):  # it cannot delete links to folders
         for place in (Path(disk.root) / name for name in names):
             if place.is_symlink():
                 place.unlink()
     for number in range(0, len(names), _AT_ONCE):
-        put(store, dict.fromkeys(names[number : number + _AT_ONCE]))
+        write_objects(store, dict.fromkeys(names[number : number + _AT_ONCE]))
     left = set(_listed(store, path)) - {_marker(path)}
     if left:
-        raise StoreError(f"{min(left)} is still in {store} after it was deleted: overwrite=True tries again")
+        raise StoreError(f"{store} still lists {min(left)} after deleting it: overwrite=True tries again")
 
 
-# How many objects are deleted between two looks for Ctrl-C.
+# The number of objects deleted in one call; Ctrl-C takes effect between two calls.
 _AT_ONCE = 1000
 
 
 def _listed(store: Any, path: str) -> list[str]:
-    """The keys below a place; of a disk the files and folders right below it."""
-    on_disk = isinstance(zarr_facts.unwrapped(store), LocalStore)  # which deletes whole folders
+    """The keys below a place; on a disk, the files and folders directly in it."""
+    on_disk = isinstance(zarr_facts.unwrapped(store), LocalStore)  # it deletes whole folders
 
     async def listed() -> list[str]:
         if on_disk:
             return [_key(path, name) async for name in store.list_dir(path)]
         return [key async for key in store.list_prefix(_key(path, ""))]
 
-    return called(store, path, listed(), "listed in")
+    return call_store(store, path, listed(), "listed in")
 
 
 def _clear_metadata(store: Any, path: str) -> None:
     """Remove the metadata of an array or a group, and leave its chunks and members."""
-    put(store, {_key(path, name): None for name in METADATA})
+    write_objects(store, {_key(path, name): None for name in METADATA})
 
 
 def _json(raw: bytes) -> Any:
     try:
         return json.loads(raw)
-    except ValueError:  # written by half
+    except ValueError:  # half written
         return None
 
 
@@ -314,7 +314,7 @@ def _refuse_overlap(src: zarr.Array[Any] | zarr.Group, store: Any, path: str, pl
     ours, theirs = _parts_of(store, path), _parts_of(src.store_path.store, src.store_path.path)
     if ours[0] == theirs[0] and all(a == b for a, b in zip(ours[1], theirs[1], strict=False)):
         raise ValueError(
-            f"{place} is the source itself, or lies in it, or around it: name another destination"
+            f"{place} is the source, lies in the source, or contains it: give another destination"
         )
 
 
@@ -334,12 +334,12 @@ def _holds_other_things(store: Any, path: str, marker: str) -> bool:
                 return True
         return False
 
-    return bool(store.supports_listing) and called(store, path, any_key())
+    return bool(store.supports_listing) and call_store(store, path, any_key())
 
 
 def _exists(store: Any, path: str) -> bool:
     names = ("zarr.json", ".zarray", ".zgroup")
-    return any(called(store, _key(path, ""), store.exists(_key(path, name))) for name in names)
+    return any(call_store(store, _key(path, ""), store.exists(_key(path, name))) for name in names)
 
 
 def _wanted(src: zarr.Array[Any], target: Target) -> dict[str, Any]:
@@ -449,8 +449,8 @@ class Convert:
         if self.resumed:
             if self._is_there(voxels):
                 return 1
-            # Zarr reads an object before it writes a part of it, and this one may have been written by half.
-            put(self.dst.store_path.store, dict.fromkeys(_keys(self.dst, self.box)))
+            # Zarr reads an object before it writes a part of it, and this one may be half written.
+            write_objects(self.dst.store_path.store, dict.fromkeys(_keys(self.dst, self.box)))
         try:
             self.dst[where] = voxels
         except (CrackleError, MemoryError):
@@ -461,12 +461,12 @@ class Convert:
             ) from error
         if self.verify and not np.array_equal(_read(self.dst, self.box), voxels):
             raise VerificationError(
-                f"{_name(self.dst, self.box)}: what was read back is not what was written"
+                f"{_name(self.dst, self.box)}: the voxels read back differ from those written"
             )
         return 1
 
     def _source(self, box: Box) -> Any:
-        # Zarr takes a lost chunk of a shard for fill value; this package's own reading of Crackle does not.
+        # Zarr reads a lost chunk of a shard as the fill value; this package's own readers raise an error.
         layout = layout_of(self.src)
         if layout.chain is None:
             return _read(self.src, box)
@@ -487,14 +487,14 @@ class Convert:
             part = voxels[slices_of(here)]
             if (part == layout.fill).all() and not np.array_equal(self._source(cell), part):
                 raise StoreError(
-                    f"{_name(self.src, cell)} was all fill value, and a moment later it was not: "
-                    f"the store did not find it at first"
+                    f"{_name(self.src, cell)} had only the fill value at first, and labels a moment later: "
+                    f"the store had reported a chunk as missing"
                 )
 
     def _is_there(self, voxels: Any) -> bool:
         try:
             return bool(np.array_equal(np.asarray(self.dst[slices_of(self.box)]), voxels))
-        except Exception:  # what was written by half is written again
+        except Exception:  # half written: it is written again
             return False
 
 
@@ -512,13 +512,13 @@ def _read(array: zarr.Array[Any], box: Box) -> Any:
 
 
 def _name(array: zarr.Array[Any], box: Box) -> str:
-    """Voxels of an array, and in which objects they are."""
+    """A name for voxels of an array, with the objects that hold them."""
     keys = _keys(array, box)
     more = f" and {len(keys) - _KEYS:,} more" if len(keys) > _KEYS else ""
     return f"{array.store_path} {box_text(box)} ({', '.join(keys[:_KEYS])}{more})"
 
 
 def _keys(array: zarr.Array[Any], box: Box) -> list[str]:
-    """The objects in which voxels are."""
+    """The keys of the objects that hold voxels."""
     layout = layout_of(array)
     return list(dict.fromkeys(layout.path(layout.key(coords)) for coords in layout.coords_in(box)))

@@ -51,7 +51,7 @@ class RemapReport:
 
 
 def misfits(mapping: LabelMapping, dtype: np.dtype[Any]) -> npt.NDArray[Any]:
-    """The new labels that an array's dtype does not hold."""
+    """The new labels that do not fit an array's dtype."""
     values = np.unique(mapping.values)
     if dtype.kind == "b":
         return values[(values < 0) | (values > 1)]
@@ -135,7 +135,7 @@ class Prepare:
         )
 
     def _kept(self, entries: Sequence[Entry]) -> list[str]:
-        """The names under which objects are in the journal now."""
+        """Write objects to the journal; returns the names of their entries."""
         return [Journal(self.layout).write(entries)] if entries and not self.dry_run else []
 
     def _decoded(self) -> Prepared:
@@ -190,7 +190,7 @@ class Prepare:
             raise chunk.failed(error) from error
 
     def _examined(self, chunk: Chunk) -> Steps[str]:
-        """Whether a chunk 'changes', 'stays', or is 'absent' and would change if it were there."""
+        """Whether a chunk 'changes', 'stays', or is 'absent' and would change if it were stored."""
         if num_voxels(chunk.box) == 0:
             return "stays"
         reader = yield from chunk.labels()
@@ -204,10 +204,10 @@ class Prepare:
         table = chunk.table(reader)
         known, _ = self.mapping.known(table)
         if chunk.is_whole or (self.mapping.preserve and not known.any()):
-            there = None  # it does not matter which entries have voxels
+            present = None  # it does not matter which entries have voxels
         else:
-            there = yield from entries_there(chunk, reader, True)
-        inside = table if there is None else table[there]
+            present = yield from entries_there(chunk, reader, True)
+        inside = table if present is None else table[present]
         return "changes" if (self._new(inside, chunk.key) != inside).any() else "stays"
 
     def _new(self, table: npt.NDArray[Any], key: str) -> npt.NDArray[Any]:
@@ -219,9 +219,9 @@ class Prepare:
     # -----------------------------------------------------------------------------------
 
     def _edited(self, key: str, old: Bytes | None, chunks: Sequence[Chunk]) -> bytes:
-        """The new bytes of an object; none: it is to be deleted."""
+        """The new bytes of an object; empty if it is to be deleted."""
         layout = self.layout
-        if any(self._has_to_go_through_zarr(chunk, old) for chunk in chunks):
+        if any(self._needs_zarr(chunk, old) for chunk in chunks):
             # Decode the bytes that the journal keeps: a second read might return others.
             box = object_box(layout, chunks[0].coords)
             return encoded_by_zarr(layout, box, self._mapped(decoded_object(layout, key, old, box)))
@@ -233,13 +233,13 @@ class Prepare:
                 raise chunks[0].failed(error) from error
         return self._edited_shard(key, old, chunks)
 
-    def _has_to_go_through_zarr(self, chunk: Chunk, old: Bytes | None) -> bool:
+    def _needs_zarr(self, chunk: Chunk, old: Bytes | None) -> bool:
         if old is None or chunk.absent:
             return True
         fill = np.array([self.layout.fill], dtype=self.layout.native)
         known, place = self.mapping.known(fill)
-        renames_fill = bool(known[0]) and int(self.mapping.values[place[0]]) != self.layout.fill
-        return renames_fill and not chunk.is_whole
+        replaces_fill = bool(known[0]) and int(self.mapping.values[place[0]]) != self.layout.fill
+        return replaces_fill and not chunk.is_whole
 
     def _relabelled(self, raw: Bytes) -> bytes:
         """The new bytes of a stored chunk."""
@@ -249,7 +249,7 @@ class Prepare:
         reader = _binding.Reader(binary)
         table = reader.table()
         labels = table.byteswap() if layout.chain.byteswapped else table
-        # A label that occurs only in the padding needs no mapping, and keeps its name.
+        # A label that occurs only in the padding needs no mapping, and stays as it is.
         new = LabelMapping.of_arrays(self.mapping.keys, self.mapping.values, True).renamed(labels)
         if (new == layout.fill).all() and not layout.writes_empty_chunks:
             return b""
@@ -280,7 +280,7 @@ class Prepare:
                 continue
             raw = old[start : start + length]
             if len(raw) != length:
-                raise FormatError(f"shard {path}: its index names bytes that are not there")
+                raise FormatError(f"shard {path}: its index points past its end")
             chunk = changed.get(places[number])
             if chunk is None:
                 piece = raw.tobytes()
@@ -312,7 +312,9 @@ def _whole_object(path: str) -> Steps[Bytes | None]:
 
 
 def _hidden(path: str) -> StoreError:
-    return StoreError(f"{path} was not in the store, and a moment later it was. Nothing was done: try again")
+    return StoreError(
+        f"the store reported {path} as missing, and a moment later it had it. Nothing was done: try again"
+    )
 
 
 def _entry(key: str, old: Bytes | None, new: bytes, chunks: Sequence[Coords]) -> Entry:
@@ -330,7 +332,7 @@ def object_box(layout: Layout, coords: Coords) -> Box:
 
 
 def encoded_by_zarr(layout: Layout, box: Box, voxels: npt.NDArray[Any]) -> bytes:
-    """The bytes that Zarr stores for all voxels of an object; none where it would store nothing."""
+    """The bytes that Zarr stores for all voxels of an object; empty if it would store nothing."""
     array = layout.array
     metadata = zarr_facts.metadata_objects(array)
     objects = dict(metadata)
@@ -344,12 +346,12 @@ def encoded_by_zarr(layout: Layout, box: Box, voxels: npt.NDArray[Any]) -> bytes
 
 
 # ---------------------------------------------------------------------------------------
-# Putting in place
+# Applying the journal
 
 
 @dataclass(frozen=True)
-class Place:
-    """Put some objects of the journal into the array."""
+class CopyToArray:
+    """Copy some objects of the journal to the array."""
 
     layout: Layout
     names: tuple[str, ...]
@@ -362,13 +364,13 @@ class Place:
 
     def __call__(self) -> tuple[list[Coords], int]:
         """Do it."""
-        return Journal(self.layout).place(self.names, self.which)
+        return Journal(self.layout).copy_to_array(self.names, self.which)
 
 
-def _place(
+def _copy_to_array(
     journal: Journal, names: Sequence[str], which: Literal["old", "new"], options: Options
 ) -> tuple[list[Coords], int]:
-    tasks = (Place(journal.layout, (name,), which) for name in names)
+    tasks = (CopyToArray(journal.layout, (name,), which) for name in names)
     done = run(tasks, options, total=len(names), unit="batch", merge=lambda a, b: (a[0] + b[0], a[1] + b[1]))
     chunks, nbytes = done or ([], 0)
     return sorted(chunks), nbytes
@@ -377,7 +379,7 @@ def _place(
 def remap(
     layout: Layout, mapping: LabelMapping, *, dry_run: bool, create_chunks: bool, options: Options
 ) -> RemapReport:
-    """Give the labels of an array new names: see ``crackle_zarr.remap``."""
+    """Replace labels of an array: see ``crackle_zarr.remap``."""
     mapping = mapping.within(layout.native)
     if not dry_run:
         check_writable(layout, options)
@@ -408,15 +410,15 @@ def _prepare_and_apply(
         prepared = _prepare(layout, mapping, False, create_chunks, options)
     except BaseException as error:
         try:
-            journal.discard()  # nothing of the array was touched
-        except StoreError as left:
+            journal.discard()  # the array is unchanged
+        except StoreError as second:
             error.add_note(
-                f"The journal is still there: resume() does the remap, and undo() removes it: {left}"
+                f"The journal still exists: resume() does the remap, and undo() removes the journal: {second}"
             )
         raise
     if prepared.names:
         journal.apply(prepared.names)
-        _place(journal, sorted(prepared.names), "new", options)
+        _copy_to_array(journal, sorted(prepared.names), "new", options)
     journal.remove()
     return RemapReport(sorted(prepared.chunks), prepared.bytes_read, prepared.bytes_written)
 
@@ -432,8 +434,8 @@ def _prepare(
     prepared = run(tasks(), options, total=layout.num_chunks, unit="chunk", merge=lambda a, b: a + b) or none
     if prepared.missing and not create_chunks:
         raise ValueError(
-            f"the mapping gives the fill value {layout.fill} another name, and {prepared.missing:,} of "
-            f"{layout.num_chunks:,} chunks are not there, so that they are all fill value: "
+            f"the mapping replaces the fill value {layout.fill}, and {prepared.missing:,} of "
+            f"{layout.num_chunks:,} chunks are not stored, so they consist of the fill value: "
             f"create_chunks=True writes them"
         )
     return prepared
@@ -452,7 +454,7 @@ def resume(layout: Layout, options: Options) -> RemapReport:
     if state == "undoing":
         raise JournalError(f"an undo of {layout.name} was interrupted: call undo() again")
     if state == "applying":
-        chunks, nbytes = _place(journal, journal.names(), "new", options)
+        chunks, nbytes = _copy_to_array(journal, journal.names(), "new", options)
         journal.remove()
         return RemapReport(chunks, nbytes, nbytes)
     plan = journal.plan()
@@ -464,7 +466,7 @@ def resume(layout: Layout, options: Options) -> RemapReport:
 
 
 def undo_remap(layout: Layout, options: Options) -> RemapReport:
-    """Take an interrupted remap back: see ``crackle_zarr.undo``."""
+    """Undo an interrupted remap: see ``crackle_zarr.undo``."""
     check_writable(layout, options)
     journal = Journal(layout)
     state = journal.certain_state()
@@ -474,7 +476,7 @@ def undo_remap(layout: Layout, options: Options) -> RemapReport:
     nbytes = 0
     if state in ("applying", "undoing"):
         journal.mark("undoing")
-        chunks, nbytes = _place(journal, journal.names(), "old", options)
+        chunks, nbytes = _copy_to_array(journal, journal.names(), "old", options)
     if state == "preparing":
         journal.discard()
     else:
@@ -486,7 +488,7 @@ def check_writable(layout: Layout, options: Options) -> None:
     """Raise ValueError if the store, or the executor with this store, cannot edit the array."""
     store: Any = layout.store
     if store.read_only:
-        raise ValueError(f"{layout.name} was opened for reading only: open it with mode='r+'")
+        raise ValueError(f"{layout.name} is open for reading only: open it with mode='r+'")
     if not (store.supports_writes and store.supports_deletes and store.supports_listing):
         raise ValueError(f"{type(store).__name__} cannot write, delete and list, and a remap needs all three")
     check_processes(store, options, layout.name)
@@ -496,6 +498,6 @@ def check_processes(store: Any, options: Options, name: object) -> None:
     """Raise ValueError if other processes would write to copies of the store."""
     if isinstance(zarr_facts.unwrapped(store), MemoryStore) and not options.in_this_process:
         raise ValueError(
-            f"{name} lives in the memory of this process, and each worker of {options.executor!r} would "
-            f"write to a copy of its own: use threads (executor=None), or a store on disk"
+            f"{name} is in the memory of this process, and each worker of {options.executor!r} would "
+            f"write to its own copy: use threads (executor=None), or a store on disk"
         )

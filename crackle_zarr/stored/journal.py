@@ -1,10 +1,10 @@
-"""The journal of a remap: what makes it all or nothing, whenever the process ends.
+"""The journal of a remap, which makes the remap all or nothing whenever the process ends.
 
-A remap is not idempotent: {1: 2, 2: 1} done twice changes nothing. So after an interruption the journal has
-to tell which chunks have their new labels. A remap first writes all new objects to the journal, with the old
-ones. Then it writes one marker, which makes the journal valid. Then it puts the new objects in place. Before
-the marker the array is unchanged, and the journal can be thrown away. After the marker, objects can be put in
-place any number of times, in either direction.
+A remap is not idempotent: {1: 2, 2: 1} applied twice changes nothing. So after an interruption, applying the
+mapping again to chunks that already have their new labels would be wrong. A remap first writes all new
+objects to the journal, with the old ones. Then it writes one marker, which makes the journal valid. Then it
+copies the new objects to the array. Before the marker the array is unchanged, and the journal can be
+discarded. After the marker, objects can be copied any number of times, in either direction.
 
 The journal lies in the store under ``.crackle-remap/`` within the array's own prefix, where Zarr looks for
 nothing:
@@ -13,13 +13,12 @@ nothing:
     entries/KEY     the old and the new form of some objects; KEY is the first of them
     index           the names of all entries, since a store's listing may leave one out
     applying        marker: the index and all entries are complete and valid
-    undoing         marker: the old objects are being put back
-    finished        marker: all objects are in place; the rest of the journal is to be removed
+    undoing         marker: the old objects are being copied to the array
+    finished        marker: all objects of the array are written; the rest of the journal is to be removed
 
-Every file but the markers ends in a checksum of itself, so a file that was written by half is never taken for
-valid. Of a marker only its presence matters, and a store may be wrong about that: some stores take a lost
-connection for a missing file. So before each step the journal asks the store in two ways, and both answers
-have to agree.
+Every file except the markers ends in a checksum of itself, so a half-written file never looks valid. Only the
+presence of a marker matters, and a store may be wrong about that: some stores report a missing file after a
+lost connection. So before each step the journal asks the store in two ways, and both answers have to agree.
 """
 
 from __future__ import annotations
@@ -50,7 +49,7 @@ NAME = ".crackle-remap"
 
 State = Literal["preparing", "applying", "undoing", "finished"]
 
-# The files whose presence is the state.
+# The state depends on which of these files are present.
 _FILES = ("plan", "applying", "undoing", "finished")
 
 
@@ -58,64 +57,66 @@ _FILES = ("plan", "applying", "undoing", "finished")
 # Writing to a store
 
 
-def put(store: Store, values: Mapping[str, bytes | None]) -> None:
-    """Set objects of a store, or delete those whose value is None; in no order.
+def write_objects(store: Store, values: Mapping[str, bytes | None]) -> None:
+    """Set objects of a store, and delete those whose value is None, in no particular order.
 
     Raises:
-        StoreError: the store failed; it names the object.
+        StoreError: the store failed; the error names the object.
     """
     if zarr_facts.works_without_loop(store, "set") and zarr_facts.works_without_loop(store, "delete"):
         for key, value in values.items():
-            with naming(store, key, _doing(value)):
+            with translated_errors(store, key, _action_of(value)):
                 if value is not None:
                     store.set_sync(key, zarr_facts.buffer_of(value))  # type: ignore[attr-defined]
                     continue
                 try:
                     store.delete_sync(key)  # type: ignore[attr-defined]
-                except _NOT_THERE:
-                    if get(store, [key]) != [None]:
+                except _MISSING_OBJECT:
+                    if read_objects(store, [key]) != [None]:
                         raise
         return
-    _to_the_end(_put_all(store, values))
+    _run_to_end(_write_all(store, values))
 
 
-# Some stores raise these when they are told to delete a missing object. That is no error, but the store may
-# be wrong about it: a plan that outlives its remap would be carried out twice.
-_NOT_THERE = (FileNotFoundError, KeyError)
+# Some stores raise these when they are asked to delete a missing object. That is no error, but the store may
+# be wrong: a plan that outlives its remap would be applied twice.
+_MISSING_OBJECT = (FileNotFoundError, KeyError)
 
 
-async def _put_all(store: Store, values: Mapping[str, bytes | None]) -> None:
-    at_once = asyncio.Semaphore(CONCURRENCY)
+async def _write_all(store: Store, values: Mapping[str, bytes | None]) -> None:
+    limit = asyncio.Semaphore(CONCURRENCY)
 
-    async def one(key: str, value: bytes | None) -> None:
-        async with at_once:
-            with naming(store, key, _doing(value)):
+    async def write(key: str, value: bytes | None) -> None:
+        async with limit:
+            with translated_errors(store, key, _action_of(value)):
                 if value is not None:
                     await store.set(key, zarr_facts.buffer_of(value))
                     return
                 try:
                     await store.delete(key)
-                except _NOT_THERE:
+                except _MISSING_OBJECT:
                     if await store.get(key, zarr_facts.prototype()) is not None:
                         raise
 
     # Wait for all of them, even after a failure: a late write would undo the repair of that failure.
-    done = await asyncio.gather(*(one(key, value) for key, value in values.items()), return_exceptions=True)
-    for failed in done:
-        if failed is not None:
-            raise failed
+    results = await asyncio.gather(
+        *(write(key, value) for key, value in values.items()), return_exceptions=True
+    )
+    for error in results:
+        if error is not None:
+            raise error
 
 
-def _to_the_end(coroutine: Coroutine[Any, Any, T]) -> T:
+def _run_to_end(coroutine: Coroutine[Any, Any, T]) -> T:
     """Run a coroutine in Zarr's loop to its end, and return its result.
 
-    Ctrl-C is heard when it has ended, which Zarr's own way of waiting does not wait for: a write that came
-    late would undo what is done about the interruption.
+    Ctrl-C takes effect after the coroutine has ended. Zarr's own function does not wait for the end, and a
+    late write would overwrite the repair of the interrupted remap.
     """
     loop = zarr_facts.event_loop()
     future: concurrent.futures.Future[T] = concurrent.futures.Future()
     tasks: list[asyncio.Task[None]] = []
-    heard: KeyboardInterrupt | None = None
+    interrupt: KeyboardInterrupt | None = None
 
     async def work() -> None:
         try:
@@ -129,30 +130,30 @@ def _to_the_end(coroutine: Coroutine[Any, Any, T]) -> T:
 
     while True:
         try:
-            # Not run_coroutine_threadsafe: after an interrupt, nothing tells whether the coroutine has begun.
+            # Not run_coroutine_threadsafe: after an interrupt, it is unknown whether the coroutine has begun.
             loop.call_soon_threadsafe(begin)
             concurrent.futures.wait([future])
             break
         except KeyboardInterrupt as error:
-            heard = error
-    if heard is not None:
-        raise heard
+            interrupt = error
+    if interrupt is not None:
+        raise interrupt
     return future.result()
 
 
-def called(store: Store, key: str, coroutine: Coroutine[Any, Any, T], what: str = "read from") -> T:
+def call_store(store: Store, key: str, coroutine: Coroutine[Any, Any, T], action: str = "read from") -> T:
     """Run a call of a store; its errors name the key and the action, such as "read from"."""
-    with naming(store, key, what):
-        return _to_the_end(coroutine)
+    with translated_errors(store, key, action):
+        return _run_to_end(coroutine)
     raise AssertionError("errors leave the block above")
 
 
-def _doing(value: bytes | None) -> str:
+def _action_of(value: bytes | None) -> str:
     return "deleted from" if value is None else "written to"
 
 
 @contextlib.contextmanager
-def naming(store: object, key: str, what: str) -> Iterator[None]:
+def translated_errors(store: object, key: str, action: str) -> Iterator[None]:
     """Turn an error of a store into a StoreError that names the key and the store."""
     try:
         yield
@@ -160,17 +161,17 @@ def naming(store: object, key: str, what: str) -> Iterator[None]:
         raise
     except Exception as error:
         reason = " ".join(str(error).split()) or type(error).__name__
-        raise StoreError(f"{key} cannot be {what} {store}: {type(error).__name__}: {reason}") from error
+        raise StoreError(f"{key} cannot be {action} {store}: {type(error).__name__}: {reason}") from error
 
 
-def get(store: Store, keys: Iterable[str]) -> list[bytes | None]:
-    """Objects of a store; None for those that are not there."""
-    found = []
-    for came in fetch(store, [Wanted(key) for key in keys]):
-        if isinstance(came, BaseException):
-            raise came
-        found.append(None if came is None else came.tobytes())
-    return found
+def read_objects(store: Store, keys: Iterable[str]) -> list[bytes | None]:
+    """Objects of a store; None for missing ones."""
+    objects = []
+    for result in fetch(store, [Wanted(key) for key in keys]):
+        if isinstance(result, BaseException):
+            raise result
+        objects.append(None if result is None else result.tobytes())
+    return objects
 
 
 # ---------------------------------------------------------------------------------------
@@ -207,7 +208,7 @@ class Journal:
     """The journal of an array."""
 
     def __init__(self, layout: Layout) -> None:
-        """The journal beside the chunks of a layout, whether there is one or not."""
+        """The journal beside the chunks of a layout, whether it exists or not."""
         self.layout = layout
         self.store = layout.store
         self.root = layout.path(NAME)
@@ -217,11 +218,11 @@ class Journal:
 
     @property
     def state(self) -> State | None:
-        """The state of the remap, as one request to the store tells it; None: there is no journal."""
+        """The state of the remap according to one request to the store; None if there is no journal."""
         return self._state_of(self._files())
 
     def certain_state(self) -> State | None:
-        """The state of the remap, confirmed by a second request; None: there is no journal.
+        """The state of the remap, confirmed by a second request; None if there is no journal.
 
         Raises:
             StoreError: the two answers of the store contradict each other.
@@ -232,18 +233,21 @@ class Journal:
             # Some stores list folders with a slash at the end, or files with their full path.
             return {name.rstrip("/").rpartition("/")[2] async for name in self.store.list_dir(self.root)}
 
-        listed = called(self.store, self.root, collect(), "listed in")
+        listed = call_store(self.store, self.root, collect(), "listed in")
         for name in _FILES:
             if (name in files) != (name in listed):
-                said = "is there, and is not listed" if name in files else "is not there, and is listed"
+                contradiction = (
+                    "exists, but does not list it" if name in files else "is missing, but lists it"
+                )
                 raise StoreError(
-                    f"{self.store} says of {self._key(name)} that it {said}. Nothing was done: try again"
+                    f"{self.store} reports that {self._key(name)} {contradiction}. "
+                    f"Nothing was done: try again"
                 )
         return self._state_of(files)
 
     def _files(self) -> set[str]:
-        # Read the files instead of asking whether they exist: some stores take a failed request for a no.
-        found = get(self.store, [self._key(name) for name in _FILES])
+        # Read the files instead of asking whether they exist: some stores answer no after a failed request.
+        found = read_objects(self.store, [self._key(name) for name in _FILES])
         return {name for name, raw in zip(_FILES, found, strict=True) if raw is not None}
 
     @staticmethod
@@ -257,147 +261,147 @@ class Journal:
         return "applying" if "applying" in files else "preparing"
 
     def begin(self, plan: dict[str, Any]) -> None:
-        """Take the journal for a remap.
+        """Create the journal of a remap.
 
         Raises:
-            JournalError: there is one already.
+            JournalError: the array already has a journal.
         """
         if self.certain_state() is not None:
             self.refuse()
         key, value = self._key("plan"), zarr_facts.buffer_of(packed(plan, b""))
-        called(self.store, key, self.store.set_if_not_exists(key, value), "written to")
+        call_store(self.store, key, self.store.set_if_not_exists(key, value), "written to")
         if self.plan() != plan:  # another process was faster
             self.refuse()
-        # An earlier journal whose removal was interrupted may have left entries. They are removed no sooner:
-        # up to here they could belong to the other process.
+        # An earlier journal whose removal was interrupted may have left entries. Until now, they could have
+        # belonged to the other process.
         try:
             self.forget_entries()
         except BaseException as error:
-            error.add_note("The journal is there now: resume() does the remap, and undo() removes it")
+            error.add_note("The journal exists now: resume() does the remap, and undo() removes the journal")
             raise
 
     def refuse(self) -> None:
         """Raise JournalError: another remap has to be finished first."""
         if self.state == "finished":
             raise JournalError(
-                f"a remap of {self.layout.name} is done, but its journal is still there: resume() removes it"
+                f"a remap of {self.layout.name} is done, but its journal still exists: resume() removes it"
             )
         raise JournalError(
-            f"{self.layout.name} has an unfinished remap: resume() finishes it, undo() takes it back"
+            f"{self.layout.name} has an unfinished remap: resume() finishes it, undo() restores the array"
         )
 
     def plan(self) -> dict[str, Any]:
         """The mapping and the options of the remap."""
-        (raw,) = get(self.store, [self._key("plan")])
+        (raw,) = read_objects(self.store, [self._key("plan")])
         if raw is None:
             raise JournalError(f"the journal of {self.layout.name} lacks {self._key('plan')}")
         try:
             meta: dict[str, Any] = unpacked(raw, self._key("plan"))[0]
         except FormatError:
             raise JournalError(
-                f"the remap of {self.layout.name} ended while it wrote down what it was to do, in "
-                f"{self._key('plan')}. Nothing of the array has been changed: undo() removes what is left"
+                f"the remap of {self.layout.name} ended while it wrote its plan, {self._key('plan')}. "
+                f"The array is unchanged: undo() removes the rest of the journal"
             ) from None
         return meta
 
     def write(self, entries: Sequence[Entry]) -> str:
         """Write the old and the new form of some objects as one entry; returns its name."""
         meta = [
-            [entry.key, len(entry.old), len(entry.new), [list(one) for one in entry.chunks]]
+            [entry.key, len(entry.old), len(entry.new), [list(coords) for coords in entry.chunks]]
             for entry in entries
         ]
         payload = b"".join(part for entry in entries for part in (entry.old, entry.new))
         name = f"entries/{entries[0].key}"
-        put(self.store, {self._key(name): packed(meta, payload)})
+        write_objects(self.store, {self._key(name): packed(meta, payload)})
         return name
 
     def apply(self, names: Sequence[str]) -> None:
-        """Make the journal valid; these are the names of all its entries."""
-        put(self.store, {self._key("index"): packed(sorted(names), b"")})
+        """Make the journal valid, given the names of all its entries."""
+        write_objects(self.store, {self._key("index"): packed(sorted(names), b"")})
         self.mark("applying")
 
     def mark(self, state: Literal["applying", "undoing", "finished"]) -> None:
         """Enter a state."""
-        put(self.store, {self._key(state): state.encode("ascii")})
+        write_objects(self.store, {self._key(state): state.encode("ascii")})
 
     def names(self) -> list[str]:
         """The names of all entries of a valid journal."""
         key = self._key("index")
-        (raw,) = get(self.store, [key])
+        (raw,) = read_objects(self.store, [key])
         if raw is None:
             raise JournalError(f"the journal of {self.layout.name} lacks {key}")
         names: list[str] = unpacked(raw, key)[0]
         return names
 
-    def place(self, names: Iterable[str], which: Literal["old", "new"]) -> tuple[list[Coords], int]:
-        """Put the old or the new form of some objects into the array.
+    def copy_to_array(self, names: Iterable[str], which: Literal["old", "new"]) -> tuple[list[Coords], int]:
+        """Copy the old or the new form of some objects to the array.
 
         Returns:
-            The chunks that this changes, and how many bytes were written.
+            The chunks that change, and the number of bytes written.
         """
         chunks: list[Coords] = []
         nbytes = 0
         for name in names:
-            (raw,) = get(self.store, [self._key(name)])
+            (raw,) = read_objects(self.store, [self._key(name)])
             if raw is None:
                 raise JournalError(f"the journal of {self.layout.name} lacks {self._key(name)}")
             meta, payload = unpacked(raw, self._key(name))
             values: dict[str, bytes | None] = {}
             for key, old_nbytes, new_nbytes, coords in meta:
-                self._check_place(key, coords, self._key(name))
+                self._check_entry(key, coords, self._key(name))
                 old, new = payload[:old_nbytes], payload[old_nbytes : old_nbytes + new_nbytes]
                 payload = payload[old_nbytes + new_nbytes :]
                 values[self.layout.path(key)] = (old if which == "old" else new) or None
-                chunks += [tuple(one) for one in coords]
-            put(self.store, values)
+                chunks += [tuple(chunk) for chunk in coords]
+            write_objects(self.store, values)
             nbytes += sum(len(value) for value in values.values() if value)
         return chunks, nbytes
 
-    def _check_place(self, key: str, coords: Sequence[Sequence[int]], name: str) -> None:
-        """Raise JournalError if an entry names something else than chunks of this array.
+    def _check_entry(self, key: str, coords: Sequence[Sequence[int]], name: str) -> None:
+        """Raise JournalError if an entry names an object that holds no chunks of this array.
 
-        A writer of journals can write the array anyway, but "../" in a key would lead out of it.
+        Whoever can write a journal can write the array anyway, but "../" in a key would lead out of it.
         """
         grid = [max(1, number) for number in self.layout.grid]
         are_chunks = all(
-            len(place) == len(grid)
+            len(chunk) == len(grid)
             and all(
-                type(index) is int and 0 <= index < number for index, number in zip(place, grid, strict=True)
+                type(index) is int and 0 <= index < number for index, number in zip(chunk, grid, strict=True)
             )
-            and self.layout.key(tuple(place)) == key
-            for place in coords
+            and self.layout.key(tuple(chunk)) == key
+            for chunk in coords
         )
         if not coords or not are_chunks:
-            raise JournalError(f"{name} is about {key!r}, which is no chunk of {self.layout.name}")
+            raise JournalError(f"{name} names {key!r}, which is no chunk of {self.layout.name}")
 
     def forget_entries(self) -> None:
         """Remove all entries."""
-        put(self.store, {self._key(name): None for name in ("index", "applying", "undoing")})
+        write_objects(self.store, {self._key(name): None for name in ("index", "applying", "undoing")})
         self._delete_all(self._key("entries"))
 
     def remove(self) -> None:
-        """Remove the journal, in an order that never leaves one that looks unfinished.
+        """Remove the journal, in an order that never leaves a journal that looks unfinished.
 
-        'finished' goes last: while it is there, nothing else in the journal matters.
+        'finished' goes last: while it exists, nothing else in the journal matters.
         """
         self.mark("finished")
         self.forget_entries()
         for name in ("plan", "finished"):
-            put(self.store, {self._key(name): None})
+            write_objects(self.store, {self._key(name): None})
         self._remove_folder()
 
     def discard(self) -> None:
         """Remove a journal that was never applied, without marking it as finished."""
         self.forget_entries()
-        put(self.store, {self._key("plan"): None})
+        write_objects(self.store, {self._key("plan"): None})
         self._remove_folder()
 
     def _remove_folder(self) -> None:
-        # A disk keeps empty folders. One that is not empty is another process's journal by now.
+        # A disk keeps empty folders. A folder that is not empty is the journal of another process by now.
         store = zarr_facts.unwrapped(self.store)
         if isinstance(store, LocalStore):
             with contextlib.suppress(OSError):
                 os.rmdir(Path(store.root) / self.root)
 
     def _delete_all(self, prefix: str) -> None:
-        called(self.store, prefix, self.store.delete_dir(prefix), "deleted from")
+        call_store(self.store, prefix, self.store.delete_dir(prefix), "deleted from")

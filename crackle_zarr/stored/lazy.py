@@ -61,14 +61,14 @@ class RemappedArray:
         return self.shape[0]
 
     def __array__(self, dtype: npt.DTypeLike | None = None, copy: bool | None = None) -> npt.NDArray[Any]:
-        """All of it; NumPy calls this."""
+        """The whole array; NumPy calls this."""
         if copy is False:
-            raise ValueError("a view of a stored array is read, so it cannot be had without a copy")
+            raise ValueError("a view of a stored array has to be read, so NumPy cannot get it without a copy")
         everything = np.asarray(self[...])
         return everything if dtype is None else everything.astype(dtype)
 
     def __getitem__(self, selection: Any) -> Any:
-        """A part of the array, with the new names: basic indexing.
+        """A part of the array with its new labels; supports basic indexing.
 
         Raises:
             IndexError: the selection is not basic, or lies outside of the array.

@@ -245,7 +245,7 @@ def each(
             if name not in parts:
                 where = ", ".join(map(str, coords[:3]))
                 raise StoreError(
-                    f"{layout.name}: the label {name} was in the chunks {where}... and is there no more: the "
+                    f"{layout.name}: the chunks {where}... had the label {name} and no longer have it: the "
                     f"array was changed while it was read, or its store did not find a chunk"
                 )
             crop = assembled(parts.pop(name))  # packed to bits until then

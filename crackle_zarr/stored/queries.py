@@ -171,7 +171,7 @@ class BoundsOf:
         wanted = table == self.label
         if not wanted.any():
             raise StoreError(
-                f"{chunk.key}: the label {self.label} was in it and is there no more: the array was changed "
+                f"{chunk.key}: it had the label {self.label} and no longer has it: the array was changed "
                 f"since then, or its store did not find the chunk"
             )
         if reader is None or wanted.all():

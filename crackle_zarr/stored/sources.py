@@ -10,7 +10,7 @@ from typing import Any
 import zarr
 
 from ..errors import CrackleWarning, StoreError
-from .journal import naming
+from .journal import translated_errors
 from .layout import Layout, layout_of
 from .lazy import RemappedArray
 
@@ -64,15 +64,15 @@ def refuse_pyramid(group: zarr.Group) -> None:
     """Raise ValueError for a pyramid: an edit of level 0 would leave its other levels unchanged."""
     first = array_of(group).store_path
     path = first.path.rpartition("/")[0]
-    with naming(first.store, path, "read from"):
+    with translated_errors(first.store, path, "read from"):
         image = zarr.open_group(first.store, path=path, mode="r")
     attributes: Any = image.attrs.asdict()
     levels = attributes.get("ome", attributes)["multiscales"][0]["datasets"]
     if len(levels) > 1:
         names = ", ".join(str(level["path"]) for level in levels)
         raise ValueError(
-            f"{image.store_path} is a pyramid, and an edit of level 0 would leave the others behind: edit "
-            f"each of its arrays ({names})"
+            f"{image.store_path} is a pyramid, and an edit of level 0 would leave its other levels unchanged:"
+            f" edit each of its arrays ({names})"
         )
 
 
@@ -80,7 +80,7 @@ def _member(group: zarr.Group, path: str, kind: type) -> Any:
     try:
         member = group[path]
     except KeyError:
-        raise ValueError(f"{group.store_path} names {path!r}, and there is no such thing in it") from None
+        raise ValueError(f"{group.store_path} names {path!r}, which does not exist in it") from None
     except MemoryError:
         raise
     except Exception as error:
@@ -98,9 +98,9 @@ def _what_it_costs(layout: Layout) -> str:
     for length in layout.shape:
         nbytes *= length
     return (
-        f"{layout.name} is not stored with Crackle, so every chunk that is asked about has to be decoded: "
-        f"up to {layout.num_chunks:,} chunks and {nbytes / 2**20:,.1f} MiB of voxels for one question. "
-        f"Stored with Crackle, label tables would answer, a few percent of a far smaller store: "
+        f"{layout.name} is not stored with Crackle, so a query has to decode its chunks: "
+        f"up to {layout.num_chunks:,} chunks and {nbytes / 2**20:,.1f} MiB of voxels. "
+        f"Stored with Crackle, it would only read label tables, a few percent of a far smaller store: "
         f"crackle_zarr.convert(source, 'crackle.zarr')"
     )
 

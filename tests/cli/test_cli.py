@@ -297,12 +297,15 @@ def test_labels(run, dtype):
     assert run("labels", "--count", "a.ckl", "a.npy").out == "5 a.ckl\n5 a.npy\n"
 
 
-def test_labels_into_a_closed_pipe(tmp_path):
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize("count", [60_000, 3000])
+def test_labels_into_a_closed_pipe(tmp_path, count, unbuffered):
     """A reader that has seen enough, as head has, makes neither noise nor failure."""
-    crackle_zarr.save(np.arange(60_000, dtype=np.uint32), tmp_path / "a.ckl")
+    crackle_zarr.save(np.arange(count, dtype=np.uint32), tmp_path / "a.ckl")
     command = [*COMMAND, "labels", "a.ckl"]
+    variables = environment(PYTHONUNBUFFERED=unbuffered)
     with subprocess.Popen(
-        command, cwd=tmp_path, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        command, cwd=tmp_path, env=variables, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     ) as process:
         assert process.stdout is not None
         assert process.stderr is not None
@@ -431,7 +434,7 @@ def test_unusable_files(run, command, kind, said):
     [
         (np.zeros((2, 2)), "labels are integers or bool, not float64"),
         (np.zeros((2, 2), dtype=complex), "labels are integers or bool, not complex128"),
-        (np.array([{}, []], dtype=object), "it holds Python objects, and labels are integers"),
+        (np.array([{}, []], dtype=object), "it holds Python objects, but labels are integers"),
         (np.zeros((1, 2, 1, 2), dtype=np.uint8), "up to three axes, not the 4"),
     ],
     ids=["float", "complex", "object", "4-D"],

@@ -80,12 +80,12 @@ def test_remap_strict(run, seg, source, label):
 
 
 def test_remap_of_the_fill_value(run):
-    """Chunks that are not there are named, and written with --create-chunks."""
+    """The error counts the chunks that are not stored; they are written with --create-chunks."""
     made = crackle_zarr.create_array("few.zarr", shape=(4, 4), dtype="u1", chunks=(2, 2))
     made[:2, :2] = 5
     ran = run("remap", "few.zarr", "0=9")
     assert ran.code == 2
-    assert "3 of 4 chunks are not there" in ran.err
+    assert "3 of 4 chunks are not stored" in ran.err
     assert "--create-chunks writes them" in one_line(ran)
     assert run("remap", "few.zarr", "0=9", "--create-chunks").code == 0
     expected = np.full((4, 4), 9)
@@ -94,7 +94,7 @@ def test_remap_of_the_fill_value(run):
 
 
 def test_interruption_tells_how_to_go_on(run, seg, source, label, monkeypatch):
-    """Ctrl-C while chunks are put in place names the two ways on; before that there is nothing to tell."""
+    """Ctrl-C while chunks are written names --resume and --undo; before that, it leaves no journal."""
     from crackle_zarr.stored import edits
 
     def stop(*_: object) -> None:
@@ -106,10 +106,10 @@ def test_interruption_tells_how_to_go_on(run, seg, source, label, monkeypatch):
     assert ran.code == 130
     assert ran.err.split() == ["crackle-zarr:", "interrupted"]
     with monkeypatch.context() as patch:
-        patch.setattr(edits, "_place", stop)
+        patch.setattr(edits, "_copy_to_array", stop)
         ran = run("remap", source, f"{label}=1")
     assert ran.code == 130
-    assert "seg.zarr has an unfinished remap: --resume finishes it, --undo takes it back" in ran.err
+    assert "seg.zarr has an unfinished remap: --resume finishes it, --undo restores the array" in ran.err
     assert run("remap", source, "--undo").code == 0
     assert np.array_equal(read(source), seg)
 
@@ -118,7 +118,7 @@ def test_resume(run, seg, interrupted, label):
     """Another remap is refused and names the options; --resume finishes the first."""
     ran = run("remap", interrupted, "1=2")
     assert ran.code == 2
-    assert "--resume finishes it, --undo takes it back" in one_line(ran)
+    assert "--resume finishes it, --undo restores the array" in one_line(ran)
     ran = run("remap", interrupted, "--resume")
     assert ran.code == 0
     assert " changed, " in ran.out
@@ -129,10 +129,10 @@ def test_resume(run, seg, interrupted, label):
 
 
 def test_undo(run, seg, interrupted):
-    """--undo puts everything back."""
+    """--undo restores the array."""
     ran = run("remap", interrupted, "--undo")
     assert ran.code == 0
-    assert " put back, " in ran.out
+    assert " restored, " in ran.out
     assert np.array_equal(read(interrupted), seg)
     assert run("remap", interrupted, "--undo").code == 2
 
@@ -142,13 +142,13 @@ def test_undo(run, seg, interrupted):
     [
         ("m.csv", "1,2,3\n", "m.csv, line 1: a line is an old and a new label, not '1,2,3'"),
         ("m.csv", "1,2\nx,2\n", "m.csv, line 2: 'x' is no label: labels are integers"),
-        ("m.csv", "1,2\n1,3\n", "the label 1 is given two new names: 2 and 3"),
+        ("m.csv", "1,2\n1,3\n", "the mapping gives the label 1 two new labels: 2 and 3"),
         ("m.csv", "1,2.5\n", "m.csv, line 1: '2.5' is no label"),
         ("m.json", "{", "m.json is not JSON"),
         ("m.json", "7", 'a mapping in JSON is an object such as {"1": 7}'),
         ("m.json", '{"1": 2.5}', "m.json: 2.5 is no label"),
         ("m.json", '{"1": true}', "m.json: True is no label"),
-        ("m.json", '{"1": 2, "1": 3}', "the label 1 is given two new names: 2 and 3"),
+        ("m.json", '{"1": 2, "1": 3}', "the mapping gives the label 1 two new labels: 2 and 3"),
         ("m.txt", "1,2\n", "m.txt: a file with a mapping ends in .csv or .json"),
     ],
 )
@@ -218,7 +218,7 @@ def test_convert_refuses(run, seg, source, plain):
     Path("other/letter.txt").write_text("dear")
     ran = run("convert", plain, "other", "--overwrite")
     assert ran.code == 2
-    assert "other is a folder of other things" in one_line(ran)
+    assert "other is a folder of other files" in one_line(ran)
     assert os.listdir("other") == ["letter.txt"]
     ran = run("convert", plain, "other/letter.txt")
     assert "other/letter.txt exists already, and is a file" in one_line(ran)

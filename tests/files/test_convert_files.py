@@ -54,7 +54,7 @@ def test_convert_options_of_streams(run, seg):
     }.items():
         ran = run("convert", "seg.ckl", "new.nrrd", option, value)
         assert ran.code == 2
-        assert f"{option} is for Zarr arrays, and new.nrrd is to be a file" in one_line(ran)
+        assert f"{option} is for Zarr arrays, and new.nrrd is a file" in one_line(ran)
 
 
 @pytest.mark.parametrize("name", ["seg.ckl", "seg.npy", "seg.nrrd", "seg.nii", "seg.tif"])
@@ -91,7 +91,7 @@ def test_convert_arrays_of_all_kinds(run, shape, dtype):
     ran = run("convert", "a.zarr", "b.nrrd")
     assert ran.code == (0 if len(shape) < 4 else 2)
     if ran.code:
-        assert "goes into .npy and HDF5 only" in one_line(ran)
+        assert "only .npy and HDF5 can hold a volume of" in one_line(ran)
         assert run("convert", "a.npy", "b.tif").code == 2
 
 
@@ -177,8 +177,8 @@ def test_convert_refuses_what_exists(run, seg):
         ("seg.zarr", "seg.zarr/seg.npy", "the destination lies in the source"),
         ("seg.npy", ".", "lie in each other"),
         ("seg.npy", "no/seg.tif", "there is no directory no"),
-        ("seg.npy", "seg.tiv", "no format is known by this name"),
-        ("seg.npy", "seg.nrrd.gz", "no format is known by this name"),
+        ("seg.npy", "seg.tiv", "its name has no known suffix"),
+        ("seg.npy", "seg.nrrd.gz", "its name has no known suffix"),
         ("seg.npy", "old.zarr", "exists already, and is a file"),
         ("no.npy", "new.tif", "no.npy: No such file or directory"),
         ("no.npy", "new.zarr", "no.npy: No such file or directory"),
@@ -222,7 +222,7 @@ def test_no_voxels(run, name):
     np.save("a.npy", np.zeros((0, 4, 5), "u1"))
     ran = run("convert", "a.npy", name)
     assert ran.code == 2
-    assert "holds no volume without voxels, 0 x 4 x 5" in one_line(ran)
+    assert "cannot hold a volume without voxels, 0 x 4 x 5" in one_line(ran)
     assert run("convert", "a.npy", "a.ckl").code == 0
 
 
@@ -240,7 +240,7 @@ def test_convert_verifies(run, seg, monkeypatch, name):
     monkeypatch.setattr(formats, "write", wrong)
     ran = run("convert", "seg.npy", name)
     assert ran.code == 1
-    assert "what was read back is not what was written" in one_line(ran)
+    assert "the voxels read back differ from those written" in one_line(ran)
     assert not Path(name).exists()
     assert run("convert", "seg.npy", name, "--no-verify").code == 0
 

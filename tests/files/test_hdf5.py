@@ -101,10 +101,10 @@ def test_info_lists_datasets(run: Any) -> None:
 
 
 MISTAKES = {
-    "a.h5:/volumes": "a.h5:/volumes is a group, not a dataset; in it are /volumes/labels, /volumes/mask",
-    "a.h5:/nothing": "there is no dataset /nothing; there are: /volumes/labels, /volumes/mask",
-    "a.h5": "several datasets, of which one is to be named: a.h5:/volumes/labels, a.h5:/volumes/mask",
-    "a.h5:/text": "a.h5:/text holds no numbers with axes",
+    "a.h5:/volumes": "is a group, not a dataset; datasets in it: /volumes/labels, /volumes/mask",
+    "a.h5:/nothing": "there is no dataset /nothing; the file has: /volumes/labels, /volumes/mask",
+    "a.h5": "several datasets; name one of them: a.h5:/volumes/labels, a.h5:/volumes/mask",
+    "a.h5:/text": "a.h5:/text is not an array of numbers",
     "text.h5": "a damaged or foreign HDF5 file",
     "none.h5": "No such file or directory",
     "seg.npy:/x": "No such file or directory",

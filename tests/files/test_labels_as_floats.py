@@ -101,7 +101,7 @@ def test_one_bad_number(run: Any, name: str, bad: float) -> None:
         assert done.code == 2, done.out
         shown = str(int(bad)) if np.isfinite(bad) and bad == int(bad) else str(np.float32(bad))
         place = tuple(n - 1 for n in (SHAPE if name != "a.h5" else SHAPE[::-1]))
-        assert f"there is {shown} at {place}" in done.err
+        assert f"the file has {shown} at {place}" in done.err
         assert done.err.count("\n") == 1
     assert {path.name for path in Path().iterdir()} == {name}
 
@@ -112,7 +112,7 @@ def test_the_count_of_bad_numbers(run: Any) -> None:
     values[1:3] = 0.25
     np.save("a.npy", values)
     done = run("convert", "a.npy", "a.zarr")
-    assert "there is 0.25 at (1, 0, 0) (60 of 120 numbers are such)" in done.err
+    assert "the file has 0.25 at (1, 0, 0) (60 of 120 numbers are unusable)" in done.err
     assert "--round" in done.err
 
 
@@ -124,7 +124,7 @@ def test_slabs_are_counted_together(monkeypatch: pytest.MonkeyPatch) -> None:
         formats.Volume, "slabs", lambda self: ((slice(x, x + 1), slice(0, 5), slice(0, 4)) for x in range(6))
     )
     with pytest.raises(
-        UnusableError, match=re.escape("there is 0.5 at (2, 1, 3) (2 of 120 numbers are such)")
+        UnusableError, match=re.escape("the file has 0.5 at (2, 1, 3) (2 of 120 numbers are unusable)")
     ):
         whole_numbers.labels_of(formats.in_memory(values), "a.npy")
 
@@ -143,7 +143,7 @@ def test_rounding(run: Any) -> None:
     np.save("a.npy", values)
     done = run("convert", "a.npy", "b.ckl", "--round")
     assert done.code == 2
-    assert "there is nan at (0, 0, 0)" in done.err
+    assert "the file has nan at (0, 0, 0)" in done.err
 
 
 def test_integers_are_left_alone(run: Any) -> None:

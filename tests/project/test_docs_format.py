@@ -1,4 +1,4 @@
-"""The annotated streams of docs/format.md are right, byte by byte."""
+"""The annotated streams of docs/format-notes.md are right, byte by byte."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 import reference
 from documents import (
     ANNOTATED,
-    FORMAT_TEXT,
+    NOTES_TEXT,
     STREAMS,
     annotated_fields,
     moves_of_slices,
@@ -43,8 +43,8 @@ def test_printed_stream_decodes_to_the_printed_volume(heading: str) -> None:
 def test_printed_stream_is_one_of_the_encoder(heading: str, options: dict[str, int]) -> None:
     """With the printed options, the encoder needs at most as many bytes as the document shows."""
     volume, printed = printed_volume(heading), printed_stream(heading)
-    assert all(f"{name}={value}" in section(FORMAT_TEXT, heading) for name, value in options.items())
-    assert f"{len(printed)} bytes" in section(FORMAT_TEXT, heading)
+    assert all(f"{name}={value}" in section(NOTES_TEXT, heading) for name, value in options.items())
+    assert f"{len(printed)} bytes" in section(NOTES_TEXT, heading)
     stream = crackle_zarr.compress(volume, **options)
     assert np.array_equal(crackle_zarr.decompress(stream), volume)
     assert len(stream) <= len(printed)
@@ -55,7 +55,7 @@ def test_printed_model_does_not_pay() -> None:
     """The encoder leaves out the printed model, as documented, and needs fewer bytes."""
     volume, printed = printed_volume("13.3 "), printed_stream("13.3 ")
     assert crackle_zarr.header(printed).markov_model_order == 1
-    text = section(FORMAT_TEXT, "13.3 ")
+    text = section(NOTES_TEXT, "13.3 ")
     assert f"{len(printed)} bytes" in text
     assert "markov_model_order=1" in text
     stream = crackle_zarr.compress(volume, markov_model_order=1)
@@ -163,7 +163,7 @@ def test_annotated_checksums() -> None:
 
 def test_printed_walks() -> None:
     """The printed walk of each slice with cracks follows from the bytes of its moves."""
-    printed = [rows for rows in tables(section(FORMAT_TEXT, "13.1 ")) if "stand on" in rows[0]]
+    printed = [rows for rows in tables(section(NOTES_TEXT, "13.1 ")) if "vertex" in rows[0]]
     walked = []
     for _, starts, moves in moves_of_slices("13.1 "):
         differences = [byte >> shift & 3 for byte in moves for shift in (0, 2, 4, 6)]
@@ -175,7 +175,7 @@ def test_printed_moves() -> None:
     """The bytes, bits and differences above each walk are those of the slice."""
     documented = re.findall(
         r"\*\*Slice (\d)\.\*\* The moves are the bytes `(.*?)`, in bits `(.*?)`\..*? the differences `(.*?)`",
-        " ".join(section(FORMAT_TEXT, "13.1 ").split()),
+        " ".join(section(NOTES_TEXT, "13.1 ").split()),
     )
     expected = []
     for z, _, moves in moves_of_slices("13.1 "):
@@ -221,9 +221,9 @@ def test_printed_markov_model() -> None:
     header = crackle_zarr.header(stream)
     start = 29 + 4 * header.sz + 4 + header.num_label_bytes
     model = stream[start : start + 3]
-    assert f"The model is the 3 bytes `{model.hex(' ')}` at offset {start}." in section(FORMAT_TEXT, "13.3 ")
+    assert f"The model is the 3 bytes `{model.hex(' ')}` at offset {start}." in section(NOTES_TEXT, "13.3 ")
     bits = int.from_bytes(model, "little")
-    for i, row in enumerate(table(section(FORMAT_TEXT, "13.3 "), "row")):
+    for i, row in enumerate(table(section(NOTES_TEXT, "13.3 "), "row")):
         assert int(row["row"]) == i
         assert int(row["stored"]) == bits >> 5 * i & 31
         assert row["bits"] == f"{5 * i} to {5 * i + 4}"
@@ -233,7 +233,7 @@ def test_printed_markov_model() -> None:
 
 def test_printed_markov_codes() -> None:
     """The printed codes of slice 0 spell its bytes, follow the model, and give the plain stream's moves."""
-    subsection = section(FORMAT_TEXT, "13.3 ")
+    subsection = section(NOTES_TEXT, "13.3 ")
     model = [tuple(numbers(row["ranking"])) for row in table(subsection, "row")]
     [(_, _, moves), *_] = moves_of_slices("13.3 ")
     stored = "".join(format(byte, "08b")[::-1] for byte in moves)
@@ -246,10 +246,10 @@ def test_printed_markov_codes() -> None:
         difference = int(row["difference"])
         bits = row["bits read"].replace(" ", "")
         if not differences:
-            assert (row["row in force"], row["rank"]) == ("", "")
+            assert (row["row"], row["rank"]) == ("", "")
             assert int(bits[::-1], 2) == difference
         else:
-            assert int(row["row in force"]) == differences[-1]
+            assert int(row["row"]) == differences[-1]
             assert bits == code_of_rank[int(row["rank"])]
             assert model[differences[-1]][int(row["rank"])] == difference
         spelt += bits
@@ -264,7 +264,7 @@ def test_printed_markov_codes() -> None:
 
 
 def test_version_is_guarded_by_the_structure() -> None:
-    """As section 8 says, a version-1 stream whose version byte says 0 raises."""
+    """As section 8 of docs/format.md says, a version-1 stream whose version byte says 0 raises."""
     stream = bytearray(printed_stream("13.1 "))
     stream[4] = 0
     with pytest.raises(FormatError):
@@ -272,7 +272,7 @@ def test_version_is_guarded_by_the_structure() -> None:
 
 
 def test_checksums_of_checksums_there_are_none() -> None:
-    """As section 8 says, damaged checksums make a sound stream look damaged."""
+    """As section 8 of docs/format.md says, damaged checksums make a sound stream look damaged."""
     stream = printed_stream("13.1 ")
     for offset, data, _, field in annotated_fields("13.1 "):
         if not field.startswith("CRC"):

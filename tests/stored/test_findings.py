@@ -27,7 +27,7 @@ from zarr.storage import LocalStore
 import crackle_zarr
 from crackle_zarr import FormatError, _binding
 from crackle_zarr.errors import JournalError, StoreError
-from crackle_zarr.stored.journal import Entry, Journal, _to_the_end
+from crackle_zarr.stored.journal import Entry, Journal, _run_to_end
 from crackle_zarr.stored.layout import layout_of
 
 
@@ -204,7 +204,7 @@ def test_ctrl_c_waits_for_writes_under_way() -> None:
         written.set()
 
     with pytest.raises(KeyboardInterrupt):
-        _to_the_end(write())
+        _run_to_end(write())
     assert written.is_set()
 
 
@@ -261,7 +261,7 @@ def test_a_chunk_that_is_lost_after_it_was_found(tmp_path: Path) -> None:
     found, again = crackle_zarr.find(array, 7), crackle_zarr.find(array, 7)
     assert found.chunks == [(0, 0, 0), (1, 0, 0)]
     array.store.lost = "c/1/0/0"
-    with pytest.raises(StoreError, match=r"c/1/0/0: the label 7 was in it and is there no more"):
+    with pytest.raises(StoreError, match=r"c/1/0/0: it had the label 7 and no longer has it"):
         _ = found.slices
     array.store.lost = ""
     array[2:] = 8

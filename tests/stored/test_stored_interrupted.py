@@ -362,7 +362,7 @@ def test_convert_a_pyramid(tmp_path: Path, zarr_format: Any) -> None:
     assert np.array_equal(new["cells/1"][...], VOXELS[:, ::2, ::2])
     with pytest.raises(FileExistsError, match="exists already"):
         cz.convert(group, tmp_path / "new.zarr")
-    with pytest.raises(ValueError, match="is the source itself"):
+    with pytest.raises(ValueError, match="is the source, lies in the source"):
         cz.convert(group, tmp_path / "labels.zarr", overwrite=True)
     for source in (new, new["cells"], new["cells/0"]):
         assert np.array_equal(cz.labels(source), np.unique(VOXELS))

@@ -7,19 +7,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from drop_in import (
-    COMPARED,
-    OPERATORS,
-    THEIR_LABELS,
-    WRONG_OF_MODELS,
-    WRONG_OF_PINS,
-    a_label,
-    made,
-    plain,
-    rounded,
-    same,
-    some_places,
-)
+from drop_in import OPERATORS, a_label, made, plain, same
+from drop_in_peer import COMPARED, THEIR_LABELS, WRONG_OF_MODELS, WRONG_OF_PINS, rounded, some_places
 
 import crackle_zarr as crackle
 

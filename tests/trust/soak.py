@@ -1,20 +1,18 @@
-"""Load: several processes read, write, ask and remap one stored array for a while, and nothing may be wrong.
+"""Load: several processes read, write, query and remap one stored array, and every answer has to be right.
 
-Beside the array lies a NumPy memmap that gets every write and every remap too. Locks between processes
-guard both alike: a region is read or asked under shared locks of the chunks (or shards) that it touches,
-written under exclusive ones, so writers of different chunks run side by side; a remap excludes everybody.
-Whatever is read or answered is compared with the memmap at once, and the whole array at the end. The memory
-of every process is sampled all the time: once warm, it must not grow.
+A NumPy memmap, the model, gets every write and every remap too. Locks between processes guard both: a process
+reads or queries a region under shared locks of the chunks (or shards) that the region touches, and writes it
+under exclusive ones, so processes write different chunks at the same time. A remap locks the whole array.
+Each process compares every answer with the model, and the main process compares the whole array at the end.
+Each process samples its memory, which must not grow after a warm-up.
 """
 
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import itertools
 import multiprocessing
 import multiprocessing.connection
-import os
 import random
 import sys
 import tempfile
@@ -28,17 +26,18 @@ from typing import Any, NamedTuple
 import _common
 import numpy as np
 import zarr
+from locks import Locks, Region
 from tqdm import tqdm
 
 import crackle_zarr as cz
 
 EXAMPLES = """
-The exit code is 1 where an answer was wrong, where a process failed or hung, or where memory grew; 0 where
-all is well. Two runs of one seed ask the same, but not in the same order between the processes.
+The exit code is 1 if an answer was wrong, if a process failed or hung, or if memory grew, and 0 otherwise.
+Two runs with the same seed do the same operations, but not in the same order between the processes.
 
 Examples:
   python soak.py                                ten minutes with four processes
-  python soak.py --operations 100               a look, within seconds: a hundred operations per process
+  python soak.py --operations 100               some seconds: a hundred operations per process
   python soak.py --sharded --workers 8          chunks in shards, and more processes than cores
   python soak.py --minutes 60 --json out.json   an hour
 """
@@ -47,10 +46,10 @@ Examples:
 SHAPE, CHUNKS, SHARDS = (44, 180, 200), (16, 64, 64), (32, 128, 128)
 DTYPE = np.dtype(np.uint32)
 
-# Labels are taken from these: as far apart as those of a segmentation.
+# Labels are chosen from these. They are spread over the dtype, as in a segmentation.
 NAMES = np.unique(np.random.default_rng(0).integers(1, 2**32, 200, DTYPE))
 
-# How often each operation is chosen.
+# The relative frequency of each operation.
 WEIGHTS = {
     "read": 12,
     "read, strided": 6,
@@ -69,91 +68,35 @@ WEIGHTS = {
     "remap": 3,
 }
 
-# Memory: samples of the first part of a run are of a process that is still warming up, and so are all of a
-# run of few operations.
+# The first part of a run is the warm-up, and a run of few operations is nothing else.
 WARM_UP = 0.25
 FEWEST_OPERATIONS = 600
 MOST_GROWTH = 16 * 2**20
 SECONDS_BETWEEN_SAMPLES = 0.25
 
-# A process that says nothing for so long hangs.
+# Seconds without a report after which a process counts as hanging.
 MOST_SILENCE = 300.0
 
 Array = np.ndarray[Any, Any]
-Region = tuple[slice, ...]
 
 
 class WrongError(AssertionError):
-    """An answer that is not that of the model."""
+    """An answer that differs from the model's."""
 
 
 def agree(what: str, answer: object, expected: object) -> None:
     if not np.array_equal(np.asarray(answer), np.asarray(expected)):
-        raise WrongError(f"{what}: {answer!r:.300}, and it should be {expected!r:.300}")
+        raise WrongError(f"{what}: {answer!r:.300}, expected {expected!r:.300}")
 
 
 # ---------------------------------------------------------------------------------------
-# Locks between processes
-
-
-class Locks:
-    """Readers and writers of parts of an array, and some who want all of it for themselves."""
-
-    def __init__(self, folder: Path, unit: tuple[int, ...]) -> None:
-        self._unit = unit
-        self._gate = self._opened(folder / "gate")
-        self._whole = self._opened(folder / "whole")
-        self._grid = tuple(-(-length // step) for length, step in zip(SHAPE, unit, strict=True))
-        self._units = {at: self._opened(folder / "-".join(map(str, at))) for at in np.ndindex(*self._grid)}
-
-    @staticmethod
-    def _opened(path: Path) -> int:
-        return os.open(path, os.O_RDWR | os.O_CREAT)
-
-    def _enter(self, how: int) -> None:
-        # Who waits for all of the array waits within the gate, so that readers cannot keep it from him.
-        fcntl.flock(self._gate, fcntl.LOCK_EX)
-        fcntl.flock(self._whole, how)
-        fcntl.flock(self._gate, fcntl.LOCK_UN)
-
-    @contextlib.contextmanager
-    def region(self, region: Region, writing: bool = False) -> Iterator[None]:
-        """Hold the chunks, or shards, that a region touches."""
-        touched = itertools.product(
-            *(
-                range(part.start // step, (part.stop - 1) // step + 1)
-                for part, step in zip(region, self._unit, strict=True)
-            )
-        )
-        held = [self._units[at] for at in touched]  # ascending in all processes: nobody waits in a circle
-        self._enter(fcntl.LOCK_SH)
-        for unit in held:
-            fcntl.flock(unit, fcntl.LOCK_EX if writing else fcntl.LOCK_SH)
-        try:
-            yield
-        finally:
-            for unit in held:
-                fcntl.flock(unit, fcntl.LOCK_UN)
-            fcntl.flock(self._whole, fcntl.LOCK_UN)
-
-    @contextlib.contextmanager
-    def everything(self) -> Iterator[None]:
-        """Hold the array, alone."""
-        self._enter(fcntl.LOCK_EX)
-        try:
-            yield
-        finally:
-            fcntl.flock(self._whole, fcntl.LOCK_UN)
-
-
-# ---------------------------------------------------------------------------------------
-# What a process does
+# Operations
 
 EVERYTHING: Region = tuple(slice(0, length) for length in SHAPE)
 
 
 def start_and_stop(mask: Array) -> list[tuple[int, int]]:
-    """The bounding box of a mask that is somewhere true."""
+    """The bounding box of a mask that is not empty."""
     found = []
     for axis in range(mask.ndim):
         hits = np.flatnonzero(mask.any(axis=tuple(a for a in range(mask.ndim) if a != axis)))
@@ -162,14 +105,14 @@ def start_and_stop(mask: Array) -> list[tuple[int, int]]:
 
 
 def chunks_with(mask: Array) -> Array:
-    """The grid indices of the chunks in which a mask of the array is somewhere true, in C order."""
+    """The grid indices of the chunks that a mask of the array touches, in C order."""
     grid = tuple(-(-length // step) for length, step in zip(mask.shape, CHUNKS, strict=True))
-    there = [
-        at
-        for at in np.ndindex(*grid)
-        if mask[tuple(slice(i * step, (i + 1) * step) for i, step in zip(at, CHUNKS, strict=True))].any()
+    chunks = [
+        index
+        for index in np.ndindex(*grid)
+        if mask[tuple(slice(i * step, (i + 1) * step) for i, step in zip(index, CHUNKS, strict=True))].any()
     ]
-    return np.array(there).reshape(-1, mask.ndim)
+    return np.array(chunks).reshape(-1, mask.ndim)
 
 
 def surface(mask: Array) -> Array:
@@ -185,9 +128,9 @@ class Worker:
         self._array = zarr.open_array(folder / "array.zarr", mode="r+")
         self._model = np.memmap(folder / "model", DTYPE, "r+", shape=SHAPE)
         self._unit = self._array.shards or self._array.chunks
-        self._locks = Locks(folder / "locks", self._unit)
+        self._locks = Locks(folder / "locks", SHAPE, self._unit)
         self._rng = random.Random(seed)
-        self.working = 0.0  # seconds in which locks were held
+        self.working = 0.0  # seconds for which the process held locks
         self._operations: dict[str, Callable[[], None]] = {
             "read": self.read,
             "read, strided": self.read_strided,
@@ -207,7 +150,7 @@ class Worker:
         }
 
     def step(self) -> str:
-        """Do something; its name."""
+        """Do one random operation; returns its name."""
         (name,) = self._rng.choices(list(WEIGHTS), list(WEIGHTS.values()))
         try:
             self._operations[name]()
@@ -222,7 +165,7 @@ class Worker:
             yield
             self.working += time.monotonic() - start
 
-    # What is asked for
+    # Random arguments
 
     def _region(self, most: tuple[int, ...] = (24, 120, 120)) -> Region:
         lengths = [self._rng.randint(1, length) for length in most]
@@ -236,12 +179,12 @@ class Worker:
         return {"parallel": self._rng.choice([1, 2])}
 
     def _mapping(self) -> dict[int, int]:
-        """Merges, swaps, and labels that vanish in the background."""
+        """A mapping with merges, swaps, and labels that become background."""
         keys = {self._label() for _ in range(self._rng.randint(1, 4))}
         return {key: self._rng.choice([self._label(), self._label(), 0]) for key in keys}
 
     def _voxels(self, region: Region) -> Array:
-        """Boxes of some labels."""
+        """Voxels of a region: boxes of a few labels."""
         lengths = [part.stop - part.start for part in region]
         some = [*self._rng.sample(list(NAMES), self._rng.randint(1, 12)), 0]
         edges = [self._rng.choice([4, 9, 20]) for _ in lengths]
@@ -277,25 +220,25 @@ class Worker:
 
     # Writing
 
-    def _put(self, region: Region, voxels: Array | int) -> None:
+    def _write_both(self, region: Region, voxels: Array | int) -> None:
         with self._holding(region, writing=True):
             self._array[region] = voxels
             self._model[region] = voxels
 
     def write(self) -> None:
         region = self._region((20, 90, 90))
-        self._put(region, self._voxels(region))
+        self._write_both(region, self._voxels(region))
 
     def write_whole_chunks(self) -> None:
-        at = [self._rng.randrange(0, n, step) for n, step in zip(SHAPE, self._unit, strict=True)]
-        ends = [min(n, start + step) for n, start, step in zip(SHAPE, at, self._unit, strict=True)]
-        region = tuple(slice(start, end) for start, end in zip(at, ends, strict=True))
-        self._put(region, self._voxels(region))
+        starts = [self._rng.randrange(0, n, step) for n, step in zip(SHAPE, self._unit, strict=True)]
+        ends = [min(n, start + step) for n, start, step in zip(SHAPE, starts, self._unit, strict=True)]
+        region = tuple(slice(start, end) for start, end in zip(starts, ends, strict=True))
+        self._write_both(region, self._voxels(region))
 
     def write_one_label(self) -> None:
-        self._put(self._region((20, 90, 90)), self._rng.choice([0, self._label()]))
+        self._write_both(self._region((20, 90, 90)), self._rng.choice([0, self._label()]))
 
-    # Asking
+    # Queries
 
     def labels(self) -> None:
         region = self._region()
@@ -382,8 +325,8 @@ class Worker:
 
 def renamed(voxels: Array, mapping: dict[int, int]) -> Array:
     new = np.array(voxels)
-    for old, name in mapping.items():
-        new[voxels == old] = name
+    for old_label, new_label in mapping.items():
+        new[voxels == old_label] = new_label
     return new
 
 
@@ -392,7 +335,7 @@ def renamed(voxels: Array, mapping: dict[int, int]) -> Array:
 
 
 class Report(NamedTuple):
-    """What a process tells of itself, again and again: what it did since, and its memory."""
+    """A report that a process sends regularly: its operations since the last report, and its memory."""
 
     operations: Counter[str]
     samples: list[tuple[float, int, int]]  # seconds; RSS and the heap in bytes
@@ -409,12 +352,12 @@ def work(
     stop: Any,
     pipe: multiprocessing.connection.Connection,
 ) -> None:
-    """What a child process does, until it has done enough, or is told to stop, or finds something wrong."""
+    """Run operations in a child process, until it has done enough, ``stop`` is set, or an answer is wrong."""
     operations: Counter[str] = Counter()
     samples: list[tuple[float, int, int]] = []
     in_use = _common.heap() or (lambda: 0)
     trouble = ""
-    start = sampled = told = time.monotonic()
+    start = sampled = reported = time.monotonic()
     number = 0
     try:
         worker = Worker(folder, seed)
@@ -426,9 +369,9 @@ def work(
             if now - sampled >= SECONDS_BETWEEN_SAMPLES or most is not None:
                 samples.append((now - start, _common.memory("RssAnon"), in_use()))
                 sampled = now
-            if now - told > 0.5:
+            if now - reported > 0.5:
                 pipe.send(Report(operations, samples, worker.working))
-                operations, samples, told = Counter(), [], now
+                operations, samples, reported = Counter(), [], now
                 worker.working = 0.0
     except BaseException:
         trouble = f"operation {number} of seed {seed!r}:\n{traceback.format_exc()}"
@@ -444,21 +387,24 @@ def populate(folder: Path, sharded: bool) -> None:
 
 
 def compared_at_the_end(folder: Path) -> list[str]:
-    """What is wrong with the array after all."""
+    """The differences between the whole array and the model, as sentences."""
     array = zarr.open_array(folder / "array.zarr", mode="r")
     model = np.array(np.memmap(folder / "model", DTYPE, "r", shape=SHAPE))
     wrong = []
     if not np.array_equal(array[...], model):
-        wrong.append(f"at the end {np.count_nonzero(array[...] != model)} voxels are not those of the model")
+        wrong.append(f"at the end, {np.count_nonzero(array[...] != model)} voxels differ from the model's")
     if not np.array_equal(cz.labels(array), np.unique(model)):
-        wrong.append("at the end the labels are not those of the model")
+        wrong.append("at the end, the labels differ from the model's")
     wrong += [f"at the end: {damage}" for damage in cz.verify(array)]
-    wrong += [f"at the end there is {path.name}" for path in (folder / "array.zarr").glob(".crackle*")]
+    wrong += [f"at the end, {path.name} exists" for path in (folder / "array.zarr").glob(".crackle*")]
     return wrong
 
 
 def memory(reports: list[Report]) -> dict[str, float]:
-    """How a process's memory went: the slope of a line through it once warm, and medians of quarters."""
+    """A process's memory.
+
+    The slope of a line through its samples after the warm-up, and medians of quarters.
+    """
     samples = list(itertools.chain(*(report.samples for report in reports)))
     warm = samples[int(len(samples) * WARM_UP) :]
     if len(warm) < 8:
@@ -479,8 +425,8 @@ def memory(reports: list[Report]) -> dict[str, float]:
 
 
 def soak(folder: Path, arguments: Any) -> dict[str, Any]:
-    """Let the processes work; what they did, what was wrong, and how much memory they took."""
-    context = multiprocessing.get_context("spawn")  # Zarr has threads: it is no good to fork
+    """Run the processes; returns their operations, wrong answers and memory."""
+    context = multiprocessing.get_context("spawn")  # no fork, because Zarr has threads
     stop = context.Event()
     start = time.monotonic()
     pipes = {}
@@ -502,15 +448,15 @@ def soak(folder: Path, arguments: Any) -> dict[str, Any]:
         theirs.close()
         pipes[pipe] = number, process
     reports: list[list[Report]] = [[] for _ in pipes]
-    heard = dict.fromkeys(pipes, start)
+    last_report = dict.fromkeys(pipes, start)
     wrong = []
     total = arguments.operations * arguments.workers if arguments.operations else 60 * arguments.minutes
     unit = " operations" if arguments.operations else " s"
     with tqdm(
         total=total, unit=unit, disable=None, bar_format="{l_bar}{bar}| {n:.0f}/{total:.0f}{unit}"
     ) as bar:
-        while heard:
-            for pipe in multiprocessing.connection.wait(list(heard), 1.0):
+        while last_report:
+            for pipe in multiprocessing.connection.wait(list(last_report), 1.0):
                 number, process = pipes[pipe]
                 try:
                     report = pipe.recv()
@@ -518,23 +464,23 @@ def soak(folder: Path, arguments: Any) -> dict[str, Any]:
                     process.join()
                     wrong.append(f"process {number} died with exit code {process.exitcode}")
                     stop.set()
-                    del heard[pipe]
+                    del last_report[pipe]
                     continue
-                heard[pipe] = time.monotonic()
+                last_report[pipe] = time.monotonic()
                 reports[number].append(report)
                 if report.trouble:
                     wrong.append(f"process {number}, {report.trouble}")
                 if report.last:
-                    del heard[pipe]
+                    del last_report[pipe]
             done = sum(report.operations.total() for of_one in reports for report in of_one)
             bar.update(min(total, done if arguments.operations else time.monotonic() - start) - bar.n)
-            for pipe, since in list(heard.items()):
+            for pipe, since in list(last_report.items()):
                 if time.monotonic() - since > MOST_SILENCE:
                     number, process = pipes[pipe]
                     wrong.append(f"process {number} hangs")
                     stop.set()
                     process.kill()
-                    del heard[pipe]
+                    del last_report[pipe]
     seconds = time.monotonic() - start
     for _, process in pipes.values():
         process.join()
@@ -554,26 +500,26 @@ def soak(folder: Path, arguments: Any) -> dict[str, Any]:
 
 
 def grown(result: dict[str, Any]) -> Iterable[str]:
-    """The processes whose memory grew, of those that had the time to get warm."""
-    for number, told in enumerate(result["memory"]):
-        if not told or told["operations"] < FEWEST_OPERATIONS:
+    """A sentence for each process whose memory grew after the warm-up."""
+    for number, figures in enumerate(result["memory"]):
+        if not figures or figures["operations"] < FEWEST_OPERATIONS:
             continue
-        growth = (told["mb_last_quarter"] - told["mb_second_quarter"]) * 2**20
+        growth = (figures["mb_last_quarter"] - figures["mb_second_quarter"]) * 2**20
         if growth > MOST_GROWTH:
             yield f"process {number} grew by {growth / 2**20:.1f} MB from the second quarter to the last"
 
 
-def tell(result: dict[str, Any]) -> None:
+def show_result(result: dict[str, Any]) -> None:
     rows = [[name, f"{count:,}"] for name, count in result["operations"].items()]
     rows.append(["all", f"{result['total_operations']:,}"])
     at_once = f"{result['workers_at_once']} at work at once"
     title = f"{result['workers']} processes, {result['seconds']:.0f} s, {at_once}"
     _common.show(title, ["operation, checked against NumPy", "times"], rows)
     rows = [
-        [str(number), *(f"{told[name]:,.2f}" for name in list(told)[:5])] if told else [str(number)]
-        for number, told in enumerate(result["memory"])
+        [str(number), *(f"{figures[name]:,.2f}" for name in list(figures)[:5])] if figures else [str(number)]
+        for number, figures in enumerate(result["memory"])
     ]
-    columns = ["process", "MB/minute, once warm", "MB, second quarter", "MB, last quarter", "MB, most"]
+    columns = ["process", "MB/minute, after warm-up", "MB, second quarter", "MB, last quarter", "MB, most"]
     columns.append("heap in use, KB/minute")
     _common.show("Anonymous memory", columns, rows)
 
@@ -593,11 +539,11 @@ def main() -> None:
         result = soak(folder, arguments)
         result["wrong"] += compared_at_the_end(folder)
     result["grown"] = list(grown(result))
-    tell(result)
+    show_result(result)
     _common.save(arguments.json, result)
     for line in [*result["wrong"], *result["grown"]]:
         print(line)
-    print("the array is as NumPy says" if not result["wrong"] else "the array is NOT as NumPy says")
+    print("the array is equal to the model" if not result["wrong"] else "the array is NOT equal to the model")
     sys.exit(1 if result["wrong"] or result["grown"] else 0)
 
 

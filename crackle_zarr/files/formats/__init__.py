@@ -1,10 +1,10 @@
 """Label volumes in files of many formats, each an entry of one registry.
 
-A volume has the axes (x, y, z) in Crackle, NRRD and NIfTI; TIFF has pages along z, rows along y and columns
-along x, which is the transpose. A ``.npy`` file and a dataset of HDF5 are taken with the axes that they have.
+A volume has the axes (x, y, z) in Crackle, NRRD and NIfTI. TIFF has pages along z, rows along y and columns
+along x, which is the transpose. A ``.npy`` file and an HDF5 dataset keep their own axes.
 
-What a file holds is told by its content when it is read, and by its name where the content does not say; by
-its name alone when it is written. The libraries are imported when a file needs them, not before.
+When a file is read, its content determines the format, or its name if the content does not. When it is
+written, its name determines the format. The libraries are imported only when a file needs them.
 """
 
 from __future__ import annotations
@@ -46,19 +46,19 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Entry:
-    """What is known of a format.
+    """A file format.
 
     Attributes:
-        name: for people.
+        name: the name in messages.
         suffixes: of file names; the first is the usual one.
         magic: whether the first 352 bytes of a file are of this format.
-        library: the module, and what is to be installed for it; the extra has the name of the format.
-        outer: what may lie around a file that is written. NRRD, TIFF and HDF5 compress by themselves, and of
-            the others NIfTI's readers know gzip alone.
-        keeps: the parts of a :class:`~crackle_zarr.files.space.Space` that it has a place for.
-        read: makes a volume of (library, path, open content, outer format, log records).
+        library: the module, and the package to install for it; the extra has the name of the format.
+        outer: the compressed formats in which a file may be written. NRRD, TIFF and HDF5 compress by
+            themselves, and readers of NIfTI support only gzip.
+        keeps: the parts of a :class:`~crackle_zarr.files.space.Space` that the format can hold.
+        read: makes a volume from (library, path, open content, outer format, log records).
         write: writes (library, file, volume).
-        least_axes: the axes that it always has.
+        least_axes: the least number of axes of a file.
     """
 
     name: str
@@ -122,7 +122,7 @@ FORMATS: dict[Format, Entry] = {
         keeps=("size", "origin"),
     ),
 }
-# What a Zarr array keeps, as attributes.
+# The parts of a space that a Zarr array keeps as attributes.
 ZARR_KEEPS = ("size", "origin")
 NAMES = ".ckl, .npy, .nrrd, .nii, .nii.gz, .tif, .tiff or .h5:/dataset"
 
@@ -194,7 +194,7 @@ def opened(place: Path | str, parallel: int = 0) -> Iterator[Volume]:
     plain, member = hdf5.split(os.fspath(place))
     path = Path(plain)
     with volumes.unpacked(path) as (content, outer):
-        format = _told(path, content, outer)
+        format = _detected(path, content, outer)
         if format == "hdf5":
             require(format)
             with working(path, "a damaged or foreign HDF5 file"):
@@ -210,12 +210,12 @@ def opened(place: Path | str, parallel: int = 0) -> Iterator[Volume]:
             return
         entry, library = FORMATS[format], require(format)
         assert entry.read is not None
-        if outer is not None and format != "nifti":  # the libraries seek
+        if outer is not None and format != "nifti":  # the other libraries seek in the file
             import io
 
             content = io.BufferedReader(io.BytesIO(content.read()))
-        with working(path, f"a damaged or foreign {entry.name} file") as heard:
-            volume = entry.read(library, path, content, outer, heard)
+        with working(path, f"a damaged or foreign {entry.name} file") as log:
+            volume = entry.read(library, path, content, outer, log)
         try:
             with working(path, f"a damaged or foreign {entry.name} file"):
                 yield replace(volume, format=format)
@@ -224,9 +224,9 @@ def opened(place: Path | str, parallel: int = 0) -> Iterator[Volume]:
 
 
 def _of_stream(path: Path, content: Any, parallel: int) -> Volume:
-    with crackle_files.naming(path):
+    with crackle_files.file_in_errors(path):
         array = CrackleArray(content.read(), parallel)
-        # What a header claims is looked at before anything is allocated for it.
+        # This checks the header before anything is allocated.
         return Volume(array.shape, array.dtype, lambda box: array[box], format="ckl")
 
 
@@ -246,17 +246,17 @@ def read(path: Path, parallel: int = 0) -> Volume:
         )
 
 
-def _told(path: Path, content: Any, outer: str | None) -> Format:
-    """What a file holds."""
+def _detected(path: Path, content: Any, outer: str | None) -> Format:
+    """The format of a file's content."""
     begin: bytes = content.peek(352)[:352]
     for format, entry in FORMATS.items():
         if entry.magic(begin):
             return format
     if begin[344:348] == b"ni1\0" or begin[4:8] == b"ni2\0":
         raise UnusableError(f"{path}: a NIfTI header whose voxels lie in another file: save it as one .nii")
-    named = _by_suffix(volumes.split_name(path)[0])
-    if named is not None and FORMATS[named].library is not None:
-        return named  # the library says what is wrong with it
+    by_name = _by_suffix(volumes.split_name(path)[0])
+    if by_name is not None and FORMATS[by_name].library is not None:
+        return by_name  # the library's error says what is wrong with the file
     within = f" within {outer}" if outer else ""
     raise UnusableError(
         f"{path}: neither Crackle nor .npy, NRRD, NIfTI, TIFF or HDF5{within}: it begins with {begin[:6]!r}"
@@ -268,10 +268,10 @@ def _told(path: Path, content: Any, outer: str | None) -> Format:
 
 
 def check(place: Path | str, shape: Sequence[int]) -> None:
-    """Refuse what the format that a name stands for cannot hold, before there is work in it.
+    """Reject a volume that the format of a name cannot hold, before any work is done.
 
     Raises:
-        UnusableError: it has too many axes, or no voxels.
+        UnusableError: the name has no known format, or the volume has too many axes or no voxels.
         ImportError: the format needs a library that is not there.
     """
     format = of_name(place)
@@ -284,12 +284,12 @@ def check(place: Path | str, shape: Sequence[int]) -> None:
         return
     if len(without_ones(shape)) > 3:
         raise UnusableError(
-            f"{place}: a volume of {len(shape)} axes, {shape_text(shape)}, goes into .npy and HDF5 only: the "
-            f"others have up to three"
+            f"{place}: only .npy and HDF5 can hold a volume of {len(shape)} axes, {shape_text(shape)}: the "
+            f"other formats have up to three"
         )
     if format != "ckl" and (not shape or 0 in shape):
         raise UnusableError(
-            f"{place}: {FORMATS[format].name} holds no volume without voxels, {shape_text(shape)}"
+            f"{place}: {FORMATS[format].name} cannot hold a volume without voxels, {shape_text(shape)}"
         )
 
 
@@ -303,22 +303,23 @@ def write(
     parallel: int = 0,
     overwrite: bool = True,
 ) -> None:
-    """Write a volume in the format that the name stands for, in one step for readers.
+    """Write a volume in the format of the name; readers see the old file or the whole new one.
 
-    ``.npy`` and HDF5 are written a slab at a time; the others take all labels into memory.
+    ``.npy`` and HDF5 are written one slab at a time; the other formats take all labels into memory.
 
     Args:
-        place: the file, which is replaced if it exists; of HDF5 the dataset, and other datasets of the file
-            stay.
-        volume: the labels. What the format can hold of their space is kept; a header, in its own format only.
-        preset: what to take of a stream's options where these two are None; see ``crackle_zarr.PRESETS``.
+        place: the file, which is replaced if it exists. For HDF5, the dataset; other datasets of the file are
+            kept.
+        volume: the labels. The parts of their space that the format can hold are kept, and the header if the
+            format stays the same.
+        preset: the options of a stream if the next two are None; see ``crackle_zarr.PRESETS``.
         markov: the order of the Markov model of a stream.
         pins: how a stream stores labels: 0, 1 or 2.
         parallel: threads; 0 is one per core.
-        overwrite: replace a dataset of HDF5 that exists.
+        overwrite: replace an existing dataset of HDF5.
 
     Raises:
-        UnusableError: the format cannot hold it.
+        UnusableError: the format cannot hold the volume.
         ImportError: the format needs a library that is not there.
         OSError: the file cannot be written.
     """
@@ -349,7 +350,7 @@ def write(
     write_format = FORMATS[format].write
     assert write_format is not None
 
-    def put(file: IO[bytes]) -> None:
+    def write_to(file: IO[bytes]) -> None:
         with working(path, f"it cannot be written as {FORMATS[format].name}"):
             if outer is None:
                 write_format(library, file, whole)
@@ -357,19 +358,19 @@ def write(
                 with atomic_files.compressor(file, outer) as inner:
                     write_format(library, inner, whole)
 
-    atomic_files.replace(os.fspath(path), put)
+    atomic_files.replace(os.fspath(path), write_to)
 
 
 def verify(place: Path | str, volume: Volume, parallel: int = 0) -> None:
-    """Read what :func:`write` made, a slab at a time, and compare it; a file that is wrong is removed.
+    """Read the file that :func:`write` wrote, one slab at a time, and compare it; remove it if it is wrong.
 
     Raises:
-        VerificationError: it does not hold the labels.
+        VerificationError: the file does not hold the labels.
     """
     plain, member = hdf5.split(os.fspath(place))
     path = Path(plain)
     if not path.is_file():
-        return  # a device or a pipe: what is gone cannot be read
+        return  # a device or a pipe cannot be read back
     format = of_name(place)
     assert format is not None
     dtype = volume.dtype.newbyteorder("=")
@@ -377,7 +378,7 @@ def verify(place: Path | str, volume: Volume, parallel: int = 0) -> None:
         dtype = np.dtype(np.uint8)
     expected = replace(volume.transposed() if format == "hdf5" else volume)
     shape = expected.shape if format in ("npy", "hdf5") else without_ones(expected.shape)
-    # Axes that a format always has are 1.
+    # The additional axes that the format requires have length 1.
     shape += (1,) * (FORMATS[format].least_axes - len(shape))
     try:
         with opened(place, parallel) as found:
@@ -385,20 +386,20 @@ def verify(place: Path | str, volume: Volume, parallel: int = 0) -> None:
             if same:
                 pairs = zip(_slabs_as(expected, shape), _slabs_of(found, expected), strict=True)
                 same = all(np.array_equal(a, b) for a, b in pairs)
-    except ValueError as error:  # FormatError and UnusableError are such
+    except ValueError as error:  # the base of FormatError and UnusableError
         if member is None:
             path.unlink()
-        raise VerificationError(f"{place}: what was written cannot be read back: {error}") from error
+        raise VerificationError(f"{place}: the file cannot be read back: {error}") from error
     if not same:
         removed = ""
         if member is None:
             path.unlink()
             removed = "; it is removed"
-        raise VerificationError(f"{place}: what was read back is not what was written{removed}")
+        raise VerificationError(f"{place}: the voxels read back differ from those written{removed}")
 
 
 def _slabs_as(volume: Volume, shape: tuple[int, ...]) -> Iterator[Any]:
-    """Slabs of a volume with the axes of 1 that a format adds or leaves out."""
+    """Slabs of a volume, with the axes of length 1 that a format adds or leaves out."""
     if len(shape) == len(volume.shape):
         yield from map(volume.read_box, volume.slabs())
     else:
@@ -413,11 +414,11 @@ def _slabs_of(found: Volume, like: Volume) -> Iterator[Any]:
 
 
 def xyz_order(ndim: int, names: Sequence[str | None] | None) -> tuple[int, ...]:
-    """The axes of an array of Zarr in the order (x, y, z), and channels and times behind them.
+    """The axes of a Zarr array in the order (x, y, z), followed by channels and times.
 
     Args:
-        ndim: how many there are.
-        names: of the axes. Where they do not tell, the last axis is x, as is usual in Zarr.
+        ndim: the number of axes.
+        names: of the axes. If they do not determine the order, the last axis is x, as is usual in Zarr.
     """
     known = [str(name).lower() for name in names or ()]
     if len(known) == ndim and len(set(known)) == ndim and set(known) <= set("xyzct"):

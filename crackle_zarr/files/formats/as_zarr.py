@@ -1,7 +1,7 @@
-"""A volume in a file as an array of Zarr whose chunks are read when they are asked for.
+"""A volume in a file as a Zarr array that reads each chunk on demand.
 
-So whatever takes a stored array takes a file too, in bounded memory: :func:`crackle_zarr.convert` reads the
-blocks of the new array one after the other, verifies them, and goes on where it was interrupted.
+With it, functions for stored arrays accept a file, in bounded memory. :func:`crackle_zarr.convert` reads the
+blocks of the new array one by one, verifies them, and continues after an interruption.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from .common import Volume
 
 
 class _VolumeStore(MemoryStore):
-    """Metadata in memory, and chunks that are made of boxes of a volume. One box is read at a time."""
+    """A store with metadata in memory, whose chunks are boxes of a volume. It reads one box at a time."""
 
     def __init__(self, volume: Volume, chunks: tuple[int, ...]) -> None:
         super().__init__()
@@ -33,7 +33,7 @@ class _VolumeStore(MemoryStore):
         return f"_VolumeStore({self._volume.shape})"
 
     def __eq__(self, other: object) -> bool:
-        """It is equal to itself alone."""
+        """Whether ``other`` is this object."""
         return self is other
 
     __hash__ = None  # type: ignore[assignment]
@@ -41,7 +41,7 @@ class _VolumeStore(MemoryStore):
     async def get(
         self, key: str, prototype: BufferPrototype | None = None, byte_range: ByteRequest | None = None
     ) -> Buffer | None:
-        """Metadata, or the voxels of a chunk as they lie in memory."""
+        """The metadata, or the voxels of a chunk in memory order."""
         if not key.startswith("c/") and key != "c":
             return await super().get(key, prototype or zarr_facts.prototype(), byte_range)
         assert byte_range is None, "chunks have no codec that reads parts"
@@ -49,7 +49,7 @@ class _VolumeStore(MemoryStore):
         return zarr_facts.buffer_of(raw)
 
     async def exists(self, key: str) -> bool:
-        """Whether there is such a key: every chunk is there."""
+        """Whether a key exists; every chunk does."""
         return key.startswith("c/") or await super().exists(key)
 
     def _chunk(self, index: list[int]) -> bytes:
@@ -70,7 +70,7 @@ def as_zarr(volume: Volume, chunks: tuple[int, ...], names: tuple[str, ...] | No
 
     Args:
         volume: the labels, with the axes in the order of the array.
-        chunks: what is read at a time.
+        chunks: the shape of the chunks, each of which is read at once.
         names: of the axes.
     """
     store = _VolumeStore(volume, chunks)

@@ -1,4 +1,7 @@
-"""What the formats share: a volume in a file, checks, and working with libraries that warn, log and raise."""
+"""Shared by the formats.
+
+A volume in a file, checks, and the handling of errors, warnings and logs of libraries.
+"""
 
 from __future__ import annotations
 
@@ -18,25 +21,24 @@ from ..space import Space
 from ..volumes import UnusableError
 
 Format = Literal["ckl", "npy", "nrrd", "nifti", "tiff", "hdf5"]
-# Where voxels lie: a slice of every axis, without steps.
+# A box of voxels: a slice of every axis, without steps.
 Box = tuple[slice, ...]
 
 
 @dataclass(frozen=True)
 class Volume:
-    """Labels in a file, read as they are asked for, and what the file says of them.
+    """Labels in a file, read on demand, with the file's metadata.
 
     Attributes:
-        shape: of the labels, with the axes (x, y, z); of ``.npy`` and HDF5 in the file's own order.
+        shape: of the labels, with the axes (x, y, z); for ``.npy`` and HDF5 in the file's own order.
         dtype: of the labels.
-        read_box: gives the labels of a box.
-        space: where the voxels lie, as far as the file says so.
-        header: what the file says besides, for a file of the same format.
-        format: the format of the file; None: the labels come from elsewhere.
-        note: what was done to make labels of the file's numbers.
-        slow_axis: the axis along which slabs lie one behind the other in the file: the first, 0, or the last,
-            -1.
-        close: ends reading, and frees what it holds open.
+        read_box: returns the labels of a box.
+        space: the position of the voxels, as far as the file states it.
+        header: further metadata, for writing a file of the same format.
+        format: the format of the file; None if the labels do not come from a file.
+        note: how the file's numbers were converted to labels.
+        slow_axis: the axis that varies slowest in the file: 0 for the first, -1 for the last.
+        close: closes the file.
     """
 
     shape: tuple[int, ...]
@@ -51,7 +53,7 @@ class Volume:
 
     @property
     def array(self) -> npt.NDArray[Any]:
-        """All labels, in the machine's byte order. Read once: it is kept by whoever asks."""
+        """All labels, in the machine's byte order. They are read anew at each access."""
         return self.read_box(tuple(slice(0, length) for length in self.shape))
 
     @property
@@ -71,7 +73,7 @@ class Volume:
         )
 
     def slabs(self, nbytes: int = 2**26) -> Iterator[Box]:
-        """Boxes that cover the volume in the order of the file, of some bytes each."""
+        """Boxes of about ``nbytes`` each that cover the volume in the order of the file."""
         if not self.shape:
             yield ()
             return
@@ -85,14 +87,14 @@ class Volume:
 
 
 def in_memory(array: npt.NDArray[Any], **fields: Any) -> Volume:
-    """A volume whose labels are here."""
+    """A volume whose labels are in memory."""
     native = array.astype(array.dtype.newbyteorder("="), copy=False)
     order = 0 if native.flags.c_contiguous else -1
     return Volume(native.shape, native.dtype, lambda box: native[box], slow_axis=order, **fields)
 
 
 def in_file(mapped: npt.NDArray[Any], **fields: Any) -> Volume:
-    """A volume whose labels are mapped into memory from a file: a box is copied out of it."""
+    """A volume whose labels are in a file that is mapped into memory; ``read_box`` returns copies."""
     dtype = mapped.dtype.newbyteorder("=")
     order = 0 if mapped.flags.c_contiguous else -1
 
@@ -104,41 +106,41 @@ def in_file(mapped: npt.NDArray[Any], **fields: Any) -> Volume:
 
 @contextlib.contextmanager
 def working(path: Path, trouble: str) -> Iterator[list[logging.LogRecord]]:
-    """Let a library work in silence, and make one exception of all that it may raise.
+    """Run code of a library: silence it, and turn all its exceptions into UnusableError.
 
-    What it logs is kept instead of printed: some damage is told nowhere else.
+    Yields the library's log records instead of printing them: it reports some damage only there.
     """
-    heard = Heard()
+    handler = RecordKeeper()
     loggers = [logging.getLogger(name) for name in ("nibabel.global", "tifffile")]
     before = [(logger.handlers, logger.propagate) for logger in loggers]
     for logger in loggers:
-        logger.handlers, logger.propagate = [heard], False
+        logger.handlers, logger.propagate = [handler], False
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            yield heard.records
+            yield handler.records
     except (UnusableError, ImportError, MemoryError):
         raise
     except OSError as error:
         if error.errno is not None:
-            raise  # the disk's trouble: the libraries' own has no number
+            raise  # an error of the disk: those of the libraries have no errno
         raise UnusableError(f"{path}: {trouble}: {_reason(error)}") from error
-    except Exception as error:  # each library has exceptions of its own, and on damage any others
+    except Exception as error:  # libraries have their own exceptions, and raise any others on damaged files
         raise UnusableError(f"{path}: {trouble}: {_reason(error)}") from error
     finally:
         for logger, (handlers, propagate) in zip(loggers, before, strict=True):
             logger.handlers, logger.propagate = handlers, propagate
 
 
-class Heard(logging.Handler):
-    """Keeps what a library logs."""
+class RecordKeeper(logging.Handler):
+    """Keeps the records that a library logs."""
 
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
         self.records: list[logging.LogRecord] = []
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Keep it."""
+        """Keep a record."""
         self.records.append(record)
 
 
@@ -147,25 +149,25 @@ def _reason(error: Exception) -> str:
 
 
 def check_axes(path: Path, shape: Sequence[int], names: str = "") -> None:
-    """Raise UnusableError where a volume has more than three axes."""
+    """Raise UnusableError if a volume has more than three axes."""
     if len(shape) > 3:
-        told = f" ({names})" if names else ""
-        raise UnusableError(f"{path}: {len(shape)} axes, {shape_text(shape)}{told}: a volume has up to three")
+        axes = f" ({names})" if names else ""
+        raise UnusableError(f"{path}: {len(shape)} axes, {shape_text(shape)}{axes}: a volume has up to three")
 
 
 def shape_text(shape: Sequence[int]) -> str:
-    """A shape, for people."""
+    """A shape in messages, such as "64 x 64 x 32"."""
     return " x ".join(map(str, shape)) or "no axes"
 
 
 def positive(numbers: Sequence[float]) -> tuple[float, ...] | None:
-    """The edges of a voxel, if they can be that."""
+    """The edges of a voxel; None if they are not positive and finite."""
     edges = tuple(map(float, numbers))
     return edges if edges and all(math.isfinite(edge) and edge > 0 for edge in edges) else None
 
 
 def without_ones(shape: Sequence[int]) -> tuple[int, ...]:
-    """A shape of three axes, where those that follow are 1: times and channels that are none."""
+    """A shape without the axes after the third that have length 1: a single time or channel."""
     lengths = list(shape)
     while len(lengths) > 3 and lengths[-1] == 1:
         lengths.pop()
@@ -173,5 +175,5 @@ def without_ones(shape: Sequence[int]) -> tuple[int, ...]:
 
 
 def bool_as_integers(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Labels for formats that have no bool."""
+    """Labels for formats without bool: bool becomes uint8."""
     return array.astype(np.uint8) if array.dtype.kind == "b" else array

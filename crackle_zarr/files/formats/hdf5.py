@@ -1,6 +1,6 @@
-"""HDF5: datasets by name, mostly (z, y, x); ``resolution`` and ``offset`` of CREMI in their attributes.
+"""HDF5: datasets by name, mostly (z, y, x), with CREMI's ``resolution`` and ``offset`` in their attributes.
 
-A place is written ``file.h5:/path/of/dataset``. The path may be left out where one dataset of the file holds
+A place is written ``file.h5:/path/of/dataset``. The path may be omitted if one dataset of the file holds
 integers.
 """
 
@@ -21,12 +21,12 @@ from .common import Box, Volume
 SUFFIXES = (".h5", ".hdf5", ".hdf", ".he5")
 _PLACE = re.compile(r"^(.*?\.(?:h5|hdf5|hdf|he5))(?::(.*))?$", re.IGNORECASE | re.DOTALL)
 
-# Chunks of datasets that are written: some 256 KiB, which suits HDF5's cache.
+# The chunk shape of new datasets: some 256 KiB, which suits HDF5's cache.
 _CHUNK = (16, 128, 128)
 
 
 def split(place: str) -> tuple[str, str | None]:
-    """A place as the path of a file and the name of a dataset in it, if there is one."""
+    """Split a place into the path of a file and the name of a dataset, or None."""
     found = _PLACE.match(place)
     if found is None:
         return place, None
@@ -35,8 +35,8 @@ def split(place: str) -> tuple[str, str | None]:
 
 
 def datasets(file: Any) -> Iterator[tuple[str, Any]]:
-    """All datasets of numbers that a file has, by their names."""
-    import h5py  # type: ignore[import, unused-ignore] # not there in CI
+    """All datasets of numbers in a file, by their names."""
+    import h5py  # type: ignore[import, unused-ignore] # not installed in CI
 
     found: list[tuple[str, Any]] = []
 
@@ -49,7 +49,7 @@ def datasets(file: Any) -> Iterator[tuple[str, Any]]:
 
 
 def listed(path: Path) -> list[dict[str, Any]]:
-    """Name, shape, dtype and chunks of every dataset of a file that may hold labels."""
+    """Name, shape, dtype and chunks of every dataset of integers in a file."""
     with _opened(path) as file:
         return [
             {
@@ -85,34 +85,31 @@ def _dataset(path: Path, file: Any, name: str | None) -> Any:
         if len(choice) == 1:
             return every[choice[0]]
         if not choice:
-            raise UnusableError(f"{path}: there is no dataset of numbers in this HDF5 file")
-        named = ", ".join(f"{path}:/{one}" for one in choice)
-        raise UnusableError(f"{path}: several datasets, of which one is to be named: {named}")
+            raise UnusableError(f"{path}: this HDF5 file has no dataset of numbers")
+        places = ", ".join(f"{path}:/{one}" for one in choice)
+        raise UnusableError(f"{path}: the file has several datasets; name one of them: {places}")
     node = file.get(name)
     if isinstance(node, h5py.Group):
-        below = [one for one in every if one.startswith(f"{name}/")]
-        named = f"; in it are {', '.join(f'/{one}' for one in below)}" if below else ""
-        raise UnusableError(f"{path}:/{name} is a group, not a dataset{named}")
+        members = [f"/{one}" for one in every if one.startswith(f"{name}/")]
+        inside = f"; datasets in it: {', '.join(members)}" if members else ""
+        raise UnusableError(f"{path}:/{name} is a group, not a dataset{inside}")
     if name not in every:
         if node is not None:
-            raise UnusableError(f"{path}:/{name} holds no numbers with axes")
-        named = ", ".join(f"/{one}" for one in integers) or "none of numbers"
-        raise UnusableError(f"{path}: there is no dataset /{name}; there are: {named}")
+            raise UnusableError(f"{path}:/{name} is not an array of numbers")
+        names = ", ".join(f"/{one}" for one in integers) or "none of integers"
+        raise UnusableError(f"{path}: there is no dataset /{name}; the file has: {names}")
     return every[name]
 
 
 def read(path: Path, name: str | None) -> Volume:
-    """The volume in a dataset, with the axes in the file's own order.
-
-    Boxes are read as they are asked for.
-    """
+    """The volume in a dataset, with the axes in the file's own order. Boxes are read on demand."""
     with _opened(path) as file:
         node = _dataset(path, file, name)
         key, shape, dtype = node.name, tuple(node.shape), node.dtype
         space = from_attributes(dict(node.attrs), len(shape))
 
     def read_box(box: Box) -> npt.NDArray[Any]:
-        # Opened for each box: a file that is open in two threads or processes is trouble.
+        # Open the file for each box: HDF5 does not support one open file in two threads or processes.
         with _opened(path) as file:
             try:
                 found = file[key][
@@ -127,9 +124,9 @@ def read(path: Path, name: str | None) -> Volume:
 
 
 def write(path: Path, name: str, volume: Volume, *, overwrite: bool) -> None:
-    """Write a dataset of labels in the order (z, y, x), compressed with gzip, some slices at a time.
+    """Write a dataset of labels in the order (z, y, x), compressed with gzip, a few slices at a time.
 
-    Other datasets of the file stay. A new file, or a new dataset, is there when it is whole.
+    The file keeps its other datasets. The new dataset gets its name when it is complete.
     """
     import h5py
 
@@ -147,17 +144,17 @@ def write(path: Path, name: str, volume: Volume, *, overwrite: bool) -> None:
         partial = f"{name}.partial"
         if partial in file:
             del file[partial]
-        made = file.create_dataset(
+        dataset = file.create_dataset(
             partial, shape=shape, dtype=volume.dtype, chunks=chunks, compression="gzip" if chunks else None
         )
         try:
             for box in turned.slabs():
-                made[box] = turned.read_box(box)
+                dataset[box] = turned.read_box(box)
             size, origin = turned.space.size_in("nanometer"), turned.space.origin_in("nanometer")
             if size is not None:
-                made.attrs["resolution"] = size
+                dataset.attrs["resolution"] = size
             if origin is not None:
-                made.attrs["offset"] = origin
+                dataset.attrs["offset"] = origin
         except BaseException:
             del file[partial]
             raise

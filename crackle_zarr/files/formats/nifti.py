@@ -1,4 +1,4 @@
-"""NIfTI: axes (x, y, z), x fastest; an affine, the edges of a voxel and their unit in its header."""
+"""NIfTI: axes (x, y, z), x fastest; the header has an affine, the edges of a voxel and their unit."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from ..space import Space
 from ..volumes import UnusableError
 from .common import Box, Volume, bool_as_integers, check_axes, in_file, positive, shape_text, without_ones
 
-# Units of space by their codes. Those of a header that nobody filled in are taken for millimetres.
+# Units of space by their codes. A header without a unit is assumed to mean millimetres.
 _XYZT = {1: "meter", 2: "millimeter", 3: "micrometer"}
 _TO_MILLIMETRES = {"meter": 1000.0, "millimeter": 1.0, "micrometer": 1e-3}
 _NIFTI1_AXIS = 2**15 - 1
 
 
-def read(nibabel: Any, path: Path, content: Any, outer: str | None, heard: list[logging.LogRecord]) -> Volume:
-    """The volume in a file that is open at its begin.
+def read(nibabel: Any, path: Path, content: Any, outer: str | None, log: list[logging.LogRecord]) -> Volume:
+    """The volume in a file that is open at its beginning.
 
-    Plain files are mapped, others are read slab by slab.
+    Plain files are mapped into memory; compressed files are read slab by slab.
     """
     second = content.peek(8)[4:7] == b"n+2"
     head = (nibabel.Nifti2Header if second else nibabel.Nifti1Header).from_fileobj(content)
@@ -38,10 +38,9 @@ def read(nibabel: Any, path: Path, content: Any, outer: str | None, heard: list[
     check_axes(path, shape)
     offset = int(head.get_data_offset())
     needed = offset + math.prod(shape) * stored.itemsize
-    if (
-        outer is None and path.stat().st_size < needed
-    ):  # before there is memory for what a damaged header says
-        raise UnusableError(f"{path}: a damaged NIfTI file: it is to have {needed:,} bytes or more")
+    # Check the size before allocating what a damaged header may claim.
+    if outer is None and path.stat().st_size < needed:
+        raise UnusableError(f"{path}: a damaged NIfTI file: it needs {needed:,} bytes or more")
     space = _space(head, len(shape))
     fields: dict[str, Any] = {"space": space, "header": (head, head.get_best_affine())}
     if outer is None:
@@ -57,7 +56,7 @@ def read(nibabel: Any, path: Path, content: Any, outer: str | None, heard: list[
 
 
 def _scaled(volume: Volume, slope: float, inter: float) -> Volume:
-    """A volume whose numbers are to be scaled (scl_slope, scl_inter): floats, which may be whole numbers."""
+    """A volume with its numbers scaled (scl_slope, scl_inter): floats, which may be whole numbers."""
     read_box = volume.read_box
 
     def scaled(box: Box) -> npt.NDArray[Any]:
@@ -74,9 +73,9 @@ def _scaled(volume: Volume, slope: float, inter: float) -> Volume:
 
 
 class _Slabs:
-    """Reads a compressed file from its begin to its end, some slices at a time.
+    """Reads a compressed file from beginning to end, a few slices at a time.
 
-    Backwards means to begin again.
+    To read an earlier slice, it starts again at the beginning.
     """
 
     def __init__(
@@ -109,7 +108,7 @@ class _Slabs:
     def _go_to(self, place: int) -> None:
         if self._stream is None or place < self._place:
             self.close()
-            self._file = open(self._path, "rb")  # noqa: SIM115 - it is closed with the volume, or by the next
+            self._file = open(self._path, "rb")  # noqa: SIM115 - closed with the volume, or by the next call
             self._stream, self._place = atomic_files.decompressor(self._file, self._outer), 0
         while self._place < place:
             skipped = len(self._stream.read(min(2**20, place - self._place)))
@@ -118,7 +117,7 @@ class _Slabs:
             self._place += skipped
 
     def check_end(self, needed: int) -> None:
-        """Read to the end once: only there does the compression tell that its checksum is another."""
+        """Read to the end once: only there, the decompressor verifies the checksum."""
         nbytes = 0
         try:
             self._go_to(0)
@@ -127,7 +126,7 @@ class _Slabs:
         finally:
             self.close()
         if nbytes < needed:
-            raise UnusableError(f"{self._path}: a damaged NIfTI file: it is to have {needed:,} bytes or more")
+            raise UnusableError(f"{self._path}: a damaged NIfTI file: it needs {needed:,} bytes or more")
 
     def close(self) -> None:
         if self._file is not None:
@@ -143,9 +142,9 @@ def _space(head: Any, ndim: int) -> Space:
     affine[:3] *= _TO_MILLIMETRES[unit]
     placed = declared and ndim == 3 and bool(np.isfinite(affine).all())
     size = positive(head.get_zooms()[:ndim])
-    size = None if size is None else tuple(float(f"{edge:.7g}") for edge in size)  # floats of 32 bits
+    size = None if size is None else tuple(float(f"{edge:.7g}") for edge in size)  # they are float32
     if not declared and not code and size == (1.0,) * ndim:
-        size = None  # it is what a header says that nobody filled in
+        size = None  # the defaults of a header
     space = Space(size, unit if size is not None or placed else None, None, affine if placed else None)
     if not placed or space.is_turned:
         return space
@@ -154,15 +153,15 @@ def _space(head: Any, ndim: int) -> Space:
 
 
 def write(nibabel: Any, file: IO[bytes], volume: Volume) -> None:
-    """Write a file, with the header of the source where that was NIfTI too."""
+    """Write a file, with the source's header if the source is NIfTI too."""
     array, space = bool_as_integers(volume.array), volume.space
     header, affine = None, space.placed()
     if volume.format == "nifti" and volume.header is not None:
         header, affine = volume.header
-    # The header of NIfTI-1 counts in 16 bits.
+    # The header of NIfTI-1 stores lengths in 16 bits.
     second = max(array.shape) > _NIFTI1_AXIS or isinstance(header, nibabel.Nifti2Header)
     kind = nibabel.Nifti2Image if second else nibabel.Nifti1Image
-    # The dtype is named, since nibabel refuses 64 bits otherwise.
+    # Without an explicit dtype, nibabel rejects 64-bit integers.
     image = kind(array, affine, header, dtype=array.dtype)
     image.header.set_slope_inter(1, 0)
     if header is None:

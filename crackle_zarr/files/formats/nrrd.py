@@ -1,4 +1,4 @@
-"""NRRD: axes (x, y, z), x fastest; directions, origin and units of space in its header."""
+"""NRRD: axes (x, y, z), x fastest; the header has the directions, origin and units of space."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ..space import UNITS, Space, unit_of
 from ..volumes import UnusableError
 from .common import Volume, bool_as_integers, check_axes, in_file, in_memory, positive
 
-# What NRRD's axes of space are in NIfTI's: right, anterior, superior.
+# NRRD's axes of space in NIfTI's: right, anterior, superior.
 _SPACES = {
     "right-anterior-superior": (1, 1, 1),
     "ras": (1, 1, 1),
@@ -23,7 +23,7 @@ _SPACES = {
     "left-posterior-superior": (-1, -1, 1),
     "lps": (-1, -1, 1),
 }
-# What the voxels say, and how they lay in the file that was read.
+# Header fields that follow from the voxels, or describe their layout in the source.
 _NRRD_OF_DATA = {"type", "dimension", "sizes", "endian", "encoding", "datafile", "data file"}
 _NRRD_OF_DATA |= {"lineskip", "line skip", "byteskip", "byte skip"}
 
@@ -31,8 +31,8 @@ _NRRD_OF_DATA |= {"lineskip", "line skip", "byteskip", "byte skip"}
 _UNIT = UNITS["millimeter"]
 
 
-def read(nrrd: Any, path: Path, content: Any, outer: str | None, heard: list[logging.LogRecord]) -> Volume:
-    """The volume in a file that is open at its begin."""
+def read(nrrd: Any, path: Path, content: Any, outer: str | None, log: list[logging.LogRecord]) -> Volume:
+    """The volume in a file that is open at its beginning."""
     header = nrrd.read_header(content)
     if "data file" in header or "datafile" in header:
         raise UnusableError(
@@ -66,7 +66,7 @@ _TYPES = {
 
 
 def _mapped(path: Path, header: Any, content: Any) -> npt.NDArray[Any] | None:
-    """The voxels of a raw file, mapped; None where the library has to read them."""
+    """The voxels of a raw file, mapped into memory; None if the library has to read them."""
     skips = any(int(header.get(key, 0)) for key in ("lineskip", "line skip", "byteskip", "byte skip"))
     kind = _TYPES.get(header["type"])
     if header["encoding"] != "raw" or skips or kind is None:
@@ -74,7 +74,7 @@ def _mapped(path: Path, header: Any, content: Any) -> npt.NDArray[Any] | None:
     dtype = np.dtype(kind).newbyteorder(">" if header.get("endian") == "big" else "<")
     shape, offset = tuple(map(int, header["sizes"])), content.tell()
     if math.prod(shape) == 0 or path.stat().st_size < offset + math.prod(shape) * dtype.itemsize:
-        return None  # the library says what is wrong
+        return None  # the library's error says what is wrong
     return np.memmap(path, dtype=dtype, mode="r", offset=offset, shape=shape, order="F")
 
 
@@ -109,7 +109,7 @@ def _space(header: Any, ndim: int) -> Space:
 
 
 def write(nrrd: Any, file: IO[bytes], volume: Volume) -> None:
-    """Write a file, with the header of the source where that was NRRD too."""
+    """Write a file, with the source's header if the source is NRRD too."""
     array, space = bool_as_integers(volume.array), volume.space
     affine, size = space.placed(), space.size_in("millimeter")
     if volume.format == "nrrd" and volume.header is not None:
@@ -127,5 +127,5 @@ def write(nrrd: Any, file: IO[bytes], volume: Volume) -> None:
     else:
         header = {}
     header["encoding"] = "gzip"
-    # Level 9, the library's own choice, takes several times as long, for labels that are hardly smaller.
+    # Level 9, the library's default, takes several times as long and makes labels hardly smaller.
     nrrd.write(file, array, header, index_order="F", compression_level=6)

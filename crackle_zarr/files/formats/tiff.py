@@ -1,4 +1,4 @@
-"""TIFF: a page for each z, rows along y, columns along x: the array (z, y, x), which is the transpose."""
+"""TIFF: a page for each z, rows along y, columns along x: the array has the axes (z, y, x), the transpose."""
 
 from __future__ import annotations
 
@@ -15,18 +15,16 @@ from ..space import UNITS, Space, unit_of
 from ..volumes import UnusableError
 from .common import Box, Volume, check_axes, in_file, in_memory, positive
 
-# What tifffile warns of where voxels are lost; other warnings are about what lies beside them.
+# tifffile's warnings about lost voxels; its other warnings are about metadata.
 _LOSS = re.compile("missing|corrupt|expected|out of range|does not match|failed to re")
-# Resolutions per inch at which pictures are printed or shown: they say nothing about a voxel.
+# Usual resolutions of printers and screens, in dots per inch: they say nothing about a voxel.
 _PRINTED = {72.0, 96.0, 100.0, 150.0, 200.0, 240.0, 300.0, 400.0, 600.0, 1200.0}
 
 
-def read(
-    tifffile: Any, path: Path, content: Any, outer: str | None, heard: list[logging.LogRecord]
-) -> Volume:
-    """The volume in a file that is open at its begin.
+def read(tifffile: Any, path: Path, content: Any, outer: str | None, log: list[logging.LogRecord]) -> Volume:
+    """The volume in a file that is open at its beginning.
 
-    Voxels that lie together are mapped; else pages are read.
+    Contiguous voxels are mapped into memory; otherwise pages are read.
     """
     tiff = tifffile.TiffFile(content)
     series = tiff.series
@@ -44,14 +42,14 @@ def read(
     if outer is None and one.dataoffset is not None and one.ndim <= 3 and one.axes[-2:] == "YX":
         mapped = np.memmap(path, one.dtype.newbyteorder(tiff.byteorder), "r", one.dataoffset, one.shape)
         volume = in_file(mapped.T, space=space)
-        _check_log(path, heard)
+        _check_log(path, log)
     elif outer is None and by_page:
         pages = _Pages(tifffile, path, one.shape, one.dtype)
         volume = Volume(one.shape[::-1], one.dtype.newbyteorder("="), pages.read_box, space)
-        _check_log(path, heard)
+        _check_log(path, log)
     else:
         array, axes = _whole(path, one), one.axes
-        _check_log(path, heard)
+        _check_log(path, log)
         array, axes = _in_order(path, array, axes)
         volume = in_memory(array.T, space=space)
     if space.voxel_size is not None and len(space.voxel_size) != len(volume.shape):
@@ -69,15 +67,15 @@ def _whole(path: Path, series: Any) -> npt.NDArray[Any]:
     return array
 
 
-def _check_log(path: Path, heard: list[logging.LogRecord]) -> None:
-    """Where pages or parts of them are missing, the library says so in its log and goes on without them."""
-    for record in heard:
+def _check_log(path: Path, log: list[logging.LogRecord]) -> None:
+    """Raise UnusableError if pages or parts of them are missing, which the library only logs."""
+    for record in log:
         if record.levelno >= logging.ERROR or _LOSS.search(record.getMessage()):
             raise UnusableError(f"{path}: a damaged TIFF file: {record.getMessage()}")
 
 
 class _Pages:
-    """Reads some pages at a time, and keeps the last of them."""
+    """Reads several pages at a time, and keeps the last ones read."""
 
     def __init__(self, tifffile: Any, path: Path, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
         self._tifffile, self._path, self._shape, self._dtype = tifffile, path, shape, dtype
@@ -95,12 +93,12 @@ class _Pages:
 
         slab = np.empty((stop - start, *self._shape[1:]), dtype=self._dtype.newbyteorder("="))
         with (
-            working(self._path, "a damaged or foreign TIFF file") as heard,
+            working(self._path, "a damaged or foreign TIFF file") as log,
             self._tifffile.TiffFile(self._path) as tiff,
         ):
             for z in range(start, stop):
                 slab[z - start] = _whole(self._path, tiff.series[0].pages[z])
-            _check_log(self._path, heard)
+            _check_log(self._path, log)
         return slab.T
 
 
@@ -110,7 +108,7 @@ def _in_order(path: Path, array: npt.NDArray[Any], axes: str) -> tuple[npt.NDArr
         channel = axes.index("S")
         if array.shape[channel] > 1:
             raise UnusableError(
-                f"{path}: a TIFF file of colours ({array.shape[channel]} samples per pixel), and labels are "
+                f"{path}: a TIFF file of colours ({array.shape[channel]} samples per pixel), but labels are "
                 f"single integers"
             )
         array, axes = array.squeeze(channel), axes.replace("S", "")
@@ -128,7 +126,7 @@ def _in_order(path: Path, array: npt.NDArray[Any], axes: str) -> tuple[npt.NDArr
 def _space(tiff: Any) -> Space:
     """The edges of a voxel (x, y, z).
 
-    As this package, ImageJ or OME wrote them, or the resolution of pages.
+    They come from the metadata of this package, ImageJ or OME, or from the resolution of the pages.
     """
     if tiff.shaped_metadata:
         size = positive(tiff.shaped_metadata[0].get("voxel_size_mm", ()))
@@ -168,16 +166,16 @@ def _space_of_ome(pixels: str) -> Space:
             units.append(unit_of(unit[1]) if unit else "micrometer")
     if not edges or any(unit is None for unit in units):
         return Space()
-    # The axes may have units of their own: all become the first one.
+    # The axes may have different units: convert all to the first one.
     (first, *_) = known = [UNITS[str(unit)] for unit in units]
     size = positive([float(f"{edge * one / first:.12g}") for edge, one in zip(edges, known, strict=True)])
     return Space(size, units[0] if size else None)
 
 
 def _space_of_resolution(tags: Any) -> Space:
-    """Pages alone give the edges along x and y.
+    """The edges along x and y, from the resolution of the pages.
 
-    Of centimetres, or of inches where no printer has such dots.
+    The resolution is per centimetre, or per inch unless it is usual for printers.
     """
     edges, unit = _edges(tags), int(tags["ResolutionUnit"].value) if "ResolutionUnit" in tags else 1
     if (
@@ -191,9 +189,9 @@ def _space_of_resolution(tags: Any) -> Space:
 
 
 def write(tifffile: Any, file: IO[bytes], volume: Volume) -> None:
-    """Write a file, with the edges of a voxel in its description, and along x and y as its resolution."""
+    """Write a file, with the edges of a voxel in its description; x and y also give its resolution."""
     array = volume.array
-    array = array.T if array.ndim > 1 else array[None]  # a line is a row
+    array = array.T if array.ndim > 1 else array[None]  # one axis becomes a row
     described: dict[str, Any] = {"axes": "ZYX"[-array.ndim :]}
     options: dict[str, Any] = {}
     size = volume.space.size_in("millimeter")
@@ -202,11 +200,11 @@ def write(tifffile: Any, file: IO[bytes], volume: Volume) -> None:
         x, y = (*size, size[0])[:2]
         options = {"resolution": (10 / x, 10 / y), "resolutionunit": "CENTIMETER"}
     tifffile.imwrite(
-        tifffile.FileHandle(file, name="volume"),  # it wants a name, and a file of a descriptor has a number
+        tifffile.FileHandle(file, name="volume"),  # it needs a name; a temporary file's is a number
         array,
-        photometric="minisblack",  # a volume that is three or four voxels long is no colour
+        photometric="minisblack",  # three or four slices are not colours
         compression="zlib",
-        bigtiff=array.nbytes > 2**32 - 2**25,  # offsets of 32 bits, and some room for what is not voxels
+        bigtiff=array.nbytes > 2**32 - 2**25,  # 32-bit offsets, less some space for metadata
         metadata=described,
         **options,
     )

@@ -1,8 +1,8 @@
-"""Labels that a file keeps as floats: whole numbers become integers, exactly, and all else is refused.
+"""Labels stored as floats: whole numbers are converted to integers, exactly, and other numbers are rejected.
 
-Medical tools write labels as floats all the time. Two passes over the volume, a slab at a time: the first
-looks whether every number is whole and small enough to be exact, and finds the dtype; the second, as boxes
-are read, converts.
+Medical tools often write labels as floats. The conversion takes two passes over the volume, one slab at a
+time. The first pass checks that every number is whole and small enough to be exact, and finds the dtype. The
+second converts boxes as they are read.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _EXACT = {2: 2**11, 4: 2**24, 8: 2**53}
 
 @dataclass
 class _Found:
-    """What the first pass found."""
+    """The result of the first pass."""
 
     low: int = 0
     high: int = 0
@@ -40,17 +40,17 @@ def labels_of(
     rounding: bool = False,
     progress: Callable[[int], object] = lambda _: None,
 ) -> Volume:
-    """A volume of integers or bool as it is; one of floats as integers of the smallest dtype that holds them.
+    """Convert a volume of floats to integers of the smallest dtype; leave one of integers or bool as it is.
 
     Args:
         volume: the volume.
         place: its file, for messages.
         rounding: round numbers that are not whole.
-        progress: is called with the number of voxels that were looked at.
+        progress: a function that is called with the number of voxels checked.
 
     Raises:
-        UnusableError: a number is no whole one and is not to be rounded, is not finite, or is so large that a
-            float does not hold all whole numbers of its size.
+        UnusableError: a number is not whole and ``rounding`` is False, or a number is not finite, or is so
+            large that its float type does not hold all whole numbers of its size.
     """
     if volume.dtype.kind in "iub":
         return volume
@@ -69,8 +69,8 @@ def labels_of(
     read_box = volume.read_box
 
     def converted(box: Box) -> npt.NDArray[np.integer]:
-        made: npt.NDArray[np.integer] = np.rint(read_box(box)).astype(dtype)
-        return made
+        integers: npt.NDArray[np.integer] = np.rint(read_box(box)).astype(dtype)
+        return integers
 
     note = f"{volume.dtype.name} as {dtype.name}" + (f", {volume.note}" if volume.note else "")
     if found.changed:
@@ -109,10 +109,7 @@ def _look(
 
 
 def _shown(number: np.floating) -> str:
-    """A number with all its digits.
-
-    A whole one without a point, others as they are told apart in their dtype.
-    """
+    """A number as text: a whole one without a point, others with the fewest digits that identify them."""
     return str(int(number)) if np.isfinite(number) and number == np.rint(number) else str(number)
 
 
@@ -127,24 +124,24 @@ def _refuse(
 ) -> None:
     number = float(value)
     here = f"{value} at {index}"
-    several = f" ({count:,} of {total:,} numbers are such)" if count > 1 else ""
+    several = f" ({count:,} of {total:,} numbers are unusable)" if count > 1 else ""
     if not math.isfinite(number):
         raise UnusableError(
-            f"{place}: labels are whole numbers, and there is {here}{several}: replace it first"
+            f"{place}: labels are whole numbers, but the file has {here}{several}: replace it first"
         )
     if abs(round(number)) > most:
         raise UnusableError(
-            f"{place}: a {dtype.name} does not hold every whole number above {most:,}, and there is "
-            f"{here}{several}: labels may have been lost where the file was made; save them as integers there"
+            f"{place}: a {dtype.name} does not hold every whole number above {most:,}, but the file has "
+            f"{here}{several}: its writer may have changed labels; save them as integers there"
         )
     raise UnusableError(
-        f"{place}: labels are whole numbers, and there is {here}{several}: --round "
-        f"rounds them, where they come from rescaling; an image of probabilities is none of labels"
+        f"{place}: labels are whole numbers, but the file has {here}{several}: --round "
+        f"rounds numbers that come from rescaling; an image of probabilities has no labels"
     )
 
 
 def _smallest(low: int, high: int) -> np.dtype[np.integer]:
-    """The smallest unsigned dtype, or signed one where a label is negative."""
+    """The smallest unsigned dtype, or the smallest signed one if a label is negative."""
     for name in ("u1", "u2", "u4", "u8") if low >= 0 else ("i1", "i2", "i4", "i8"):
         dtype = np.dtype(name)
         if np.iinfo(dtype).min <= low and high <= np.iinfo(dtype).max:

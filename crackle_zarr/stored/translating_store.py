@@ -1,7 +1,7 @@
-"""A store whose errors name the key.
+"""A store wrapper that translates errors, so that they name the key.
 
-Zarr passes on the exceptions of a store unchanged, and "connection reset" does not tell which chunk was lost.
-So Zarr gets its store wrapped in this one wherever it reads or writes for this package.
+Zarr passes on the exceptions of a store unchanged, and "connection reset" does not say which chunk was lost.
+So this package wraps the store wherever Zarr reads or writes for it.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from zarr.storage import WrapperStore
 from .._base import zarr_facts
 from .._base.zarr_facts import Buffer, BufferPrototype
 from ..errors import FormatError
-from .journal import naming
+from .journal import translated_errors
 
 METADATA = ("zarr.json", ".zarray", ".zgroup", ".zattrs", ".zmetadata")
 
 
-class Named(WrapperStore[Store]):
-    """Wraps a store: raises StoreError with the key, and FormatError for metadata that were cut off."""
+class TranslatingStore(WrapperStore[Store]):
+    """Wraps a store: raises StoreError with the key, and FormatError for truncated metadata."""
 
     def __str__(self) -> str:
         """The name of the store within."""
@@ -33,7 +33,7 @@ class Named(WrapperStore[Store]):
         self, key: str, prototype: BufferPrototype, byte_range: ByteRequest | None = None
     ) -> Buffer | None:
         """Get an object, or a range of one."""
-        with naming(self, key, "read from"):
+        with translated_errors(self, key, "read from"):
             value = await self._store.get(key, prototype, byte_range)
         if value is not None and key.rpartition("/")[2] in METADATA:
             try:
@@ -44,39 +44,39 @@ class Named(WrapperStore[Store]):
 
     async def exists(self, key: str) -> bool:
         """Whether there is an object."""
-        with naming(self, key, "read from"):
+        with translated_errors(self, key, "read from"):
             return await self._store.exists(key)
         raise AssertionError("errors leave the block above")
 
     async def set(self, key: str, value: Buffer) -> None:
         """Set an object."""
-        with naming(self, key, "written to"):
+        with translated_errors(self, key, "written to"):
             await self._store.set(key, value)
 
     async def set_if_not_exists(self, key: str, value: Buffer) -> None:
         """Set an object where there is none."""
-        with naming(self, key, "written to"):
+        with translated_errors(self, key, "written to"):
             await self._store.set_if_not_exists(key, value)
 
     async def delete(self, key: str) -> None:
         """Delete an object."""
-        with naming(self, key, "deleted from"):
+        with translated_errors(self, key, "deleted from"):
             await self._store.delete(key)
 
     async def delete_dir(self, prefix: str) -> None:
         """Delete all objects below a prefix."""
-        with naming(self, prefix, "deleted from"):
+        with translated_errors(self, prefix, "deleted from"):
             await self._store.delete_dir(prefix)
 
     async def list_prefix(self, prefix: str) -> AsyncIterator[str]:
         """The objects below a prefix."""
-        with naming(self, prefix, "listed in"):
+        with translated_errors(self, prefix, "listed in"):
             async for key in self._store.list_prefix(prefix):
                 yield key
 
     async def list_dir(self, prefix: str) -> AsyncIterator[str]:
-        """What lies right below a prefix."""
-        with naming(self, prefix, "listed in"):
+        """The names directly below a prefix."""
+        with translated_errors(self, prefix, "listed in"):
             async for key in self._store.list_dir(prefix):
                 yield key
 
@@ -89,16 +89,16 @@ class Named(WrapperStore[Store]):
         return await self._store.getsize_prefix(prefix)
 
 
-def named(store: Store) -> Store:
+def translating(store: Store) -> Store:
     """A store whose errors name the key."""
-    return store if isinstance(store, Named) else Named(store)
+    return store if isinstance(store, TranslatingStore) else TranslatingStore(store)
 
 
-def named_array(array: zarr.Array[Any]) -> zarr.Array[Any]:
+def translating_array(array: zarr.Array[Any]) -> zarr.Array[Any]:
     """The same array in a store whose errors name the key."""
-    return zarr_facts.array_in(array, named(array.store_path.store))
+    return zarr_facts.array_in(array, translating(array.store_path.store))
 
 
-def named_group(group: zarr.Group) -> zarr.Group:
+def translating_group(group: zarr.Group) -> zarr.Group:
     """The same group in a store whose errors name the key."""
-    return zarr_facts.group_in(group, named(group.store_path.store))
+    return zarr_facts.group_in(group, translating(group.store_path.store))
