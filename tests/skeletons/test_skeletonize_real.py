@@ -147,7 +147,7 @@ def merged_trees(parts: list[tuple[Any, Array]]) -> int:
 def kimimaro() -> Any:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        pytest.importorskip("kimimaro", exc_type=ImportError)
+        pytest.importorskip("kimimaro")
         return importlib.import_module("kimimaro")
 
 
