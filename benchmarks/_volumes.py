@@ -146,7 +146,7 @@ def dendrite(scale: float = 1, spines: int = 600, seed: int = 0) -> Dendrite:
     for place in rng.integers(len(y), size=spines):
         angle = rng.choice([0, np.pi]) + rng.uniform(-0.6, 0.6)  # the box is thin along z
         outwards = np.array([np.cos(angle), rng.uniform(-0.3, 0.3), 0.5 * np.sin(angle)])
-        length = radius * rng.uniform(1.6, 2.4)
+        length = radius * rng.uniform(1.6, 4.5)
         steps = np.arange(radius * 0.8, length, max(0.4, 0.6 * scale))[:, np.newaxis]
         neck = centres[place] + steps * outwards
         balls.append(np.column_stack([neck, np.full(len(neck), max(0.9, 1.8 * scale))]))
@@ -161,10 +161,11 @@ def slices_of_balls(balls: np.ndarray, shape: Shape) -> Iterator[np.ndarray]:
         near = balls[abs(balls[:, 2] - z) <= balls[:, 3]]
         halves = np.sqrt(near[:, 3] ** 2 - (near[:, 2] - z) ** 2)
         for (x, y, _, _), half in zip(near, halves, strict=True):
-            x0, x1 = max(0, math.ceil(x - half)), min(shape[0], math.floor(x + half) + 1)
-            y0, y1 = max(0, math.ceil(y - half)), min(shape[1], math.floor(y + half) + 1)
-            across = (np.arange(x0, x1) - x)[:, np.newaxis] ** 2
-            image[x0:x1, y0:y1] |= across + (np.arange(y0, y1) - y) ** 2 <= half**2
+            across, along = np.ogrid[
+                max(0, math.ceil(x - half)) : min(shape[0], math.floor(x + half) + 1),
+                max(0, math.ceil(y - half)) : min(shape[1], math.floor(y + half) + 1),
+            ]
+            image[across, along] |= (across - x) ** 2 + (along - y) ** 2 <= half**2
         yield image
 
 
