@@ -4,7 +4,7 @@ Each call is made in a process of its own, so that its peak of memory can be rea
 
 - crop: the middle 256^3 voxels of the volume (512^3 with --large), with the parameters of Kimimaro's README,
   from voxels and from a stream, on one thread and on two. Totals are compared, and labels one by one.
-- dendrite: one thin branch with spines in a large box, made as a stream slice by slice and never as voxels, of
+- dendrite: a thin branch with spines in a large box, made as a stream slice by slice and never as voxels, of
   775 x 4,750 x 100 voxels (3,100 x 19,000 x 400 with --large). Kimimaro needs minutes and gigabytes for the
   smaller one: --slow.
 - sizes: time per voxel of components from 10^3 to 10^7 voxels.
@@ -138,7 +138,10 @@ def turns(jobs: dict[str, dict[str, Any]], repeats: int, peer_repeats: int) -> d
             if jobs[name]["who"] == OURS or turn < peer_repeats:
                 made[name].append(run(**jobs[name]))
     return {
-        name: {**results[0], **{key: statistics.median(r[key] for r in results) for key in ("seconds", "mib")}}
+        name: {
+            **results[0],
+            **{key: statistics.median(r[key] for r in results) for key in ("seconds", "mib")},
+        }
         for name, results in made.items()
     }
 
@@ -198,10 +201,16 @@ def crop(arguments: argparse.Namespace, volume: np.ndarray, folder: Path) -> dic
     title = f"{volume.shape} {volume.dtype}; x: how many times as fast as {THEIRS}; MiB beyond the input"
     show(title, columns, rows)
     checks = [
-        ["two threads, times as fast as one", one["seconds"] / results[f"{OURS}, voxels, 2"]["seconds"], AIM_THREADS],
+        [
+            "two threads, times as fast as one",
+            one["seconds"] / results[f"{OURS}, voxels, 2"]["seconds"],
+            AIM_THREADS,
+        ],
     ]
     if peer:
-        checks.insert(0, ["one thread, times as fast as Kimimaro", peer["seconds"] / one["seconds"], AIM_SPEED])
+        checks.insert(
+            0, ["one thread, times as fast as Kimimaro", peer["seconds"] / one["seconds"], AIM_SPEED]
+        )
     aims = [[name, f"{value:.2f}", str(aim), verdict(value >= aim)] for name, value, aim in checks]
     for source in ("voxels", "stream"):
         mib = results[f"{OURS}, {source}, 1"]["mib"]
@@ -230,16 +239,25 @@ def compare(ours: dict[str, Any], theirs: dict[str, Any]) -> dict[str, Any]:
         rows.append([name, f"{value:,.4f}", limits, verdict(met)])
 
     same = ours["labels"].keys() == theirs["labels"].keys()
-    gate("labels that only one of the two has", len(ours["labels"].keys() ^ theirs["labels"].keys()), "0", same)
+    gate(
+        "labels that only one of the two has", len(ours["labels"].keys() ^ theirs["labels"].keys()), "0", same
+    )
     gate("trees, difference", mine["trees"] - their["trees"], "0", mine["trees"] == their["trees"])
     for name, tolerance in GATES.items():
         ratio = mine[name] / their[name] if their[name] else 1.0
         gate(f"{name}, ratio", ratio, f"1 ± {tolerance}", abs(ratio - 1) <= tolerance)
-    pairs = [(ours["labels"][k], theirs["labels"][k]) for k in ours["labels"].keys() & theirs["labels"].keys()]
+    pairs = [
+        (ours["labels"][k], theirs["labels"][k]) for k in ours["labels"].keys() & theirs["labels"].keys()
+    ]
     if pairs:
         ratios = [mine[1] / max(their[1], 1e-9) for mine, their in pairs]
         low, median, high = np.percentile(ratios, [5, 50, 95])
-        gate("cable of a label, ratio, median", median, f"{MEDIAN_RATIO}", MEDIAN_RATIO[0] <= median <= MEDIAN_RATIO[1])
+        gate(
+            "cable of a label, ratio, median",
+            median,
+            f"{MEDIAN_RATIO}",
+            MEDIAN_RATIO[0] <= median <= MEDIAN_RATIO[1],
+        )
         gate("cable of a label, ratio, 5 %", low, f"at least {RATIOS[0]}", low >= RATIOS[0])
         gate("cable of a label, ratio, 95 %", high, f"at most {RATIOS[1]}", high <= RATIOS[1])
         equal = float(np.mean([mine[2] == their[2] for mine, their in pairs]))
@@ -296,10 +314,15 @@ def thin(arguments: argparse.Namespace, scale: float, folder: Path) -> dict[str,
         )
     shape = " x ".join(f"{n:,}" for n in made.shape)
     title = (
-        f"A dendrite with {made.spines} spines, {voxels:,} voxels in a box of {shape}, {len(stream):,} bytes as a "
-        f"stream; the aim is {AIM_THIN} bytes a voxel.\nOff: the distance of 95 % of the true centre line, in radii"
+        f"A dendrite with {made.spines} spines, {voxels:,} voxels in a box of {shape}, {len(stream):,} bytes "
+        f"as a stream; the aim is {AIM_THIN} bytes a voxel.\n"
+        "Off: the distance of 95 % of the true centre line, in radii"
     )
-    show(title, ["", "s", "ns/voxel", "MiB", "bytes/voxel", "vertices", "ends", "branches", "trees", "off"], rows)
+    show(
+        title,
+        ["", "s", "ns/voxel", "MiB", "bytes/voxel", "vertices", "ends", "branches", "trees", "off"],
+        rows,
+    )
     return {"shape": made.shape, "voxels": voxels, "stream": len(stream), "cases": figures}
 
 
@@ -344,8 +367,8 @@ def sizes(arguments: argparse.Namespace, most: int, folder: Path) -> dict[str, A
         rows.append(row)
     ours = [figure[OURS] for power, figure in figures.items() if power >= 4]
     show(
-        "Time per voxel by the size of components" + (f"; slowest to fastest {max(ours) / min(ours):.2f}, aim "
-        f"{AIM_FLAT}" if ours else ""),
+        "Time per voxel by the size of components"
+        + (f"; slowest to fastest {max(ours) / min(ours):.2f}, aim {AIM_FLAT}" if ours else ""),
         ["voxels of a component", "voxels in all", "ns/voxel", f"{THEIRS}, ns/voxel"],
         rows,
     )
@@ -359,8 +382,8 @@ def sizes(arguments: argparse.Namespace, most: int, folder: Path) -> dict[str, A
 def tangle(count: int, seed: int = 0) -> dict[str, np.ndarray]:
     """A graph of random walks of 500 vertices, as merged from chunks: with ticks, loops, dust, and gaps.
 
-    Walks begin at a vertex of an earlier one; some begin beside it (a gap), some end at one (a loop), one in ten
-    has three vertices (a tick).
+    Walks begin at a vertex of an earlier one; some begin beside it (a gap), some end at one (a loop), one in
+    ten has three vertices (a tick).
     """
     rng = np.random.default_rng(seed)
     vertices, edges, made, ends = [], [], 0, [np.zeros(3)]
@@ -372,7 +395,9 @@ def tangle(count: int, seed: int = 0) -> dict[str, np.ndarray]:
         drift = rng.normal(size=3)
         steps = rng.normal(size=(length, 3)) * 0.4 + drift / np.linalg.norm(drift)
         walk = begin + steps.cumsum(axis=0)
-        edges.append(np.stack([np.arange(made, made + length - 1), np.arange(made + 1, made + length)], axis=1))
+        edges.append(
+            np.stack([np.arange(made, made + length - 1), np.arange(made + 1, made + length)], axis=1)
+        )
         if made and np.array_equal(begin, ends[parent]):
             edges.append(np.array([[numbers[parent], made]]))
         if made and rng.random() < 0.02:
@@ -420,7 +445,9 @@ def main() -> None:
     options.set_defaults(repeats=3)
     options.add_argument("--parts", default=",".join(PARTS), help="what to measure (default: all)")
     options.add_argument("--large", action="store_true", help="512^3, and the dendrite of 10^8 voxels")
-    options.add_argument("--slow", action="store_true", help="Kimimaro also where it needs minutes and gigabytes")
+    options.add_argument(
+        "--slow", action="store_true", help="Kimimaro also where it needs minutes and gigabytes"
+    )
     options.add_argument("--peer-repeats", type=int, default=1, help="repetitions of Kimimaro (default: 1)")
     arguments = options.parse_args()
     arguments.peer = importlib.util.find_spec(THEIRS) is not None

@@ -1,7 +1,8 @@
 """Label volumes, and slow but obvious oracles, that the tests of skeletonize share.
 
-An oracle computes a stage of the algorithm from its definition, with NumPy and SciPy and none of the package's code: 26-connected components, distance to the boundary, border targets, the geodesic field, the cost of
-a path, and the invalidation flood. Volumes have axes (x, y, z); lengths are physical.
+An oracle computes a stage of the algorithm from its definition, with NumPy and SciPy and none of the
+package's code: 26-connected components, distance to the boundary, border targets, the geodesic field, the
+cost of a path, and the invalidation flood. Volumes have axes (x, y, z); lengths are physical.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import heapq
 import itertools
 import math
 from collections.abc import Callable, Iterator
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -47,7 +49,6 @@ TOLERANCE = 1e-4
 # Half of the 26 neighbours: the others are their opposites.
 FORWARD = [step for step in itertools.product((-1, 0, 1), repeat=3) if step > (0, 0, 0)]
 NEIGHBOURS = [*FORWARD, *[tuple(-n for n in step) for step in FORWARD]]
-
 
 
 def trace(volume: Any, anisotropy: Any = (1, 1, 1), **given: Any) -> dict[int, Any]:
@@ -112,7 +113,9 @@ def traced(volume: Array, spacing: Any, dust: int = 0) -> list[Component]:
     for number, box in enumerate(ndimage.find_objects(numbers), start=1):
         mask = numbers[box] == number
         if mask.sum() > max(dust, 1):
-            beyond = [(s.start > 0 or solid, s.stop < n or solid) for s, n in zip(box, volume.shape, strict=True)]
+            beyond = [
+                (s.start > 0 or solid, s.stop < n or solid) for s, n in zip(box, volume.shape, strict=True)
+            ]
             distance = boundary_distance(mask, spacing, beyond)
             found.append(Component(labels[number - 1], number, box, mask, distance))
     return found
@@ -143,8 +146,8 @@ def faces(numbers: Array) -> Iterator[tuple[int, int, Array]]:
 def contacts(numbers: Array, spacing: Any) -> Iterator[tuple[int, int, int, Array, Array, Array]]:
     """What touches a face, once for each 2-D component.
 
-    Axis, position, component number, its pixels (n, 2), those of them with the largest distance to the pixels of
-    anything else and to the rim of the face, and the two pixel sizes.
+    Axis, position, component number, its pixels (n, 2), those of them with the largest distance to the pixels
+    of anything else and to the rim of the face, and the two pixel sizes.
     """
     for axis, position, image in faces(numbers):
         sizes = np.delete(np.array(spacing, dtype=float), axis)
@@ -164,20 +167,23 @@ def border_candidates(numbers: Array, spacing: Any) -> Iterator[tuple[int, Array
 
 
 def border_targets(numbers: Array, spacing: Any) -> Iterator[tuple[int, set[Voxel]]]:
-    """For each contact with a face: its component's number, and the voxels that the rules choose as its target.
+    """For each contact with a face: its component's number, and the voxels that the rules choose as target.
 
     Of several deepest pixels it is the one nearest to the contact's centroid, which is truncated to pixels
-    towards the middle of the face; then nearest to that middle, to a corner, to an edge; then the first, where
-    the first of the two axes runs fastest. Some of that is open, hence there can be several: the middle may be
-    that of the pixels' centres or of their count, a centroid in the middle of an axis may be truncated either
-    way, and one that is a pixel may count as that pixel's corner, so that Kimimaro takes the next pixel.
+    towards the middle of the face; then nearest to that middle, to a corner, to an edge; then the first,
+    where the first of the two axes runs fastest. Some of that is open, hence there can be several: the middle
+    may be that of the pixels' centres or of their count, a centroid in the middle of an axis may be truncated
+    either way, and one that is a pixel may count as that pixel's corner, so that Kimimaro takes the next
+    pixel.
     """
     for axis, position, number, pixels, deepest, sizes in contacts(numbers, spacing):
         count = np.delete(numbers.shape, axis)
         mean = pixels.sum(axis=0) / len(pixels)
         chosen = set()
         for middle, tie, up in itertools.product(
-            ((count - 1) / 2, count / 2), (np.floor, np.ceil, np.positive), (np.ceil, lambda mean: np.floor(mean) + 1)
+            ((count - 1) / 2, count / 2),
+            (np.floor, np.ceil, np.positive),
+            (np.ceil, lambda mean: np.floor(mean) + 1),
         ):
             centroid = np.where(mean > middle, np.floor(mean), np.where(mean < middle, up(mean), tie(mean)))
             ranks = [target_rank(pixel, centroid, middle, count, sizes) for pixel in deepest]
@@ -186,7 +192,9 @@ def border_targets(numbers: Array, spacing: Any) -> Iterator[tuple[int, set[Voxe
         yield number, chosen
 
 
-def target_rank(pixel: Array, centroid: Array, middle: Array, count: Array, sizes: Array) -> tuple[float, ...]:
+def target_rank(
+    pixel: Array, centroid: Array, middle: Array, count: Array, sizes: Array
+) -> tuple[float, ...]:
     to_corner = np.minimum(pixel, count - 1 - pixel) * sizes
     criteria = [
         np.square((pixel - centroid) * sizes).sum(),
@@ -215,7 +223,9 @@ class Graph(NamedTuple):
 
     def geodesic(self, sources: Any, spacing: Any) -> Array:
         """Lengths of the shortest paths within the mask, in steps to touching voxels."""
-        lengths = np.linalg.norm((self.voxels[self.pairs[:, 0]] - self.voxels[self.pairs[:, 1]]) * spacing, axis=1)
+        lengths = np.linalg.norm(
+            (self.voxels[self.pairs[:, 0]] - self.voxels[self.pairs[:, 1]]) * spacing, axis=1
+        )
         matrix = sparse.coo_matrix((lengths, self.pairs.T), shape=(len(self.voxels),) * 2).tocsr()
         return csgraph.dijkstra(matrix, directed=False, indices=sources)
 
@@ -241,8 +251,8 @@ def graph(mask: Array) -> Graph:
 def penalty(distance: Array, from_root: Array, scale: float, exponent: float) -> Array:
     """The cost of entering each voxel; distances of the mask's voxels in the order of its graph.
 
-    Kimimaro divides by the power 1.01 of the largest distance, which depends on the unit of length. At 340 units,
-    which is usual in nanometres, that is 1.06 times the largest distance.
+    Kimimaro divides by the power 1.01 of the largest distance, which depends on the unit of length. At 340
+    units, which is usual in nanometres, that is 1.06 times the largest distance.
     """
     centred = scale * (1 - distance / (1.06 * distance.max())) ** exponent
     return centred + (from_root / from_root.max() if from_root.max() > 0 else 0)
@@ -258,7 +268,9 @@ def flood(mask: Array, seeds: Array, radii: Array, spacing: Any, last_seed_first
     sizes = np.asarray(spacing, dtype=float)
     claimed = np.zeros(mask.shape, bool)
     order = -1 if last_seed_first else 1
-    heap: list[tuple[float, int, Voxel]] = [(0.0, order * n, tuple(seed.tolist())) for n, seed in enumerate(seeds)]
+    heap: list[tuple[float, int, Voxel]] = [
+        (0.0, order * n, tuple(seed.tolist())) for n, seed in enumerate(seeds)
+    ]
     heapq.heapify(heap)
     while heap:
         _, ranked, voxel = heapq.heappop(heap)
@@ -297,6 +309,24 @@ def tree_numbers(skeleton: Any) -> tuple[int, Array]:
     return csgraph.connected_components(matrix, directed=False)
 
 
+def merged_trees(parts: list[tuple[Any, Array]], spacing: Any) -> int:
+    """How many connected parts skeletons, each moved by some voxels, have if equal voxels are one vertex."""
+    points, edges, count = [], [], 0
+    for skeleton, offset in parts:
+        points.append(voxels_of(skeleton, spacing) + offset)
+        edges.append(skeleton.edges.astype(int) + count)
+        count += len(skeleton.vertices)
+    unique, inverse = np.unique(np.concatenate(points), axis=0, return_inverse=True)
+    merged = SimpleNamespace(vertices=unique, edges=inverse.reshape(-1)[np.concatenate(edges)])
+    return tree_numbers(merged)[0]
+
+
+def lonely_labels(volume: Array) -> set[int]:
+    """Labels that have a component of one voxel."""
+    numbers, labels = components(volume)
+    return {label for label, size in zip(labels, np.bincount(numbers.ravel())[1:], strict=True) if size == 1}
+
+
 def check_forest(skeleton: Any) -> tuple[int, Array]:
     """Types, order, no repeated or looped edge, no cycle; the number of trees and the tree of each vertex."""
     vertices, edges = skeleton.vertices, skeleton.edges
@@ -306,7 +336,9 @@ def check_forest(skeleton: Any) -> tuple[int, Array]:
     assert np.isfinite(vertices).all()
     assert np.isfinite(skeleton.radius).all()
     assert (skeleton.radius > 0).all()
-    assert np.array_equal(np.unique(vertices, axis=0), vertices), "vertices repeat, or are not sorted by (x, y, z)"
+    assert np.array_equal(np.unique(vertices, axis=0), vertices), (
+        "vertices repeat, or are not sorted by (x, y, z)"
+    )
     assert (edges[:, 0] < edges[:, 1]).all(), "an edge is a loop, or not (low, high)"
     assert np.array_equal(np.unique(edges, axis=0), edges), "edges repeat, or are not sorted"
     trees, of_vertex = tree_numbers(skeleton)
@@ -361,7 +393,9 @@ def check(
     if fix_borders:
         for number, candidates in border_candidates(numbers, spacing):
             if number in vertices_of:
-                assert {*map(tuple, candidates)} & {*map(tuple, vertices_of[number])}, "a border target is no vertex"
+                assert {*map(tuple, candidates)} & {*map(tuple, vertices_of[number])}, (
+                    "a border target is no vertex"
+                )
 
 
 def check_coverage(component: Component, places: Array, spacing: Any, scale: float, const: float) -> None:
@@ -381,7 +415,9 @@ def assert_same(one: dict[int, Any], other: dict[int, Any]) -> None:
     assert sorted(one) == sorted(other)
     for label in one:
         for name in ("vertices", "edges", "radius"):
-            np.testing.assert_array_equal(getattr(one[label], name), getattr(other[label], name), err_msg=name)
+            np.testing.assert_array_equal(
+                getattr(one[label], name), getattr(other[label], name), err_msg=name
+            )
 
 
 # ---------------------------------------------------------------------------------------
@@ -392,9 +428,19 @@ def empty(*shape: int) -> Array:
     return np.zeros(shape, np.uint8, order="F")
 
 
+def junction() -> Array:
+    """A long bar through two faces, and a shorter one from its middle to a third."""
+    volume = empty(101, 71, 31)
+    volume[:, 15:26, 10:21] = 1
+    volume[45:56, 20:, 10:21] = 1
+    return volume
+
+
 def ball(shape: Voxel, centre: Any, radius: float, spacing: Any = (1, 1, 1)) -> Array:
     """A mask of the voxels within ``radius`` of a voxel."""
-    offsets = [(axis - c) * w for axis, c, w in zip(np.ogrid[tuple(map(slice, shape))], centre, spacing, strict=True)]
+    offsets = [
+        (axis - c) * w for axis, c, w in zip(np.ogrid[tuple(map(slice, shape))], centre, spacing, strict=True)
+    ]
     return sum(offset**2 for offset in offsets) <= radius**2
 
 
@@ -451,7 +497,9 @@ def label_volumes(draw: st.DrawFn, longest: int = 13) -> Array:
 
 def sizes(least: float = 1e-3, most: float = 1e6) -> st.SearchStrategy[float]:
     """Voxel sizes whose logarithms are uniform."""
-    return st.floats(math.log10(least), math.log10(most)).map(lambda power: min(max(10.0**power, least), most))
+    return st.floats(math.log10(least), math.log10(most)).map(
+        lambda power: min(max(10.0**power, least), most)
+    )
 
 
 def spacings() -> st.SearchStrategy[Spacing]:

@@ -115,7 +115,8 @@ def test_border_target_of_a_square() -> None:
 def test_t_junction(fix_branching: bool) -> None:
     """Ends are in the middles of the contacts with faces; arms meet near the middle of the junction.
 
-    With ``fix_branching`` the third arm leaves the first path where that is nearest, hence nearer to its own end.
+    With ``fix_branching`` the third arm leaves the first path where that is nearest, hence nearer to its own
+    end.
     """
     volume = empty(101, 101, 31)
     volume[:, 45:56, 10:21] = 1
@@ -132,8 +133,9 @@ def test_t_junction(fix_branching: bool) -> None:
 def test_plus_sign() -> None:
     """Arms shorter than the reach of the invalidation have no ends of their own.
 
-    The middle of an even width is four voxels wide and costs the same everywhere. A path that changes sides at
-    each step, as Kimimaro's do where float32 loses the term that decides, is a fifth longer than a straight one.
+    The middle of an even width is four voxels wide and costs the same everywhere. A path that changes sides
+    at each step, as Kimimaro's do where float32 loses the term that decides, is a fifth longer than a
+    straight one.
     """
     volume = empty(101, 101, 40)
     volume[5:-5, 40:60, 10:30] = 1
@@ -160,9 +162,11 @@ def test_torus() -> None:
 
 
 def test_helix() -> None:
-    """Steps cost the same in all directions, so an oblique line is longer than the curve, by up to a fifth."""
+    """Steps cost the same in all directions, so oblique lines are longer than the curve, by up to a fifth."""
     turns = np.linspace(0, 4 * np.pi, 4000)
-    curve = np.stack([30 + 18 * np.cos(turns), 30 + 18 * np.sin(turns), 10 + turns * 60 / (4 * np.pi)], axis=1)
+    curve = np.stack(
+        [30 + 18 * np.cos(turns), 30 + 18 * np.sin(turns), 10 + turns * 60 / (4 * np.pi)], axis=1
+    )
     volume = np.zeros((60, 60, 80), bool)
     for point in np.unique(np.rint(curve).astype(int), axis=0):
         volume |= ball(volume.shape, point, 3)

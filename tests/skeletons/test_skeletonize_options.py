@@ -1,4 +1,4 @@
-"""What the options of skeletonize do, one by one; bad arguments; and connect_points."""
+"""What the options of skeletonize do, one by one; and bad arguments."""
 
 from __future__ import annotations
 
@@ -16,26 +16,24 @@ from skeleton_cases import (
     ball,
     blobs,
     border_candidates,
-    boundary_distance,
     cells,
     check,
     check_forest,
     components,
     empty,
     graph,
+    junction,
     label_volumes,
-    ndimage,
     penalty,
     porous,
     trace,
     traced,
-    tree_numbers,
     tubes,
     voxels_of,
 )
 
 import crackle_zarr
-from crackle_zarr.skeletons import DimensionError, connect_points, skeletonize
+from crackle_zarr.skeletons import DimensionError, skeletonize
 
 # What is taken for parameters that the caller leaves out.
 DEFAULTS = {
@@ -53,14 +51,6 @@ DEFAULTS = {
 def only(skeletons: dict[int, Any]) -> Any:
     assert list(skeletons) == [1]
     return skeletons[1]
-
-
-def junction() -> Array:
-    """A long bar through two faces, and a shorter one from its middle to a third."""
-    volume = empty(101, 71, 31)
-    volume[:, 15:26, 10:21] = 1
-    volume[45:56, 20:, 10:21] = 1
-    return volume
 
 
 def tissue() -> Array:
@@ -126,7 +116,12 @@ def test_extra_targets_elsewhere(name: str) -> None:
     """Targets on background are ignored; those outside of the volume raise, and the message has them."""
     volume = junction()
     assert_same(trace(volume, **{name: [(0, 0, 0)]}), trace(volume))
-    for outside, index in (((101, 20, 15), 101), ((50, 71, 15), 71), ((50, 20, 31), 31), ((9999, 9999, 9999), 9999)):
+    for outside, index in (
+        ((101, 20, 15), 101),
+        ((50, 71, 15), 71),
+        ((50, 20, 31), 31),
+        ((9999, 9999, 9999), 9999),
+    ):
         with pytest.raises(IndexError, match=str(index)):
             trace(volume, **{name: [outside]})
 
@@ -187,7 +182,9 @@ def test_without_fix_branching(seed: int, kind: Any, spacing: Any) -> None:
         assert any(costs_are_least(voxels, skeleton, places, distance, root, spacing) for root in ends)
 
 
-def costs_are_least(voxels: Any, skeleton: Any, places: Array, distance: Array, root: int, spacing: Any) -> bool:
+def costs_are_least(
+    voxels: Any, skeleton: Any, places: Array, distance: Array, root: int, spacing: Any
+) -> bool:
     if root not in places:
         return False
     cost = penalty(distance, voxels.geodesic(root, spacing), 100.0, 4)
@@ -276,7 +273,10 @@ def test_fill_holes_of_two_blocks() -> None:
 
 
 def test_fill_holes_leaves_open_ones() -> None:
-    """What reaches a face of the component's box through faces of voxels is no void: in an image, nothing is."""
+    """What reaches a face of the component's box through faces of voxels is no void.
+
+    In an image, nothing is.
+    """
     volume = empty(40, 40, 40)
     volume[5:35, 5:35, 5:35] = 1
     volume[15:25, 15:25, :25] = 0
@@ -365,7 +365,10 @@ def test_voxel_graph_parts_a_bar() -> None:
 
 
 def test_voxel_graph_keeps_legs_apart() -> None:
-    """Two legs of a label that touch along a plane: the path goes round the bend, and not through the plane."""
+    """Two legs of a label that touch along a plane.
+
+    The path goes round the bend, and not through the plane.
+    """
     volume = empty(80, 24, 14)
     volume[5:75, 2:22, 2:12] = 1
 
@@ -410,7 +413,8 @@ def test_parameters_left_out() -> None:
         rest = {other: value for other, value in DEFAULTS.items() if other != name}
         assert_same(skeletonize(volume, rest, spacing, progress=False), wanted)
     assert_same(
-        skeletonize(volume, {"scale": 4}, spacing, progress=False), trace(volume, spacing, **{**DEFAULTS, "scale": 4})
+        skeletonize(volume, {"scale": 4}, spacing, progress=False),
+        trace(volume, spacing, **{**DEFAULTS, "scale": 4}),
     )
 
 
@@ -424,7 +428,15 @@ def test_parameters_are_kept() -> None:
 def test_signature() -> None:
     """Scripts written for Kimimaro pass arguments by position as well as by name."""
     names = [
-        *("all_labels", "teasar_params", "anisotropy", "object_ids", "dust_threshold", "progress", "fix_branching"),
+        *(
+            "all_labels",
+            "teasar_params",
+            "anisotropy",
+            "object_ids",
+            "dust_threshold",
+            "progress",
+            "fix_branching",
+        ),
         *("in_place", "fix_borders", "parallel", "parallel_chunk_size", "extra_targets_before"),
         *("extra_targets_after", "fill_holes", "fix_avocados", "voxel_graph"),
     ]
@@ -433,7 +445,11 @@ def test_signature() -> None:
     values = {name: signature[name].default for name in names[2:]}
     assert values["anisotropy"] == (1, 1, 1)
     assert values["dust_threshold"] == 1000
-    assert [name for name, value in values.items() if value is True] == ["progress", "fix_branching", "fix_borders"]
+    assert [name for name, value in values.items() if value is True] == [
+        "progress",
+        "fix_branching",
+        "fix_borders",
+    ]
 
 
 def test_progress(capsys: pytest.CaptureFixture[str]) -> None:
@@ -490,104 +506,6 @@ def test_damaged_stream() -> None:
     stream = crackle_zarr.compress(junction())
     with pytest.raises(crackle_zarr.CrackleError):
         skeletonize(stream[: len(stream) // 2], progress=False)
-
-
-# ---------------------------------------------------------------------------------------
-# connect_points
-
-
-def line_of(skeleton: Any, spacing: Any, start: Any, end: Any) -> Array:
-    """The voxels of a skeleton that has to be one line of steps to neighbours between two voxels."""
-    voxels = voxels_of(skeleton, spacing)
-    assert len({*map(tuple, voxels.tolist())}) == len(voxels)
-    assert len(skeleton.edges) == len(voxels) - 1
-    if len(voxels) > 1:
-        assert tree_numbers(skeleton)[0] == 1
-        degrees = np.bincount(skeleton.edges.ravel().astype(int), minlength=len(voxels))
-        assert degrees.max() <= 2
-        ends = {*map(tuple, voxels[degrees == 1].tolist())}
-        assert ends == {tuple(start), tuple(end)}
-        steps = voxels[skeleton.edges[:, 0].astype(int)] - voxels[skeleton.edges[:, 1].astype(int)]
-        assert abs(steps).max() == 1
-    return voxels
-
-
-@pytest.mark.parametrize("spacing", [(1, 1, 1), (16, 16, 40), (0.5, 0.25, 0.125)])
-def test_connect_points(spacing: Any) -> None:
-    """One line along the middle of a bent bar; radii are distances to the boundary, the volume's faces included."""
-    volume = junction()
-    start, end = (0, 20, 15), (50, 70, 15)
-    skeleton = connect_points(volume, start, end, anisotropy=spacing)
-    voxels = line_of(skeleton, spacing, start, end)
-    assert (volume[tuple(voxels.T)] == 1).all()
-    radii = boundary_distance(volume == 1, spacing)[tuple(voxels.T)]
-    np.testing.assert_allclose(skeleton.radius, radii, rtol=1e-5)
-    assert skeleton.space == "physical"
-    assert skeleton.radius.dtype == skeleton.vertices.dtype == np.float32
-
-
-@settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow])
-@given(
-    seed=st.integers(0, 2**32 - 1),
-    kind=st.sampled_from([blobs, cells, porous]),
-    spacing=st.sampled_from([(1, 1, 1), (16, 16, 40)]),
-)
-def test_connect_points_is_cheapest(seed: int, kind: Any, spacing: Any) -> None:
-    """The sum of costs of the voxels entered from the start is the smallest."""
-    rng = np.random.default_rng(seed)
-    numbers, _ = components(kind((11, 10, 9), rng))
-    mask = numbers == np.bincount(numbers.ravel(), minlength=2)[1:].argmax() + 1
-    if mask.sum() < 2:
-        return
-    voxels = graph(mask)
-    first, last = rng.choice(len(voxels.voxels), 2, replace=False)
-    start, end = (tuple(voxels.voxels[n].tolist()) for n in (first, last))
-    skeleton = connect_points(mask, start, end, anisotropy=spacing, pdrf_scale=100, pdrf_exponent=4)
-    path = voxels.index(line_of(skeleton, spacing, start, end))
-    distance = boundary_distance(mask, spacing)[tuple(voxels.voxels.T)]
-    cost = penalty(distance, voxels.geodesic(first, spacing), 100, 4)
-    taken = cost[path].sum() - cost[first]
-    least = voxels.entering(cost, first)[last]
-    backwards = voxels.entering(cost, last)[first]
-    assert taken == pytest.approx(least, rel=1e-4) or taken + cost[first] - cost[last] == pytest.approx(
-        backwards, rel=1e-4
-    )
-
-
-def test_connect_points_that_are_one() -> None:
-    """From a voxel to itself: that voxel, without an edge."""
-    skeleton = connect_points(junction(), (50, 20, 15), (50, 20, 15))
-    assert skeleton.vertices.tolist() == [[50, 20, 15]]
-    assert skeleton.edges.shape == (0, 2)
-
-
-def test_connect_points_with_holes_filled() -> None:
-    """With fill_holes the line goes through a void; without, it goes round."""
-    volume = ball((41, 41, 41), (20, 20, 20), 17)
-    volume &= ~ball((41, 41, 41), (20, 20, 20), 13)
-    start, end = (4, 20, 20), (36, 20, 20)
-    around = line_of(connect_points(volume, start, end), (1, 1, 1), start, end)
-    assert volume[tuple(around.T)].all()
-    through = line_of(connect_points(volume, start, end, fill_holes=True), (1, 1, 1), start, end)
-    assert len(through) < len(around)
-    assert ndimage.binary_fill_holes(volume)[tuple(through.T)].all()
-
-
-def test_connect_points_on_background() -> None:
-    """Both points have to be in the foreground, and in one component."""
-    volume = junction()
-    volume[2:5, 50:53, 2:5] = 1
-    for start, end in (((0, 0, 0), (50, 20, 15)), ((50, 20, 15), (0, 0, 0)), ((50, 20, 15), (3, 51, 3))):
-        with pytest.raises(ValueError, match=r"\d"):
-            connect_points(volume, start, end)
-
-
-def test_connect_points_keeps_its_input() -> None:
-    """The volume is as it was."""
-    volume = junction()
-    kept = volume.copy()
-    connect_points(volume, (0, 20, 15), (50, 70, 15), fill_holes=True)
-    assert np.array_equal(volume, kept)
 
 
 def test_border_targets_may_be_interior() -> None:

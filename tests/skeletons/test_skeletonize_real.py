@@ -18,9 +18,10 @@ from skeleton_cases import (
     border_targets,
     check,
     components,
+    lonely_labels,
+    merged_trees,
     trace,
     traced,
-    tree_numbers,
     voxels_of,
 )
 
@@ -82,8 +83,8 @@ def test_ways_of_asking(tissue: Array, skeletons: dict[int, Any]) -> None:
 def test_seam(tissue: Array, axis: int) -> None:
     """Halves with one slice of overlap have the same targets on it, and merge without breaks.
 
-    Merged, no label has more trees than components in the whole. Only components that have two voxels or more in
-    a half have a skeleton there, so that labels with single voxels are left out.
+    Merged, no label has more trees than components in the whole. Only components that have two voxels or more
+    in a half have a skeleton there, so that labels with single voxels are left out.
     """
     at = tissue.shape[axis] // 2
     low = np.take(tissue, np.arange(at + 1), axis)
@@ -93,9 +94,7 @@ def test_seam(tissue: Array, axis: int) -> None:
     lonely: set[int] = set()
     on_plane = []
     for half, offset, skeletons in zip((low, high), offsets, halves, strict=True):
-        numbers, labels = components(half)
-        sizes = np.bincount(numbers.ravel())
-        lonely |= {label for number, label in enumerate(labels, start=1) if sizes[number] == 1}
+        lonely |= lonely_labels(half)
         on_plane.append(
             {
                 (label, *voxel)
@@ -109,7 +108,7 @@ def test_seam(tissue: Array, axis: int) -> None:
         if label in lonely:
             continue
         parts = [(half[label], offset) for half, offset in zip(halves, offsets, strict=True) if label in half]
-        assert merged_trees(parts) <= count
+        assert merged_trees(parts, SPACING) <= count
         joined += len(parts) == 2
     assert joined > 10
     shared = on_plane[0] & on_plane[1]
@@ -120,23 +119,6 @@ def test_seam(tissue: Array, axis: int) -> None:
 def components_by_label(volume: Array) -> dict[int, int]:
     _, labels = components(volume)
     return {label: labels.count(label) for label in set(labels)}
-
-
-class Graph:
-    def __init__(self, vertices: Array, edges: Array) -> None:
-        self.vertices = vertices
-        self.edges = edges
-
-
-def merged_trees(parts: list[tuple[Any, Array]]) -> int:
-    """How many connected parts skeletons have together, where equal voxels are one vertex."""
-    points, edges, count = [], [], 0
-    for skeleton, offset in parts:
-        points.append(voxels_of(skeleton, SPACING) + offset)
-        edges.append(skeleton.edges.astype(int) + count)
-        count += len(skeleton.vertices)
-    unique, inverse = np.unique(np.concatenate(points), axis=0, return_inverse=True)
-    return int(tree_numbers(Graph(unique, inverse.reshape(-1)[np.concatenate(edges)]))[0])
 
 
 # ---------------------------------------------------------------------------------------

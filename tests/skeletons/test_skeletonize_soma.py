@@ -89,7 +89,9 @@ def check_cell(
     deepest = np.argwhere(component.distance >= largest * (1 - 1e-6))
     from_middle = np.linalg.norm(deepest - deepest.mean(axis=0), axis=1)
     nearest = {*map(tuple, deepest[from_middle <= from_middle.min() + 1e-6])}
-    assert any(tuple(voxels[root]) in nearest for root in roots), "the root is not in the middle of the deepest voxels"
+    assert any(tuple(voxels[root]) in nearest for root in roots), (
+        "the root is not in the middle of the deepest voxels"
+    )
     return voxels, np.flatnonzero(far)
 
 
@@ -126,7 +128,10 @@ def test_without_acceptance_it_is_no_soma() -> None:
 
 @pytest.mark.parametrize("fix_branching", [True, False])
 def test_side_branch_is_not_joined_to_the_root(fix_branching: bool) -> None:
-    """A path that ends on another path, far from the soma, gets no edge to the root: that would be a cycle."""
+    """A path that ends on another path, far from the soma, gets no edge to the root.
+
+    That would be a cycle.
+    """
     skeleton = only(trace(cell(RIGHT, SIDE), fix_branching=fix_branching, **SOMA))
     (component,) = traced(cell(RIGHT, SIDE), (1, 1, 1))
     voxels, hubs = check_cell(skeleton, component, (1, 1, 1), SOMA)
@@ -257,7 +262,10 @@ HOLLOW = {**SOMA, "soma_detection_threshold": 3.5}
 
 @pytest.mark.parametrize("nucleus", [0, 2])
 def test_void_is_filled(nucleus: int) -> None:
-    """A hollow cell above the threshold of detection is filled, and then a soma; what is in it keeps its skeleton."""
+    """A hollow cell above the threshold of detection is filled, and then a soma.
+
+    What is in it keeps its skeleton.
+    """
     volume = shell(nucleus)
     first = traced(volume, (1, 1, 1))[0]
     assert 3.5 < first.distance.max() < 12
