@@ -12,10 +12,9 @@
  *
  * Cost: linear in the voxels.
  */
+#include "three.h"
 #include "tracer.h"
 
-/* How many places ahead to fetch. */
-#define AHEAD 6
 
 /* Voxels in a layer when a heap gives them one by one. */
 #define LAYER_OF_HEAP 1024
@@ -60,26 +59,59 @@ static inline int finish(struct crackle_tracer *t, struct output *out, u32 place
     return 1;
 }
 
-static inline void fetch_ahead(const struct crackle_tracer *t, const struct ck_bucket *b, size_t i)
-{
-    if (i + 2 * AHEAD < b->count)
-        CK_PREFETCH(&t->fields.states[b->entries[i + 2 * AHEAD].place]);
-    if (i + AHEAD < b->count) {
-        const u32 place = b->entries[i + AHEAD].place;
-        const struct ck_segment *s = ck_segment_of(&t->places, &t->fields, place);
+/* Step to three neighbours: 'put' gets the distance and the place of those that come nearer. */
+#define STEP(geodesic, middle, threes, mask, put)                                            \
+    do {                                                                                     \
+        const ck_three threes_ = (threes);                                                   \
+        const u32 middle_ = (middle);                                                        \
+        unsigned int hits_ = ck_three_below(threes_, (geodesic) + middle_ - 1, INFINITY) & (mask); \
+                                                                                             \
+        if (hits_) {                                                                         \
+            float distances_[4];                                                             \
+                                                                                             \
+            ck_three_store(threes_, distances_);                                             \
+            for (; hits_; hits_ &= hits_ - 1) {                                              \
+                const u32 k_ = ck_ctz64(hits_), to_ = middle_ + k_ - 1;                      \
+                                                                                             \
+                (geodesic)[to_] = distances_[k_];                                            \
+                put(distances_[k_], to_);                                                    \
+            }                                                                                \
+        }                                                                                    \
+    } while (0)
 
-        for (u32 rows = s->rows; rows; rows &= rows - 1)
-            CK_PREFETCH(&t->fields.geodesic[ck_beside(s, ck_ctz64(rows), place)]);
-    }
+/* Step from a place to all its neighbours. */
+#define SPREAD(t, from, distance, has_graph, put)                                                 \
+    do {                                                                                          \
+        const struct ck_segment *const s_ = ck_segment_of(&(t)->places, &(t)->fields, (from));    \
+        const u32 allowed_ = (has_graph) ? (t)->fields.graph[from] : UINT32_MAX;                  \
+        float *const geodesic_ = (t)->fields.geodesic;                                            \
+                                                                                                  \
+        STEP(geodesic_, (from), ck_three_plus(threes[CK_OWN_DIRECTION / 3], (distance)),          \
+             allowed_ >> CK_DIRECTION_BEFORE_X & 7, put);                                         \
+        for (u32 rows_ = s_->rows; rows_; rows_ &= rows_ - 1) {                                   \
+            const u32 row_ = ck_ctz64(rows_), in_nine_ = row_ < 4 ? row_ : row_ + 1;              \
+                                                                                                  \
+            STEP(geodesic_, ck_beside(s_, row_, (from)), ck_three_plus(threes[in_nine_], (distance)), \
+                 allowed_ >> (3 * in_nine_) & 7, put);                                            \
+        }                                                                                         \
+    } while (0)
+
+/* The lengths of steps, by row. */
+static void get_lengths(const struct crackle_tracer *t, ck_three *threes)
+{
+    for (int row = 0; row < 9; row++)
+        threes[row] = ck_three_of(t->lengths[3 * row], t->lengths[3 * row + 1], t->lengths[3 * row + 2]);
 }
 
 /* In the functions from here on, 'has_graph' is a constant after inlining. */
 CK_FORCEINLINE crackle_status with_ring(struct crackle_tracer *t, u32 root, struct output *out, int has_graph)
 {
-    float *const geodesic = t->fields.geodesic;
+    const float *const geodesic = t->fields.geodesic;
     struct ck_ring *const ring = &t->ring;
+    ck_three threes[9];
     u64 steps = 0;
 
+    get_lengths(t, threes);
     if (!ck_ring_reset(ring, t->longest, t->shortest) || !ck_ring_put(ring, 0, 0, root, 0))
         return CRACKLE_NO_MEMORY;
     while (ring->waiting) {
@@ -89,28 +121,20 @@ CK_FORCEINLINE crackle_status with_ring(struct crackle_tracer *t, u32 root, stru
             return CRACKLE_NO_MEMORY;
         for (size_t i = 0; i < b->count; i++) {
             const u32 from = b->entries[i].place;
-            const float key = b->entries[i].key;
-            const struct ck_segment *s;
+            const float distance = b->entries[i].key;
 
-            fetch_ahead(t, b, i);
-            if (geodesic[from] != key || !finish(t, out, from, key))
+            ck_fetch_ahead(t, t->fields.geodesic, b, i);
+            if (geodesic[from] != distance || !finish(t, out, from, distance))
                 continue;
             if (++steps % CK_STEPS_AT_ONCE == 0 && ck_is_set(t->stop))
                 return CRACKLE_STOPPED;
-            s = ck_segment_of(&t->places, &t->fields, from);
-#define VISIT(to, direction)                                               \
-    do {                                                                 \
-        const u32 to_ = (to);                                            \
-        const float distance_ = key + t->lengths[direction];                          \
-                                                                         \
-        if (distance_ < geodesic[to_]) {                                 \
-            geodesic[to_] = distance_;                                   \
-            if (!ck_ring_put(ring, distance_, distance_, to_, 0))        \
-                return CRACKLE_NO_MEMORY;                                \
-        }                                                                \
+#define PUT(to_distance, place)                                            \
+    do {                                                                   \
+        if (!ck_ring_put(ring, to_distance, to_distance, place, 0))        \
+            return CRACKLE_NO_MEMORY;                                      \
     } while (0)
-            CK_FOR_NEIGHBOURS(s, from, has_graph, t->fields.graph[from], VISIT);
-#undef VISIT
+            SPREAD(t, from, distance, has_graph, PUT);
+#undef PUT
         }
         ck_ring_done(ring);
     }
@@ -119,35 +143,25 @@ CK_FORCEINLINE crackle_status with_ring(struct crackle_tracer *t, u32 root, stru
 
 CK_FORCEINLINE crackle_status with_heap(struct crackle_tracer *t, u32 root, struct output *out, int has_graph)
 {
-    float *const geodesic = t->fields.geodesic;
+    const float *const geodesic = t->fields.geodesic;
     struct ck_heap *const h = &t->heap;
+    ck_three threes[9];
     struct ck_entry e;
     u64 steps = 0;
 
+    get_lengths(t, threes);
     ck_heap_clear(h);
     ck_heap_put(h, 0, root, 0);
     while (ck_heap_take(h, &e)) {
-        const struct ck_segment *s;
-
         if (geodesic[e.place] != e.key || !finish(t, out, e.place, e.key))
             continue;
         if (out->is_ordered && (out->count - 1) % LAYER_OF_HEAP == 0 && !add_layer(t, out->count - 1))
             return CRACKLE_NO_MEMORY;
         if (++steps % CK_STEPS_AT_ONCE == 0 && ck_is_set(t->stop))
             return CRACKLE_STOPPED;
-        s = ck_segment_of(&t->places, &t->fields, e.place);
-#define VISIT(to, direction)                        \
-    do {                                          \
-        const u32 to_ = (to);                     \
-        const float distance_ = e.key + t->lengths[direction]; \
-                                                  \
-        if (distance_ < geodesic[to_]) {          \
-            geodesic[to_] = distance_;            \
-            ck_heap_put(h, distance_, to_, 0);    \
-        }                                         \
-    } while (0)
-        CK_FOR_NEIGHBOURS(s, e.place, has_graph, t->fields.graph[e.place], VISIT);
-#undef VISIT
+#define PUT(to_distance, place) ck_heap_put(h, to_distance, place, 0)
+        SPREAD(t, e.place, e.key, has_graph, PUT);
+#undef PUT
     }
     return h->is_out_of_memory ? CRACKLE_NO_MEMORY : CRACKLE_OK;
 }

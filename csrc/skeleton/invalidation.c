@@ -15,6 +15,7 @@
  *
  * Cost: linear in the voxels claimed; each is claimed once in all.
  */
+#include "three.h"
 #include "tracer.h"
 
 struct seed {
@@ -34,64 +35,53 @@ static inline void squares(float *out, u32 at, u32 seed, float edge)
 
 /* Half the shortest edge of a voxel: narrower buckets change no result that matters, wider ones lose some ends. */
 #define BUCKET 0.5
-/* How many places ahead to fetch. */
-#define AHEAD 4
 
-/* Claim a voxel for its seed, and offer the seed its neighbours: 'put' gets distance squared, place and seed. */
-#define CLAIM(t, e, all, edges, has_graph, put)                                                       \
-    do {                                                                                              \
-        const struct seed *seed_ = &(all)[(e)->seed];                                                 \
-        const struct ck_segment *s_ = ck_segment_of(&(t)->places, &(t)->fields, (e)->place);          \
-        float from_x_[3], from_y_[3], from_z_[3];                                                     \
-                                                                                                      \
-        (t)->fields.key[(e)->place] = -1;                                                             \
-        (t)->num_valid--;                                                                             \
-        squares(from_x_, s_->x + ((e)->place - s_->place), seed_->x, (edges)[0]);                     \
-        squares(from_y_, s_->y, seed_->y, (edges)[1]);                                                \
-        squares(from_z_, s_->z, seed_->z, (edges)[2]);                                                \
-        if (IS_ALLOWED(has_graph, t, (e)->place, CK_DIRECTION_BEFORE_X))                              \
-            OFFER(t, (e)->place - 1, from_x_[0] + (from_y_[1] + from_z_[1]), seed_, (e)->seed, put);  \
-        if (IS_ALLOWED(has_graph, t, (e)->place, CK_DIRECTION_AFTER_X))                               \
-            OFFER(t, (e)->place + 1, from_x_[2] + (from_y_[1] + from_z_[1]), seed_, (e)->seed, put);  \
-        for (u32 rows_ = s_->rows; rows_; rows_ &= rows_ - 1) {                                       \
-            const u32 row_ = ck_ctz64(rows_), in_nine_ = row_ < 4 ? row_ : row_ + 1;                  \
-            const u32 beside_ = ck_beside(s_, row_, (e)->place), direction_ = ck_row_direction(row_); \
-            const float away_ = from_y_[in_nine_ % 3] + from_z_[in_nine_ / 3];                        \
-                                                                                                      \
-            if (IS_ALLOWED(has_graph, t, (e)->place, direction_ - 1))                                 \
-                OFFER(t, beside_ - 1, from_x_[0] + away_, seed_, (e)->seed, put);                     \
-            if (IS_ALLOWED(has_graph, t, (e)->place, direction_))                                     \
-                OFFER(t, beside_, from_x_[1] + away_, seed_, (e)->seed, put);                         \
-            if (IS_ALLOWED(has_graph, t, (e)->place, direction_ + 1))                                 \
-                OFFER(t, beside_ + 1, from_x_[2] + away_, seed_, (e)->seed, put);                     \
-        }                                                                                             \
+/* Offer a seed three neighbours: 'put' gets the squared distance and the place of those that it can claim. */
+#define OFFER(key, middle, threes, mask, seed, put)                                               \
+    do {                                                                                          \
+        const ck_three threes_ = (threes);                                                        \
+        const u32 middle_ = (middle);                                                             \
+        unsigned int hits_ = ck_three_below(threes_, (key) + middle_ - 1, (seed)->reach) & (mask); \
+                                                                                                  \
+        if (hits_) {                                                                              \
+            float distances_[4];                                                                  \
+                                                                                                  \
+            ck_three_store(threes_, distances_);                                                  \
+            for (; hits_; hits_ &= hits_ - 1) {                                                   \
+                const u32 k_ = ck_ctz64(hits_), to_ = middle_ + k_ - 1;                           \
+                                                                                                  \
+                (key)[to_] = distances_[k_];                                                      \
+                put(distances_[k_], to_);                                                         \
+            }                                                                                     \
+        }                                                                                         \
     } while (0)
 
-#define IS_ALLOWED(has_graph, t, from, direction) (!(has_graph) || (t)->fields.graph[from] >> (direction) & 1)
-
-#define OFFER(t, to, distance2, seed, number, put)                             \
-    do {                                                                       \
-        const u32 to_ = (to);                                                  \
-        const float distance2_ = (distance2);                                  \
-                                                                               \
-        if (distance2_ < (t)->fields.key[to_] && distance2_ < (seed)->reach) { \
-            (t)->fields.key[to_] = distance2_;                                 \
-            put(distance2_, to_, number);                                      \
-        }                                                                      \
+/* Claim a voxel for its seed, and offer the seed its neighbours. */
+#define CLAIM(t, e, all, edges, has_graph, put)                                                   \
+    do {                                                                                          \
+        const struct seed *const seed_ = &(all)[(e)->seed];                                       \
+        const struct ck_segment *const s_ = ck_segment_of(&(t)->places, &(t)->fields, (e)->place); \
+        const u32 allowed_ = (has_graph) ? (t)->fields.graph[(e)->place] : UINT32_MAX;            \
+        float *const key_ = (t)->fields.key;                                                      \
+        float x_[3], y_[3], z_[3];                                                                \
+        ck_three along_x_;                                                                        \
+                                                                                                  \
+        key_[(e)->place] = -1; /* so that it is not offered itself */                             \
+        (t)->num_valid--;                                                                         \
+        squares(x_, s_->x + ((e)->place - s_->place), seed_->x, (edges)[0]);                      \
+        squares(y_, s_->y, seed_->y, (edges)[1]);                                                 \
+        squares(z_, s_->z, seed_->z, (edges)[2]);                                                 \
+        along_x_ = ck_three_of(x_[0], x_[1], x_[2]);                                              \
+        OFFER(key_, (e)->place, ck_three_plus(along_x_, y_[1] + z_[1]),                           \
+              allowed_ >> CK_DIRECTION_BEFORE_X & 7, seed_, put);                                 \
+        for (u32 rows_ = s_->rows; rows_; rows_ &= rows_ - 1) {                                   \
+            const u32 row_ = ck_ctz64(rows_), in_nine_ = row_ < 4 ? row_ : row_ + 1;              \
+                                                                                                  \
+            OFFER(key_, ck_beside(s_, row_, (e)->place),                                          \
+                  ck_three_plus(along_x_, y_[in_nine_ % 3] + z_[in_nine_ / 3]),                   \
+                  allowed_ >> (3 * in_nine_) & 7, seed_, put);                                    \
+        }                                                                                         \
     } while (0)
-
-static inline void fetch_ahead(const struct crackle_tracer *t, const struct ck_bucket *b, size_t i)
-{
-    if (i + 2 * AHEAD < b->count)
-        CK_PREFETCH(&t->fields.states[b->entries[i + 2 * AHEAD].place]);
-    if (i + AHEAD < b->count) {
-        const u32 place = b->entries[i + AHEAD].place;
-        const struct ck_segment *s = ck_segment_of(&t->places, &t->fields, place);
-
-        for (u32 rows = s->rows; rows; rows &= rows - 1)
-            CK_PREFETCH(&t->fields.key[ck_beside(s, ck_ctz64(rows), place)]);
-    }
-}
 
 /* In the functions from here on, 'has_graph' is a constant after inlining. */
 CK_FORCEINLINE crackle_status with_ring(struct crackle_tracer *t, const struct seed *all, const float *edges, int has_graph)
@@ -106,14 +96,14 @@ CK_FORCEINLINE crackle_status with_ring(struct crackle_tracer *t, const struct s
         for (size_t i = 0; i < b->count; i++) {
             const struct ck_entry e = b->entries[i];
 
-            fetch_ahead(t, b, i);
+            ck_fetch_ahead(t, t->fields.key, b, i);
             if (key[e.place] != e.key)
                 continue;
             if (++steps % CK_STEPS_AT_ONCE == 0 && ck_is_set(t->stop))
                 return CRACKLE_STOPPED;
-#define PUT(distance2, place, seed)                                       \
+#define PUT(distance2, place)                                       \
     do {                                                                  \
-        if (!ck_ring_put(ring, sqrtf(distance2), distance2, place, seed)) \
+        if (!ck_ring_put(ring, sqrtf(distance2), distance2, place, e.seed)) \
             return CRACKLE_NO_MEMORY;                                     \
     } while (0)
             CLAIM(t, &e, all, edges, has_graph, PUT);
@@ -135,7 +125,7 @@ CK_FORCEINLINE crackle_status with_heap(struct crackle_tracer *t, const struct s
             continue;
         if (++steps % CK_STEPS_AT_ONCE == 0 && ck_is_set(t->stop))
             return CRACKLE_STOPPED;
-#define PUT(distance2, place, seed) ck_heap_put(&t->heap, distance2, place, seed)
+#define PUT(distance2, place) ck_heap_put(&t->heap, distance2, place, e.seed)
         CLAIM(t, &e, all, edges, has_graph, PUT);
 #undef PUT
     }

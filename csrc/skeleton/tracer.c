@@ -60,8 +60,9 @@ static crackle_status reserve_fields(struct crackle_tracer *t)
         free(t->fields.direction_back);
         t->capacity = 0;
         t->fields.states = ck_malloc(count, sizeof(*t->fields.states));
-        t->fields.geodesic = ck_malloc(count, sizeof(*t->fields.geodesic));
-        t->fields.key = ck_malloc(count, sizeof(*t->fields.key));
+        /* Three neighbours are read as four; see three.h. */
+        t->fields.geodesic = ck_malloc((u64)count + 1, sizeof(*t->fields.geodesic));
+        t->fields.key = ck_malloc((u64)count + 1, sizeof(*t->fields.key));
         t->fields.direction_back = ck_malloc(count, 1);
         if (!t->fields.states || !t->fields.geodesic || !t->fields.key || !t->fields.direction_back)
             return CRACKLE_NO_MEMORY;

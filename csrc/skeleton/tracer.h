@@ -117,6 +117,27 @@ u32 ck_previous(const struct crackle_tracer *t, u32 place);
 /* Invalidate the voxels within reach of 'seeds', each of which reaches scale * radius + constant. */
 crackle_status ck_invalidate(struct crackle_tracer *t, const u32 *seeds, size_t count, double scale, double constant);
 
+/*
+ * Fetch what stepping from the next entries of a bucket needs: their links, then their segments, then the rows around them
+ * in 'field'.
+ */
+#define CK_AHEAD 5
+
+static inline void ck_fetch_ahead(const struct crackle_tracer *t, const float *field, const struct ck_bucket *b, size_t i)
+{
+    if (i + 3 * CK_AHEAD < b->count)
+        CK_PREFETCH(&t->fields.states[b->entries[i + 3 * CK_AHEAD].place]);
+    if (i + 2 * CK_AHEAD < b->count)
+        CK_PREFETCH(ck_segment_of(&t->places, &t->fields, b->entries[i + 2 * CK_AHEAD].place));
+    if (i + CK_AHEAD < b->count) {
+        const u32 place = b->entries[i + CK_AHEAD].place;
+        const struct ck_segment *s = ck_segment_of(&t->places, &t->fields, place);
+
+        for (u32 rows = s->rows; rows; rows &= rows - 1)
+            CK_PREFETCH(&field[ck_beside(s, ck_ctz64(rows), place)]);
+    }
+}
+
 static inline int ck_is_voxel(const struct crackle_tracer *t, u32 place)
 {
     return t->fields.states[place].radius > 0;
