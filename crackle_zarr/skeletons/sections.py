@@ -10,11 +10,12 @@ import numpy.typing as npt
 
 from .. import _binding
 from .._binding import skeleton_graphs as graphs
+from .arrays import moving_average
 from .objects import Volume, label_runs, with_three_axes
 from .parameters import flag, teasar_fields, voxel_size
 from .progress import Progress
 from .segments import Skeletons, label_of, listed, voxels_of
-from .skeleton import Skeleton, moving_average
+from .skeleton import Skeleton
 
 AREA, CONTACTS = "cross_sectional_area", "cross_sectional_area_contacts"
 
