@@ -43,16 +43,17 @@ def by_label(skeletons: Any) -> list[tuple[int, Skeleton]]:
 
 
 def runs_of_labels(
-    labels: Volume, wanted: Sequence[int], fill_holes: bool = False
+    labels: Volume, wanted: Sequence[int], fill_holes: bool = False, is_binary: bool = False
 ) -> tuple[_binding.Runs, tuple[int, int, int], np.dtype[Any]]:
     """The voxels of some labels, in this order, and the shape and type of the volume.
 
-    A label that the volume does not have has no runs.
+    A label that the volume does not have has no runs; nor has 0, the background.
 
     Args:
         labels: an array with up to three axes, a stream or a CrackleArray; no voxel of a stream is painted.
         wanted: distinct labels.
         fill_holes: fill the voids of each.
+        is_binary: treat all labels but 0 as the one that is wanted.
     """
     binary = as_stream(labels, 1)
     head = stream.header(binary)
@@ -63,7 +64,7 @@ def runs_of_labels(
     objects = np.zeros(len(table), np.uint32)
     place = {label: number for number, label in enumerate(wanted, start=1)}
     for entry, label in enumerate(table.tolist()):
-        objects[entry] = place.get(int(label), 0)
+        objects[entry] = (1 if is_binary else place.get(int(label), 0)) if label else 0
     runs = _binding.Runs.read(reader, objects, len(wanted))
     if fill_holes:
         filled = [

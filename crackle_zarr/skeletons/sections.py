@@ -11,11 +11,12 @@ import numpy.typing as npt
 from .. import _binding
 from .._binding import skeleton_graphs as graphs
 from .._binding import skeleton_sections
+from .arrays import moving_average
 from .labels import by_label, runs_of_labels, voxels_of
 from .objects import Volume
 from .parameters import flag, voxel_size
 from .progress import Progress
-from .skeleton import Skeleton, moving_average
+from .skeleton import Skeleton
 
 AREA, CONTACTS = "cross_sectional_area", "cross_sectional_area_contacts"
 
@@ -109,9 +110,10 @@ def cross_sectional_area_single(
     """The same as :func:`cross_sectional_area` for one skeleton of a binary image.
 
     Args:
-        binimg: the image: its label is 1, as in an array of bool.
+        binimg: the image: all its voxels but 0 are the object.
         skel: the skeleton; its id does not matter.
-        roi: accepted for scripts written for Kimimaro; only the voxels of the object are looked at.
+        roi: the box of a larger volume that the image shows, in which the skeleton has its coordinates: an
+            object with ``minpt``, in voxels; None: the image begins at voxel (0, 0, 0).
         anisotropy: see there, as for all other arguments.
         smoothing_window: see there.
         progress: see there.
@@ -123,7 +125,12 @@ def cross_sectional_area_single(
     """
     size = voxel_size(anisotropy)
     options = _options(smoothing_window, multipass, repair_contacts, visualize_section_planes, step)
-    _measure_all(binimg, [(1, skel)], [1], size, options, False, progress)
+    shift = np.zeros(3) if roi is None else np.asarray(list(roi.minpt), np.float64)
+    _check_repair([(1, skel)], options)
+    runs, _, _ = runs_of_labels(binimg, [1], is_binary=True)
+    with Progress(progress, 1, " skeletons") as show:
+        _measure(runs, 0, skel, size, options, shift)
+        show(1)
     return skel
 
 
@@ -163,13 +170,7 @@ def _measure_all(
     fill: bool,
     progress: Any,
 ) -> None:
-    if options.repair:
-        for label, one in pairs:
-            if getattr(one, CONTACTS, None) is None:
-                raise ValueError(
-                    f"repair_contacts: the skeleton of label {label} has no {CONTACTS}; "
-                    "compute its areas without repair_contacts first"
-                )
+    _check_repair(pairs, options)
     runs, _, _ = runs_of_labels(labels, wanted, fill)
     place = {label: number for number, label in enumerate(wanted)}
     with Progress(progress, len(pairs), " skeletons") as show:
@@ -178,12 +179,22 @@ def _measure_all(
             show(done)
 
 
+def _check_repair(pairs: list[tuple[int, Skeleton]], options: _Options) -> None:
+    for label, one in pairs:
+        if options.repair and getattr(one, CONTACTS, None) is None:
+            raise ValueError(
+                f"repair_contacts: the skeleton of label {label} has no {CONTACTS}; "
+                "compute its areas without repair_contacts first"
+            )
+
+
 def _measure(
     runs: _binding.Runs,
     number: int,
     skeleton: Skeleton,
     size: tuple[float, float, float],
     options: _Options,
+    shift: npt.NDArray[np.float64] | None = None,
 ) -> None:
     """Set the two attributes of a skeleton."""
     count = len(skeleton.vertices)
@@ -201,7 +212,9 @@ def _measure(
         if options.multipass and known:
             todo &= areas <= 0
         areas[todo & (areas < 0)] = 0
-        _sections(runs, number, skeleton, size, options, todo, areas, contacts)
+        voxels = voxels_of(skeleton.vertices, skeleton.space, size)
+        voxels = voxels if shift is None else voxels - shift
+        _sections(runs, number, skeleton, voxels, size, options, todo, areas, contacts)
     skeleton.add_attribute(AREA, areas.astype(np.float32))
     skeleton.add_attribute(CONTACTS, contacts)
 
@@ -210,6 +223,7 @@ def _sections(
     runs: _binding.Runs,
     number: int,
     skeleton: Skeleton,
+    voxels: npt.NDArray[np.float64],
     size: tuple[float, float, float],
     options: _Options,
     todo: npt.NDArray[np.bool_],
@@ -217,7 +231,6 @@ def _sections(
     contacts: npt.NDArray[np.uint8],
 ) -> None:
     """Compute the sections of the vertices ``todo`` that ``step`` chooses."""
-    voxels = voxels_of(skeleton.vertices, skeleton.space, size)
     paths = [path.astype(np.int64) for path in graphs.root_paths(len(voxels), skeleton.edges)]
     paths = [path for path in paths if len(path) > 1]
     chosen = np.zeros(len(voxels), bool)

@@ -214,9 +214,27 @@ def test_containers_and_absent_labels():
 def test_single():
     """A binary image and one skeleton, whatever its id."""
     path = line(*[(14, 14, z) for z in range(60)], label=99)
-    found = skeletons.cross_sectional_area_single(bar().astype(bool), path)
-    assert found is path
+    for image in (bar().astype(bool), bar(label=7), crackle_zarr.compress(bar(label=7))):
+        found = skeletons.cross_sectional_area_single(image, path)
+        assert found is path
+        assert (path.cross_sectional_area == 400).all()
+    two = bar(label=7)
+    two[14:, :, :] *= 3  # another label, of the same object
+    skeletons.cross_sectional_area_single(two, path)
     assert (path.cross_sectional_area == 400).all()
+
+
+def test_single_in_a_box():
+    """An image of a box of the volume, in which the skeleton has its coordinates."""
+
+    class Box:
+        minpt = (2, 3, 10)
+
+    path = line(*[(14, 14, z) for z in range(20, 30)], size=(4, 4, 40))
+    image = bar()[2:, 3:20, 10:50]
+    skeletons.cross_sectional_area_single(image, path, Box(), (4, 4, 40))
+    assert (path.cross_sectional_area == 20 * 15 * 16).all()
+    assert (path.cross_sectional_area_contacts == 8).all()  # the last y
 
 
 def test_vertices_outside_and_alone():

@@ -40,10 +40,15 @@ def test_nearest_voxels(form):
 
 
 def test_later_entries_overwrite_and_absent_labels_are_skipped():
-    """Two synapses at a voxel leave one target; labels that do not exist, even in the type, leave none."""
+    """Two synapses at a voxel leave one target; labels that are not there, and 0, leave none."""
     volume = np.zeros((5, 5, 5), np.uint8)
     volume[2, 3, 4] = 7
-    given = {7: [((0, 0, 0), 1), ((4.2, 4, 4), 2)], 8: [((0, 0, 0), 3)], 2**40: [((0, 0, 0), 3)]}
+    given = {
+        7: [((0, 0, 0), 1), ((4.2, 4, 4), 2)],
+        8: [((0, 0, 0), 3)],
+        2**40: [((0, 0, 0), 3)],
+        0: [((0, 0, 0), 3)],
+    }
     assert skeletons.synapses_to_targets(volume, given) == {(2, 3, 4): 2}
     assert skeletons.synapses_to_targets(volume, {}) == {}
 

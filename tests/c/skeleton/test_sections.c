@@ -1,5 +1,5 @@
 /*
- * test_section.c - areas of sections, compared with clipped polygons and a flood over voxels; and the nearest seeds,
+ * test_sections.c - areas of sections, compared with clipped polygons and a flood over voxels; and the nearest seeds,
  * compared with distances that are lowered until none changes
  */
 #include <math.h>
@@ -336,5 +336,5 @@ int main(void)
     check_between_layers();
     check_bad_sections();
     check_bad_seeds();
-    return report("section");
+    return report("sections");
 }

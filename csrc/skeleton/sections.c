@@ -1,5 +1,5 @@
 /*
- * section.c - the areas of plane sections of an object
+ * sections.c - the areas of plane sections of an object
  *
  * A plane through a point cuts some of the object's voxels, which are boxes around their coordinates.  Those that are
  * connected with the voxel of the point, over 26 neighbours that the plane cuts too, are its section.  Its area is the
