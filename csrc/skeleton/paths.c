@@ -4,9 +4,9 @@
  * Entering a voxel costs its penalty, whatever the length of the step.  The penalty is low where the distance to the
  * boundary is large, so the cheapest path keeps to the middle (Sato, Bitter, Bender, Kaufman, Nakajima: TEASAR, 2000):
  *
- *   penalty = scale * (1 - radius / (1.01 * largest radius)) ** exponent + geodesic distance / largest of it
+ *   penalty = scale * (1 - radius / (1.06 * largest radius)) ** exponent + geodesic distance / largest of it
  *
- * The last term, at most 1, breaks ties in wide spaces.  With 1.01 times the largest radius, not its 1.01-th power as
+ * The last term, at most 1, breaks ties in wide spaces.  With 1.06 times the largest radius, not its 1.01-th power as
  * in Kimimaro, the result does not depend on the unit of length.
  *
  * Voxels of paths that were found cost nothing: they are *rails*.  A search from a target ends at the first rail, so
