@@ -148,6 +148,31 @@ crackle_status crackle_widest(crackle_tracer *tracer, const crackle_runs *runs, 
                               const struct crackle_teasar *parameters, const volatile int32_t *stop,
                               float *radius_ret, uint32_t *point_ret);
 
+/*
+ * crackle_sections() - the areas of plane sections through voxels of an object
+ *
+ * 'vertices' has x, y and z of 'count' voxels, 'normals' a physical direction for each.  areas[i] receives the area of the
+ * section through the centre of voxel i, in physical units: of the object's voxels that the plane cuts and that are
+ * connected with voxel i (26 neighbours).  Bits 0 to 5 of contacts[i] say that a voxel of it lies at the face x = 0, at
+ * the last x, at y = 0, ... of the volume.  Both are 0 for voxels that are not in the object, and normals of length 0.
+ * Of 'parameters', only voxel_size is used.  Linear in the voxels cut.
+ */
+crackle_status crackle_sections(crackle_tracer *tracer, const crackle_runs *runs, uint64_t object,
+                                const struct crackle_teasar *parameters, const uint32_t *vertices,
+                                const float *normals, uint64_t count, const volatile int32_t *stop, float *areas,
+                                uint8_t *contacts);
+
+/*
+ * crackle_oversegment() - the seed to which each voxel of an object is nearest, along steps to 26 neighbours
+ *
+ * 'seeds' has x, y and z of 'count' voxels.  nearest[i] receives 1 + the number of a seed for voxel i of the object's
+ * 'num_voxels', in the order of its runs; 0 where no seed is connected with it.  Of seeds that are equally near, it is the
+ * last.  Of 'parameters', only voxel_size is used.  Near-linear in the voxels.
+ */
+crackle_status crackle_oversegment(crackle_tracer *tracer, const crackle_runs *runs, uint64_t object,
+                                   const struct crackle_teasar *parameters, const uint32_t *seeds, uint64_t count,
+                                   const volatile int32_t *stop, uint32_t *nearest, uint64_t num_voxels);
+
 /* ------------------------------------------------------------------------ */
 /*                            Skeletons as graphs                            */
 /* ------------------------------------------------------------------------ */

@@ -181,6 +181,66 @@ class Runs:
 
         return crew(work, [0, 1], 1)[0]
 
+    def sections(
+        self,
+        number: int,
+        parameters: dict[str, Any],
+        vertices: npt.NDArray[np.uint32],
+        normals: npt.NDArray[np.float32],
+    ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.uint8]]:
+        """The areas of plane sections through voxels of an object, and the faces that they touch."""
+        fields = ffi.new("struct crackle_teasar *", parameters)
+        points, directions = (
+            np.ascontiguousarray(vertices, np.uint32),
+            np.ascontiguousarray(normals, np.float32),
+        )
+        areas, contacts = np.zeros(len(points), np.float32), np.zeros(len(points), np.uint8)
+
+        def work(start: int, end: int, stop: Any) -> None:
+            check_status(
+                lib.crackle_sections(
+                    _tracer(),
+                    self._runs,
+                    number,
+                    fields,
+                    ffi.from_buffer("uint32_t[]", points),
+                    ffi.from_buffer("float[]", directions),
+                    len(points),
+                    stop,
+                    ffi.from_buffer("float[]", areas, require_writable=True),
+                    ffi.from_buffer("uint8_t[]", contacts, require_writable=True),
+                )
+            )
+
+        crew(work, [0, 1], 1)
+        return areas, contacts
+
+    def oversegment(
+        self, number: int, parameters: dict[str, Any], seeds: npt.NDArray[np.uint32]
+    ) -> npt.NDArray[np.uint32]:
+        """Per voxel of an object, in the order of its runs, 1 + the number of the nearest seed, or 0."""
+        fields = ffi.new("struct crackle_teasar *", parameters)
+        points, runs = np.ascontiguousarray(seeds, np.uint32), self.of(number)
+        nearest = np.zeros(int((runs["end"] - runs["x"]).sum(dtype=np.int64)), np.uint32)
+
+        def work(start: int, end: int, stop: Any) -> None:
+            check_status(
+                lib.crackle_oversegment(
+                    _tracer(),
+                    self._runs,
+                    number,
+                    fields,
+                    ffi.from_buffer("uint32_t[]", points),
+                    len(points),
+                    stop,
+                    ffi.from_buffer("uint32_t[]", nearest, require_writable=True),
+                    len(nearest),
+                )
+            )
+
+        crew(work, [0, 1], 1)
+        return nearest
+
 
 def fill_voids(runs: npt.NDArray[Any], is_planar: bool = False) -> npt.NDArray[Any]:
     """The runs of an object with its voids; ``is_planar`` fills every slice z for itself.

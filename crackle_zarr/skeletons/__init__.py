@@ -7,11 +7,13 @@ what differs.
 from __future__ import annotations
 
 from .errors import DimensionError
+from .folders import read_folder, write_folder
 from .images import draw_skeletons, extract_skeleton_from_binary_image
 from .postprocessing import join_close_components, postprocess
-from .precomputed import from_precomputed, read_folder, to_precomputed, write_folder
+from .sections import cross_sectional_area, cross_sectional_area_single
+from .segments import oversegment
 from .skeleton import Skeleton, SkeletonAttributeMixingError
-from .swc import from_swc, to_swc
+from .synapses import synapses_to_targets
 from .tables import from_arrow, from_parquet, to_arrow, to_parquet
 from .teasar import DEFAULT_TEASAR_PARAMS, Report, connect_points, skeletonize
 
@@ -22,19 +24,19 @@ __all__ = [
     "Skeleton",
     "SkeletonAttributeMixingError",
     "connect_points",
+    "cross_sectional_area",
+    "cross_sectional_area_single",
     "draw_skeletons",
     "extract_skeleton_from_binary_image",
     "from_arrow",
     "from_parquet",
-    "from_precomputed",
-    "from_swc",
     "join_close_components",
+    "oversegment",
     "postprocess",
     "read_folder",
     "skeletonize",
+    "synapses_to_targets",
     "to_arrow",
     "to_parquet",
-    "to_precomputed",
-    "to_swc",
     "write_folder",
 ]

@@ -153,6 +153,29 @@ def find_objects(
     )
 
 
+def label_runs(
+    labels: Volume, wanted: Iterable[int], fill_holes: bool = False
+) -> tuple[dict[int, int], _binding.Runs, tuple[int, int, int]]:
+    """All voxels of some labels, as objects: the object of each label that there is, the runs, and the shape.
+
+    Args:
+        labels: the volume.
+        wanted: the labels.
+        fill_holes: fill the voids of each label.
+    """
+    binary = as_stream(labels, 1)
+    head = stream.header(binary)
+    reader = _binding.Reader(binary)
+    table = reader.table()
+    own = sorted(set(_fitting(wanted, table.dtype).tolist()) & set(table.tolist()))
+    numbers = {label: number for number, label in enumerate(own)}
+    objects = np.array([numbers.get(label, -1) + 1 for label in table.tolist()], np.uint32)
+    runs = _binding.Runs.read(reader, objects, len(own))
+    if fill_holes:
+        runs = _binding.Runs.make(head.shape, [_binding.fill_voids(one) for one in _split(runs)])
+    return numbers, runs, head.shape
+
+
 def voxel_graph_of(labels: Volume, graph: Any) -> npt.NDArray[np.uint32] | None:
     """A voxel graph with three axes in Fortran order, or None.
 

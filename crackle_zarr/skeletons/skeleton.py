@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import copy
-import functools
+import os
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
 
+from .._base import atomic_files
 from .._binding import skeleton_graphs as graphs
+from .arrays import corners_of, moving_average, shaped
+from .precomputed import DEFAULT_ATTRIBUTES, parse_precomputed, to_precomputed
+from .swc import parse_swc, to_swc
 
 if TYPE_CHECKING:
     import networkx  # type: ignore[import-untyped]
@@ -18,11 +23,6 @@ if TYPE_CHECKING:
 Coordinates = npt.NDArray[np.float32]
 Edges = npt.NDArray[np.uint32]
 Space = Literal["voxel", "physical"]
-
-RADIUS = {"id": "radius", "data_type": "float32", "num_components": 1}
-VERTEX_TYPES = {"id": "vertex_types", "data_type": "uint8", "num_components": 1}
-
-_FIELDS = ("id", "vertices", "edges", "transform", "space", "extra_attributes")
 
 
 class SkeletonAttributeMixingError(Exception):
@@ -70,8 +70,8 @@ class Skeleton:
         **attributes: npt.ArrayLike,
     ) -> None:
         self.id = segid
-        self.vertices: Coordinates = _shaped("vertices", vertices, np.float32, 3)
-        self.edges: Edges = _shaped("edges", edges, np.uint32, 2)
+        self.vertices: Coordinates = shaped("vertices", vertices, np.float32, 3)
+        self.edges: Edges = shaped("edges", edges, np.uint32, 2)
         self.transform: npt.NDArray[np.float32] = (
             _identity() if transform is None else np.array(transform, np.float32).reshape(3, 4)
         )
@@ -79,7 +79,7 @@ class Skeleton:
             raise ValueError(f"space is 'voxel' or 'physical', not {space!r}")
         self.space: Space = space
         self.extra_attributes: list[dict[str, Any]] = (
-            [dict(RADIUS), dict(VERTEX_TYPES)]
+            [dict(one) for one in DEFAULT_ATTRIBUTES]
             if extra_attributes is None
             else [dict(one) for one in extra_attributes]
         )
@@ -153,7 +153,7 @@ class Skeleton:
 
     def with_edges(self, edges: npt.ArrayLike) -> Self:
         """The same vertices with other edges."""
-        made = self._taking(np.arange(len(self.vertices)), _shaped("edges", edges, np.uint32, 2))
+        made = self._taking(np.arange(len(self.vertices)), shaped("edges", edges, np.uint32, 2))
         made._check()
         return made
 
@@ -407,7 +407,7 @@ class Skeleton:
         ``bbox`` is a pair of points, six numbers (both points, one behind the other), or has ``minpt`` and
         ``maxpt``.
         """
-        low, high = _corners(bbox)
+        low, high = corners_of(bbox)
         inside = np.all((self.vertices >= low) & (self.vertices <= high), axis=1)
         number = np.cumsum(inside, dtype=np.uint32) - np.uint32(1)
         edges = self.edges[inside[self.edges].all(axis=1)] if len(self.edges) else self.edges
@@ -480,22 +480,30 @@ class Skeleton:
         return graph
 
     def to_swc(self, contributors: str = "") -> str:
-        """As SWC; see :func:`crackle_zarr.skeletons.swc.to_swc`."""
-        from .swc import to_swc
+        """As SWC, a line for every vertex.
 
+        Every tree has a root: its soma, a vertex of type 1, or else its thickest end; a cycle loses one edge.
+        Coordinates and radii are written as they are, with six decimals; the header has the space, the scale
+        and the transform. Complexity: linear.
+        """
         return to_swc(self, contributors)
 
     @classmethod
-    def from_swc(cls, text: str) -> Skeleton:
-        """From SWC; see :func:`crackle_zarr.skeletons.swc.from_swc`."""
-        from .swc import from_swc
+    def from_swc(cls, text: str) -> Self:
+        """From SWC, with the space and the transform that its header names.
 
-        return from_swc(text)
+        Raises:
+            ValueError: a line is not a vertex, two have one number, or a parent is missing; the message names
+                the line.
+        """
+        return cls(**parse_swc(text))
 
     def to_precomputed(self) -> bytes:
-        """As Neuroglancer reads it; see :func:`crackle_zarr.skeletons.precomputed.to_precomputed`."""
-        from .precomputed import to_precomputed
+        """As Neuroglancer reads it, with all attributes.
 
+        Raises:
+            ValueError: an attribute has a type that the format lacks.
+        """
         return to_precomputed(self)
 
     @classmethod
@@ -504,24 +512,45 @@ class Skeleton:
         data: bytes,
         segid: int | None = None,
         vertex_attributes: Sequence[dict[str, Any]] | None = None,
-    ) -> Skeleton:
-        """From Neuroglancer's bytes; see :func:`crackle_zarr.skeletons.precomputed.from_precomputed`."""
-        from .precomputed import from_precomputed
+    ) -> Self:
+        """From Neuroglancer's bytes.
 
-        return from_precomputed(data, segid, vertex_attributes)
+        Args:
+            data: the bytes.
+            segid: the label.
+            vertex_attributes: what vertices have, as in a folder's ``info`` file; None: radius and vertex
+                types if the length says so, otherwise none.
 
-    def save(self, path: Any) -> None:
-        """Write a file: ``.swc``, or Neuroglancer's format for every other name."""
-        from .saving import save
+        Raises:
+            ValueError: the length does not fit the numbers of vertices and edges, or an edge names a vertex
+                that does not exist.
+        """
+        return cls(**parse_precomputed(data, segid, vertex_attributes))
 
-        save(self, path)
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write a file that appears when it is whole.
+
+        SWC, if the name ends in .swc, else Neuroglancer's format.
+        """
+        is_swc = Path(path).suffix.lower() == ".swc"
+        atomic_files.write_bytes(path, self.to_swc().encode() if is_swc else self.to_precomputed())
 
     @classmethod
-    def load(cls, path: Any) -> Skeleton:
-        """Read a file that :meth:`save` wrote."""
-        from .saving import load
+    def load(cls, path: str | os.PathLike[str]) -> Self:
+        """Read a file that :meth:`save` wrote.
 
-        return load(path)
+        Raises:
+            ValueError: the file is not a skeleton; the message names it.
+        """
+        data = Path(path).read_bytes()
+        try:
+            return (
+                cls.from_swc(data.decode())
+                if Path(path).suffix.lower() == ".swc"
+                else cls.from_precomputed(data)
+            )
+        except ValueError as error:
+            raise ValueError(f"{os.fspath(path)}: {error}") from error
 
     def to_osteoid(self) -> Any:
         """The same as an ``osteoid.Skeleton``. Needs osteoid: ``pip install osteoid``."""
@@ -563,33 +592,5 @@ class Skeleton:
         )
 
 
-def _shaped(name: str, given: npt.ArrayLike | None, dtype: Any, width: int) -> Any:
-    array = np.zeros((0, width), dtype) if given is None else np.asarray(given)
-    if array.size == 0:
-        array = array.reshape(0, width)
-    if array.ndim != 2 or array.shape[1] != width:
-        raise ValueError(f"{name} are rows of {width} numbers, not an array of the shape {array.shape}")
-    if np.dtype(dtype).kind == "u" and array.dtype.kind == "i" and array.size and int(array.min()) < 0:
-        raise ValueError(f"{name} are numbers of vertices from 0 on, and there is {int(array.min())}")
-    return np.ascontiguousarray(array, dtype)
-
-
 def _attribute_key(attribute: dict[str, Any]) -> tuple[str, str, int]:
     return attribute["id"], attribute["data_type"], attribute["num_components"]
-
-
-def _corners(bbox: Any) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    if hasattr(bbox, "minpt") and hasattr(bbox, "maxpt"):
-        bbox = [list(bbox.minpt), list(bbox.maxpt)]
-    box = np.asarray(bbox, np.float64).reshape(-1)
-    if box.shape != (6,):
-        raise ValueError(f"a box is two points (x, y, z), not {bbox!r}")
-    return box[:3], box[3:]
-
-
-def moving_average(values: npt.NDArray[np.float64], n: int) -> npt.NDArray[np.float64]:
-    """The mean of each row and the n - 1 before it; beyond the first row, rows are mirrored there."""
-    if n == 1 or len(values) == 0:
-        return values
-    mirrored = np.pad(values, [(n - 1, 0), *[(0, 0)] * (values.ndim - 1)], mode="symmetric")
-    return functools.reduce(np.add, (mirrored[k : k + len(values)] for k in range(n))) / n

@@ -1,8 +1,8 @@
 """SWC: a skeleton as text, a line for each vertex, with the vertex from which it hangs.
 
 Every tree has a root: its soma, a vertex of type 1, or else its thickest end. A cycle loses one edge. The
-header says which space the coordinates are in and how voxels are scaled, so that :func:`from_swc` gives back
-what was written, to six decimals.
+header says which space the coordinates are in and how voxels are scaled, so that ``Skeleton.from_swc`` gives
+back what was written, to six decimals.
 
 The format: Cannon, Turner, Pyapali, Wheal: An on-line archive of reconstructed hippocampal neurons (1998).
 """
@@ -10,12 +10,15 @@ The format: Cannon, Turner, Pyapali, Wheal: An on-line archive of reconstructed 
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from .._binding import skeleton_graphs as graphs
-from .skeleton import Skeleton, Space
+
+if TYPE_CHECKING:
+    from .skeleton import Skeleton, Space
 
 SOMA = 1
 
@@ -72,8 +75,8 @@ def _roots(skeleton: Skeleton) -> npt.NDArray[np.uint32]:
     return candidates[order].astype(np.uint32)
 
 
-def from_swc(text: str) -> Skeleton:
-    """A skeleton from SWC.
+def parse_swc(text: str) -> dict[str, Any]:
+    """The arguments of ``Skeleton`` from SWC.
 
     Fields are separated by any white space; lines may come in any order; parents may come later. Lines that
     are empty or begin with # are comments, of which SCALE, SPACE, TRANSFORM and RAW are understood.
@@ -120,15 +123,15 @@ def from_swc(text: str) -> Skeleton:
             raise ValueError(f"line {at}: there is no vertex {parent}, which is named as the parent")
         edges.append((numbers[parent], number))
     table = np.array(rows, np.float64).reshape(-1, 4)
-    return Skeleton(
-        table[:, :3].astype(np.float32),
-        np.array(edges, np.uint32).reshape(-1, 2),
-        radii=table[:, 3].astype(np.float32),
-        vertex_types=np.array(types, np.uint8),
-        segid=_id(header),
-        transform=_transform(header),
-        space=_space(header),
-    )
+    return {
+        "vertices": table[:, :3].astype(np.float32),
+        "edges": np.array(edges, np.uint32).reshape(-1, 2),
+        "radii": table[:, 3].astype(np.float32),
+        "vertex_types": np.array(types, np.uint8),
+        "segid": _id(header),
+        "transform": _transform(header),
+        "space": _space(header),
+    }
 
 
 def _space(header: dict[str, list[str]]) -> Space:

@@ -102,7 +102,7 @@ static crackle_status take_graph(struct ck_job *j)
     return CRACKLE_OK;
 }
 
-crackle_status ck_measure(struct ck_job *j, const struct ck_run *runs, u64 num_runs, int is_bounded)
+crackle_status ck_number(struct ck_job *j, const struct ck_run *runs, u64 num_runs)
 {
     struct crackle_tracer *t = j->t;
     crackle_status status;
@@ -123,7 +123,17 @@ crackle_status ck_measure(struct ck_job *j, const struct ck_run *runs, u64 num_r
         for (u32 k = 0; k < s->length; k++)
             t->fields.states[s->place + k].link = i << 5;
     }
-    status = take_graph(j);
+    for (u64 i = 0; i < num_runs; i++)
+        for (u32 k = 0, length = runs[i].end - runs[i].x; k < length; k++)
+            t->fields.states[t->places.run_place[i] + k].radius = 1;
+    return take_graph(j);
+}
+
+crackle_status ck_measure(struct ck_job *j, const struct ck_run *runs, u64 num_runs, int is_bounded)
+{
+    struct crackle_tracer *t = j->t;
+    crackle_status status = ck_number(j, runs, num_runs);
+
     if (status != CRACKLE_OK)
         return status;
     /* An object that fills the volume has no voxel outside. */

@@ -70,7 +70,10 @@ crackle_status ck_begin_job(struct ck_job *j, struct crackle_tracer *t, const cr
                             const struct crackle_teasar *p, const volatile int32_t *stop);
 void ck_end_job(struct ck_job *j);
 
-/* Number the voxels of an object, and find its distance field; see ck_distance_field(). */
+/* Number the voxels of an object. Until it has a distance field, all radii are 1. */
+crackle_status ck_number(struct ck_job *j, const struct ck_run *runs, u64 num_runs);
+
+/* The same, and find its distance field; see ck_distance_field(). */
 crackle_status ck_measure(struct ck_job *j, const struct ck_run *runs, u64 num_runs, int is_bounded);
 
 /* The voxel at a place, as x, y and z. */
