@@ -96,6 +96,7 @@ class Component(NamedTuple):
     box: tuple[slice, ...]
     mask: Array
     distance: Array
+    beyond: Any  # whether there is something else beyond either side of each axis
 
     @property
     def origin(self) -> Array:
@@ -117,19 +118,21 @@ def traced(volume: Array, spacing: Any, dust: int = 0) -> list[Component]:
                 (s.start > 0 or solid, s.stop < n or solid) for s, n in zip(box, volume.shape, strict=True)
             ]
             distance = boundary_distance(mask, spacing, beyond)
-            found.append(Component(labels[number - 1], number, box, mask, distance))
+            found.append(Component(labels[number - 1], number, box, mask, distance, beyond))
     return found
 
 
 def filled(component: Component, spacing: Any) -> Component:
     """The component with its voids: what faces of its box cannot reach through faces of voxels.
 
-    Distances change only if there are voids. They are those within the box, whose faces are no boundaries.
+    Distances are those of the filled shape in the volume, and all faces are boundaries if it fills the volume.
+    (Kimimaro measures them within the box alone, so that they depend on the box.)
     """
     mask = ndimage.binary_fill_holes(component.mask)
     if np.array_equal(mask, component.mask):
         return component
-    return component._replace(mask=mask, distance=boundary_distance(mask, spacing, bool(mask.all())))
+    beyond = component.beyond if np.any(component.beyond) or not mask.all() else True
+    return component._replace(mask=mask, distance=boundary_distance(mask, spacing, beyond))
 
 
 # ---------------------------------------------------------------------------------------
