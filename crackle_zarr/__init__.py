@@ -77,7 +77,6 @@ from .verbs import (
 )
 
 if TYPE_CHECKING:
-    from . import skeletons
     from .codecs.create import create_array
     from .codecs.numcodecs_codec import Crackle
     from .codecs.zarr_codec import CrackleCodec
@@ -167,7 +166,6 @@ __all__ = [
     "select_enclosed_points",
     "signed_distance_to_boundary",
     "skeletonize",
-    "skeletons",
     "statistics",
     "subtract_scalar",
     "to_parquet",

@@ -122,7 +122,7 @@ def from_arrow(vertices: Any, edges: Any) -> dict[int, Skeleton]:
     labels, starts = np.unique(columns["label"], return_index=True)
     if len(strange := np.setdiff1d(ends["label"], labels)):
         raise ValueError(f"the table of edges has the label {strange[0]}, and that of vertices does not")
-    stops = np.append(starts[1:], len(columns["label"]))
+    stops = np.append(starts[1:], len(columns["label"]))[: len(starts)]
     extra = [
         name for name in columns if name not in ("label", "vertex", "x", "y", "z", "radius", "vertex_type")
     ]
