@@ -125,8 +125,8 @@ def traced(volume: Array, spacing: Any, dust: int = 0) -> list[Component]:
 def filled(component: Component, spacing: Any) -> Component:
     """The component with its voids: what faces of its box cannot reach through faces of voxels.
 
-    Distances are those of the filled shape in the volume, and all faces are boundaries if it fills the volume.
-    (Kimimaro measures them within the box alone, so that they depend on the box.)
+    Distances are those of the filled shape in the volume, and all faces are boundaries if it fills the
+    volume. (Kimimaro measures them within the box alone, so that they depend on the box.)
     """
     mask = ndimage.binary_fill_holes(component.mask)
     if np.array_equal(mask, component.mask):
