@@ -187,7 +187,7 @@ def test_first_path_is_the_cheapest(
     assert any(taken == pytest.approx(least, rel=1e-4) for taken, least in costs), costs
 
 
-@BUSY
+@settings(BUSY, max_examples=30)
 @given(
     **KIND_AND_SEED,
     spacing=st.sampled_from([(1, 1, 1), (16, 16, 40)]),
@@ -224,6 +224,33 @@ def test_second_target(seed: int, kind: Any, spacing: Any, scale: float, const: 
                 else:
                     possible.append(False)
     assert any(possible)
+
+
+@BUSY
+@given(
+    **KIND_AND_SEED, spacing=st.sampled_from([(1, 1, 1), (16, 16, 40)]), exponent=st.sampled_from([1, 4, 8])
+)
+def test_second_path_is_the_cheapest(seed: int, kind: Any, spacing: Any, exponent: int) -> None:
+    """With fix_branching, the second path goes the cheapest way to the first, whose voxels are free."""
+    volume, component = one_component(seed, kind, spacing)
+    options = {"pdrf_exponent": exponent, "pdrf_scale": 100.0}
+    first = first_path(volume, spacing, **options)
+    (both,) = trace(
+        volume, spacing, scale=1, const=min(spacing), max_paths=2, fix_borders=False, **options, **NO_SOMA
+    ).values()
+    voxels = graph(component.mask)
+    rail, places = [voxels.index(voxels_of(each, spacing) - component.origin) for each in (first, both)]
+    new = np.setdiff1d(places, rail)
+    if new.size == 0:
+        return
+    distance = component.distance[tuple(voxels.voxels.T)]
+    costs = []
+    for root in rail[ends_of_path(first)]:
+        cost = penalty(distance, voxels.geodesic(root, spacing), 100.0, exponent)
+        cost[rail] = 0
+        for target in np.intersect1d(new, places[both.terminals()]):
+            costs.append((cost[new].sum() - cost[target], voxels.entering(cost, target)[rail].min()))
+    assert any(taken == pytest.approx(least, rel=1e-4, abs=1e-6) for taken, least in costs), costs
 
 
 # ---------------------------------------------------------------------------------------
