@@ -364,10 +364,16 @@ def _opened(source: str, region: tuple[Any, ...] | None, storage_options: dict[s
     with formats.opened(source) as volume:
         if volume.format == "ckl":
             return _Input(volumes.read_stream(Path(source)), volume.space)
+        _check_axes(source, volume.shape)
         volume = whole_numbers.labels_of(volume, source)
         # Datasets of HDF5 have the axes z, y and x, as convert takes them.
         volume = volume.transposed() if volume.format == "hdf5" else volume
         return _Input(volume.array, volume.space)
+
+
+def _check_axes(source: str, shape: tuple[int, ...]) -> None:
+    if any(length != 1 for length in shape[3:]):
+        raise UnusableError(f"{source}: {len(shape)} axes, {places.by(shape)}: a volume has up to three")
 
 
 def _of_array(array: Any, source: str, region: tuple[Any, ...] | None) -> _Input:
@@ -375,10 +381,7 @@ def _of_array(array: Any, source: str, region: tuple[Any, ...] | None) -> _Input
     from .._base import zarr_facts
     from ..stored.layout import box_of
 
-    if array.ndim > 3:
-        raise UnusableError(
-            f"{source}: {array.ndim} axes, {places.by(array.shape)}: a volume has up to three"
-        )
+    _check_axes(source, array.shape)
     if array.dtype.kind not in "iub":
         raise UnusableError(f"{source}: labels are integers, and this array has {array.dtype}")
     box = box_of(region, array.shape)

@@ -250,7 +250,7 @@ def test_symbols(built: Built, tmp_path: Path) -> None:
     assert symbols("--defined-only") == {"PyInit__crackle"}
     others = {name for name in symbols("--undefined-only") if not name.startswith(("Py", "_Py"))}
     memory = {"calloc", "free", "malloc", "memcmp", "memcpy", "memmove", "memset", "realloc"}
-    arithmetic = {"pow", "powf", "qsort", "sqrt", "sqrtf"}
+    arithmetic = {"fmax", "frexp", "ldexp", "pow", "powf", "qsort", "sqrt", "sqrtf"}
     # Symbols of every shared library, those of hardened compilers, and AArch64's query of CPU features.
     any_library = {
         "__cxa_finalize",
