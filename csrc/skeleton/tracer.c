@@ -195,8 +195,9 @@ crackle_status ck_begin_job(struct ck_job *j, struct crackle_tracer *t, const cr
         t->longest = sqrt(t->longest * t->longest + edge * edge);
     }
     for (int d = 0; d < 27; d++) {
-        const double dx = (d % 3 - 1) * p->voxel_size[0], dy = (d / 3 % 3 - 1) * p->voxel_size[1];
-        const double dz = (d / 9 - 1) * p->voxel_size[2];
+        const int steps[3] = {d % 3 - 1, d / 3 % 3 - 1, d / 9 - 1};
+        const double dx = steps[0] * p->voxel_size[0], dy = steps[1] * p->voxel_size[1];
+        const double dz = steps[2] * p->voxel_size[2];
 
         t->lengths[d] = (float)sqrt(dx * dx + dy * dy + dz * dz);
     }
