@@ -47,6 +47,7 @@ ffibuilder.set_source(
     include_dirs=[CSRC.as_posix()],
     depends=[path.as_posix() for path in sorted(CSRC.rglob("*.h"))],
     extra_compile_args=compile_arguments(),
+    libraries=[] if sysconfig.get_platform().startswith("win") else ["m"],  # pow and sqrt
 )
 
 if __name__ == "__main__":

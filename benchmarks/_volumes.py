@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import numpy as np
 
@@ -118,3 +119,68 @@ def boundary_density(volume: np.ndarray) -> float:
     differing = [int((np.diff(volume, axis=axis) != 0).sum()) for axis in (0, 1)]
     pairs = [volume.size // volume.shape[axis] * (volume.shape[axis] - 1) for axis in (0, 1)]
     return sum(differing) / max(1, sum(pairs))
+
+
+class Dendrite(NamedTuple):
+    shape: Shape
+    radius: float
+    spines: int
+    centres: np.ndarray  # (n, 3), along the middle of the branch
+    slices: Iterator[np.ndarray]
+
+
+def dendrite(scale: float = 1, spines: int = 600, seed: int = 0) -> Dendrite:
+    """A branch that winds along y, with spines: as balls, and as slices (x, y) of 0 and 1 in uint8.
+
+    At scale 1 the box has 775 x 4,750 x 100 voxels, and the branch a radius of 11.
+    """
+    shape = (round(775 * scale), round(4750 * scale), round(100 * scale))
+    radius = 11.0 * scale
+    rng = np.random.default_rng(seed)
+    y = np.arange(0, shape[1], max(1.0, radius / 8))
+    turn = 2 * np.pi * y / shape[1]
+    x = shape[0] * (0.5 + 0.3 * np.sin(2.5 * turn + 1))
+    z = shape[2] * (0.5 + 0.12 * np.sin(7 * turn))
+    centres = np.stack([x, y, z], axis=1)
+    balls = [np.column_stack([centres, np.full(len(y), radius)])]
+    for place in rng.integers(len(y), size=spines):
+        angle = rng.choice([0, np.pi]) + rng.uniform(-0.6, 0.6)  # the box is thin along z
+        outwards = np.array([np.cos(angle), rng.uniform(-0.3, 0.3), 0.5 * np.sin(angle)])
+        length = radius * rng.uniform(1.6, 4.5)
+        steps = np.arange(radius * 0.8, length, max(0.4, 0.6 * scale))[:, np.newaxis]
+        neck = centres[place] + steps * outwards
+        balls.append(np.column_stack([neck, np.full(len(neck), max(0.9, 1.8 * scale))]))
+        balls.append(np.append(neck[-1], radius * rng.uniform(0.3, 0.45))[np.newaxis])
+    return Dendrite(shape, radius, spines, centres, slices_of_balls(np.concatenate(balls), shape))
+
+
+def slices_of_balls(balls: np.ndarray, shape: Shape) -> Iterator[np.ndarray]:
+    """The slices of a union of balls (x, y, z, radius)."""
+    for z in range(shape[2]):
+        image = np.zeros(shape[:2], dtype=np.uint8, order="F")
+        near = balls[abs(balls[:, 2] - z) <= balls[:, 3]]
+        halves = np.sqrt(near[:, 3] ** 2 - (near[:, 2] - z) ** 2)
+        for (x, y, _, _), half in zip(near, halves, strict=True):
+            across, along = np.ogrid[
+                max(0, math.ceil(x - half)) : min(shape[0], math.floor(x + half) + 1),
+                max(0, math.ceil(y - half)) : min(shape[1], math.floor(y + half) + 1),
+            ]
+            image[across, along] |= (across - x) ** 2 + (along - y) ** 2 <= half**2
+        yield image
+
+
+def jacks(voxels: int, total: int) -> tuple[np.ndarray, int]:
+    """Three square bars that cross at right angles, of about so many voxels; side by side up to a total.
+
+    Also the length of the bars, which are a third as wide.
+    """
+    side = max(6, round((voxels * 27 / 7) ** (1 / 3)))
+    low, high = side // 3, side - side // 3
+    one = np.zeros((side + 2, side + 2, side + 2), dtype=bool)
+    inner = one[1:-1, 1:-1, 1:-1]
+    inner[:, low:high, low:high] = inner[low:high, :, low:high] = inner[low:high, low:high, :] = True
+    copies = max(1, total // voxels)
+    volume = np.zeros((one.shape[0] * copies, *one.shape[1:]), dtype=np.uint32, order="F")
+    for number in range(copies):
+        volume[number * one.shape[0] :][: one.shape[0]][one] = number + 1
+    return volume, side

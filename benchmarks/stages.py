@@ -23,7 +23,7 @@ def build(folder: Path, *flags: str) -> Path:
     subprocess.run(
         [
             *(*compiler, "-std=c99", "-O3", *shlex.split(os.environ.get("CFLAGS", "")), *flags),
-            *("-I", CSRC, "-o", program, HERE / "stages.c", *sorted(CSRC.glob("*/*.c"))),
+            *("-I", CSRC, "-o", program, HERE / "stages.c", *sorted(CSRC.glob("*/*.c")), "-lm"),
         ],
         check=True,
     )

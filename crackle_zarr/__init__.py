@@ -80,6 +80,12 @@ if TYPE_CHECKING:
     from .codecs.create import create_array
     from .codecs.numcodecs_codec import Crackle
     from .codecs.zarr_codec import CrackleCodec
+    from .skeletons import (
+        DimensionError,
+        Skeleton,
+        connect_points,
+        skeletonize,
+    )
 
 __version__ = "0.1.0"
 
@@ -91,9 +97,11 @@ __all__ = [
     "CrackleError",
     "CrackleHeader",
     "CrackleWarning",
+    "DimensionError",
     "FormatError",
     "JournalError",
     "MissingLabelError",
+    "Skeleton",
     "StoreError",
     "VerificationError",
     "__version__",
@@ -113,6 +121,7 @@ __all__ = [
     "components",
     "compress",
     "compressa",
+    "connect_points",
     "connected_components",
     "contacts",
     "contains",
@@ -156,6 +165,7 @@ __all__ = [
     "select",
     "select_enclosed_points",
     "signed_distance_to_boundary",
+    "skeletonize",
     "statistics",
     "subtract_scalar",
     "to_parquet",
@@ -170,12 +180,18 @@ __all__ = [
     "zstack",
 ]
 
-# Names whose modules import numcodecs or Zarr; the modules are imported at the first use.
+# Names whose modules import numcodecs or Zarr, or that few scripts use; the modules are imported at the first
+# use.
 _LATE = {
     "Crackle": "codecs.numcodecs_codec",
     "CrackleCodec": "codecs.zarr_codec",
+    "DimensionError": "skeletons",
+    "Skeleton": "skeletons",
+    "connect_points": "skeletons",
     "create_array": "codecs.create",
+    "skeletonize": "skeletons",
 }
+_LATE_MODULES = {"skeletons"}
 
 
 _moved.install()
@@ -184,7 +200,7 @@ _moved.install()
 def __getattr__(name: str) -> Any:
     from importlib import import_module
 
-    if name in _moved.MOVED:
+    if name in _moved.MOVED or name in _LATE_MODULES:
         return import_module(f".{name}", __name__)
     if name not in _LATE:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -308,6 +308,7 @@ void crackle_free(void *buffer);
 /* cffi: end */
 
 #include "crackle_streams.h"
+#include "crackle_skeletons.h"
 
 #ifdef __cplusplus
 }

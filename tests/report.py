@@ -21,6 +21,7 @@ PACKAGES = [
     "compressed-segmentation",
     "connected-components-3d",
     "fastremap",
+    "kimimaro",
     "scipy",
 ]
 

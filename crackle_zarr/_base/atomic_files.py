@@ -108,6 +108,15 @@ def replace(path: str, write: Callable[[IO[bytes]], None]) -> None:
     _sync_directory(directory)
 
 
+def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
+    """Write a file of these bytes, which appears when it is whole."""
+
+    def write(file: IO[bytes]) -> None:
+        file.write(data)
+
+    replace(os.fspath(path), write)
+
+
 def _sync_directory(directory: str) -> None:
     """Make a rename durable, if the system and the file system support it."""
     with contextlib.suppress(OSError):

@@ -18,6 +18,7 @@ from .codec import (
 )
 from .library import Buffer, label_bits
 from .parallel import Stop, over_slices, raise_if_interrupted, run_in_thread, slices_at_once, threads
+from .skeletons import RUN, Runs, Traced, fill_voids, graph_pointer, split_by_graph
 from .streams import (
     CONTACT,
     EXTENT,
@@ -37,14 +38,19 @@ __all__ = [
     "EXTENT",
     "MAX_MARKOV_ORDER",
     "OVERLAP",
+    "RUN",
     "Buffer",
     "Layout",
     "Reader",
+    "Runs",
     "Stop",
+    "Traced",
     "codes_range",
     "connected_components",
     "constant",
     "encode",
+    "fill_voids",
+    "graph_pointer",
     "label_bits",
     "over_slices",
     "overlay",
@@ -58,6 +64,7 @@ __all__ = [
     "relabel_in_place",
     "run_in_thread",
     "slices_at_once",
+    "split_by_graph",
     "stack",
     "table_nbytes",
     "threads",

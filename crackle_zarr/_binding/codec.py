@@ -122,6 +122,11 @@ class Decoder:
         self._keep: tuple[Any, ...] = (data,)  # the C pointers in _parts live in these
         self.header = read_header(binary)
 
+    @property
+    def parts(self) -> Any:
+        """The ``struct crackle_parts`` for C, which lives as long as this object."""
+        return self._parts
+
     @classmethod
     def from_parts(
         cls,

@@ -165,6 +165,27 @@ def run_in_thread(work: Callable[[Any], T], voxels: int) -> T:
     return _Crew(lambda start, end: work(stop), [0, 1], stop).results(1)[0]
 
 
+def crew(work: Callable[[int, int, Any], T], edges: Sequence[int], parallel: int) -> list[T]:
+    """Call ``work(start, end, stop)`` over the ranges between ``edges``, in threads that Ctrl-C stops.
+
+    For ranges that can take seconds each: this thread only waits, and reacts to Ctrl-C.
+
+    Args:
+        work: passes ``stop`` to C: a number that makes C stop once it is not 0.
+        edges: where ranges begin; the last one is where the last range ends.
+        parallel: threads; 0 is one per core.
+
+    Returns:
+        The results in the order of the ranges.
+
+    Raises:
+        KeyboardInterrupt: SIGINT came, to this thread or to the one that it works for.
+    """
+    stop = ffi.new("int32_t *")
+    count = max(1, min(threads(parallel), len(edges) - 1))
+    return _Crew(lambda start, end: work(start, end, stop), edges, stop).results(count)
+
+
 # How many seconds a thread waits for others between two checks for an interrupt.
 _PATIENCE = 0.1
 

@@ -62,7 +62,7 @@ def verify(
     storage_option: dict[str, Any],
     no_progress: bool,
 ) -> None:
-    """Report whether Zarr arrays and streams are damaged, and where.
+    """Report damage in Zarr arrays and streams, and where.
 
     Every checksum of every chunk is verified. The report has a line per damaged chunk: its index in
     the grid, its key in the store, and its damaged part. The last line counts the damaged chunks.

@@ -20,7 +20,7 @@ import click
 
 from .. import __version__
 from .._base.options import MarkovOrder, Preset
-from . import _common, check, compress, convert, info, questions, remap, stats
+from . import _common, check, compress, convert, info, questions, remap, skeletonize, stats
 from ._common import EXIT_CODES, EXPECTED, UNUSABLE
 
 
@@ -54,6 +54,7 @@ def cli() -> None:
       crackle-zarr find seg.zarr 42            where label 42 is
       crackle-zarr crop seg.zarr 42 -o 42.npy  its mask, cut to its box
       crackle-zarr remap seg.zarr 42=7         42 becomes 7, in place
+      crackle-zarr skeletonize seg.ckl         centre lines, as SWC files
       crackle-zarr verify seg.zarr             look for damage in arrays
     """
 
@@ -156,6 +157,8 @@ for command in (
     questions.crop,
     stats.stats,
     remap.remap,
+    skeletonize.skeletonize,
+    skeletonize.swc,
     check.test,
     check.verify,
 ):

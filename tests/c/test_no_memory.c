@@ -45,6 +45,94 @@ void *failing_realloc(void *old, size_t nbytes)
 
 enum { SIDE = 20, VOXELS = SIDE * SIDE * SIDE };
 
+/* The skeleton of a label of a stream, what is measured along it, and the skeleton as a graph. */
+static crackle_status all_of_skeletons(const struct crackle_parts *parts, uint64_t count)
+{
+    struct crackle_teasar p = {{1, 1, 2}, 1, 2, 1000, 4, 2, 1e9, 1, 1, UINT64_MAX, 1, 1, NULL};
+    struct crackle_skeleton s = {NULL, NULL, NULL, 0, 0, 0, 0, 0}, line = s;
+    uint32_t objects[4096] = {0}, *filled = NULL, *joins = NULL, *paths = NULL, point[3];
+    static uint32_t nearest[8000], numbers[8000];
+    static float places[24000];
+    static double points[24000], areas[8000];
+    static uint8_t contacts[8000];
+    uint64_t num_runs, num_filled, num_joins, length, num_paths, left, voxels = 0, *ends = NULL;
+    const uint32_t *own;
+    crackle_runs *runs = NULL, *copy = NULL;
+    crackle_tracer *t = crackle_tracer_new();
+    float radius;
+    crackle_status status = t ? CRACKLE_OK : CRACKLE_NO_MEMORY;
+
+    objects[count - 1] = 1;
+    if (status == CRACKLE_OK)
+        status = crackle_runs_read(parts, 0, objects, count, 1, NULL, &runs, NULL);
+    if (status == CRACKLE_OK)
+        status = crackle_runs_of(runs, 0, &own, &num_runs);
+    if (status == CRACKLE_OK) {
+        const uint64_t begin[2] = {0, num_runs};
+
+        for (uint64_t i = 0; i < num_runs; i++)
+            voxels += own[4 * i + 1] - own[4 * i];
+        status = crackle_runs_make(SIDE, SIDE, SIDE, own, begin, 1, &copy);
+    }
+    if (status == CRACKLE_OK)
+        status = crackle_fill_voids(own, num_runs, 0, &filled, &num_filled);
+    if (status == CRACKLE_OK)
+        status = crackle_widest(t, runs, 0, &p, NULL, &radius, point);
+    if (status == CRACKLE_OK)
+        status = crackle_trace(t, copy, 0, &p, NULL, 0, NULL, 0, NULL, &s);
+    if (status == CRACKLE_BAD_ARGUMENT) /* this label is in several pieces */
+        status = CRACKLE_OK;
+    if (status == CRACKLE_OK)
+        status = crackle_connect(t, runs, 0, &p, own + 2, own + 2, NULL, &line);
+    if (status == CRACKLE_BAD_ARGUMENT)
+        status = CRACKLE_OK;
+    if (status == CRACKLE_OK && s.num_vertices) {
+        const uint64_t n = s.num_vertices;
+
+        for (uint64_t i = 0; i < 3 * n; i++)
+            points[i] = places[i] = (float)s.vertices[i];
+        status = crackle_sections(runs, 0, p.voxel_size, points, points, n, NULL, areas, contacts);
+        if (status == CRACKLE_OK)
+            status = crackle_nearest_seeds(runs, 0, p.voxel_size, s.vertices, n, NULL, nearest, voxels);
+        if (status == CRACKLE_OK)
+            status = crackle_graph_components(n, s.edges, s.num_edges, numbers, &left);
+        if (status == CRACKLE_OK)
+            status = crackle_graph_segments(n, s.edges, s.num_edges, &paths, &length, &ends, &num_paths);
+        crackle_free(paths);
+        crackle_free(ends);
+        paths = NULL;
+        ends = NULL;
+        if (status == CRACKLE_OK)
+            status = crackle_graph_root_paths(n, s.edges, s.num_edges, &paths, &length, &ends, &num_paths);
+        crackle_free(paths);
+        crackle_free(ends);
+        if (status == CRACKLE_OK)
+            status = crackle_graph_orient(n, s.edges, s.num_edges, NULL, 0, numbers, nearest);
+        if (status == CRACKLE_OK)
+            status = crackle_graph_remove_loops(places, s.radii, n, s.edges, s.num_edges, NULL, &left);
+        if (status == CRACKLE_OK)
+            status = crackle_graph_join(places, s.radii, n, s.edges, 0, 9, 0, NULL, &joins, &num_joins);
+        crackle_free(joins);
+        joins = NULL;
+        if (status == CRACKLE_OK)
+            status = crackle_graph_join(places, s.radii, n, s.edges, 0, 9, 1, NULL, &joins, &num_joins);
+        crackle_free(joins);
+        if (status == CRACKLE_OK)
+            status = crackle_graph_remove_ticks(places, n, s.edges, s.num_edges, 3, &left);
+    }
+    crackle_free(s.vertices);
+    crackle_free(s.radii);
+    crackle_free(s.edges);
+    crackle_free(line.vertices);
+    crackle_free(line.radii);
+    crackle_free(line.edges);
+    crackle_free(filled);
+    crackle_runs_free(runs);
+    crackle_runs_free(copy);
+    crackle_tracer_free(t);
+    return status;
+}
+
 /* Calls everything that allocates. '*label_format_ret' is that of the stream. */
 static crackle_status work(struct crackle_volume *v, struct crackle_volume *out, struct crackle_volume *mask,
                            const struct crackle_options *options, int *label_format_ret)
@@ -83,6 +171,8 @@ static crackle_status work(struct crackle_volume *v, struct crackle_volume *out,
         status = crackle_read_table(&parts, 0, table, count, NULL);
     if (status == CRACKLE_OK)
         status = all_operations(stream, nbytes, &parts, &h, 0, selected, per_entry, count, NULL);
+    if (status == CRACKLE_OK && options->markov_order == 0) /* once is enough */
+        status = all_of_skeletons(&parts, count);
     if (status == CRACKLE_OK)
         status = crackle_encode_constant(v, 7, 1, &edited, &edited_nbytes);
     crackle_free(edited);

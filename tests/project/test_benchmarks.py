@@ -15,7 +15,7 @@ import pytest
 BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
 SCRIPTS = [
     *("chunks", "codec", "density", "hard", "memory", "operations", "presets", "shapes", "sizes", "slice"),
-    *("stages", "stored", "threads"),
+    *("skeletons", "stages", "stored", "threads"),
 ]
 
 pytestmark = pytest.mark.skipif(not BENCHMARKS.is_dir(), reason="the benchmarks are not part of this tree")
@@ -38,7 +38,10 @@ def run(script: str, *arguments: str | Path) -> str:
 @pytest.mark.parametrize("script", SCRIPTS)
 def test_script(script: str, tmp_path: Path) -> None:
     """Each script measures a small volume, prints tables, and writes its figures as JSON."""
-    if script in ("memory", "stored", "operations") and not Path("/proc/self/clear_refs").exists():
+    if (
+        script in ("memory", "stored", "operations", "skeletons")
+        and not Path("/proc/self/clear_refs").exists()
+    ):
         pytest.skip("peak memory is read from Linux's /proc")
     volume = np.arange(70 * 66 * 64, dtype=np.uint32).reshape(70, 66, 64) // 999
     np.save(tmp_path / "volume.npy", np.asfortranarray(volume))

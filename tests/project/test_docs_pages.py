@@ -17,6 +17,8 @@ PAGES = [
     "list-labels.md",
     "find-an-object.md",
     "fix-a-merge.md",
+    "skeletons.md",
+    "from-kimimaro.md",
     "run-on-a-cluster.md",
     "read-from-s3.md",
     "files.md",

@@ -25,6 +25,7 @@ from volumes import VOLUMES, cells, noise, stairs
 
 import crackle_zarr as cz
 from crackle_zarr import _binding
+from crackle_zarr._binding import skeleton_graphs as graphs
 
 EXAMPLES = """
 "bytes in use" is what malloc has given out and not got back (mallinfo2 of glibc); "blocks" are objects of
@@ -193,7 +194,67 @@ OF_A_STREAM: dict[str, Callable[[bytes, Chunk], object]] = {
     "zstack": lambda s, c: cz.zstack([c.stream, s]),
     "mask_except": lambda s, c: cz.mask_except(s, [int(c.volume[0, 0, 0])]),
     "CrackleArray, one slice written": lambda s, c: _written(s),
+    "skeletonize": lambda s, c: traced(s),
+    "oversegment and sections": lambda s, c: along_skeletons(s),
 }
+
+
+def traced(stream: bytes) -> Any:
+    parameters = {"scale": 1.0, "const": 2.0, "soma_detection_threshold": 1, "soma_acceptance_threshold": 2}
+    return cz.skeletonize(
+        stream, parameters, dust_threshold=0, fill_holes=True, fix_avocados=True, progress=False
+    )
+
+
+def along_skeletons(stream: bytes) -> None:
+    skeletons = cz.skeletonize(stream, {"scale": 1.0, "const": 2.0}, dust_threshold=0, progress=False)
+    cz.skeletons.cross_sectional_area(stream, skeletons)
+    cz.skeletons.oversegment(stream, skeletons)
+    merged = cz.skeletons.postprocess(cz.skeletons.Skeleton.simple_merge(skeletons.values()), 1, 2)
+    cz.skeletons.Skeleton.from_swc(merged.to_swc()).components()
+    merged.paths()
+    merged.interjoint_paths()
+
+
+def connected(chunk: Chunk) -> None:
+    cz.connect_points(np.ones((5, 4, 3), np.uint8), (0, 0, 0), (4, 3, 2))
+    graph = np.full(chunk.volume.shape, 2**26 - 1, np.uint32)
+    cz.skeletonize(chunk.volume, {"const": 2}, dust_threshold=0, voxel_graph=graph, progress=False)
+
+
+def impossible_graphs() -> None:
+    edges = np.array([[0, 9]], np.uint32)
+    for work in (graphs.consolidate, graphs.joins, graphs.remove_loops, graphs.remove_ticks):
+        rest: dict[Any, tuple[Any, ...]] = {
+            graphs.joins: (1.0, False),
+            graphs.remove_ticks: (1.0,),
+        }
+        places, radii = np.zeros((3, 3), np.float32), np.ones(3, np.float32)
+        before = (places,) if work in (graphs.consolidate, graphs.remove_ticks) else (places, radii)
+        refused(lambda work=work, before=before, rest=rest: work(*before, edges, *rest.get(work, ())))
+    for work in (graphs.component_numbers, graphs.interjoint_paths, graphs.root_paths, graphs.orient):
+        refused(lambda work=work: work(3, edges))
+
+
+def impossible_runs() -> None:
+    run = np.array([(0, 9, 0, 0)], _binding.RUN)
+    fields = {"voxel_size": [1.0, 1.0, 1.0]}
+    refused(lambda: _binding.Runs.make((2, 2, 2), [run]))
+    refused(lambda: _binding.fill_voids(run[[0, 0]]))
+    runs = _binding.Runs.make((9, 1, 1), [run])
+    refused(lambda: runs.of(7))
+    for work in (
+        lambda: runs.widest(7, fields),
+        lambda: runs.connect(7, fields, (0, 0, 0), (0, 0, 0)),
+        lambda: runs.sections(7, fields, np.zeros((1, 3), np.uint32), np.ones((1, 3), np.float32)),
+        lambda: _binding.Runs.make((9, 1, 1), [run]).trace(
+            {"voxel_size": [0.0, 1.0, 1.0]}, lambda _: (np.zeros((0, 3)),) * 2, [0, 1], 1, lambda *_: None
+        ),
+    ):
+        refused(work)
+    refused(
+        lambda: _binding.Runs.read(_binding.Reader(cz.compress(np.ones((2, 2, 2), int))), np.array([9]), 1)
+    )
 
 
 def _written(stream: bytes) -> None:
@@ -206,6 +267,9 @@ OF_A_VOLUME: dict[str, Callable[[Chunk], object]] = {
     "encode in one call": lambda c: encoded(c, leak=False),
     "full": lambda c: cz.full(c.volume.shape, 3, c.volume.dtype),
     "numcodecs": lambda c: numcodecs_turn(c.volume),
+    "connect_points, voxel graphs": lambda c: connected(c),
+    "impossible graphs": lambda c: impossible_graphs(),
+    "impossible runs": lambda c: impossible_runs(),
 }
 
 # What has to fail, besides damage.

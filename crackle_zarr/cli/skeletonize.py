@@ -1,0 +1,594 @@
+"""``crackle-zarr skeletonize`` and ``crackle-zarr swc``: centre lines of labels, as files."""
+
+from __future__ import annotations
+
+import importlib.util
+import math
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+import numpy as np
+from tqdm import tqdm  # type: ignore[import-untyped]
+
+from ..files import formats, volumes
+from ..files.formats import whole_numbers
+from ..files.space import Space
+from ..files.volumes import UnusableError
+from . import _common, places
+from ._common import EXIT_CODES
+from .places import counted, is_stored, source_argument
+
+if TYPE_CHECKING:
+    from ..skeletons import Skeleton
+
+# Rows of a table on a terminal, without --all.
+_ROWS = 40
+
+
+def _lengths(
+    ctx: click.Context, param: click.Parameter, value: str | None
+) -> tuple[float, float, float] | None:
+    """Parse three numbers with commas between them, such as 16,16,40."""
+    if value is None:
+        return None
+    try:
+        x, y, z = (float(number) for number in value.split(","))
+    except ValueError:
+        raise click.BadParameter(
+            f"{value!r} is not a voxel size: three numbers for x, y and z, such as 16,16,40 or 0.5,0.5,1.",
+            ctx,
+            param,
+        ) from None
+    if not all(math.isfinite(edge) and edge > 0 for edge in (x, y, z)):
+        raise click.BadParameter(f"{value!r} is not a voxel size: all three numbers are above 0.", ctx, param)
+    return x, y, z
+
+
+@dataclass(frozen=True)
+class _Input:
+    """A volume (x, y, z), and what its file says of its voxels."""
+
+    labels: Any
+    space: Space
+    offset: tuple[int, ...] = ()  # where a region begins
+
+
+_OPTIONS: list[Callable[..., Any]] = [
+    click.option(
+        "-o",
+        "--output",
+        "--outdir",
+        metavar="PATH",
+        type=click.Path(path_type=Path),
+        help="The folder for SWC files, LABEL.swc each; or a file that ends in .parquet, for the "
+        "vertices of all skeletons, with the edges beside it in .edges.parquet. The default is a "
+        "folder with the source's name and _skeletons.",
+    ),
+    click.option(
+        "--precomputed",
+        metavar="DIR",
+        type=click.Path(file_okay=False, path_type=Path),
+        help="Write a folder for Neuroglancer instead.",
+    ),
+    click.option(
+        "--png",
+        metavar="FILE",
+        type=click.Path(dir_okay=False, path_type=Path),
+        help="Also draw the skeletons over a projection of their labels along z. Needs matplotlib.",
+    ),
+    click.option(
+        "-l",
+        "--label",
+        "labels",
+        metavar="LABEL",
+        type=int,
+        multiple=True,
+        help="Only this label. Repeatable.",
+    ),
+    click.option(
+        "--anisotropy",
+        "--voxel-size",
+        metavar="X,Y,Z",
+        callback=_lengths,
+        help="The size of a voxel. All lengths are in its unit. The default is what the file says, or 1,1,1.",
+    ),
+    click.option(
+        "--scale",
+        metavar="FACTOR",
+        type=float,
+        default=1.5,
+        show_default=True,
+        help="A point of a skeleton accounts for what is within scale * radius + const of it. Larger "
+        "values give fewer branches.",
+    ),
+    click.option(
+        "--const",
+        metavar="LENGTH",
+        type=float,
+        help="See --scale. The default is 300 nanometres if the file says the unit, and 10 times the "
+        "shortest edge of a voxel if it does not.",
+    ),
+    click.option(
+        "--dust",
+        metavar="VOXELS",
+        type=float,
+        default=1000,
+        show_default=True,
+        help="Leave out connected components of this many voxels or fewer.",
+    ),
+    click.option(
+        "--fix-borders/--no-fix-borders",
+        default=False,
+        show_default=True,
+        help="Begin with a point wherever a label leaves the volume, so that skeletons of neighbouring "
+        "volumes that share a plane of voxels meet.",
+    ),
+    click.option(
+        "--fix-branching/--no-fix-branching",
+        "--fix-branches/--no-fix-branches",
+        default=True,
+        show_default=True,
+        help="Paths end at former paths, so that they fork where the label does.",
+    ),
+    click.option(
+        "--fill-holes/--no-fill-holes",
+        default=False,
+        show_default=True,
+        help="Fill the holes of labels first. What lies in them gets no skeleton.",
+    ),
+    click.option(
+        "--fix-avocados/--no-fix-avocados",
+        default=False,
+        show_default=True,
+        help="Join nuclei that were segmented apart with the cells around them.",
+    ),
+    click.option(
+        "--soma-detect",
+        metavar="RADIUS",
+        type=float,
+        default=750,
+        show_default=True,
+        help="Fill the holes of labels that are thicker than this.",
+    ),
+    click.option(
+        "--soma-accept",
+        metavar="RADIUS",
+        type=float,
+        default=3500,
+        show_default=True,
+        help="Take labels that are thicker than this for cell bodies: all paths begin at their centre.",
+    ),
+    click.option(
+        "--soma-scale",
+        metavar="FACTOR",
+        type=float,
+        default=2,
+        show_default=True,
+        help="A cell body accounts for what is within soma-scale * radius + soma-const of its centre.",
+    ),
+    click.option(
+        "--soma-const",
+        metavar="LENGTH",
+        type=float,
+        default=300,
+        show_default=True,
+        help="See --soma-scale.",
+    ),
+    click.option(
+        "--pdrf-scale",
+        metavar="FACTOR",
+        type=float,
+        default=100_000,
+        show_default=True,
+        help="How strongly paths are drawn to the middle.",
+    ),
+    click.option(
+        "--pdrf-exponent",
+        metavar="POWER",
+        type=float,
+        default=4,
+        show_default=True,
+        help="The same, as a power of the distance to the middle.",
+    ),
+    click.option(
+        "--max-paths",
+        metavar="NUMBER",
+        type=click.IntRange(min=0),
+        help="The most paths of a connected component. The default is as many as it takes.",
+    ),
+    click.option(
+        "--all",
+        "every",
+        is_flag=True,
+        help="Show all rows on a terminal, not only the first 40.",
+    ),
+]
+
+
+def _with_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    for option in reversed(_OPTIONS):
+        command = option(command)
+    return command
+
+
+@click.command(epilog=EXIT_CODES)
+@source_argument
+@_with_options
+@_common.force
+@places.no_progress
+@places.storage_option
+@places.region
+@_common.parallel
+def skeletonize(
+    source: str,
+    output: Path | None,
+    precomputed: Path | None,
+    png: Path | None,
+    labels: tuple[int, ...],
+    anisotropy: tuple[float, float, float] | None,
+    const: float | None,
+    dust: float,
+    every: bool,
+    force: bool,
+    no_progress: bool,
+    storage_option: dict[str, Any],
+    region: tuple[Any, ...] | None,
+    parallel: int,
+    **parameters: Any,
+) -> None:
+    """Trace the centre line of every label, as SWC files.
+
+    The source is a .ckl, .npy, .nrrd, .nii or .tif file, a dataset of HDF5 (vol.h5:/labels), or a Zarr
+    array with axes x, y and z. Every connected component with more than --dust voxels gives a tree of
+    centre lines with radii (TEASAR); label 0 is the background. The options have Kimimaro's names.
+
+    Coordinates are voxels times the voxel size, along the axes x, y and z. Labels of a .ckl file are
+    traced from its boundaries; a Zarr array is read into memory, or the part of it that --region says.
+
+    \b
+    Examples:
+      crackle-zarr skeletonize seg.ckl --anisotropy 16,16,40
+      crackle-zarr skeletonize seg.nii.gz -o swc/ --scale 2 --const 0.05
+      crackle-zarr skeletonize seg.npy -l 42 -l 43 --png skeletons.png
+      crackle-zarr skeletonize seg.zarr --region 0:512,0:512,0:512 -o all.parquet
+      crackle-zarr skeletonize seg.ckl --precomputed skeletons/
+    """
+    folder = _prepared(source, output, precomputed, png, force)
+
+    def work(source: str) -> None:
+        from .. import skeletons as tracing
+
+        given = _opened(source, region, storage_option)
+        size, unit = _voxel_size(given, anisotropy)
+        reach = const if const is not None else _default_const(size, unit)
+        teasar = {
+            "scale": parameters["scale"],
+            "const": reach,
+            "pdrf_scale": parameters["pdrf_scale"],
+            "pdrf_exponent": parameters["pdrf_exponent"],
+            "soma_detection_threshold": parameters["soma_detect"],
+            "soma_acceptance_threshold": parameters["soma_accept"],
+            "soma_invalidation_scale": parameters["soma_scale"],
+            "soma_invalidation_const": parameters["soma_const"],
+            "max_paths": parameters["max_paths"],
+        }
+        began = time.perf_counter()
+        with _bar(not no_progress) as progress:
+            report = tracing.Report()
+            found = tracing.skeletonize(
+                given.labels,
+                teasar,
+                size,
+                object_ids=labels or None,
+                dust_threshold=dust,
+                progress=progress,
+                fix_branching=parameters["fix_branching"],
+                fix_borders=parameters["fix_borders"],
+                parallel=parallel,
+                fill_holes=parameters["fill_holes"],
+                fix_avocados=parameters["fix_avocados"],
+                report=report,
+            )
+        seconds = time.perf_counter() - began
+        _shift(found, given.offset, size)
+        _show(found, report, every)
+        click.echo(
+            f"{counted(len(found), 'skeleton')} in {seconds:.1f} s; lengths in "
+            f"{unit or 'units of the voxel size'}, voxel size {', '.join(f'{edge:g}' for edge in size)}, "
+            f"const {reach:g}"
+        )
+        if report.dust:
+            largest = max(report.dust.values())
+            click.echo(
+                f"{counted(len(report.dust), 'label')} without a skeleton: no connected component of more "
+                f"than {dust:g} voxels (the largest has {largest:,}; --dust {max(largest - 1, 0)} takes it)"
+            )
+        _write(found, folder, precomputed)
+        if png is not None:
+            from ..skeletons.drawing import draw
+
+            draw(png, given.labels, found, size, given.offset)
+            click.echo(f"drawn: {png}")
+        missing = [label for label in labels if label not in found and label not in report.dust]
+        if missing:
+            places.absent(source, missing[0])
+
+    _common.Batch().run([source], work)
+
+
+def _prepared(
+    source: str, output: Path | None, precomputed: Path | None, png: Path | None, force: bool
+) -> Path:
+    """Check what will be written, before the work; returns the folder or file for the skeletons."""
+    if output is not None and precomputed is not None:
+        raise click.UsageError("--output and --precomputed are two forms of the same: give one.")
+    target = precomputed or output or Path(f"{_stem(source)}_skeletons")
+    is_table = target.suffix.lower() == ".parquet"
+    if is_table and importlib.util.find_spec("pyarrow") is None:
+        raise click.UsageError(
+            f"--output {target}: Parquet needs pyarrow: pip install 'crackle-zarr[parquet]'"
+        )
+    if is_table:
+        places.new_file(target, force)
+    elif target.is_dir() and any(target.iterdir()) and not force:
+        raise UnusableError(
+            f"{target} exists already, and is not empty: --force writes into it, --output names another"
+        )
+    elif target.exists() and not target.is_dir():
+        raise UnusableError(f"{target} is a file: --output names a folder, or a file that ends in .parquet")
+    if png is not None:
+        from . import demo
+
+        demo.require_matplotlib()
+        places.new_file(png, force)
+    return target
+
+
+def _stem(source: str) -> str:
+    name = Path(source.split(":/")[0] if ".h5:" in source or ".hdf5:" in source else source.rstrip("/")).name
+    return name.split(".")[0] or "volume"
+
+
+def _opened(source: str, region: tuple[Any, ...] | None, storage_options: dict[str, Any]) -> _Input:
+    """The labels (x, y, z) of a file or an array. A stream stays a stream."""
+    if is_stored(source):
+        return _of_array(places.array_at(source, storage_options), source, region)
+    places.refuse_storage_options(source, storage_options)
+    if region is not None:
+        raise UnusableError(f"{source}: --region is for Zarr arrays, and this is a file")
+    with formats.opened(source) as volume:
+        if volume.format == "ckl":
+            return _Input(volumes.read_stream(Path(source)), volume.space)
+        _check_axes(source, volume.shape)
+        volume = whole_numbers.labels_of(volume, source)
+        # Datasets of HDF5 have the axes z, y and x, as convert takes them.
+        volume = volume.transposed() if volume.format == "hdf5" else volume
+        return _Input(volume.array, volume.space)
+
+
+def _check_axes(source: str, shape: tuple[int, ...]) -> None:
+    if any(length != 1 for length in shape[3:]):
+        raise UnusableError(f"{source}: {len(shape)} axes, {places.by(shape)}: a volume has up to three")
+
+
+def _of_array(array: Any, source: str, region: tuple[Any, ...] | None) -> _Input:
+    """A stored array, or a region of it."""
+    from .._base import zarr_facts
+    from ..stored.layout import box_of
+
+    _check_axes(source, array.shape)
+    if array.dtype.kind not in "iub":
+        raise UnusableError(f"{source}: labels are integers, and this array has {array.dtype}")
+    box = box_of(region, array.shape)
+    labels = np.asarray(array[tuple(slice(*one) for one in box)])
+    order = formats.xyz_order(array.ndim, zarr_facts.dimension_names(array))
+    space = places.space_of(array)
+    size = None if space.voxel_size is None else tuple(space.voxel_size[axis] for axis in order)
+    offset = tuple(int(box[axis][0]) for axis in order)
+    return _Input(labels.transpose(order), Space(size, space.unit), offset)
+
+
+def _voxel_size(
+    given: _Input, anisotropy: tuple[float, float, float] | None
+) -> tuple[tuple[float, float, float], str | None]:
+    if anisotropy is not None:
+        return anisotropy, None
+    size = given.space.voxel_size
+    if size is None:
+        return (1.0, 1.0, 1.0), None
+    x, y, z = (*size, 1.0, 1.0)[:3]
+    return (x, y, z), given.space.unit
+
+
+_NANOMETRES = {
+    "angstrom": 0.1,
+    "nanometer": 1,
+    "micrometer": 1e3,
+    "millimeter": 1e6,
+    "centimeter": 1e7,
+    "meter": 1e9,
+}
+
+
+def _default_const(size: tuple[float, float, float], unit: str | None) -> float:
+    return 300 / _NANOMETRES[unit] if unit else 10 * min(size)
+
+
+class _bar:  # noqa: N801 - used like a function, in a with statement
+    """A bar on stderr, if that is a terminal and the user did not hide it."""
+
+    def __init__(self, is_wanted: bool) -> None:
+        self._bar: Any = None
+        self._is_wanted = is_wanted and sys.stderr.isatty()
+
+    def __enter__(self) -> Any:
+        return self._show if self._is_wanted else False
+
+    def _show(self, done: int, total: int) -> None:
+        if self._bar is None:
+            self._bar = tqdm(total=total, unit=" components", leave=False, file=sys.stderr)
+        self._bar.update(done - self._bar.n)
+
+    def __exit__(self, *_: object) -> None:
+        if self._bar is not None:
+            self._bar.close()
+
+
+def _shift(found: dict[int, Skeleton], offset: tuple[int, ...], size: tuple[float, float, float]) -> None:
+    """Count coordinates from the first voxel of the array, not of the region."""
+    if any(offset):
+        shift = np.array((*offset, 0, 0)[:3]) * np.array(size)
+        for one in found.values():
+            one.vertices = (one.vertices + shift).astype(np.float32)
+
+
+def _show(found: dict[int, Skeleton], report: Any, every: bool) -> None:
+    """Print a table of the skeletons, the longest first."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    if not found:
+        return
+    lengths = {label: one.cable_length() for label, one in found.items()}
+    order = sorted(found, key=lambda label: (-lengths[label], label))
+    shown = Table(box=box.SIMPLE)
+    for name in ("label", "voxels", "vertices", "cable length", "ends", "branches", "seconds"):
+        shown.add_column(name, justify="right", no_wrap=True)
+    rows = order if every or not sys.stdout.isatty() else order[:_ROWS]
+    for label in rows:
+        one = found[label]
+        shown.add_row(
+            str(label),
+            f"{report.voxels[label]:,}",
+            f"{len(one.vertices):,}",
+            f"{lengths[label]:,.1f}",
+            f"{len(one.terminals()):,}",
+            f"{len(one.branches()):,}",
+            f"{report.seconds[label]:.2f}",
+        )
+    Console(highlight=False).print(shown)
+    if len(rows) < len(order):
+        click.echo(f"... and {len(order) - len(rows):,} more: --all shows them")
+
+
+def _write(found: dict[int, Skeleton], target: Path, precomputed: Path | None) -> None:
+    from .. import skeletons as tracing
+
+    if precomputed is not None:
+        tracing.write_folder(target, found.values())
+        click.echo(f"-> {target}  for Neuroglancer")
+    elif target.suffix.lower() == ".parquet":
+        from ..skeletons.tables import edges_path
+
+        tracing.to_parquet(found, target)
+        click.echo(f"-> {target} and {edges_path(target)}")
+    else:
+        target.mkdir(parents=True, exist_ok=True)
+        for label, one in found.items():
+            one.save(target / f"{label}.swc")
+        click.echo(f"-> {counted(len(found), 'file')} in {target}")
+
+
+# ---------------------------------------------------------------------------------------
+# swc
+
+
+@click.group(cls=_common.Commands, epilog=EXIT_CODES)
+def swc() -> None:
+    """Turn thinned images into SWC, and SWC into images."""
+
+
+@swc.command("from", epilog=EXIT_CODES)
+@_common.inputs
+@_common.output
+@_common.force
+def swc_from(inputs: tuple[Path, ...], output: Path | None, force: bool) -> None:
+    """Make SWC files from thinned images.
+
+    Every voxel that is not 0 becomes a vertex, and every two neighbours (26) are joined. The coordinates
+    are voxels. SWC holds trees: of a loop, one edge is left out.
+
+    \b
+    Examples:
+      crackle-zarr swc from thinned.npy
+      crackle-zarr swc from thinned.tif -o thinned.swc
+    """
+
+    def work(path: Path) -> str:
+        from .. import skeletons as tracing
+
+        target = _target(path, output, ".swc", force)
+        with formats.opened(str(path)) as volume:
+            image = volume.array
+        made = tracing.extract_skeleton_from_binary_image(image)
+        if made.empty():
+            raise UnusableError(f"{path}: no two voxels that are neighbours: there is nothing to join")
+        made.save(target)
+        return f"{path} -> {target}  {counted(len(made.vertices), 'vertex').replace('vertexs', 'vertices')}"
+
+    _common.Batch().run(inputs, work)
+
+
+@swc.command("to", epilog=EXIT_CODES)
+@_common.inputs
+@_common.output
+@click.option(
+    "--format",
+    "suffix",
+    metavar="SUFFIX",
+    default="npy",
+    show_default=True,
+    help="The format of the image, unless --output names a file: npy, ckl, tif (or tiff), nii or nrrd.",
+)
+@click.option(
+    "--shape",
+    metavar="X,Y,Z",
+    callback=_common.shape,
+    help="The shape of the image. The default ends at the last voxel of the skeleton.",
+)
+@_common.force
+def swc_to(
+    inputs: tuple[Path, ...],
+    output: Path | None,
+    suffix: str,
+    shape: tuple[int, ...] | None,
+    force: bool,
+) -> None:
+    """Draw SWC files as images of voxels.
+
+    The voxels along the edges are 1, or the label that the file names. Physical coordinates are divided by
+    the scale that the file says.
+
+    \b
+    Examples:
+      crackle-zarr swc to 42.swc
+      crackle-zarr swc to 42.swc -o 42.tif --shape 512,512,128
+    """
+
+    def work(path: Path) -> str:
+        from .. import skeletons as tracing
+
+        target = _target(path, output, f".{suffix.lstrip('.')}", force)
+        one = tracing.Skeleton.load(path)
+        image = tracing.draw_skeletons([one], shape)
+        formats.write(target, formats.in_memory(image))
+        return f"{path} -> {target}  {places.by(image.shape)}"
+
+    _common.Batch().run(inputs, work)
+
+
+def _target(path: Path, output: Path | None, suffix: str, force: bool) -> Path:
+    if not path.exists():
+        raise FileNotFoundError(2, "No such file or directory", str(path))
+    if output is None:
+        target = path.with_name(path.name.split(".")[0] + suffix)
+    else:
+        target = output / (path.name.split(".")[0] + suffix) if output.is_dir() else output
+    places.new_file(target, force)
+    return target
