@@ -246,7 +246,6 @@ def impossible_runs() -> None:
     for work in (
         lambda: runs.widest(7, fields),
         lambda: runs.connect(7, fields, (0, 0, 0), (0, 0, 0)),
-        lambda: runs.sections(7, fields, np.zeros((1, 3), np.uint32), np.ones((1, 3), np.float32)),
         lambda: _binding.Runs.make((9, 1, 1), [run]).trace(
             {"voxel_size": [0.0, 1.0, 1.0]}, lambda _: (np.zeros((0, 3)),) * 2, [0, 1], 1, lambda *_: None
         ),
