@@ -151,17 +151,14 @@ _OPTIONS: list[Callable[..., Any]] = [
         "--soma-detect",
         metavar="RADIUS",
         type=float,
-        default=750,
-        show_default=True,
-        help="Fill the holes of labels that are thicker than this.",
+        help="Fill the holes of labels that are thicker than this. The default is 750 nanometres.",
     ),
     click.option(
         "--soma-accept",
         metavar="RADIUS",
         type=float,
-        default=3500,
-        show_default=True,
-        help="Take labels that are thicker than this for cell bodies: all paths begin at their centre.",
+        help="Take labels that are thicker than this for cell bodies: all paths begin at their "
+        "centre. The default is 3500 nanometres.",
     ),
     click.option(
         "--soma-scale",
@@ -175,9 +172,7 @@ _OPTIONS: list[Callable[..., Any]] = [
         "--soma-const",
         metavar="LENGTH",
         type=float,
-        default=300,
-        show_default=True,
-        help="See --soma-scale.",
+        help="See --soma-scale. The default is 300 nanometres.",
     ),
     click.option(
         "--pdrf-scale",
@@ -271,10 +266,10 @@ def skeletonize(
             "const": reach,
             "pdrf_scale": parameters["pdrf_scale"],
             "pdrf_exponent": parameters["pdrf_exponent"],
-            "soma_detection_threshold": parameters["soma_detect"],
-            "soma_acceptance_threshold": parameters["soma_accept"],
+            "soma_detection_threshold": _length(parameters["soma_detect"], 750, unit),
+            "soma_acceptance_threshold": _length(parameters["soma_accept"], 3500, unit),
             "soma_invalidation_scale": parameters["soma_scale"],
-            "soma_invalidation_const": parameters["soma_const"],
+            "soma_invalidation_const": _length(parameters["soma_const"], 300, unit),
             "max_paths": parameters["max_paths"],
         }
         began = time.perf_counter()
@@ -416,7 +411,17 @@ _NANOMETRES = {
 
 
 def _default_const(size: tuple[float, float, float], unit: str | None) -> float:
-    return 300 / _NANOMETRES[unit] if unit else 10 * min(size)
+    return _length(None, 300, unit) if unit else 10 * min(size)
+
+
+def _length(given: float | None, nanometres: float, unit: str | None) -> float:
+    """A length as given, or some nanometres in the file's unit.
+
+    Where it says none, nanometres are taken for it.
+    """
+    if given is not None:
+        return given
+    return nanometres / _NANOMETRES[unit] if unit else nanometres
 
 
 class _bar:  # noqa: N801 - used like a function, in a with statement

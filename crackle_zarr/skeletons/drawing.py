@@ -14,6 +14,8 @@ from ..streams import stream
 from .objects import Volume, with_three_axes
 from .skeleton import Skeleton
 
+# Steps of this around the colour circle stay apart.
+_GOLDEN = 0.618033988749895
 # How many slices are decoded at a time.
 _SLICES = 16
 
@@ -27,8 +29,7 @@ def draw(
 ) -> None:
     """Draw skeletons over a projection of their labels along z, as a PNG file.
 
-    Of labels that lie behind each other, the first one shows. Lines are as wide as skeletons are thick,
-    somewhat.
+    Of labels that lie behind each other, the first one shows. A skeleton has the dark shade of its label.
 
     Args:
         path: of the file.
@@ -42,13 +43,15 @@ def draw(
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.collections import LineCollection
+    from matplotlib.colors import hsv_to_rgb
     from matplotlib.figure import Figure
 
     image = _projection(labels, np.array(sorted(skeletons)))
     sx, sy = image.shape
     start = np.array((*offset, 0, 0)[:2])
     edges = np.array(voxel_size[:2], np.float64)
-    colours = _colours(image, skeletons)
+    hues = {label: number * _GOLDEN % 1.0 for number, label in enumerate(sorted(skeletons))}
+    colours = _colours(image, hues)
     height = max(2.0, min(16.0, 8.0 * sy * edges[1] / max(1.0, sx * edges[0])))
     figure = Figure(figsize=(8.0, height), dpi=150)
     axes = figure.add_axes((0.0, 0.0, 1.0, 1.0))
@@ -56,10 +59,11 @@ def draw(
     axes.imshow(
         colours.transpose(1, 0, 2), extent=(low[0], high[0], high[1], low[1]), interpolation="nearest"
     )
-    for one in skeletons.values():
-        places = one.physical_space().vertices[:, :2]
-        axes.add_collection(LineCollection(places[one.edges].tolist(), colors="white", linewidths=2.4))
-        axes.add_collection(LineCollection(places[one.edges].tolist(), colors="black", linewidths=1.1))
+    for label, one in skeletons.items():
+        lines = one.physical_space().vertices[:, :2][one.edges].tolist()
+        dark = hsv_to_rgb((hues[label], 1.0, 0.45))
+        axes.add_collection(LineCollection(lines, colors="white", linewidths=2.6))
+        axes.add_collection(LineCollection(lines, colors=[dark], linewidths=1.3))
     axes.set_xlim(low[0], high[0])
     axes.set_ylim(high[1], low[1])
     axes.set_axis_off()
@@ -91,15 +95,14 @@ def _projection(labels: Volume, wanted: npt.NDArray[Any]) -> npt.NDArray[Any]:
     return image
 
 
-def _colours(image: npt.NDArray[Any], skeletons: Mapping[int, Skeleton]) -> npt.NDArray[np.float64]:
+def _colours(image: npt.NDArray[Any], hues: Mapping[int, float]) -> npt.NDArray[np.float64]:
     """A pale colour for every label, and white for none."""
     from matplotlib.colors import hsv_to_rgb
 
-    labels = np.array(sorted(skeletons))
+    labels = np.array(sorted(hues))
     colours = np.ones((len(labels) + 1, 3))
-    golden = 0.618033988749895
-    hues = (np.arange(len(labels)) * golden) % 1.0
-    colours[1:] = hsv_to_rgb(np.column_stack([hues, np.full(len(labels), 0.35), np.full(len(labels), 0.92)]))
+    own = np.array([hues[label] for label in labels.tolist()])
+    colours[1:] = hsv_to_rgb(np.column_stack([own, np.full(len(own), 0.35), np.full(len(own), 0.95)]))
     number = np.zeros(image.shape, np.int64)
     if len(labels):
         found = np.clip(np.searchsorted(labels, image), 0, len(labels) - 1)
