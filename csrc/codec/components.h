@@ -12,6 +12,7 @@
 #define CK_COMPONENTS_H
 
 #include "../base/bitmaps.h"
+#include "../base/sets.h"
 #include "../crackle.h"
 #include "patch_rows.h"
 
@@ -72,26 +73,6 @@ static inline void ck_put_row_patches(u32 *row, const struct ck_patch *patch, co
 }
 
 /* -------------------- Shared by the ways to find a row -------------------- */
-
-static inline u32 ck_find_root(u32 *parent, u32 i)
-{
-    while (parent[i] != i) {
-        parent[i] = parent[parent[i]];
-        i = parent[i];
-    }
-    return i;
-}
-
-/* Unite two components; the lower number is kept. */
-static inline void ck_unite(u32 *parent, u32 a, u32 b)
-{
-    a = ck_find_root(parent, a);
-    b = ck_find_root(parent, b);
-    if (a < b)
-        parent[b] = a;
-    else
-        parent[a] = b;
-}
 
 /*
  * Unite the components on both sides of dangling cracks: vertical cracks of the row above that end at row 'y' and so

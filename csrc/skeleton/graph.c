@@ -8,6 +8,7 @@
  */
 #include "graph.h"
 
+#include "../base/sets.h"
 #include "../base/sort.h"
 
 /* ------------------------------ Neighbourhoods ----------------------------- */
@@ -63,15 +64,6 @@ void ck_adjacency_free(struct ck_adjacency *a)
 
 /* -------------------------------- Components ------------------------------- */
 
-static u32 find(u32 *parent, u32 i)
-{
-    while (parent[i] != i) {
-        parent[i] = parent[parent[i]];
-        i = parent[i];
-    }
-    return i;
-}
-
 crackle_status crackle_graph_components(uint64_t num_vertices, const uint32_t *edges, uint64_t num_edges,
                                         uint32_t *numbers, uint64_t *count_ret)
 {
@@ -82,14 +74,8 @@ crackle_status crackle_graph_components(uint64_t num_vertices, const uint32_t *e
         return status;
     for (u64 v = 0; v < num_vertices; v++)
         numbers[v] = (u32)v;
-    for (u64 i = 0; i < num_edges; i++) {
-        const u32 a = find(numbers, edges[2 * i]), b = find(numbers, edges[2 * i + 1]);
-
-        if (a < b)
-            numbers[b] = a;
-        else
-            numbers[a] = b;
-    }
+    for (u64 i = 0; i < num_edges; i++)
+        ck_unite(numbers, edges[2 * i], edges[2 * i + 1]);
     for (u64 v = 0; v < num_vertices; v++) /* a parent is lower, and has its number already */
         numbers[v] = numbers[v] == v ? count++ : numbers[numbers[v]];
     *count_ret = count;

@@ -14,7 +14,7 @@
  *
  * Cost: rounds times n log n, with at most log2(components) rounds.
  */
-#include "../base/sort.h"
+#include "../base/sets.h"
 #include "../crackle.h"
 #include "graph.h"
 
@@ -47,28 +47,6 @@ struct join {
     u32 *set;               /* union-find over vertices */
     struct pair *best;      /* per set's lowest vertex */
 };
-
-static u32 find(u32 *parent, u32 i)
-{
-    while (parent[i] != i) {
-        parent[i] = parent[parent[i]];
-        i = parent[i];
-    }
-    return i;
-}
-
-static int unite(u32 *parent, u32 a, u32 b)
-{
-    a = find(parent, a);
-    b = find(parent, b);
-    if (a == b)
-        return 0;
-    if (a < b)
-        parent[b] = a;
-    else
-        parent[a] = b;
-    return 1;
-}
 
 static int is_before(const struct pair *a, const struct pair *b)
 {
@@ -160,7 +138,7 @@ static void build(struct join *j)
 static void note_components(struct join *j)
 {
     for (u64 v = 0; v < j->num_vertices; v++)
-        j->component[v] = find(j->set, (u32)v);
+        j->component[v] = ck_find_root(j->set, (u32)v);
     for (u32 i = j->num_nodes; i-- > 0;) {
         struct node *n = &j->nodes[i];
 
@@ -280,7 +258,7 @@ static crackle_status join_nearest(struct join *j, double radius, const volatile
         for (u64 v = 0; v < j->num_vertices; v++) {
             const struct pair *best = &j->best[v];
 
-            if (j->component[v] != v || best->a == NONE || !unite(j->set, best->a, best->b))
+            if (j->component[v] != v || best->a == NONE || !ck_unite(j->set, best->a, best->b))
                 continue;
             if (!add_edge(out, best->a, best->b))
                 return CRACKLE_NO_MEMORY;
@@ -453,7 +431,7 @@ static crackle_status join_touching(struct join *j, double radius, const volatil
         const struct pair *p = &c.pairs[i];
 
         if (p->a == NONE || p->distance > radius || j->radii[p->a] < 0 || j->radii[p->b] < 0 ||
-            p->distance > (double)j->radii[p->a] + j->radii[p->b] || !unite(j->set, p->a, p->b))
+            p->distance > (double)j->radii[p->a] + j->radii[p->b] || !ck_unite(j->set, p->a, p->b))
             continue;
         if (!add_edge(out, p->a, p->b))
             status = CRACKLE_NO_MEMORY;
@@ -487,7 +465,7 @@ static crackle_status prepare(struct join *j, const u32 *edges, u64 num_edges)
     for (u64 i = 0; i < num_edges; i++) {
         if (edges[2 * i] >= n || edges[2 * i + 1] >= n)
             return CRACKLE_BAD_ARGUMENT;
-        unite(j->set, edges[2 * i], edges[2 * i + 1]);
+        ck_unite(j->set, edges[2 * i], edges[2 * i + 1]);
     }
     build(j);
     return CRACKLE_OK;

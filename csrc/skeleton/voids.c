@@ -10,6 +10,8 @@
  */
 #include "voids.h"
 
+#include "../base/sets.h"
+
 #define OUTSIDE 0 /* the number of the outside; gap i has the number i + 1 */
 
 struct rows {
@@ -18,25 +20,6 @@ struct rows {
     u32 num_rows;
     u32 *parent;     /* per gap, from number 1 on. The gap before run i is number i + 1, unless i begins a row */
 };
-
-static u32 find(u32 *parent, u32 i)
-{
-    while (parent[i] != i) {
-        parent[i] = parent[parent[i]];
-        i = parent[i];
-    }
-    return i;
-}
-
-static void unite(u32 *parent, u32 a, u32 b)
-{
-    a = find(parent, a);
-    b = find(parent, b);
-    if (a < b)
-        parent[b] = a;
-    else
-        parent[a] = b;
-}
 
 /* Unite the gaps of row 'own' with those of row 'other' beside it, and with the outside there. */
 static void join_rows(struct rows *r, u32 own, u32 other)
@@ -48,20 +31,20 @@ static void join_rows(struct rows *r, u32 own, u32 other)
         const u32 x = r->runs[i - 1].end, stop = r->runs[i].x; /* the gap */
 
         if (x < r->runs[begin].x || stop > r->runs[end - 1].end)
-            unite(r->parent, (u32)i + 1, OUTSIDE);
+            ck_unite(r->parent, (u32)i + 1, OUTSIDE);
         /* Gaps of the other row are those before run k = begin + 1 ... */
         while (k + 1 < end && r->runs[k + 1].x <= x)
             k++;
         for (u64 m = k; m + 1 < end && r->runs[m].end < stop; m++)
             if (r->runs[m + 1].x > x)
-                unite(r->parent, (u32)i + 1, (u32)(m + 1) + 1);
+                ck_unite(r->parent, (u32)i + 1, (u32)(m + 1) + 1);
     }
 }
 
 static void open_row(struct rows *r, u32 row)
 {
     for (u64 i = r->first[row] + 1; i < r->first[row + 1]; i++)
-        unite(r->parent, (u32)i + 1, OUTSIDE);
+        ck_unite(r->parent, (u32)i + 1, OUTSIDE);
 }
 
 static void find_rows(struct rows *r, u64 num_runs)
@@ -111,7 +94,7 @@ static crackle_status put_filled(struct rows *r, u64 num_runs, struct ck_run **f
 
     for (u32 row = 0; row < r->num_rows; row++)
         for (u64 i = r->first[row] + 1; i < r->first[row + 1]; i++)
-            voids += find(r->parent, (u32)i + 1) != OUTSIDE;
+            voids += ck_find_root(r->parent, (u32)i + 1) != OUTSIDE;
     if (voids == 0)
         return CRACKLE_OK;
     *filled = ck_malloc(num_runs - voids, sizeof(**filled));
@@ -119,7 +102,7 @@ static crackle_status put_filled(struct rows *r, u64 num_runs, struct ck_run **f
         return CRACKLE_NO_MEMORY;
     for (u32 row = 0; row < r->num_rows; row++) {
         for (u64 i = r->first[row]; i < r->first[row + 1]; i++) {
-            if (i > r->first[row] && find(r->parent, (u32)i + 1) != OUTSIDE)
+            if (i > r->first[row] && ck_find_root(r->parent, (u32)i + 1) != OUTSIDE)
                 (*filled)[*count - 1].end = r->runs[i].end;
             else
                 (*filled)[(*count)++] = r->runs[i];

@@ -9,6 +9,7 @@
  */
 #include "voxel_graph.h"
 
+#include "../base/sets.h"
 #include "../crackle.h"
 #include "places.h"
 
@@ -47,25 +48,6 @@ u32 ck_allowed_steps(const u32 *graph, const u32 *size, u32 x, u32 y, u32 z)
     return allowed;
 }
 
-static u32 find(u32 *parent, u32 i)
-{
-    while (parent[i] != i) {
-        parent[i] = parent[parent[i]];
-        i = parent[i];
-    }
-    return i;
-}
-
-static void unite(u32 *parent, u32 a, u32 b)
-{
-    a = find(parent, a);
-    b = find(parent, b);
-    if (a < b)
-        parent[b] = a;
-    else
-        parent[a] = b;
-}
-
 static inline u64 label_at(const struct crackle_volume *v, size_t i)
 {
     const u8 *const at = (const u8 *)v->voxels + i * v->width;
@@ -94,7 +76,7 @@ static void join_before(const struct crackle_volume *v, const u32 *graph, u32 *p
 
         if (step_to(size, x, y, z, d, &other) && label_at(v, other) == label &&
             ((graph[i] >> bit_of_direction[d] & 1) || (graph[other] >> bit_of_direction[26 - d] & 1)))
-            unite(parent, (u32)i, (u32)other);
+            ck_unite(parent, (u32)i, (u32)other);
     }
 }
 

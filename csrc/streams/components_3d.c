@@ -83,25 +83,11 @@ static int init_joiner(crackle_joiner *j)
 
 /* --------------------------------- Joining --------------------------------- */
 
-static inline u32 find(u32 *parent, u32 i)
-{
-    while (parent[i] != i) {
-        parent[i] = parent[parent[i]];
-        i = parent[i];
-    }
-    return i;
-}
-
 static void join(crackle_joiner *j, u32 a, u32 b)
 {
     if (j->parent[a] == j->parent[b])
         return;
-    a = find(j->parent, a);
-    b = find(j->parent, b);
-    if (a < b)
-        j->parent[b] = a;
-    else
-        j->parent[a] = b;
+    ck_unite(j->parent, a, b);
 }
 
 /*
