@@ -18,7 +18,7 @@ from .._base.integers import fits, integer_array
 from ..streams import stream
 from ..streams.stream import Source
 from .errors import DimensionError
-from .intervals import box
+from .intervals import Line, box, pieces
 
 Volume = npt.NDArray[Any] | Source
 
@@ -135,7 +135,13 @@ def find_objects(
     extents = extents[chosen + 1]
     runs: list[npt.NDArray[Any]] | None = None
     if change is not None:
-        runs = change(_split(_read(reader, table, chosen, len(names))), head.shape)
+        # What has lost voxels may be in several pieces.
+        line = Line(head.shape)
+        changed = [
+            pieces(one, line) for one in change(_split(_read(reader, table, chosen, len(names))), head.shape)
+        ]
+        chosen = np.repeat(chosen, [len(one) for one in changed])
+        runs = [piece for one in changed for piece in one]
         extents = _measure(runs)
     is_large = extents["voxels"] > max(dust_threshold, 1)
     order = np.argsort(extents["voxels"], kind="stable")[::-1]

@@ -167,6 +167,8 @@ static crackle_status path_in_tree(struct ck_job *j, u32 target)
 {
     struct crackle_tracer *t = j->t;
 
+    if (t->fields.states[target].distance == INFINITY)
+        return CRACKLE_BAD_ARGUMENT; /* the object is not connected */
     t->path.count = 0;
     for (u32 place = target;; place = ck_previous(t, place)) {
         if (!ck_list_add(&t->path, place))

@@ -212,6 +212,8 @@ static void test_bad_arguments(crackle_tracer *t)
 
     CHECK(object_in(&b, two_pieces, 1, &runs) == CRACKLE_OK);
     CHECK(crackle_trace(t, runs, 0, &p, NULL, 0, NULL, 0, NULL, &s) == CRACKLE_BAD_ARGUMENT); /* not connected */
+    p.fix_branching = 0;
+    CHECK(crackle_trace(t, runs, 0, &p, NULL, 0, NULL, 0, NULL, &s) == CRACKLE_BAD_ARGUMENT);
     CHECK(crackle_trace(t, runs, 1, &p, NULL, 0, NULL, 0, NULL, &s) == CRACKLE_BAD_ARGUMENT);
     for (int axis = 0; axis < 3; axis++) {
         static const double wrong[] = {0, -1, 1e-12, 1e12, INFINITY};
