@@ -136,8 +136,6 @@ static crackle_status draw(const struct line *lines, size_t count, const double 
     u32 u_end = 0, v_end = lines[count - 1].v + 1;
     struct ck_envelope envelope;
     float *column;
-    void *scratch;
-    u64 length;
 
     image->u_start = UINT32_MAX;
     image->v_start = lines[0].v;
@@ -148,17 +146,13 @@ static crackle_status draw(const struct line *lines, size_t count, const double 
     image->width = u_end - image->u_start;
     image->height = v_end - image->v_start;
     image->values = ck_calloc((u64)image->width * image->height, sizeof(float));
-    length = (u64)image->height + 2;
-    scratch = ck_malloc(length, 3 * sizeof(double) + sizeof(float));
-    if (!image->values || !scratch) {
+    column = ck_malloc(image->height, sizeof(*column));
+    if (!ck_envelope_init(&envelope, image->height) || !image->values || !column) {
+        ck_envelope_free(&envelope);
         free(image->values);
-        free(scratch);
+        free(column);
         return CRACKLE_NO_MEMORY;
     }
-    envelope.heights = scratch;
-    envelope.begins = envelope.heights + length;
-    envelope.sites = envelope.begins + length;
-    column = (float *)(envelope.sites + length);
     for (size_t i = 0; i < count; i++) {
         const struct line *l = &lines[i];
         float *row = image->values + (size_t)(l->v - image->v_start) * image->width + (l->u - image->u_start);
@@ -179,7 +173,8 @@ static crackle_status draw(const struct line *lines, size_t count, const double 
                 image->values[(size_t)k * image->width + u] = column[k - begin];
         }
     }
-    free(scratch);
+    ck_envelope_free(&envelope);
+    free(column);
     return CRACKLE_OK;
 }
 

@@ -28,30 +28,44 @@ struct column {
 struct columns {
     struct column lanes[LANES];
     struct ck_envelope envelope;
-    void *memory;
+    u32 *places;     /* of all lanes */
+    float *values;
 };
 
-static int init_columns(struct columns *c, u64 max_length)
+int ck_envelope_init(struct ck_envelope *e, u64 length)
 {
-    const u64 length = max_length + 2; /* and an outside voxel at either end */
-    char *next;
+    length += 2; /* an outside voxel at either end */
+    e->sites = ck_malloc(length, 3 * sizeof(*e->sites));
+    if (!e->sites)
+        return 0;
+    e->heights = e->sites + length;
+    e->begins = e->heights + length;
+    return 1;
+}
 
-    if (length > SIZE_MAX / (LANES * 8 + 3 * sizeof(double)))
+void ck_envelope_free(struct ck_envelope *e)
+{
+    free(e->sites);
+}
+
+static void free_columns(struct columns *c)
+{
+    ck_envelope_free(&c->envelope);
+    free(c->places);
+    free(c->values);
+}
+
+static int init_columns(struct columns *c, u64 length)
+{
+    c->places = ck_malloc(length, LANES * sizeof(*c->places));
+    c->values = ck_malloc(length, LANES * sizeof(*c->values));
+    if (!ck_envelope_init(&c->envelope, length) || !c->places || !c->values) {
+        free_columns(c);
         return 0;
-    next = c->memory = ck_malloc(length, LANES * 8 + 3 * sizeof(double));
-    if (!next)
-        return 0;
-    c->envelope.heights = (double *)next;
-    next += length * sizeof(double);
-    c->envelope.begins = (double *)next;
-    next += length * sizeof(double);
-    c->envelope.sites = (double *)next;
-    next += length * sizeof(double);
-    for (int i = 0; i < LANES; i++) {
-        c->lanes[i].places = (u32 *)next;
-        next += length * sizeof(u32);
-        c->lanes[i].values = (float *)next;
-        next += length * sizeof(float);
+    }
+    for (size_t i = 0; i < LANES; i++) {
+        c->lanes[i].places = c->places + i * length;
+        c->lanes[i].values = c->values + i * length;
     }
     return 1;
 }
@@ -223,7 +237,7 @@ crackle_status ck_distance_field(const struct ck_places *p, struct ck_fields *f,
     status = along(p, f, &columns, 1, size[1], is_bounded, voxel_size[1], stop);
     if (status == CRACKLE_OK)
         status = along(p, f, &columns, 2, size[2], is_bounded, voxel_size[2], stop);
-    free(columns.memory);
+    free_columns(&columns);
     for (u32 i = 0; status == CRACKLE_OK && i < p->count; i++)
         f->states[i].radius = f->geodesic[i] < 0 ? 0 : sqrtf(f->geodesic[i]);
     return status;

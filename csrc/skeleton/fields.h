@@ -31,10 +31,14 @@ static inline const struct ck_segment *ck_segment_of(const struct ck_places *p, 
     return &p->segments[f->states[place].link >> 5];
 }
 
-/* Scratch of a lower envelope; each has two items more than the values. */
+/* Scratch of a lower envelope. */
 struct ck_envelope {
     double *sites, *heights, *begins;
 };
+
+/* For lines of up to 'length' values. False when there is no memory; ck_envelope_free() may be called then too. */
+int ck_envelope_init(struct ck_envelope *e, u64 length);
+void ck_envelope_free(struct ck_envelope *e);
 
 /*
  * Replace squared distances along a line by the lower envelope of the parabolas over them.  'edge' is the distance of
