@@ -18,7 +18,8 @@
  */
 #include "border_targets.h"
 
-#include "fields.h"
+#include "envelope.h"
+#include "runs.h"
 
 /* The pixels [u, end) of line v of a face. */
 struct line {

@@ -31,28 +31,12 @@ static inline const struct ck_segment *ck_segment_of(const struct ck_places *p, 
     return &p->segments[f->states[place].link >> 5];
 }
 
-/* Scratch of a lower envelope. */
-struct ck_envelope {
-    double *sites, *heights, *begins;
-};
-
-/* For lines of up to 'length' values. False when there is no memory; ck_envelope_free() may be called then too. */
-int ck_envelope_init(struct ck_envelope *e, u64 length);
-void ck_envelope_free(struct ck_envelope *e);
-
-/*
- * Replace squared distances along a line by the lower envelope of the parabolas over them.  'edge' is the distance of
- * two values.  The value 0 lies 'before' the first value and 'behind' the last, in units of 'edge'; 0: it does not.
- */
-void ck_lower_envelope(float *values, u32 length, double edge, double before, double behind,
-                       struct ck_envelope *scratch);
-
 /*
  * The distance field of an object in a volume of 'size', into 'radius'.  A face that the graph does not allow to cross is
  * a boundary half a voxel away.  Faces of the volume count as boundaries if
- * 'is_bounded'.  Needs 'link', and uses 'geodesic'.
+ * 'is_bounded'.  The largest distance goes to 'largest'.  Closed places keep the radius that they have; uses 'geodesic'.
  */
 crackle_status ck_distance_field(const struct ck_places *p, struct ck_fields *f, const u32 *size, int is_bounded,
-                                 const double *voxel_size, const volatile int32_t *stop);
+                                 const double *voxel_size, const volatile int32_t *stop, float *largest);
 
 #endif /* CK_FIELDS_H */

@@ -30,6 +30,9 @@
 #define CK_OWN_DIRECTION 13
 #define CK_DIRECTION_BEFORE_X 12
 #define CK_DIRECTION_AFTER_X 14
+#define CK_DIRECTION_BEFORE_Y 10
+#define CK_DIRECTION_BEFORE_Z 4
+#define CK_OPPOSITE(direction) (26 - (direction))
 
 /* A segment and a direction share 32 bits. */
 #define CK_MAX_SEGMENTS ((u32)1 << 27)
@@ -41,14 +44,6 @@ struct ck_segment {
     u32 length;
     u32 x, y, z;      /* of the first voxel */
     u32 unused[2];    /* a segment fills a cache line */
-};
-
-/* The rows that share a face with a place's own. */
-enum {
-    CK_ROW_BEFORE_Z = 1,
-    CK_ROW_BEFORE_Y = 3,
-    CK_ROW_AFTER_Y = 4,
-    CK_ROW_AFTER_Z = 6
 };
 
 /* The place, in row 'row' around, at the same x as 'place', which lies in segment 's'. The segment must have the row. */

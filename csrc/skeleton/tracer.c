@@ -138,14 +138,7 @@ crackle_status ck_measure(struct ck_job *j, const struct ck_run *runs, u64 num_r
         return status;
     /* An object that fills the volume has no voxel outside. */
     is_bounded |= t->places.num_voxels == (u64)j->size[0] * j->size[1] * j->size[2];
-    status = ck_distance_field(&t->places, &t->fields, j->size, is_bounded, t->voxel_size, t->stop);
-    j->radius_max = 0;
-    for (u32 i = 0; status == CRACKLE_OK && i < t->places.count; i++) {
-        const float radius = t->fields.states[i].radius;
-
-        j->radius_max = radius > j->radius_max ? radius : j->radius_max;
-    }
-    return status;
+    return ck_distance_field(&t->places, &t->fields, j->size, is_bounded, t->voxel_size, t->stop, &j->radius_max);
 }
 
 void ck_locate(const struct crackle_tracer *t, u32 place, u32 *point)

@@ -157,6 +157,38 @@ static void test_tubes(crackle_tracer *used)
     }
 }
 
+/* Plates so wide that distances are no longer found by looking around, along y or along z, with pits here and there. */
+static void test_thick(crackle_tracer *t)
+{
+    for (unsigned int round = 0; round < 4; round++) {
+        const uint32_t wide = (uint32_t)(136 + random_number(20)), flat = (uint32_t)(1 + random_number(3));
+        const struct box b = {wide, round % 2 ? flat : wide, round % 2 ? wide : flat};
+        struct crackle_teasar p = parameters(0.5, 2);
+        uint8_t *volume = malloc((size_t)b.sx * b.sy * b.sz);
+        struct crackle_skeleton s;
+        crackle_runs *runs = NULL;
+        float largest = 0;
+        uint32_t widest[3];
+
+        p.voxel_size[round % 3] = 1.5;
+        p.max_paths = 3;
+        memset(volume, 1, (size_t)b.sx * b.sy * b.sz);
+        for (uint32_t i = 0; i < (round < 2 ? 1 : 4); i++) /* near a corner: the opposite one is far */
+            volume[place_in(&b, (uint32_t)random_number(12), round % 2 ? 0 : (uint32_t)random_number(12),
+                            round % 2 ? (uint32_t)random_number(12) : 0)] = 0;
+        CHECK(object_in(&b, volume, 1, &runs) == CRACKLE_OK);
+        CHECK(crackle_widest(t, runs, 0, &p, NULL, &largest, widest) == CRACKLE_OK);
+        CHECK(largest > 90 && fabs(largest / radius_at(&b, volume, &p, widest) - 1) < 1e-5);
+        CHECK(crackle_trace(t, runs, 0, &p, NULL, 0, NULL, 0, NULL, &s) == CRACKLE_OK);
+        CHECK(s.num_vertices > 0);
+        for (uint64_t v = 0; v < s.num_vertices; v++)
+            CHECK(fabs(s.radii[v] / radius_at(&b, volume, &p, s.vertices + 3 * v) - 1) < 1e-5);
+        free_skeleton(&s);
+        crackle_runs_free(runs);
+        free(volume);
+    }
+}
+
 /* Targets of the caller are vertices, and the number of paths keeps its limit. */
 static void test_targets(crackle_tracer *t)
 {
@@ -374,6 +406,7 @@ int main(void)
     crackle_tracer *t = crackle_tracer_new();
 
     test_tubes(t);
+    test_thick(t);
     test_targets(t);
     test_bad_arguments(t);
     test_voids();
