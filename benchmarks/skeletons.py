@@ -4,6 +4,7 @@ Each call is made in a process of its own, so that its peak of memory can be rea
 
 - crop: the middle 256^3 voxels of the volume (512^3 with --large), with the parameters of Kimimaro's README,
   from voxels and from a stream, on one thread and on two. Totals are compared, and labels one by one.
+- stages: the time of each stage of the crop, and of the whole 512^3 volume, on one thread.
 - dendrite: a thin branch with spines in a large box, made as a stream slice by slice and never as voxels, of
   775 x 4,750 x 100 voxels (3,100 x 19,000 x 400 with --large). Kimimaro needs minutes and gigabytes for the
   smaller one: --slow.
@@ -21,17 +22,20 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from _common import load, machine, parser, save, show
 from _volumes import dendrite, jacks
+from stages import build as build_program
 
 import crackle_zarr
+from crackle_zarr.skeletons.objects import find_objects
 
 OURS, THEIRS = "crackle_zarr", "kimimaro"
-PARTS = ("crop", "dendrite", "sizes", "postprocess")
+PARTS = ("crop", "stages", "dendrite", "sizes", "postprocess")
 SPACING = (16, 16, 40)
 PARAMETERS = {
     "scale": 1.5,
@@ -267,6 +271,63 @@ def compare(ours: dict[str, Any], theirs: dict[str, Any]) -> dict[str, Any]:
 
 
 # ---------------------------------------------------------------------------------------
+# Stages
+
+
+# What the stopwatch of skeleton_stages.c is put around.
+WATCHED = (
+    *("ck_border_targets", "ck_places_init", "ck_distance_field", "ck_geodesic_field", "ck_penalty_field"),
+    *("ck_path_to_root", "ck_path_to_rail", "ck_invalidate"),
+)
+# The parameters in the order in which skeleton_stages.c reads them.
+IN_ORDER = (
+    *("scale", "const", "pdrf_scale", "pdrf_exponent", "soma_detection_threshold"),
+    *("soma_acceptance_threshold", "soma_invalidation_scale", "soma_invalidation_const"),
+)
+
+
+def write_objects(objects: Any, path: Path) -> None:
+    """What skeleton_stages.c reads."""
+    runs = [objects.runs.of(number) for number in range(len(objects.labels))]
+    begin = np.cumsum([0, *(len(one) for one in runs)])
+    with path.open("wb") as file:
+        np.array([*objects.shape, len(runs), *begin], np.uint64).tofile(file)
+        np.array([*SPACING, *(PARAMETERS[name] for name in IN_ORDER)], np.float64).tofile(file)
+        np.concatenate(runs).tofile(file)
+
+
+def stages(volume: np.ndarray, folder: Path) -> dict[str, Any]:
+    program = build_program(folder, *(f"-Wl,--wrap={name}" for name in WATCHED), source="skeleton_stages.c")
+    found: dict[str, dict[str, float]] = {}
+    for size in (256, 512):
+        part = middle(volume, size)
+        name = " x ".join(str(n) for n in part.shape)
+        if name in found:  # the volume is small
+            break
+        start = time.perf_counter()
+        stream = crackle_zarr.compress(part, preset="fast", parallel=1)
+        middle_time = time.perf_counter()
+        objects = find_objects(stream, None, 1000 if part.size > 10**6 else 100, 1)
+        ended = time.perf_counter()
+        seconds = {"voxels -> stream": middle_time - start, "stream -> runs of objects": ended - middle_time}
+        write_objects(objects, folder / "objects")
+        del objects, stream
+        output = subprocess.run(
+            [program, folder / "objects"], check=True, capture_output=True, text=True
+        ).stdout
+        for line in output.splitlines():
+            stage, milliseconds = line.split("\t")
+            seconds[stage] = float(milliseconds) / 1000
+        found[name] = {"all": sum(seconds.values()), **seconds}
+    rows = [
+        [name, *(f"{column[name]:,.3f} s  {column[name] / column['all']:6.1%}" for column in found.values())]
+        for name in next(iter(found.values()))
+    ]
+    show("Stages on one thread, without Python's part", ["", *found], rows)
+    return found
+
+
+# ---------------------------------------------------------------------------------------
 # A thin object in a large box
 
 
@@ -464,6 +525,8 @@ def main() -> None:
         folder = Path(name)
         if "crop" in parts:
             results["crop"] = crop(arguments, volume, folder)
+        if "stages" in parts:
+            results["stages"] = stages(volume, folder)
         del volume
         if "dendrite" in parts:
             results["dendrite"] = thin(arguments, 0.2 if small else 4 if arguments.large else 1, folder)

@@ -16,14 +16,14 @@ HERE = Path(__file__).resolve().parent
 CSRC = HERE.parent / "csrc"
 
 
-def build(folder: Path, *flags: str) -> Path:
-    """Compile the program as the extension is compiled, with ``CC`` and ``CFLAGS``; returns its path."""
+def build(folder: Path, *flags: str, source: str = "stages.c") -> Path:
+    """Compile a program as the extension is compiled, with ``CC`` and ``CFLAGS``; returns its path."""
     compiler = shlex.split(os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc")
-    program = folder / "stages"
+    program = folder / Path(source).stem
     subprocess.run(
         [
             *(*compiler, "-std=c99", "-O3", *shlex.split(os.environ.get("CFLAGS", "")), *flags),
-            *("-I", CSRC, "-o", program, HERE / "stages.c", *sorted(CSRC.glob("*/*.c")), "-lm"),
+            *("-I", CSRC, "-o", program, HERE / source, *sorted(CSRC.glob("*/*.c")), "-lm"),
         ],
         check=True,
     )
