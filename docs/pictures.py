@@ -51,8 +51,8 @@ def main() -> None:
     figure.savefig(IMAGES / "skeleton-const.png", dpi=90)
 
     middle = mask.shape[0] // 2
-    left = crackle_zarr.skeletonize(mask[: middle + 1], {"const": 10}, progress=False)[1]
-    right = crackle_zarr.skeletonize(np.ascontiguousarray(mask[middle:]), {"const": 10}, progress=False)[1]
+    left = crackle_zarr.skeletonize(mask[: middle + 1], {"const": 40}, progress=False)[1]
+    right = crackle_zarr.skeletonize(np.ascontiguousarray(mask[middle:]), {"const": 40}, progress=False)[1]
     right.vertices[:, 0] += middle
     figure, axes = plt.subplots(1, 1, figsize=(4.2, 4.2), layout="constrained")
     show(axes, mask, [(left, "tab:blue"), (right, "tab:orange")], "two volumes that share a plane of voxels")
