@@ -12,6 +12,7 @@
 #include <math.h>
 
 struct ck_state {
+    /* neighbours.h relies on the order of the first two, and on 16 bytes in all. */
     float cost;      /* the penalty of entering the voxel; 0 on paths */
     float distance;  /* of a search; INFINITY where it did not come */
     u32 link;        /* segment << 5 | direction of the step that a search took to this place */

@@ -12,9 +12,8 @@
  *
  * Cost: linear in the voxels.
  */
-#include "three.h"
+#include "neighbours.h"
 #include "tracer.h"
-
 
 /* Voxels in a layer when a heap gives them one by one. */
 #define LAYER_OF_HEAP 1024
@@ -59,59 +58,53 @@ static inline int finish(struct crackle_tracer *t, struct output *out, u32 place
     return 1;
 }
 
-/* Step to three neighbours: 'put' gets the distance and the place of those that come nearer. */
-#define STEP(geodesic, middle, threes, mask, put)                                            \
-    do {                                                                                     \
-        const ck_three threes_ = (threes);                                                   \
-        const u32 middle_ = (middle);                                                        \
-        unsigned int hits_ = ck_three_below(threes_, (geodesic) + middle_ - 1, INFINITY) & (mask); \
-                                                                                             \
-        if (hits_) {                                                                         \
-            float distances_[4];                                                             \
-                                                                                             \
-            ck_three_store(threes_, distances_);                                             \
-            for (; hits_; hits_ &= hits_ - 1) {                                              \
-                const u32 k_ = ck_ctz64(hits_), to_ = middle_ + k_ - 1;                      \
-                                                                                             \
-                (geodesic)[to_] = distances_[k_];                                            \
-                put(distances_[k_], to_);                                                    \
-            }                                                                                \
-        }                                                                                    \
-    } while (0)
+/* The lengths of steps, by slot. */
+struct lengths {
+    float of[CK_SLOTS];
+    ck_three threes[CK_SLOT_ROWS];
+};
 
-/* Step from a place to all its neighbours. */
-#define SPREAD(t, from, distance, has_graph, put)                                                 \
+static void get_lengths(const struct crackle_tracer *t, struct lengths *l)
+{
+    for (u32 row = 0; row < CK_SLOT_ROWS; row++) {
+        const float *three = t->lengths + 3 * (size_t)ck_row_in_nine(row);
+
+        memcpy(l->of + 3 * row, three, 3 * sizeof(*three));
+        l->threes[row] = ck_three_of(three[0], three[1], three[2]);
+    }
+}
+
+/* Step from a place to all its neighbours: 'put' gets the distance and the place of those that come nearer. */
+#define SPREAD(t, from, distance, lengths, has_graph, put)                                        \
     do {                                                                                          \
         const struct ck_segment *const s_ = ck_segment_of(&(t)->places, &(t)->fields, (from));    \
-        const u32 allowed_ = (has_graph) ? (t)->fields.graph[from] : UINT32_MAX;                  \
         float *const geodesic_ = (t)->fields.geodesic;                                            \
+        ck_three offers_[CK_SLOT_ROWS];                                                           \
+        u32 nearer_;                                                                              \
                                                                                                   \
-        STEP(geodesic_, (from), ck_three_plus(threes[CK_OWN_DIRECTION / 3], (distance)),          \
-             allowed_ >> CK_DIRECTION_BEFORE_X & 7, put);                                         \
-        for (u32 rows_ = s_->rows; rows_; rows_ &= rows_ - 1) {                                   \
-            const u32 row_ = ck_ctz64(rows_), in_nine_ = row_ < 4 ? row_ : row_ + 1;              \
+        for (int row_ = 0; row_ < CK_SLOT_ROWS; row_++)                                           \
+            offers_[row_] = ck_three_plus((lengths)->threes[row_], (distance));                   \
+        nearer_ = ck_improved(s_, geodesic_, (from), offers_, INFINITY);                          \
+        if (has_graph)                                                                            \
+            nearer_ &= ck_slots_of((t)->fields.graph[from]);                                      \
+        for (; nearer_; nearer_ &= nearer_ - 1) {                                                 \
+            const u32 slot_ = ck_ctz64(nearer_), to_ = ck_neighbour(s_, (from), slot_);           \
+            const float to_distance_ = (lengths)->of[slot_] + (distance);                         \
                                                                                                   \
-            STEP(geodesic_, ck_beside(s_, row_, (from)), ck_three_plus(threes[in_nine_], (distance)), \
-                 allowed_ >> (3 * in_nine_) & 7, put);                                            \
+            geodesic_[to_] = to_distance_;                                                        \
+            put(to_distance_, to_);                                                               \
         }                                                                                         \
     } while (0)
-
-/* The lengths of steps, by row. */
-static void get_lengths(const struct crackle_tracer *t, ck_three *threes)
-{
-    for (int row = 0; row < 9; row++)
-        threes[row] = ck_three_of(t->lengths[3 * row], t->lengths[3 * row + 1], t->lengths[3 * row + 2]);
-}
 
 /* In the functions from here on, 'has_graph' is a constant after inlining. */
 CK_FORCEINLINE crackle_status with_ring(struct crackle_tracer *t, u32 root, struct output *out, int has_graph)
 {
     const float *const geodesic = t->fields.geodesic;
     struct ck_ring *const ring = &t->ring;
-    ck_three threes[9];
+    struct lengths lengths;
     u64 steps = 0;
 
-    get_lengths(t, threes);
+    get_lengths(t, &lengths);
     if (!ck_ring_reset(ring, t->longest, t->shortest) || !ck_ring_put(ring, 0, 0, root, 0))
         return CRACKLE_NO_MEMORY;
     while (ring->waiting) {
@@ -133,7 +126,7 @@ CK_FORCEINLINE crackle_status with_ring(struct crackle_tracer *t, u32 root, stru
         if (!ck_ring_put(ring, to_distance, to_distance, place, 0))        \
             return CRACKLE_NO_MEMORY;                                      \
     } while (0)
-            SPREAD(t, from, distance, has_graph, PUT);
+            SPREAD(t, from, distance, &lengths, has_graph, PUT);
 #undef PUT
         }
         ck_ring_done(ring);
@@ -145,11 +138,11 @@ CK_FORCEINLINE crackle_status with_heap(struct crackle_tracer *t, u32 root, stru
 {
     const float *const geodesic = t->fields.geodesic;
     struct ck_heap *const h = &t->heap;
-    ck_three threes[9];
+    struct lengths lengths;
     struct ck_entry e;
     u64 steps = 0;
 
-    get_lengths(t, threes);
+    get_lengths(t, &lengths);
     ck_heap_clear(h);
     ck_heap_put(h, 0, root, 0);
     while (ck_heap_take(h, &e)) {
@@ -160,7 +153,7 @@ CK_FORCEINLINE crackle_status with_heap(struct crackle_tracer *t, u32 root, stru
         if (++steps % CK_STEPS_AT_ONCE == 0 && ck_is_set(t->stop))
             return CRACKLE_STOPPED;
 #define PUT(to_distance, place) ck_heap_put(h, to_distance, place, 0)
-        SPREAD(t, e.place, e.key, has_graph, PUT);
+        SPREAD(t, e.place, e.key, &lengths, has_graph, PUT);
 #undef PUT
     }
     return h->is_out_of_memory ? CRACKLE_NO_MEMORY : CRACKLE_OK;

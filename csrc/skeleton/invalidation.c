@@ -15,7 +15,7 @@
  *
  * Cost: linear in the voxels claimed; each is claimed once in all.
  */
-#include "three.h"
+#include "neighbours.h"
 #include "tracer.h"
 
 struct seed {
@@ -36,35 +36,15 @@ static inline void squares(float *out, u32 at, u32 seed, float edge)
 /* Half the shortest edge of a voxel: narrower buckets change no result that matters, wider ones lose some ends. */
 #define BUCKET 0.5
 
-/* Offer a seed three neighbours: 'put' gets the squared distance and the place of those that it can claim. */
-#define OFFER(key, middle, threes, mask, seed, put)                                               \
-    do {                                                                                          \
-        const ck_three threes_ = (threes);                                                        \
-        const u32 middle_ = (middle);                                                             \
-        unsigned int hits_ = ck_three_below(threes_, (key) + middle_ - 1, (seed)->reach) & (mask); \
-                                                                                                  \
-        if (hits_) {                                                                              \
-            float distances_[4];                                                                  \
-                                                                                                  \
-            ck_three_store(threes_, distances_);                                                  \
-            for (; hits_; hits_ &= hits_ - 1) {                                                   \
-                const u32 k_ = ck_ctz64(hits_), to_ = middle_ + k_ - 1;                           \
-                                                                                                  \
-                (key)[to_] = distances_[k_];                                                      \
-                put(distances_[k_], to_);                                                         \
-            }                                                                                     \
-        }                                                                                         \
-    } while (0)
-
-/* Claim a voxel for its seed, and offer the seed its neighbours. */
+/* Claim a voxel for its seed, and offer the seed its neighbours: 'put' gets the squared distance and place of each. */
 #define CLAIM(t, e, all, edges, has_graph, put)                                                   \
     do {                                                                                          \
         const struct seed *const seed_ = &(all)[(e)->seed];                                       \
         const struct ck_segment *const s_ = ck_segment_of(&(t)->places, &(t)->fields, (e)->place); \
-        const u32 allowed_ = (has_graph) ? (t)->fields.graph[(e)->place] : UINT32_MAX;            \
         float *const key_ = (t)->fields.key;                                                      \
-        float x_[3], y_[3], z_[3];                                                                \
-        ck_three along_x_;                                                                        \
+        float x_[3], y_[3], z_[3], rows_[CK_SLOT_ROWS];                                           \
+        ck_three along_x_, offers_[CK_SLOT_ROWS];                                                 \
+        u32 nearer_;                                                                              \
                                                                                                   \
         key_[(e)->place] = -1; /* so that it is not offered itself */                             \
         (t)->num_valid--;                                                                         \
@@ -72,14 +52,19 @@ static inline void squares(float *out, u32 at, u32 seed, float edge)
         squares(y_, s_->y, seed_->y, (edges)[1]);                                                 \
         squares(z_, s_->z, seed_->z, (edges)[2]);                                                 \
         along_x_ = ck_three_of(x_[0], x_[1], x_[2]);                                              \
-        OFFER(key_, (e)->place, ck_three_plus(along_x_, y_[1] + z_[1]),                           \
-              allowed_ >> CK_DIRECTION_BEFORE_X & 7, seed_, put);                                 \
-        for (u32 rows_ = s_->rows; rows_; rows_ &= rows_ - 1) {                                   \
-            const u32 row_ = ck_ctz64(rows_), in_nine_ = row_ < 4 ? row_ : row_ + 1;              \
+        for (u32 row_ = 0; row_ < CK_SLOT_ROWS; row_++) {                                         \
+            rows_[row_] = y_[ck_row_in_nine(row_) % 3] + z_[ck_row_in_nine(row_) / 3];            \
+            offers_[row_] = ck_three_plus(along_x_, rows_[row_]);                                 \
+        }                                                                                         \
+        nearer_ = ck_improved(s_, key_, (e)->place, offers_, seed_->reach);                       \
+        if (has_graph)                                                                            \
+            nearer_ &= ck_slots_of((t)->fields.graph[(e)->place]);                                \
+        for (; nearer_; nearer_ &= nearer_ - 1) {                                                 \
+            const u32 slot_ = ck_ctz64(nearer_), to_ = ck_neighbour(s_, (e)->place, slot_);       \
+            const float distance2_ = x_[slot_ % 3] + rows_[slot_ / 3];                            \
                                                                                                   \
-            OFFER(key_, ck_beside(s_, row_, (e)->place),                                          \
-                  ck_three_plus(along_x_, y_[in_nine_ % 3] + z_[in_nine_ / 3]),                   \
-                  allowed_ >> (3 * in_nine_) & 7, seed_, put);                                    \
+            key_[to_] = distance2_;                                                               \
+            put(distance2_, to_);                                                                 \
         }                                                                                         \
     } while (0)
 

@@ -11,7 +11,7 @@
 
 #include "../crackle.h"
 #include "heap.h"
-#include "places.h"
+#include "neighbours.h"
 
 /* The longest step is below two to this, in units of distance: 2^31 of them still fit 64 bits. */
 #define LONGEST 31
@@ -111,9 +111,11 @@ static crackle_status spread(struct flood *f, const volatile int32_t *stop)
         }
         if ((float)distance < e.key)
             continue; /* a nearer seed was found since */
-#define VISIT(to, direction) visit(f, to, distance + f->step[direction], seed)
-        CK_FOR_NEIGHBOURS(s, e.place, 0, 0, VISIT);
-#undef VISIT
+        for (u32 slots = s->slots & ~CK_OWN_SLOT; slots; slots &= slots - 1) {
+            const u32 slot = ck_ctz64(slots);
+
+            visit(f, ck_neighbour(s, e.place, slot), distance + f->step[ck_direction_of(slot)], seed);
+        }
         if (f->heap.is_out_of_memory)
             return CRACKLE_NO_MEMORY;
     }

@@ -15,6 +15,7 @@
  *
  * Cost: near-linear in the voxels visited.
  */
+#include "neighbours.h"
 #include "tracer.h"
 
 /* Powers of two are squared, which is quicker than pow(), and the same on every machine. */
@@ -82,23 +83,21 @@ CK_FORCEINLINE crackle_status spread_over(struct crackle_tracer *t, const struct
 {
     struct ck_state *const states = t->fields.states;
     const struct ck_segment *s = &t->places.segments[states[e->place].link >> 5];
+    u32 cheaper = ck_cheaper(s, states, e->place, e->key);
     int ok = 1;
 
-#define VISIT(to, direction)                                  \
-    do {                                                      \
-        struct ck_state *const to_ = &states[to];             \
-        const float distance_ = e->key + to_->cost;           \
-                                                              \
-        if (distance_ < to_->distance) {                      \
-            if (touched && to_->distance == INFINITY)         \
-                ok &= ck_list_add(touched, (to));             \
-            to_->distance = distance_;                        \
-            set_direction(to_, (direction));                  \
-            ck_heap_put(&t->heap, distance_, (to), 0);        \
-        }                                                     \
-    } while (0)
-    CK_FOR_NEIGHBOURS(s, e->place, has_graph, t->fields.graph[e->place], VISIT);
-#undef VISIT
+    if (has_graph)
+        cheaper &= ck_slots_of(t->fields.graph[e->place]);
+    for (; cheaper; cheaper &= cheaper - 1) {
+        const u32 slot = ck_ctz64(cheaper), to = ck_neighbour(s, e->place, slot);
+        const float distance = e->key + states[to].cost;
+
+        if (touched && states[to].distance == INFINITY)
+            ok &= ck_list_add(touched, to);
+        states[to].distance = distance;
+        set_direction(&states[to], ck_direction_of(slot));
+        ck_heap_put(&t->heap, distance, to, 0);
+    }
     return ok ? CRACKLE_OK : CRACKLE_NO_MEMORY;
 }
 
@@ -181,22 +180,24 @@ CK_FORCEINLINE crackle_status spread_back_over(struct crackle_tracer *t, const s
     float *const key = t->fields.key;
     const struct ck_segment *s = ck_segment_of(&t->places, &t->fields, e->place);
     const float distance = e->key + t->fields.states[e->place].cost;
+    ck_three offers[CK_SLOT_ROWS];
     int ok = 1;
+    u32 nearer;
 
-#define VISIT(to, direction)                                        \
-    do {                                                            \
-        const u32 to_ = (to);                                       \
-                                                                    \
-        if (distance < key[to_]) {                                  \
-            if (key[to_] == INFINITY)                               \
-                ok &= ck_list_add(&t->touched_back, to_);           \
-            key[to_] = distance;                                    \
-            t->fields.direction_back[to_] = (u8)(direction);        \
-            ck_heap_put(&t->heap_back, distance, to_, 0);           \
-        }                                                           \
-    } while (0)
-    CK_FOR_NEIGHBOURS(s, e->place, has_graph, t->fields.graph[e->place], VISIT);
-#undef VISIT
+    for (int row = 0; row < CK_SLOT_ROWS; row++)
+        offers[row] = ck_three_of(distance, distance, distance);
+    nearer = ck_improved(s, key, e->place, offers, INFINITY);
+    if (has_graph)
+        nearer &= ck_slots_of(t->fields.graph[e->place]);
+    for (; nearer; nearer &= nearer - 1) {
+        const u32 slot = ck_ctz64(nearer), to = ck_neighbour(s, e->place, slot);
+
+        if (key[to] == INFINITY)
+            ok &= ck_list_add(&t->touched_back, to);
+        key[to] = distance;
+        t->fields.direction_back[to] = (u8)ck_direction_of(slot);
+        ck_heap_put(&t->heap_back, distance, to, 0);
+    }
     return ok ? CRACKLE_OK : CRACKLE_NO_MEMORY;
 }
 

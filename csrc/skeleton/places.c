@@ -194,6 +194,7 @@ static u32 link_segment(struct ck_segment *s, const struct ck_group *own, u32 x,
 {
     u32 end = own->end;
 
+    s->slots = 7;
     for (u32 r = 0; r < 8; r++) {
         struct around *a = &around[r];
         u64 limit;
@@ -203,7 +204,7 @@ static u32 link_segment(struct ck_segment *s, const struct ck_group *own, u32 x,
         if (a->next == a->end)
             continue;
         if ((u64)x + CK_PLACES_PAD - 1 >= a->next->x) {
-            s->rows |= (u32)1 << r;
+            s->slots |= (u32)7 << (3 * r + 3);
             s->step[r] = (int32_t)((int64_t)a->next->place + ((int64_t)x - a->next->x) - s->place);
             limit = (u64)a->next->end + CK_PLACES_PAD - 1;
             if (a->next + 1 < a->end && (u64)a->next[1].x - 1 < limit)

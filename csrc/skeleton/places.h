@@ -38,11 +38,11 @@
 #define CK_MAX_SEGMENTS ((u32)1 << 27)
 
 struct ck_segment {
-    int32_t step[8];  /* per row around: the place in that row at the same x, minus this place */
-    u32 rows;         /* bit k: the segment has row k */
+    int32_t step[8];  /* per row around: the place in that row at the same x, minus this place; 0: there is no row */
     u32 place;        /* of the first voxel */
     u32 length;
     u32 x, y, z;      /* of the first voxel */
+    u32 slots;        /* bits of neighbours in these rows and in its own; see neighbours.h */
     u32 unused[2];    /* a segment fills a cache line */
 };
 
@@ -50,12 +50,6 @@ struct ck_segment {
 static inline u32 ck_beside(const struct ck_segment *s, u32 row, u32 place)
 {
     return (u32)((int32_t)place + s->step[row]);
-}
-
-/* The direction of the step to the middle place of a row around. */
-static inline u32 ck_row_direction(u32 row)
-{
-    return 3 * (row < 4 ? row : row + 1) + 1;
 }
 
 struct ck_places {
@@ -81,28 +75,5 @@ void ck_places_free(struct ck_places *p);
 
 /* The place of a voxel. False if it is not one of the object. */
 int ck_place_of(const struct ck_places *p, u32 x, u32 y, u32 z, u32 *place);
-
-/*
- * Visit the neighbours of place 'from' in segment 's': 'visit' gets each and the direction of the step to it.  If
- * 'has_graph', bit d of 'allowed' says whether there is a step in direction d.
- */
-#define CK_FOR_NEIGHBOURS(s, from, has_graph, allowed, visit)                                     \
-    do {                                                                                          \
-        if (!(has_graph) || (allowed) >> CK_DIRECTION_BEFORE_X & 1)                               \
-            visit((from) - 1, CK_DIRECTION_BEFORE_X);                                             \
-        if (!(has_graph) || (allowed) >> CK_DIRECTION_AFTER_X & 1)                                \
-            visit((from) + 1, CK_DIRECTION_AFTER_X);                                              \
-        for (u32 rows_ = (s)->rows; rows_; rows_ &= rows_ - 1) {                                   \
-            const u32 row_ = ck_ctz64(rows_), beside_ = ck_beside((s), row_, (from));              \
-            const u32 direction_ = ck_row_direction(row_);                                        \
-                                                                                                  \
-            if (!(has_graph) || (allowed) >> (direction_ - 1) & 1)                                \
-                visit(beside_ - 1, direction_ - 1);                                               \
-            if (!(has_graph) || (allowed) >> direction_ & 1)                                      \
-                visit(beside_, direction_);                                                       \
-            if (!(has_graph) || (allowed) >> (direction_ + 1) & 1)                                \
-                visit(beside_ + 1, direction_ + 1);                                               \
-        }                                                                                         \
-    } while (0)
 
 #endif /* CK_PLACES_H */

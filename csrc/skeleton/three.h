@@ -24,17 +24,23 @@ static inline ck_three ck_three_plus(ck_three t, float number)
     return _mm_add_ps(t, _mm_set1_ps(number));
 }
 
+/* Of three items of 16 bytes that begin with two floats; bit i: the first of item i plus 'number' is below the second. */
+static inline unsigned int ck_three_sums_below(const void *items, float number)
+{
+    const float *const floats = items;
+    const __m128 a = _mm_loadu_ps(floats), b = _mm_loadu_ps(floats + 4), c = _mm_loadu_ps(floats + 8);
+    const __m128 ab = _mm_unpacklo_ps(a, b), cc = _mm_unpacklo_ps(c, c);
+    const __m128 sums = _mm_add_ps(_mm_movelh_ps(ab, cc), _mm_set1_ps(number));
+
+    return (unsigned int)_mm_movemask_ps(_mm_cmplt_ps(sums, _mm_movehl_ps(cc, ab))) & 7;
+}
+
 /* Bit i: number i is less than values[i] and than 'limit'. A fourth value must be readable. */
 static inline unsigned int ck_three_below(ck_three t, const float *values, float limit)
 {
     const __m128 below = _mm_cmplt_ps(t, _mm_min_ps(_mm_loadu_ps(values), _mm_set1_ps(limit)));
 
     return (unsigned int)_mm_movemask_ps(below) & 7;
-}
-
-static inline void ck_three_store(ck_three t, float *out)
-{
-    _mm_storeu_ps(out, t);
 }
 #else
 
@@ -66,9 +72,18 @@ static inline unsigned int ck_three_below(ck_three t, const float *values, float
     return below;
 }
 
-static inline void ck_three_store(ck_three t, float *out)
+static inline unsigned int ck_three_sums_below(const void *items, float number)
 {
-    memcpy(out, t.of, sizeof(t.of));
+    unsigned int below = 0;
+
+    for (unsigned int i = 0; i < 3; i++) {
+        float two[2], sum;
+
+        memcpy(two, (const u8 *)items + (size_t)16 * i, sizeof(two));
+        sum = two[0] + number;
+        below |= (unsigned int)(sum < two[1]) << i;
+    }
+    return below;
 }
 #endif
 

@@ -136,8 +136,8 @@ static inline void ck_fetch_ahead(const struct crackle_tracer *t, const float *f
         const u32 place = b->entries[i + CK_AHEAD].place;
         const struct ck_segment *s = ck_segment_of(&t->places, &t->fields, place);
 
-        for (u32 rows = s->rows; rows; rows &= rows - 1)
-            CK_PREFETCH(&field[ck_beside(s, ck_ctz64(rows), place)]);
+        for (u32 row = 0; row < 8; row++)
+            CK_PREFETCH(&field[ck_beside(s, row, place)]);
     }
 }
 
