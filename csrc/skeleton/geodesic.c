@@ -74,17 +74,21 @@ static void get_lengths(const struct crackle_tracer *t, struct lengths *l)
     }
 }
 
+/* The slots of neighbours that are nearer by way of 'from', which has a distance. */
+static inline u32 nearer(const struct ck_segment *s, const float *geodesic, u32 from, const struct lengths *l, float distance)
+{
+#define IS_BETTER(first, row) ck_three_below(ck_three_plus(l->threes[row], distance), geodesic + (first), INFINITY)
+    return CK_BETTER(s, from, IS_BETTER);
+#undef IS_BETTER
+}
+
 /* Step from a place to all its neighbours: 'put' gets the distance and the place of those that come nearer. */
 #define SPREAD(t, from, distance, lengths, has_graph, put)                                        \
     do {                                                                                          \
         const struct ck_segment *const s_ = ck_segment_of(&(t)->places, &(t)->fields, (from));    \
         float *const geodesic_ = (t)->fields.geodesic;                                            \
-        ck_three offers_[CK_SLOT_ROWS];                                                           \
-        u32 nearer_;                                                                              \
+        u32 nearer_ = nearer(s_, geodesic_, (from), (lengths), (distance));                       \
                                                                                                   \
-        for (int row_ = 0; row_ < CK_SLOT_ROWS; row_++)                                           \
-            offers_[row_] = ck_three_plus((lengths)->threes[row_], (distance));                   \
-        nearer_ = ck_improved(s_, geodesic_, (from), offers_, INFINITY);                          \
         if (has_graph)                                                                            \
             nearer_ &= ck_slots_of((t)->fields.graph[from]);                                      \
         for (; nearer_; nearer_ &= nearer_ - 1) {                                                 \

@@ -33,6 +33,27 @@ static inline void squares(float *out, u32 at, u32 seed, float edge)
     }
 }
 
+/* Those of a voxel and its neighbours, along each axis. */
+struct squares {
+    float x[3], y[3], z[3];
+};
+
+/* The squared distance of a row of slots from a seed, across the row. */
+static inline float across(const struct squares *s, u32 row)
+{
+    return s->y[ck_row_in_nine(row) % 3] + s->z[ck_row_in_nine(row) / 3];
+}
+
+/* The slots of neighbours of 'place' that a seed can claim. */
+static inline u32 nearer(const struct ck_segment *s, const float *key, u32 place, const struct squares *away, float reach)
+{
+    const ck_three along = ck_three_of(away->x[0], away->x[1], away->x[2]);
+
+#define IS_BETTER(first, row) ck_three_below(ck_three_plus(along, across(away, row)), key + (first), reach)
+    return CK_BETTER(s, place, IS_BETTER);
+#undef IS_BETTER
+}
+
 /* Half the shortest edge of a voxel: narrower buckets change no result that matters, wider ones lose some ends. */
 #define BUCKET 0.5
 
@@ -42,26 +63,20 @@ static inline void squares(float *out, u32 at, u32 seed, float edge)
         const struct seed *const seed_ = &(all)[(e)->seed];                                       \
         const struct ck_segment *const s_ = ck_segment_of(&(t)->places, &(t)->fields, (e)->place); \
         float *const key_ = (t)->fields.key;                                                      \
-        float x_[3], y_[3], z_[3], rows_[CK_SLOT_ROWS];                                           \
-        ck_three along_x_, offers_[CK_SLOT_ROWS];                                                 \
+        struct squares away_;                                                                     \
         u32 nearer_;                                                                              \
                                                                                                   \
         key_[(e)->place] = -1; /* so that it is not offered itself */                             \
         (t)->num_valid--;                                                                         \
-        squares(x_, s_->x + ((e)->place - s_->place), seed_->x, (edges)[0]);                      \
-        squares(y_, s_->y, seed_->y, (edges)[1]);                                                 \
-        squares(z_, s_->z, seed_->z, (edges)[2]);                                                 \
-        along_x_ = ck_three_of(x_[0], x_[1], x_[2]);                                              \
-        for (u32 row_ = 0; row_ < CK_SLOT_ROWS; row_++) {                                         \
-            rows_[row_] = y_[ck_row_in_nine(row_) % 3] + z_[ck_row_in_nine(row_) / 3];            \
-            offers_[row_] = ck_three_plus(along_x_, rows_[row_]);                                 \
-        }                                                                                         \
-        nearer_ = ck_improved(s_, key_, (e)->place, offers_, seed_->reach);                       \
+        squares(away_.x, s_->x + ((e)->place - s_->place), seed_->x, (edges)[0]);                 \
+        squares(away_.y, s_->y, seed_->y, (edges)[1]);                                            \
+        squares(away_.z, s_->z, seed_->z, (edges)[2]);                                            \
+        nearer_ = nearer(s_, key_, (e)->place, &away_, seed_->reach);                             \
         if (has_graph)                                                                            \
             nearer_ &= ck_slots_of((t)->fields.graph[(e)->place]);                                \
         for (; nearer_; nearer_ &= nearer_ - 1) {                                                 \
             const u32 slot_ = ck_ctz64(nearer_), to_ = ck_neighbour(s_, (e)->place, slot_);       \
-            const float distance2_ = x_[slot_ % 3] + rows_[slot_ / 3];                            \
+            const float distance2_ = away_.x[slot_ % 3] + across(&away_, slot_ / 3);              \
                                                                                                   \
             key_[to_] = distance2_;                                                               \
             put(distance2_, to_);                                                                 \

@@ -9,7 +9,7 @@
 #ifndef CK_NEIGHBOURS_H
 #define CK_NEIGHBOURS_H
 
-#include "fields.h"
+#include "places.h"
 #include "three.h"
 
 #define CK_SLOTS 27
@@ -46,7 +46,7 @@ static inline u32 ck_neighbour(const struct ck_segment *s, u32 place, u32 slot)
 
 /*
  * The slots of neighbours of 'place', in segment 's', for which 'is_better' holds: it gets the place before the middle of a
- * row, and the row, and returns three bits.
+ * row, and the row among those of slots, and returns three bits.
  */
 #define CK_BETTER(s, place, is_better)                                   \
     ((is_better((place) - 1, 0) |                                        \
@@ -60,25 +60,5 @@ static inline u32 ck_neighbour(const struct ck_segment *s, u32 place, u32 slot)
       is_better(ck_beside((s), 6, (place)) - 1, 7) << 21 |               \
       is_better(ck_beside((s), 7, (place)) - 1, 8) << 24) &              \
      (s)->slots)
-
-/*
- * Those whose value in 'field' is above the offer, if that is below 'limit'.  'offers' has a row of slots each.  One more
- * value must be readable behind every row.
- */
-static inline u32 ck_improved(const struct ck_segment *s, const float *field, u32 place, const ck_three *offers,
-                              float limit)
-{
-#define IS_BETTER(first, row) ck_three_below(offers[row], field + (first), limit)
-    return CK_BETTER(s, place, IS_BETTER);
-#undef IS_BETTER
-}
-
-/* Those whose distance in 'states' is above their cost plus 'distance'. */
-static inline u32 ck_cheaper(const struct ck_segment *s, const struct ck_state *states, u32 place, float distance)
-{
-#define IS_BETTER(first, row) ck_three_sums_below(states + (first), distance)
-    return CK_BETTER(s, place, IS_BETTER);
-#undef IS_BETTER
-}
 
 #endif /* CK_NEIGHBOURS_H */

@@ -83,9 +83,12 @@ CK_FORCEINLINE crackle_status spread_over(struct crackle_tracer *t, const struct
 {
     struct ck_state *const states = t->fields.states;
     const struct ck_segment *s = &t->places.segments[states[e->place].link >> 5];
-    u32 cheaper = ck_cheaper(s, states, e->place, e->key);
+    u32 cheaper;
     int ok = 1;
 
+#define IS_BETTER(first, row) ck_three_sums_below(states + (first), e->key)
+    cheaper = CK_BETTER(s, e->place, IS_BETTER);
+#undef IS_BETTER
     if (has_graph)
         cheaper &= ck_slots_of(t->fields.graph[e->place]);
     for (; cheaper; cheaper &= cheaper - 1) {
@@ -180,13 +183,13 @@ CK_FORCEINLINE crackle_status spread_back_over(struct crackle_tracer *t, const s
     float *const key = t->fields.key;
     const struct ck_segment *s = ck_segment_of(&t->places, &t->fields, e->place);
     const float distance = e->key + t->fields.states[e->place].cost;
-    ck_three offers[CK_SLOT_ROWS];
+    const ck_three all = ck_three_of(distance, distance, distance);
     int ok = 1;
     u32 nearer;
 
-    for (int row = 0; row < CK_SLOT_ROWS; row++)
-        offers[row] = ck_three_of(distance, distance, distance);
-    nearer = ck_improved(s, key, e->place, offers, INFINITY);
+#define IS_BETTER(first, row) ck_three_below(all, key + (first), INFINITY)
+    nearer = CK_BETTER(s, e->place, IS_BETTER);
+#undef IS_BETTER
     if (has_graph)
         nearer &= ck_slots_of(t->fields.graph[e->place]);
     for (; nearer; nearer &= nearer - 1) {
