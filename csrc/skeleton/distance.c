@@ -103,18 +103,18 @@ static int look_around(const struct pass *s, u32 rows)
         const u32 above = rows + 1 - i, both = i < above ? i : above, most = i < above ? above : i;
         const ptrdiff_t longer = i < above ? LANES : -LANES;
         struct ck_eight least = ck_eight_load(at);
-        ptrdiff_t d = 1;
+        u32 d = 1;
 
         for (; d <= both && ck_eight_above(least, s->squares[d]); d++) {
             if (d > WINDOW)
                 return 0;
-            least = ck_eight_lower(least, at - d * LANES, s->squares[d]);
-            least = ck_eight_lower(least, at + d * LANES, s->squares[d]);
+            least = ck_eight_lower(least, at - (size_t)d * LANES, s->squares[d]);
+            least = ck_eight_lower(least, at + (size_t)d * LANES, s->squares[d]);
         }
         for (; d <= most && ck_eight_above(least, s->squares[d]); d++) {
             if (d > WINDOW)
                 return 0;
-            least = ck_eight_lower(least, at + d * longer, s->squares[d]);
+            least = ck_eight_lower(least, at + (ptrdiff_t)d * longer, s->squares[d]);
         }
         ck_eight_store(least, s->least + (size_t)i * LANES);
     }
