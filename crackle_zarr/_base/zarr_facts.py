@@ -68,8 +68,8 @@ def numpy_dtype(dtype: Any) -> np.dtype[Any]:
     return native
 
 
-def format_of(array: zarr.Array[Any]) -> Literal[2, 3]:
-    """The format of an array: 2 or 3."""
+def format_of(array: zarr.Array[Any] | zarr.Group) -> Literal[2, 3]:
+    """The format of an array or a group: 2 or 3."""
     return array.metadata.zarr_format
 
 

@@ -45,11 +45,11 @@ def array_of(group: zarr.Group) -> zarr.Array[Any]:
             path = multiscales[0]["datasets"][0]["path"]
         except (LookupError, TypeError):
             raise ValueError(f"the multiscales of {group.store_path} name no datasets") from None
-        array: zarr.Array[Any] = _member(group, str(path), zarr.Array)
+        array: zarr.Array[Any] = member_of(group, str(path), zarr.Array)
         return array
     images = attributes.get("labels")
     if isinstance(images, list) and len(images) == 1:
-        return array_of(_member(group, str(images[0]), zarr.Group))
+        return array_of(member_of(group, str(images[0]), zarr.Group))
     if isinstance(images, list) and images:
         raise ValueError(
             f"{group.store_path} has several label images: {', '.join(map(str, images))}; open one of them"
@@ -76,7 +76,13 @@ def refuse_pyramid(group: zarr.Group) -> None:
         )
 
 
-def _member(group: zarr.Group, path: str, kind: type) -> Any:
+def member_of(group: zarr.Group, path: str, kind: type) -> Any:
+    """A member of a group that its metadata name.
+
+    Raises:
+        ValueError: it does not exist, or is of another kind.
+        StoreError: the store failed.
+    """
     try:
         member = group[path]
     except KeyError:

@@ -34,6 +34,7 @@ LAYERS = [
     {"skeletons"},
     {"files"},
     {"stored"},
+    {"ome"},
     {"verbs"},
     {"cli"},
 ]

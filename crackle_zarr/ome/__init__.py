@@ -1,0 +1,11 @@
+"""OME-Zarr: label images with their pyramids, voxel sizes and axes.
+
+``metadata`` reads the multiscales of a group, ``create`` writes label images, and ``pyramid`` makes their
+lower levels. Versions 0.4 (Zarr format 2) and 0.5 (Zarr format 3) are read, and 0.5 is written.
+"""
+
+from __future__ import annotations
+
+from .metadata import Axis, Multiscale, label_images, open_labels, open_multiscale
+
+__all__ = ["Axis", "Multiscale", "label_images", "open_labels", "open_multiscale"]
