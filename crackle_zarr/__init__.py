@@ -80,6 +80,7 @@ if TYPE_CHECKING:
     from .codecs.create import create_array
     from .codecs.numcodecs_codec import Crackle
     from .codecs.zarr_codec import CrackleCodec
+    from .ome import build_pyramid, create_ome_labels, write_ome_labels
     from .skeletons import (
         DimensionError,
         Skeleton,
@@ -114,6 +115,7 @@ __all__ = [
     "astype",
     "bload",
     "bounding_boxes",
+    "build_pyramid",
     "centroids",
     "codec",
     "component_lengths",
@@ -129,6 +131,7 @@ __all__ = [
     "convert",
     "crack_codes",
     "create_array",
+    "create_ome_labels",
     "crop",
     "decompress",
     "each",
@@ -173,6 +176,7 @@ __all__ = [
     "verify",
     "voxel_connectivity_graph",
     "voxel_counts",
+    "write_ome_labels",
     "zeros",
     "zrange",
     "zshatter",
@@ -187,11 +191,14 @@ _LATE = {
     "CrackleCodec": "codecs.zarr_codec",
     "DimensionError": "skeletons",
     "Skeleton": "skeletons",
+    "build_pyramid": "ome",
     "connect_points": "skeletons",
     "create_array": "codecs.create",
+    "create_ome_labels": "ome",
     "skeletonize": "skeletons",
+    "write_ome_labels": "ome",
 }
-_LATE_MODULES = {"skeletons"}
+_LATE_MODULES = {"ome", "skeletons"}
 
 
 _moved.install()

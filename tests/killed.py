@@ -1,6 +1,6 @@
 """A script: remaps and conversions that are killed at every single write, and what is made of them.
 
-    python killed.py resume|undo|convert|replace FOLDER [shards]
+    python killed.py resume|undo|convert|replace|pyramid|write FOLDER [shards]
 
 Every attempt runs in a process of its own, forked before Zarr has started a thread. It kills itself, as a
 power cut would, at the n-th time that the store is to be changed: before the change, or when half of it is on
@@ -48,11 +48,14 @@ class Mortal(sync_stores.LocalStore):
 
     left = -1
     half = False
+    whole: tuple[str, ...] = ()  # names of files that are never half written
 
     def _change(self, key: str | None, value: Any = None) -> None:
         cls = type(self)
         if cls.left == 0:
-            if cls.half and key is not None and value is not None:  # like a store that writes in place
+            spared = key is None or key.rpartition("/")[2] in cls.whole
+            if cls.half and not spared and value is not None:  # like a store that writes in place
+                assert key is not None
                 path = Path(self.root) / key
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_bytes(value.to_bytes()[: len(value) // 2])
@@ -266,6 +269,84 @@ def try_replace(root: Path) -> int:
     return deaths
 
 
+def pooled() -> list[np.ndarray]:
+    from crackle_zarr.ome.pooling import pool
+
+    levels = [VOXELS]
+    for _ in range(2):
+        levels.append(pool(levels[-1], (2, 2, 2)))
+    return levels
+
+
+def check_levels(place: Path) -> None:
+    def look() -> None:
+        found = cz.ome.open_multiscale(str(place))
+        expected = pooled()
+        assert len(found.levels) == len(expected)
+        for level, voxels in zip(found.levels, expected, strict=True):
+            assert np.array_equal(level[...], voxels)
+        assert sorted(path.name for path in place.iterdir()) == ["s0", "s1", "s2", "zarr.json"]
+
+    must(look)
+
+
+def try_pyramid(root: Path, options: dict[str, Any]) -> int:
+    """Build levels, killed at every change; the same call finishes, and nothing of an old level is left."""
+    start, place = root / "labels", root / "place"
+
+    def make() -> None:
+        labels = cz.create_ome_labels(
+            LocalStore(start), None, VOXELS.shape, VOXELS.dtype, chunks=(8, 12, 6), levels=2, **options
+        )
+        labels.levels[0][...] = VOXELS
+        labels.levels[1][...] = 999
+
+    def build(store: LocalStore) -> None:
+        Mortal.whole = ("zarr.json",)  # Zarr's own store replaces them whole
+        cz.build_pyramid(
+            zarr.open_group(store, mode="r+"), (2, 2, 2), levels=3, overwrite=True, parallel=PARALLEL
+        )
+
+    must(make)
+    deaths = 0
+    for half in (False, True):
+        for n in range(1000):
+            shutil.rmtree(place, ignore_errors=True)
+            shutil.copytree(start, place)
+            if dying(n, half, build, place) == 0:
+                check_levels(place)
+                break
+            deaths += 1
+            for again in (n % 7, 10**6):
+                dying(again, not half, build, place)
+            check_levels(place)
+    return deaths
+
+
+def try_write(root: Path) -> int:
+    """Write labels with their levels, killed at every change; the same call finishes."""
+    place = root / "place"
+
+    def write(store: LocalStore) -> None:
+        cz.write_ome_labels(
+            store, None, VOXELS, chunks=(8, 12, 6), factors=(2, 2, 2), levels=3, parallel=PARALLEL
+        )
+
+    deaths = 0
+    for half in (False, True):
+        for n in range(1000):
+            shutil.rmtree(place, ignore_errors=True)
+            place.mkdir()
+            Mortal.whole = ()
+            if dying(n, half, write, place) == 0:
+                check_levels(place)
+                break
+            deaths += 1
+            assert dying(10**6, False, write, place) == 0
+            check_levels(place)
+    return deaths
+
+
 def main() -> None:
     what, root = sys.argv[1], Path(sys.argv[2])
     shards = {"shards": (8, 12, 12)} if len(sys.argv) > 3 else {}
@@ -277,7 +358,12 @@ def main() -> None:
         array[...] = VOXELS
 
     must(make)
-    tries = {"convert": try_convert, "replace": try_replace}
+    tries = {
+        "convert": try_convert,
+        "replace": try_replace,
+        "pyramid": lambda root: try_pyramid(root, shards),
+        "write": try_write,
+    }
     print(tries[what](root) if what in tries else try_remap(root, what))
 
 

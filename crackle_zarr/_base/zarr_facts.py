@@ -304,6 +304,19 @@ def store_at(place: Any) -> tuple[Store, str]:
     return found.store, found.path
 
 
+def place_in(store: Store, path: str) -> StorePath:
+    """A path within a store, as Zarr's functions take it."""
+    return StorePath(store, path)
+
+
+def node_at(store: Store, path: str) -> zarr.Array[Any] | zarr.Group | None:
+    """The array or group at a path; None if there is none."""
+    try:
+        return zarr.open(store, path=path, mode="r")
+    except FileNotFoundError:
+        return None
+
+
 def unwrapped(store: Any) -> Any:
     """The innermost store of nested wrappers."""
     while hasattr(store, "_store"):

@@ -6,6 +6,18 @@ lower levels. Versions 0.4 (Zarr format 2) and 0.5 (Zarr format 3) are read, and
 
 from __future__ import annotations
 
+from .create import create_ome_labels
 from .metadata import Axis, Multiscale, label_images, open_labels, open_multiscale
+from .pyramid import build_pyramid
+from .write import write_ome_labels
 
-__all__ = ["Axis", "Multiscale", "label_images", "open_labels", "open_multiscale"]
+__all__ = [
+    "Axis",
+    "Multiscale",
+    "build_pyramid",
+    "create_ome_labels",
+    "label_images",
+    "open_labels",
+    "open_multiscale",
+    "write_ome_labels",
+]

@@ -172,7 +172,7 @@ def _group(source: Any) -> zarr.Group:
     if isinstance(source, zarr.Array):
         raise ValueError(f"{source.store_path} is an array, and an image of OME-Zarr is a group")
     try:
-        return zarr.open_group(source, mode="r")
+        return zarr.open_group(source, mode="r", use_consolidated=False)
     except FileNotFoundError as error:
         raise ValueError(f"{source}: there is no Zarr group") from error
 
@@ -192,15 +192,16 @@ def _is_labels(group: zarr.Group, attributes: Mapping[str, Any]) -> bool:
     folder, _, name = group.path.rpartition("/")
     if folder.rpartition("/")[2] != "labels":
         return False
-    parent = _open_or_none(group.store_path.store, folder)
+    parent = open_or_none(group.store_path.store, folder)
     listed = None if parent is None else ome_attributes(parent).get("labels")
     return isinstance(listed, list) and name in listed
 
 
-def _open_or_none(store: Any, path: str) -> zarr.Group | None:
+def open_or_none(store: Any, path: str) -> zarr.Group | None:
+    """The group at a place; None if there is none."""
     with translated_errors(store, path or "the group", "read from"):
         try:
-            return zarr.open_group(store, path=path, mode="r")
+            return zarr.open_group(store, path=path, mode="r", use_consolidated=False)
         except (FileNotFoundError, KeyError):
             return None
     raise AssertionError("errors leave the block above")
@@ -326,6 +327,16 @@ def _space(chains: Sequence[Any], axes: Sequence[Axis], unit: str | None, where:
     return Space(tuple(size), unit, tuple(origin) if moved else None)
 
 
+def raw_space(group: zarr.Group) -> Space:
+    """The space of level 0 by its own transformations alone, without those that all levels share.
+
+    Its numbers have the units of the axes, of which each may have another.
+    """
+    first = _of_type(ome_attributes(group), "multiscales", list, str(group.store_path))[0]
+    axes = _axes(first, str(group.store_path))
+    return _space([first["datasets"][0]["coordinateTransformations"]], axes, None, str(group.store_path))
+
+
 # ---------------------------------------------------------------------------------------
 # Labels
 
@@ -335,7 +346,7 @@ def _image(group: zarr.Group, label: Mapping[str, Any]) -> zarr.Group | None:
     source = label.get("source")
     path = source.get("image") if isinstance(source, dict) else None
     place = _resolved(group, str(path or "../../"))
-    found = None if place is None else _open_or_none(*place)
+    found = None if place is None else open_or_none(*place)
     return found if found is not None and "multiscales" in ome_attributes(found) else None
 
 

@@ -146,13 +146,27 @@ def _convert_array(
 ) -> ConvertReport:
     label_dtype(src.dtype)
     dst, resumed = _opened(src, store, path, target, overwrite, continues)
-    check_processes(dst.store_path.store, options, dst)
-    boxes = _boxes(src, dst)
-    tasks = (Convert(src, dst, box, verify, resumed) for box in boxes)
-    run(tasks, options, total=math.prod(map(len, _ranges(src, dst))), unit="block", merge=lambda a, b: a + b)
+    copy_voxels(src, dst, verify=verify, resumed=resumed, options=options)
     write_objects(dst.store_path.store, {_marker(path): None})
     grid = math.prod(-(-length // chunk) for length, chunk in zip(dst.shape, dst.chunks, strict=True))
     return ConvertReport(1, grid, _stored_nbytes(src), _stored_nbytes(dst))
+
+
+def copy_voxels(
+    src: zarr.Array[Any], dst: zarr.Array[Any], *, verify: bool, resumed: bool, options: Options
+) -> None:
+    """Copy all voxels to an array of the same shape, block by block.
+
+    Args:
+        src: the source.
+        dst: the destination.
+        verify: read every block back and compare it.
+        resumed: blocks may be there already, or half written.
+        options: how.
+    """
+    check_processes(dst.store_path.store, options, dst)
+    tasks = (Convert(src, dst, box, verify, resumed) for box in _boxes(src, dst))
+    run(tasks, options, total=math.prod(map(len, _ranges(src, dst))), unit="block", merge=lambda a, b: a + b)
 
 
 def _stored_nbytes(array: zarr.Array[Any]) -> int:

@@ -490,7 +490,7 @@ def check_writable(layout: Layout, options: Options) -> None:
     if store.read_only:
         raise ValueError(f"{layout.name} is open for reading only: open it with mode='r+'")
     if not (store.supports_writes and store.supports_deletes and store.supports_listing):
-        raise ValueError(f"{type(store).__name__} cannot write, delete and list, and a remap needs all three")
+        raise ValueError(f"{type(store).__name__} cannot write, delete and list, and an edit needs all three")
     check_processes(store, options, layout.name)
 
 

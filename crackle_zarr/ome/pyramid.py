@@ -1,0 +1,315 @@
+"""Build the lower levels of a label image, each from the level before.
+
+A marker in the group says what is being built and how many levels are finished, so the same call continues a
+run that was killed: objects of the unfinished level whose checksums match are kept. The metadata of the group
+name new levels only when all of them are complete.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Executor
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import zarr
+
+from .. import _binding
+from .._base import zarr_facts
+from ..stored.edits import check_processes, check_writable
+from ..stored.engine import Options, Progress, run
+from ..stored.journal import Journal, call_store, read_objects, write_objects
+from ..stored.layout import Coords, Layout, layout_of
+from ..stored.translating_store import METADATA
+from .create import join, level_like
+from .levels import METHOD, Factor, Factors, Level, factors_between, multiscales, plan
+from .metadata import Multiscale, ome_attributes, open_labels, open_multiscale, raw_space
+from .objects import Make, Pooling
+
+MARKER = ".crackle-pyramid"
+
+
+def build_pyramid(
+    labels: Any,
+    factors: Factors = "auto",
+    *,
+    levels: int | None = None,
+    sparse: bool = False,
+    verify: bool = True,
+    overwrite: bool = False,
+    executor: Executor | None = None,
+    parallel: int = 0,
+    progress: Progress = False,
+) -> Multiscale:
+    """Build the lower levels of an OME-Zarr label image: each voxel is the most frequent label of its block.
+
+    Blocks are pooled from the boundaries in the chunks, and few voxels are decoded. Levels that exist already
+    are built again. If the process ends, the same call continues the work. Nothing else may write to the
+    labels meanwhile.
+
+    A tie in a block of 2 x 2 x 1 goes to the label of its first voxel, if one of the two voxels beside it has
+    it, too; else to that of the second, if the third has it; else to that of the last. In other blocks, and
+    at the end of odd axes, it goes to the label that comes first in C order. So does
+    :func:`crackle_zarr.mode_pooling`. Axes are divided and rounded up.
+
+    Args:
+        labels: a label image; an image with one label image, or its group ``labels``; or a path, URL or store
+            of one of them.
+        factors: how many voxels become one from one level to the next. "auto" halves spatial axes along which
+            voxels are short, which is 2 x 2 x 1 for thick slices, until voxels are about cubic, and then all
+            of them, until a level fits into one chunk. If the label image has several levels already, "auto"
+            keeps their factors. A number per axis, such as (1, 2, 2), is the factor of every step, and a list
+            of them has the factor of each.
+        levels: how many levels there are to be, level 0 included. None: as ``factors`` say.
+        sparse: use label 0 only for blocks without other labels, so that thin objects stay.
+        verify: decode what was encoded and read back what was written, and compare.
+        overwrite: replace levels whose factors are others than ``factors``.
+        executor: None for threads, or any ``concurrent.futures.Executor``.
+        parallel: the number of threads; 0 is one per core.
+        progress: True for a bar on stderr, or a function of (chunks done, chunks in all), for each level.
+
+    Returns:
+        The label image with its levels.
+
+    Raises:
+        ValueError: ``labels`` are no labels of OME-Zarr, or of an image with as many levels; the levels that
+            exist have other factors; or the store cannot be written to.
+        JournalError: an array has an unfinished remap.
+        FormatError: a chunk or the metadata are damaged.
+        StoreError: the store failed.
+        VerificationError: what was read back differs.
+    """
+    options = Options(executor=executor, parallel=parallel, progress=progress)
+    _binding.threads(parallel)
+    found = _writable(open_labels(labels))
+    if not found.is_labels:
+        raise ValueError(f"{found.group.store_path} is no label image")
+    first = layout_of(found.levels[0])
+    check_writable(first, options)
+    if Journal(first).state is not None:
+        Journal(first).refuse()
+    planned = _planned(found, first, factors, levels, overwrite)
+    store, path = found.group.store_path.store, found.group.path
+    check_processes(store, options, found.group.store_path)
+
+    work = {"levels": [[level.path, level.shape, level.factor] for level in planned], "sparse": sparse}
+    begun, resumed = _begin(store, path, work, found, planned)
+    for number in range((begun.done or 0) + 1, len(planned)):
+        fine, coarse = (
+            layout_of(zarr.open_array(store, path=join(path, planned[one].path), mode="r+"))
+            for one in (number - 1, number)
+        )
+        step = _step(planned[number - 1], planned[number])
+        pooling = Pooling(fine, coarse, step, sparse, verify)
+        run(
+            (Make(pooling, coords, resumed) for coords in _objects(coarse)),
+            options,
+            total=coarse.num_chunks,
+            unit="chunk",
+            merge=lambda a, b: a + b,
+        )
+        replace(begun, done=number).mark(store, path)
+    if _differ(found, planned):
+        _name_levels(found, planned)
+    for name in begun.replaced:
+        call_store(store, join(path, name), store.delete_dir(join(path, name)), "deleted from")
+    write_objects(store, {join(path, MARKER): None})
+    return open_multiscale(zarr.open_group(store, path=path, mode="r+", use_consolidated=False))
+
+
+def _writable(found: Multiscale) -> Multiscale:
+    """The label image, opened for writing if its place was a path or a URL."""
+    store = found.group.store_path.store
+    if not store.read_only:
+        return found
+    try:
+        store = store.with_read_only(False)
+    except NotImplementedError:
+        return found  # check_writable says so
+    return open_multiscale(zarr.open_group(store, path=found.group.path, mode="r+", use_consolidated=False))
+
+
+def _step(fine: Level, coarse: Level) -> Factor:
+    return tuple(b // a for a, b in zip(fine.factor, coarse.factor, strict=True))
+
+
+def _objects(layout: Layout) -> Iterator[tuple[Coords, ...]]:
+    """The chunks of each stored object."""
+    if layout.shards is None:
+        for coords in layout.coords_in(layout.everything):
+            yield (coords,)
+        return
+    for shard in layout.by_shard(layout.everything):
+        yield tuple(shard)
+
+
+# ---------------------------------------------------------------------------------------
+# Levels
+
+
+def _planned(
+    found: Multiscale, first: Layout, factors: Factors, levels: int | None, overwrite: bool
+) -> list[Level]:
+    place = str(found.group.store_path)
+    size = found.spaces[0].voxel_size
+    assert size is not None
+    objects = first.shape if not all(first.shape) else first.chunks
+    several = len(found.levels) > 1
+    if several and isinstance(factors, str) and factors == "auto" and levels in (None, len(found.levels)):
+        return _existing(found, place)
+    planned = plan(first.shape, found.axes, size, objects, factors, levels)
+    stem = found.paths[0].removesuffix("0") if found.paths[0].endswith("0") else "s"
+    planned = [
+        Level(f"{stem}{number}" if number else found.paths[0], level.shape, level.factor)
+        for number, level in enumerate(planned)
+    ]
+    if several:
+        shapes = [tuple(level.shape) for level in found.levels]
+        if [level.shape for level in planned] == shapes:
+            names = zip(planned, found.paths, strict=True)
+            return [Level(name, level.shape, level.factor) for level, name in names]
+        if not overwrite:
+            wanted = ", ".join(str(level.shape) for level in planned)
+            raise ValueError(
+                f"{place} has levels of the shapes {', '.join(map(str, shapes))}, and these factors make "
+                f"{wanted}: overwrite=True replaces them"
+            )
+    if found.image is not None:
+        number = len(open_multiscale(found.image).levels)
+        if number != len(planned):
+            raise ValueError(
+                f"{place} belongs to an image with {number} levels, and OME-Zarr demands as many of its "
+                f"labels, not {len(planned)}: levels={number}"
+            )
+    store, path = found.group.store_path.store, found.group.path
+    for name in [level.path for level in planned if level.path not in found.paths]:
+        if overwrite or _marked(store, path) is not None:
+            break
+        if zarr_facts.node_at(store, join(path, name)) is not None:
+            raise ValueError(
+                f"{place} has {name}, which its metadata do not name: overwrite=True replaces it"
+            )
+    return planned
+
+
+def _existing(found: Multiscale, place: str) -> list[Level]:
+    """The levels that a label image has."""
+    sizes = [space.voxel_size or () for space in found.spaces]
+    steps = factors_between(sizes, place)
+    factor = (1,) * len(found.axes)
+    planned = [Level(found.paths[0], tuple(found.levels[0].shape), factor)]
+    for number, step in enumerate(steps, 1):
+        fine, coarse = planned[-1].shape, tuple(found.levels[number].shape)
+        if any(not n // one <= m <= -(-n // one) for n, m, one in zip(fine, coarse, step, strict=True)):
+            raise ValueError(
+                f"{place}: level {number} has the shape {coarse}, and pooling {fine} by {step} makes "
+                f"another: give factors and overwrite=True"
+            )
+        if found.levels[number].dtype != found.levels[0].dtype:
+            raise ValueError(f"{place}: level {number} has another dtype than level 0")
+        factor = tuple(a * b for a, b in zip(factor, step, strict=True))
+        planned.append(Level(found.paths[number], coarse, factor))
+    return planned
+
+
+def _differ(found: Multiscale, planned: Sequence[Level]) -> bool:
+    """Whether the metadata of the group name other levels, or other factors."""
+    if [level.path for level in planned] != found.paths:
+        return True
+    size = found.spaces[0].voxel_size or ()
+    sizes = [[edge * one for edge, one in zip(size, level.factor, strict=True)] for level in planned]
+    # Levels that were there keep their metadata, also where another writer has rounded them.
+    return any(
+        not math.isclose(a, b, rel_tol=0.25)
+        for space, wanted in zip(found.spaces, sizes, strict=True)
+        for a, b in zip(space.voxel_size or (), wanted, strict=True)
+    )
+
+
+def _name_levels(found: Multiscale, planned: Sequence[Level]) -> None:
+    """Write the levels into the metadata of the group."""
+    attributes: dict[str, Any] = found.group.attrs.asdict()
+    ome = ome_attributes(found.group)
+    first = ome["multiscales"][0]
+    # Transformations that all levels share stay as they are.
+    new = multiscales(found.name, found.axes, raw_space(found.group), planned)
+    first = {**first, "datasets": new["datasets"], **METHOD}
+    ome = {**ome, "multiscales": [first, *ome["multiscales"][1:]]}
+    found.group.attrs.put({**attributes, "ome": ome} if "ome" in attributes else ome)
+
+
+# ---------------------------------------------------------------------------------------
+# The marker
+
+
+@dataclass(frozen=True)
+class _Run:
+    """A run of a build, as the marker tells it.
+
+    Attributes:
+        work: what is being built.
+        done: how many levels are finished; None while old chunks are being removed.
+        replaced: the names of old levels to remove at the end, when the metadata do not name them any more.
+    """
+
+    work: Any
+    done: int | None
+    replaced: list[str]
+
+    def mark(self, store: Any, path: str) -> None:
+        write_objects(store, {join(path, MARKER): json.dumps(asdict(self)).encode("ascii")})
+
+
+def _begin(
+    store: Any, path: str, work: Any, found: Multiscale, planned: Sequence[Level]
+) -> tuple[_Run, bool]:
+    """Prepare the arrays of the levels; returns the run, and whether it continues another."""
+    work = json.loads(json.dumps(work))  # as the marker returns it
+    marked = _marked(store, path)
+    if marked is not None and marked.work == work and marked.done is not None:
+        return marked, True
+    # A run of other work begins anew, and removes what the other one wrote.
+    names = {level.path for level in planned}
+    old = [*found.paths, *(marked.replaced if marked is not None else [])]
+    replaced = sorted(set(old) - names)
+    _Run(work, None, replaced).mark(store, path)
+    first = found.levels[0]
+    existing = dict(zip(found.paths, found.levels, strict=True))
+    for level in planned[1:]:
+        # The metadata of an array that the group names stay there, or are replaced at once, so that the group
+        # can be opened at any time.
+        where = join(path, level.path)
+        _remove_chunks(store, where)
+        array = existing.get(level.path)
+        if array is None or tuple(array.shape) != level.shape or array.dtype != first.dtype:
+            level_like(first, where, level.shape)
+    begun = _Run(work, 0, replaced)
+    begun.mark(store, path)
+    return begun, False
+
+
+def _remove_chunks(store: Any, path: str) -> None:
+    """Remove everything below a path but the metadata of an array."""
+
+    async def listed() -> list[str]:
+        return [name.rstrip("/").rpartition("/")[2] async for name in store.list_dir(path)]
+
+    for name in call_store(store, path, listed(), "listed in"):
+        if name in METADATA:
+            continue
+        key = join(path, name)
+        call_store(store, key, store.delete_dir(key), "deleted from")
+        write_objects(store, {key: None})  # chunk keys of format 2 are files such as 0.0.0
+
+
+def _marked(store: Any, path: str) -> _Run | None:
+    """The run that a marker tells of; a marker that is half written tells of no work."""
+    (raw,) = read_objects(store, [join(path, MARKER)])
+    if raw is None:
+        return None
+    try:
+        return _Run(**json.loads(raw))
+    except (ValueError, TypeError):
+        return _Run(None, None, [])
