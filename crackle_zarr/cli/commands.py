@@ -20,7 +20,7 @@ import click
 
 from .. import __version__
 from .._base.options import MarkovOrder, Preset
-from . import _common, check, compress, convert, info, questions, remap, skeletonize, stats
+from . import _common, check, compress, convert, info, ome, questions, remap, skeletonize, stats
 from ._common import EXIT_CODES, EXPECTED, UNUSABLE
 
 
@@ -38,7 +38,7 @@ def cli() -> None:
     .zst. convert also reads and writes .nrrd, .nii, .nii.gz, .tif and HDF5 (for these: pip install
     'crackle-zarr[formats]'). Zarr arrays and OME-Zarr labels are folders or URLs, such as
     s3://bucket/seg.zarr (for URLs: pip install 'crackle-zarr[remote]'). No command modifies its
-    input, except remap. An output file appears only when it is complete.
+    input, except remap and pyramid. An output file appears only when it is complete.
 
     \b
     Examples:
@@ -48,12 +48,15 @@ def cli() -> None:
       crackle-zarr test *.ckl                  look for damage in streams
       crackle-zarr convert old.zarr seg.zarr   the same array, stored with Crackle
       crackle-zarr convert seg.nii.gz seg.ckl  also .nrrd, .nii, .tif and .h5
+      crackle-zarr convert seg.nii.gz seg.ome.zarr --ome
+                                               OME-Zarr labels with a pyramid
       crackle-zarr info seg.zarr               shape, chunks, codecs, sizes, ratio
       crackle-zarr labels seg.zarr             every label, one per line
       crackle-zarr stats seg.zarr -o seg.csv   voxels, box and centroid of each label
       crackle-zarr find seg.zarr 42            where label 42 is
       crackle-zarr crop seg.zarr 42 -o 42.npy  its mask, cut to its box
       crackle-zarr remap seg.zarr 42=7         42 becomes 7, in place
+      crackle-zarr pyramid seg.ome.zarr        the lower levels of OME-Zarr labels
       crackle-zarr skeletonize seg.ckl         centre lines, as SWC files
       crackle-zarr verify seg.zarr             look for damage in arrays
     """
@@ -157,6 +160,7 @@ for command in (
     questions.crop,
     stats.stats,
     remap.remap,
+    ome.pyramid,
     skeletonize.skeletonize,
     skeletonize.swc,
     check.test,

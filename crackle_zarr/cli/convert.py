@@ -17,12 +17,13 @@ from click.core import ParameterSource
 
 from .. import verbs
 from .._base.options import MarkovOrder, Preset
-from ..errors import FormatError, StoreError
+from ..errors import FormatError, StoreError, VerificationError
 from ..files import formats
 from ..files.formats import hdf5, whole_numbers
 from ..files.volumes import UnusableError
 from . import _common
 from ._common import EXIT_CODES
+from .ome import check_place, levels_text, pyramid_options, write
 from .places import (
     QueryOptions,
     array_at,
@@ -44,6 +45,16 @@ if TYPE_CHECKING:
     import zarr
 
     from ..stored.convert import To
+
+
+def _sizes(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[float, ...] | None:
+    """Parse numbers with commas between them."""
+    if value is None:
+        return None
+    try:
+        return tuple(float(number) for number in value.split(","))
+    except ValueError:
+        raise click.BadParameter(f"{value!r} is not numbers such as 40,8,8.", ctx, param) from None
 
 
 @click.command(epilog=EXIT_CODES)
@@ -79,6 +90,25 @@ if TYPE_CHECKING:
 @_common.preset
 @_common.markov
 @_common.pins
+@click.option(
+    "--ome",
+    is_flag=True,
+    help="Write OME-Zarr 0.5 labels: a group with a pyramid, axes and voxel size, which viewers read.",
+)
+@click.option(
+    "--name",
+    metavar="NAME",
+    help="With --ome: write labels/NAME in DESTINATION, such as an image, with as many levels as that.",
+)
+@click.option(
+    "--voxel-size",
+    metavar="SIZES",
+    callback=_sizes,
+    help="With --ome: the edges of a voxel in the array's order of axes, such as 40,8,8. The default is the "
+    "source's.",
+)
+@click.option("--unit", metavar="UNIT", help="With --voxel-size: such as nanometer, or nm.")
+@pyramid_options
 @click.option("--overwrite", is_flag=True, help="Replace what is at DESTINATION.")
 @click.option("--no-verify", is_flag=True, help="Do not read everything back to compare it.")
 @click.option(
@@ -103,6 +133,13 @@ def convert(
     preset: Preset | None,
     markov: MarkovOrder | None,
     pins: int | None,
+    ome: bool,
+    name: str | None,
+    voxel_size: tuple[float, ...] | None,
+    unit: str | None,
+    factors: Any,
+    levels: int | None,
+    sparse: bool,
     overwrite: bool,
     no_verify: bool,
     rounding: bool,
@@ -124,6 +161,10 @@ def convert(
     as OME-Zarr labels with their pyramid, it converts all arrays, or level 0 into a file. After an
     interruption, the same command continues. --storage-option applies to both places, if they are
     URLs.
+
+    --ome writes a label image of OME-Zarr 0.5: level 0 and a pyramid of it, of the labels in a file,
+    an array, or level 0 of another image. bool becomes 0 and 1. Viewers open DESTINATION itself, or with
+    --name the image around the labels.
 
     Axes keep their names: x, y, z in streams, NRRD, NIfTI and .npy (--npy-axes zyx for arrays as
     most NumPy users have them); a page per z with rows along y in TIFF; z, y, x in HDF5 and Zarr,
@@ -150,16 +191,29 @@ def convert(
       crackle-zarr convert sample.h5:/volumes/labels/neuron_ids seg.zarr
       crackle-zarr convert seg.zarr out.h5:/labels
       crackle-zarr convert seg.npy seg.zarr --npy-axes zyx
+      crackle-zarr convert seg.nii.gz seg.ome.zarr --ome
+      crackle-zarr convert seg.ckl seg.ome.zarr --ome --voxel-size 40,8,8 --unit nm
+      crackle-zarr convert seg.zarr image.ome.zarr --ome --name cells
     """
     format = None if is_stored(destination) else formats.of_name(destination)
     encoded = any(option is not None for option in (preset, markov, pins))
     if to != "crackle" and encoded:
         raise click.UsageError(f"--preset, --markov and --pins are for Crackle, not for --to {to}.")
+    if not ome:
+        for option in ("name", "voxel_size", "unit", "factors", "levels", "sparse"):
+            if ctx.get_parameter_source(option) is not ParameterSource.DEFAULT:
+                raise click.UsageError(f"--{option.replace('_', '-')} is for OME-Zarr: give --ome, too.")
+    elif zarr_format == "2" or to != "crackle":
+        raise click.UsageError("--ome writes OME-Zarr 0.5, in Zarr format 3 and with Crackle.")
+    elif unit is not None and voxel_size is None:
+        raise click.UsageError("--unit is for --voxel-size: give both.")
     if format is not None:
-        for name in ("to", "chunks", "shards", "zarr_format"):
-            if ctx.get_parameter_source(name) is not ParameterSource.DEFAULT:
-                option = "--" + name.replace("_", "-")
-                raise click.UsageError(f"{option} is for Zarr arrays, and {destination} is a file.")
+        if ome:
+            raise click.UsageError(f"--ome is for Zarr, and {destination} is a file.")
+        for option in ("to", "chunks", "shards", "zarr_format"):
+            if ctx.get_parameter_source(option) is not ParameterSource.DEFAULT:
+                option = option.replace("_", "-")
+                raise click.UsageError(f"--{option} is for Zarr arrays, and {destination} is a file.")
         if format != "ckl" and encoded:
             raise click.UsageError(f"--preset, --markov and --pins are for Crackle, not for {destination}.")
     options = QueryOptions(None, parallel, True, storage_option, not no_progress)
@@ -229,7 +283,9 @@ def convert(
         lost = note = ""
         src: Any
         if from_file:
-            _check_new_array(destination, overwrite)
+            _check_new_array(destination, overwrite or ome)
+            if ome:
+                check_place(destination, name, overwrite)
             _check_destination(hdf5.split(source)[0], destination)
             volume = labels(stack.enter_context(formats.opened(source, parallel)), source)
             src = _array_of(volume.transposed(), chunks, shards, zarr_format)
@@ -240,7 +296,9 @@ def convert(
                 raise UnusableError(f"{source}: {option}, but neither SOURCE nor DESTINATION is one")
             src = opened(source, storage_option if is_url(source) else None)
             _check_destination(source, destination)
-            _check_chunks(src, chunks, shards, zarr_format)
+            _check_chunks(src, chunks, shards, "3" if ome else zarr_format)
+        if ome:
+            return _with_notes(_to_ome(source, src), note, lost)
         dst: Any = destination
         if is_url(destination):
             from zarr.storage import FsspecStore
@@ -274,6 +332,31 @@ def convert(
         if before and after:  # else it is a store that cannot list
             summary += f", {before:,} -> {after:,} bytes, ratio {before / after:.1f}"
         return _with_notes(summary, note, lost)
+
+    def _to_ome(source: str, src: zarr.Array[Any] | zarr.Group) -> str:
+        encoding = {"preset": preset, "markov_model_order": markov, "allow_pins": pins}
+        try:
+            labels = write(
+                src,
+                destination,
+                name,
+                voxel_size,
+                unit,
+                options,
+                factors="auto" if factors is None else factors,
+                levels=levels,
+                sparse=sparse,
+                overwrite=overwrite,
+                verify=not no_verify,
+                chunks=chunks,
+                shards=shards,
+                **encoding,
+            )
+        except (FormatError, VerificationError):
+            raise
+        except (FileExistsError, TypeError, ValueError) as error:  # the arguments do not fit each other
+            raise UnusableError(f"{source} -> {destination}: {error}") from error
+        return f"{source} -> {destination}  {levels_text(labels)}; {labels.spaces[0].text(labels.names)}"
 
     _common.Batch().run([source], to_array if format is None else to_file)
 

@@ -17,7 +17,7 @@ from tqdm import tqdm  # type: ignore[import-untyped]
 
 from .. import verbs
 from ..errors import FormatError, StoreError
-from ..files.space import Space, from_attributes, from_multiscales
+from ..files.space import Space, from_attributes
 from ..files.volumes import UnusableError
 from . import _common
 from ._common import AbsentError
@@ -288,17 +288,9 @@ def space_of(array: zarr.Array[Any]) -> Space:
 
     They are in the array's attributes, or in those of the OME-Zarr image whose level the array is.
     """
-    import zarr
+    from ..ome.metadata import space_of_level
 
-    space = from_attributes(array.attrs.asdict(), array.ndim)
-    parent, _, name = array.path.rpartition("/")
-    if space or not name:
-        return space
-    try:
-        group = zarr.open_group(array.store_path.store, path=parent, mode="r")
-    except Exception:  # each store has its own exception for a missing group
-        return space
-    return from_multiscales(group.attrs.asdict(), name, array.ndim)
+    return from_attributes(array.attrs.asdict(), array.ndim) or space_of_level(array) or Space()
 
 
 def space_fields(space: Space) -> dict[str, Any]:

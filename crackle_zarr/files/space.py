@@ -173,25 +173,6 @@ def from_attributes(attributes: Mapping[str, Any], ndim: int) -> Space:
     return Space(size, "nanometer" if known else None, origin)
 
 
-def from_multiscales(attributes: Mapping[str, Any], path: str, ndim: int) -> Space:
-    """The space of one level of an OME-Zarr image, from the attributes of its group."""
-    try:
-        multiscales = attributes.get("ome", attributes)["multiscales"][0]
-        level = next(one for one in multiscales["datasets"] if str(one["path"]) == path)
-        size: tuple[float, ...] | None = None
-        origin: tuple[float, ...] | None = None
-        for step in level["coordinateTransformations"]:
-            if step["type"] == "scale":
-                size = numbers(step["scale"], ndim, positive=True)
-            elif step["type"] == "translation":
-                origin = numbers(step["translation"], ndim)
-        units = {axis.get("unit") for axis in multiscales["axes"] if axis.get("type") == "space"}
-        unit = unit_of(str(units.pop())) if len(units) == 1 else None
-    except (LookupError, TypeError, AttributeError, StopIteration):
-        return Space()
-    return Space(size, unit, origin)
-
-
 def numbers(value: Any, count: int, positive: bool = False) -> tuple[float, ...] | None:
     """A value as ``count`` finite numbers; None if it is something else."""
     try:

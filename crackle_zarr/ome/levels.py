@@ -142,16 +142,14 @@ def plan(
             a level fits into one chunk along the spatial axes.
         paths: the names of the levels; None: s0, s1 and so on.
     """
-    steps = _steps(factors, axes)
+    steps = check_factors(factors, len(axes), levels)
     factor = (1,) * len(axes)
     planned = [(tuple(shape), factor)]
     while levels is None or len(planned) < levels:
         shape = planned[-1][0]
-        if steps is not None and isinstance(steps, list):
+        if isinstance(steps, list):
             if len(planned) > len(steps):
-                if levels is None:
-                    break
-                raise ValueError(f"{levels} levels need {levels - 1} factors, and there are {len(steps)}")
+                break
             step = steps[len(planned) - 1]
         else:
             if levels is None and _fits(shape, axes, objects):
@@ -187,8 +185,12 @@ def _fits(shape: Sequence[int], axes: Sequence[Axis], objects: Sequence[int]) ->
     )
 
 
-def _steps(factors: Factors, axes: Sequence[Axis]) -> Factor | list[Factor] | None:
-    """Checked factors: one for all steps, one for each step, or None for "auto"."""
+def check_factors(factors: Factors, ndim: int, levels: int | None) -> Factor | list[Factor] | None:
+    """Check factors: one for all steps, one for each step, or None for "auto".
+
+    Raises:
+        ValueError: they are no factors, or too few for this number of levels.
+    """
     if isinstance(factors, str):
         if factors != "auto":
             raise ValueError(f"factors is 'auto', a number per axis, or a list of these, not {factors!r}")
@@ -198,11 +200,13 @@ def _steps(factors: Factors, axes: Sequence[Axis]) -> Factor | list[Factor] | No
     checked = []
     for step in given if several else [given]:
         one = tuple(step)
-        if len(one) != len(axes) or not all(type(part) is int and part >= 1 for part in one):
-            raise ValueError(f"a factor is {len(axes)} integers from 1 on, one per axis, and not {one}")
+        if len(one) != ndim or not all(type(part) is int and part >= 1 for part in one):
+            raise ValueError(f"a factor is {ndim} integers from 1 on, one per axis, and not {one}")
         if not several and set(one) == {1}:
             raise ValueError("factors of 1 along every axis make no smaller level")
         checked.append(one)
+    if several and levels is not None and levels > len(checked) + 1:
+        raise ValueError(f"{levels} levels need {levels - 1} factors, and there are {len(checked)}")
     return checked if several else checked[0]
 
 

@@ -15,7 +15,7 @@ import zarr
 from zarr.storage import FsspecStore, LocalStore
 
 from .._base import zarr_facts
-from ..errors import FormatError
+from ..errors import FormatError, StoreError
 from ..files.space import UNITS, Space, numbers, unit_of
 from ..stored.journal import translated_errors
 from ..stored.sources import member_of
@@ -327,6 +327,23 @@ def _space(chains: Sequence[Any], axes: Sequence[Axis], unit: str | None, where:
     return Space(tuple(size), unit, tuple(origin) if moved else None)
 
 
+def space_of_level(array: zarr.Array[Any]) -> Space | None:
+    """The space of an array that is a level of an image; None if it is none, or its metadata are damaged."""
+    place = _resolved(array, "../")
+    if place is None:
+        return None
+    # The store may begin at the array.
+    name = array.path.rpartition("/")[2] or _root_of(array.store_path.store).rpartition("/")[2]
+    try:
+        group = open_or_none(*place)
+        if group is None or "multiscales" not in ome_attributes(group):
+            return None
+        image = open_multiscale(group)
+    except (ValueError, StoreError):
+        return None
+    return dict(zip(image.paths, image.spaces, strict=True)).get(name)
+
+
 def raw_space(group: zarr.Group) -> Space:
     """The space of level 0 by its own transformations alone, without those that all levels share.
 
@@ -350,10 +367,18 @@ def _image(group: zarr.Group, label: Mapping[str, Any]) -> zarr.Group | None:
     return found if found is not None and "multiscales" in ome_attributes(found) else None
 
 
-def _resolved(group: zarr.Group, path: str) -> tuple[Any, str] | None:
-    """The store and the path of a place relative to a group; None if it is beyond the store."""
-    store = group.store_path.store
-    parts = [part for part in group.path.split("/") if part]
+def _root_of(store: Any) -> str:
+    """Where a store begins, for stores that tell."""
+    inner = zarr_facts.unwrapped(store)
+    if isinstance(inner, LocalStore):
+        return Path(inner.root).resolve().as_posix()
+    return str(inner.path).rstrip("/") if isinstance(inner, FsspecStore) else ""
+
+
+def _resolved(node: zarr.Group | zarr.Array[Any], path: str) -> tuple[Any, str] | None:
+    """The store and the path of a place relative to a group or an array; None if it cannot be opened."""
+    store = node.store_path.store
+    parts = [part for part in node.path.split("/") if part]
     above = 0
     for part in path.split("/"):
         if part == ".." and parts:
@@ -370,7 +395,7 @@ def _resolved(group: zarr.Group, path: str) -> tuple[Any, str] | None:
         if above <= len(root.parents):
             return LocalStore(root.parents[above - 1], read_only=True), "/".join(parts)
     if isinstance(inner, FsspecStore):
-        folders = str(inner.path).rstrip("/").split("/")
+        folders = _root_of(inner).split("/")
         if above < len(folders):
             return FsspecStore(inner.fs, path="/".join(folders[:-above]), read_only=True), "/".join(parts)
     return None

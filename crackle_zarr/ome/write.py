@@ -30,7 +30,7 @@ from .create import (
     place_of,
     refuse_existing,
 )
-from .levels import Factors
+from .levels import Factors, check_factors
 from .metadata import Multiscale, open_multiscale
 from .pyramid import build_pyramid
 
@@ -110,6 +110,7 @@ def write_ome_labels(
         raise TypeError(f"data is an array of labels, not {type(data).__name__}")
     _binding.threads(parallel)
     dtype, shape = integers(data.dtype), tuple(map(int, data.shape))
+    check_factors(factors, len(shape), levels)
     place, path = place_of(store)
     where = path if name is None else join(path, "labels", checked_name(name))
     around = image_at(place, path) if name is not None else None

@@ -21,7 +21,9 @@ from crackle_zarr.errors import FormatError, JournalError, StoreError, Verificat
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-@pytest.mark.parametrize("what", ["resume", "undo", "convert", "replace", "resume shards"])
+@pytest.mark.parametrize(
+    "what", ["resume", "undo", "convert", "replace", "resume shards", "pyramid", "pyramid shards", "write"]
+)
 def test_killed(what: str, tmp_path: Path) -> None:
     """After SIGKILL at any write the array is the old or the new one, or resume and undo make it so."""
     action, *shards = what.split()
