@@ -22,6 +22,7 @@ PAGES = [
     "run-on-a-cluster.md",
     "read-from-s3.md",
     "files.md",
+    "ome-zarr.md",
     "xarray.md",
 ]
 
