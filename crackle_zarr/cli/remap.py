@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 from .places import (
     LabelCommand,
     QueryOptions,
-    array_at,
     counted,
     no_progress,
+    opened,
     source_argument,
     storage_option,
 )
@@ -135,6 +135,8 @@ def remap(
     first one is replaced: a damaged chunk, or a label that the dtype cannot hold, leaves the array
     unchanged. After an interruption --resume finishes the remap, and --undo reverts it.
 
+    All levels of OME-Zarr labels are edited, if the source is their group.
+
     \b
     Examples:
       crackle-zarr remap seg.zarr 42=7 43=7          merge two objects into 7
@@ -158,7 +160,7 @@ def remap(
 
     def work(source: str) -> str:
         mapping = {} if finishing else _mapping_of(pairs, path)
-        array = array_at(source, options.storage_options, "r" if dry_run else "r+")
+        array = opened(source, options.storage_options, "r" if dry_run else "r+")
         with options.bar() as progress:
             if resume:
                 report = verbs.resume(array, parallel=parallel, progress=progress)
@@ -185,11 +187,14 @@ def remap(
                 "file": source,
                 "dry_run": report.dry_run,
                 "chunks": [list(chunk) for chunk in report.chunks],
+                **({"levels": report.levels} if report.levels else {}),
                 "bytes_read": report.bytes_read,
                 "bytes_written": report.bytes_written,
             }
             return json.dumps(record, indent=2)
-        chunks = counted(len(report.chunks), "chunk")
+        chunks = counted(sum(map(len, report.levels)) or len(report.chunks), "chunk")
+        if report.levels:
+            chunks += f" in {counted(len(report.levels), 'level')}"
         action = "restored" if undo else "would change" if report.dry_run else "changed"
         wrote = "would be written" if report.dry_run else "written"
         return (
@@ -200,12 +205,12 @@ def remap(
     _common.Batch().run([source], work)
 
 
-def _report_journal(source: str, array: zarr.Array[Any]) -> None:
+def _report_journal(source: str, array: zarr.Array[Any] | zarr.Group) -> None:
     """Name the options that finish or undo an interrupted remap, if it has left a journal."""
     from ..stored.journal import Journal
-    from ..stored.layout import layout_of
+    from ..verbs.edits import journaled
 
-    if Journal(layout_of(array)).state is not None:
+    if Journal(journaled(array)).state is not None:
         click.echo(
             f"crackle-zarr: {source} has an unfinished remap: "
             f"--resume finishes it, --undo restores the array",

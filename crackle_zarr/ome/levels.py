@@ -264,8 +264,13 @@ def multiscales(name: str, axes: Sequence[Axis], space: Space, levels: Sequence[
         datasets.append({"path": level.path, "coordinateTransformations": steps})
     found: dict[str, Any] = {"name": name, "axes": [axis_json(axis) for axis in axes], "datasets": datasets}
     if len(levels) > 1:
-        found |= METHOD
+        found |= method(sparse=False)
     return found
+
+
+def method(sparse: bool) -> dict[str, Any]:
+    """The metadata that tell how levels were made."""
+    return {**METHOD, "metadata": {**METHOD["metadata"], "kwargs": {"sparse": sparse}}}
 
 
 def axis_json(axis: Axis) -> dict[str, str]:

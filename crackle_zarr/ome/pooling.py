@@ -154,7 +154,7 @@ def pool_box(layout: Layout, box: Box, step: Sequence[int], sparse: bool) -> Lab
             out[slices_of(here)] = pool(_read(layout, source_box(layout, part, step)), step, sparse)
         return out
     by_streams = _depth(layout, step) is not None
-    for coords in _batches(layout, source):
+    for coords in batches(layout, source):
         chunks = chunks_of(layout, coords, source)
         if by_streams:
             readers = drive(layout.store, [chunk.whole() for chunk in chunks])
@@ -235,7 +235,7 @@ def _is_chunkwise(layout: Layout, source: Box, step: Sequence[int]) -> bool:
     )
 
 
-def _batches(layout: Layout, box: Box) -> Iterator[list[Coords]]:
+def batches(layout: Layout, box: Box) -> Iterator[list[Coords]]:
     """The chunks of a box, a few at a time, of one shard if there are shards."""
     groups = [list(layout.coords_in(box))] if layout.shards is None else layout.by_shard(box)
     for group in groups:

@@ -23,8 +23,9 @@ from ..stored.engine import Options, Progress, run
 from ..stored.journal import Journal, call_store, read_objects, write_objects
 from ..stored.layout import Coords, Layout, layout_of
 from ..stored.translating_store import METADATA
+from .edit import pyramid_of
 from .create import join, level_like
-from .levels import METHOD, Factor, Factors, Level, factors_between, multiscales, plan
+from .levels import Factor, Factors, Level, factors_between, method, multiscales, plan
 from .metadata import Multiscale, ome_attributes, open_labels, open_multiscale, raw_space
 from .objects import Make, Pooling
 
@@ -88,8 +89,9 @@ def build_pyramid(
         raise ValueError(f"{found.group.store_path} is no label image")
     first = layout_of(found.levels[0])
     check_writable(first, options)
-    if Journal(first).state is not None:
-        Journal(first).refuse()
+    for journal in (Journal(first), Journal(pyramid_of(found))):
+        if journal.state is not None:
+            journal.refuse()
     planned = _planned(found, first, factors, levels, overwrite)
     store, path = found.group.store_path.store, found.group.path
     check_processes(store, options, found.group.store_path)
@@ -111,8 +113,8 @@ def build_pyramid(
             merge=lambda a, b: a + b,
         )
         replace(begun, done=number).mark(store, path)
-    if _differ(found, planned):
-        _name_levels(found, planned)
+    if _differ(found, planned, sparse):
+        _name_levels(found, planned, sparse)
     for name in begun.replaced:
         call_store(store, join(path, name), store.delete_dir(join(path, name)), "deleted from")
     write_objects(store, {join(path, MARKER): None})
@@ -214,9 +216,11 @@ def _existing(found: Multiscale, place: str) -> list[Level]:
     return planned
 
 
-def _differ(found: Multiscale, planned: Sequence[Level]) -> bool:
-    """Whether the metadata of the group name other levels, or other factors."""
+def _differ(found: Multiscale, planned: Sequence[Level], sparse: bool) -> bool:
+    """Whether the metadata of the group name other levels, other factors, or another way of pooling."""
     if [level.path for level in planned] != found.paths:
+        return True
+    if len(planned) > 1 and found.method != method(sparse):
         return True
     size = found.spaces[0].voxel_size or ()
     sizes = [[edge * one for edge, one in zip(size, level.factor, strict=True)] for level in planned]
@@ -228,14 +232,14 @@ def _differ(found: Multiscale, planned: Sequence[Level]) -> bool:
     )
 
 
-def _name_levels(found: Multiscale, planned: Sequence[Level]) -> None:
+def _name_levels(found: Multiscale, planned: Sequence[Level], sparse: bool) -> None:
     """Write the levels into the metadata of the group."""
     attributes: dict[str, Any] = found.group.attrs.asdict()
     ome = ome_attributes(found.group)
     first = ome["multiscales"][0]
     # Transformations that all levels share stay as they are.
     new = multiscales(found.name, found.axes, raw_space(found.group), planned)
-    first = {**first, "datasets": new["datasets"], **METHOD}
+    first = {**first, "datasets": new["datasets"], **method(sparse)}
     ome = {**ome, "multiscales": [first, *ome["multiscales"][1:]]}
     found.group.attrs.put({**attributes, "ome": ome} if "ome" in attributes else ome)
 

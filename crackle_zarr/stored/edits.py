@@ -9,9 +9,9 @@ mapped, chunks that the array's edge cuts, because the padding beyond the edge k
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -27,7 +27,7 @@ from .chunk import Chunk, chunks_of
 from .encoding import decoded_object, redo, scratch_array, undo
 from .engine import Options, groups, run
 from .fetch import Bytes, Steps, Wanted, drive
-from .journal import Entry, Journal
+from .journal import Entry, Journal, Journaled
 from .layout import Box, Coords, Layout, common, num_voxels, slices_of
 from .queries import entries_there
 from .shards import decode_index, encode_index, index_is_at_start, index_nbytes, shard_index
@@ -42,12 +42,14 @@ class RemapReport:
         bytes_read: bytes that were read from the store to find and to make them.
         bytes_written: bytes of the objects that replace others; the journal is not counted.
         dry_run: nothing was written.
+        levels: of a pyramid, the chunks of each level; ``chunks`` are those of level 0. Empty for an array.
     """
 
     chunks: list[Coords]
     bytes_read: int
     bytes_written: int
     dry_run: bool = False
+    levels: tuple[list[Coords], ...] = ()
 
 
 def misfits(mapping: LabelMapping, dtype: np.dtype[Any]) -> npt.NDArray[Any]:
@@ -67,20 +69,45 @@ class Prepared:
     """The prepared change of a part of the array."""
 
     chunks: list[Coords]
-    names: list[str]  # of entries in the journal
+    kept: list[tuple[str, str]]  # the keys of objects, and the entries of the journal that have them
     bytes_read: int
     bytes_written: int
     missing: int
+
+    @property
+    def names(self) -> list[str]:
+        """The names of all entries in the journal."""
+        return sorted({name for _, name in self.kept})
 
     def __add__(self, other: Prepared) -> Prepared:
         """The sum of two parts."""
         return Prepared(
             self.chunks + other.chunks,
-            self.names + other.names,
+            self.kept + other.kept,
             self.bytes_read + other.bytes_read,
             self.bytes_written + other.bytes_written,
             self.missing + other.missing,
         )
+
+
+@dataclass(frozen=True)
+class LevelOf:
+    """A level of a pyramid, whose journal has the entries of all levels.
+
+    Attributes:
+        pyramid: all levels.
+        number: of this level.
+        prefix: the path of the level within the pyramid.
+    """
+
+    pyramid: Journaled
+    number: int
+    prefix: str
+
+    def entry(self, entry: Entry) -> Entry:
+        """An entry of the level's array as one of the pyramid."""
+        chunks = tuple((self.number, *coords) for coords in entry.chunks)
+        return Entry(f"{self.prefix}/{entry.key}", entry.old, entry.new, chunks)
 
 
 @dataclass(frozen=True)
@@ -95,6 +122,7 @@ class Prepare:
     coords: tuple[Coords, ...]
     create_chunks: bool
     dry_run: bool
+    level: LevelOf | None = None  # the journal is that of a pyramid
 
     @property
     def weight(self) -> int:
@@ -122,7 +150,7 @@ class Prepare:
             by_object.setdefault(layout.key(chunk.coords), []).append(chunk)
         written = 0
         entries = []
-        olds = drive(layout.store, [_whole_object(layout.path(key)) for key in by_object])
+        olds = drive(layout.store, [whole_object(layout.path(key)) for key in by_object])
         for (key, some_chunks), old in zip(by_object.items(), olds, strict=True):
             nbytes_read += 0 if old is None else len(old)
             if old is None and not all(chunk.coords in absent_coords for chunk in some_chunks):
@@ -134,9 +162,14 @@ class Prepare:
             [chunk.coords for chunk in changing], self._kept(entries), nbytes_read, written, missing
         )
 
-    def _kept(self, entries: Sequence[Entry]) -> list[str]:
-        """Write objects to the journal; returns the names of their entries."""
-        return [Journal(self.layout).write(entries)] if entries and not self.dry_run else []
+    def _kept(self, entries: Sequence[Entry]) -> list[tuple[str, str]]:
+        """Write objects to the journal; returns their keys, each with the name of its entry."""
+        if not entries or self.dry_run:
+            return []
+        if self.level is not None:
+            entries = [self.level.entry(entry) for entry in entries]
+        name = Journal(self.layout if self.level is None else self.level.pyramid).write(entries)
+        return [(entry.key, name) for entry in entries]
 
     def _decoded(self) -> Prepared:
         """Prepare chunks that another codec encoded, by decoding them."""
@@ -144,7 +177,7 @@ class Prepare:
         by_object: dict[str, list[Coords]] = {}
         for coords in self.coords:
             by_object.setdefault(layout.key(coords), []).append(coords)
-        olds = drive(layout.store, [_whole_object(layout.path(key)) for key in by_object])
+        olds = drive(layout.store, [whole_object(layout.path(key)) for key in by_object])
         nbytes_read = sum(len(old) for old in olds if old is not None)
         written = 0
         changing: list[Coords] = []
@@ -299,7 +332,7 @@ class Prepare:
         return b"".join([raw_index, *pieces] if at_start else [*pieces, raw_index])
 
 
-def _whole_object(path: str) -> Steps[Bytes | None]:
+def whole_object(path: str) -> Steps[Bytes | None]:
     """Read a whole object; None if there is none, which the store has to confirm."""
     (came,) = yield [Wanted(path)]
     if came is None:
@@ -353,7 +386,7 @@ def encoded_by_zarr(layout: Layout, box: Box, voxels: npt.NDArray[Any]) -> bytes
 class CopyToArray:
     """Copy some objects of the journal to the array."""
 
-    layout: Layout
+    layout: Journaled
     names: tuple[str, ...]
     which: Literal["old", "new"]
 
@@ -367,27 +400,49 @@ class CopyToArray:
         return Journal(self.layout).copy_to_array(self.names, self.which)
 
 
-def _copy_to_array(
+def copy_to_array(
     journal: Journal, names: Sequence[str], which: Literal["old", "new"], options: Options
 ) -> tuple[list[Coords], int]:
+    """Copy the old or the new form of all objects of a journal to their places; returns chunks and bytes."""
     tasks = (CopyToArray(journal.layout, (name,), which) for name in names)
     done = run(tasks, options, total=len(names), unit="batch", merge=lambda a, b: (a[0] + b[0], a[1] + b[1]))
     chunks, nbytes = done or ([], 0)
     return sorted(chunks), nbytes
 
 
+# The form of all objects that change, for a mapping, with or without creating chunks; True: write nothing.
+Preparing: TypeAlias = Callable[[LabelMapping, bool, bool], Prepared]
+
+
 def remap(
     layout: Layout, mapping: LabelMapping, *, dry_run: bool, create_chunks: bool, options: Options
 ) -> RemapReport:
     """Replace labels of an array: see ``crackle_zarr.remap``."""
-    mapping = mapping.within(layout.native)
+    return edit(
+        layout, mapping.within(layout.native), _preparing(layout, options), dry_run, create_chunks, options
+    )
+
+
+def _preparing(layout: Layout, options: Options) -> Preparing:
+    return lambda mapping, create_chunks, dry_run: _prepare(layout, mapping, dry_run, create_chunks, options)
+
+
+def edit(
+    place: Journaled,
+    mapping: LabelMapping,
+    prepare: Preparing,
+    dry_run: bool,
+    create_chunks: bool,
+    options: Options,
+) -> RemapReport:
+    """Replace labels of whatever has a journal."""
     if not dry_run:
-        check_writable(layout, options)
-    journal = Journal(layout)
+        check_writable(place, options)
+    journal = Journal(place)
     if dry_run:
         if journal.state is not None:
             journal.refuse()
-        prepared = _prepare(layout, mapping, dry_run, create_chunks, options)
+        prepared = prepare(mapping, create_chunks, True)
         return RemapReport(sorted(prepared.chunks), prepared.bytes_read, prepared.bytes_written, True)
     journal.begin(
         {
@@ -399,15 +454,14 @@ def remap(
             "create_chunks": create_chunks,
         }
     )
-    return _prepare_and_apply(journal, mapping, create_chunks, options)
+    return _prepare_and_apply(journal, mapping, prepare, create_chunks, options)
 
 
 def _prepare_and_apply(
-    journal: Journal, mapping: LabelMapping, create_chunks: bool, options: Options
+    journal: Journal, mapping: LabelMapping, prepare: Preparing, create_chunks: bool, options: Options
 ) -> RemapReport:
-    layout = journal.layout
     try:
-        prepared = _prepare(layout, mapping, False, create_chunks, options)
+        prepared = prepare(mapping, create_chunks, False)
     except BaseException as error:
         try:
             journal.discard()  # the array is unchanged
@@ -418,7 +472,7 @@ def _prepare_and_apply(
         raise
     if prepared.names:
         journal.apply(prepared.names)
-        _copy_to_array(journal, sorted(prepared.names), "new", options)
+        copy_to_array(journal, prepared.names, "new", options)
     journal.remove()
     return RemapReport(sorted(prepared.chunks), prepared.bytes_read, prepared.bytes_written)
 
@@ -432,40 +486,51 @@ def _prepare(
 
     none = Prepared([], [], 0, 0, 0)
     prepared = run(tasks(), options, total=layout.num_chunks, unit="chunk", merge=lambda a, b: a + b) or none
-    if prepared.missing and not create_chunks:
+    if not create_chunks:
+        refuse_missing(layout, prepared)
+    return prepared
+
+
+def refuse_missing(layout: Layout, prepared: Prepared) -> None:
+    """Raise ValueError if chunks would change that are not stored."""
+    if prepared.missing:
         raise ValueError(
             f"the mapping replaces the fill value {layout.fill}, and {prepared.missing:,} of "
             f"{layout.num_chunks:,} chunks are not stored, so they consist of the fill value: "
             f"create_chunks=True writes them"
         )
-    return prepared
 
 
 def resume(layout: Layout, options: Options) -> RemapReport:
     """Finish an interrupted remap: see ``crackle_zarr.resume``."""
-    check_writable(layout, options)
-    journal = Journal(layout)
+    return finish(layout, layout.native, _preparing(layout, options), options)
+
+
+def finish(place: Journaled, native: np.dtype[Any], prepare: Preparing, options: Options) -> RemapReport:
+    """Finish an interrupted edit of whatever has a journal; ``native`` is the dtype of its labels."""
+    check_writable(place, options)
+    journal = Journal(place)
     state = journal.certain_state()
     if state is None:
-        raise JournalError(f"{layout.name} has no unfinished remap")
+        raise JournalError(f"{place.name} has no unfinished remap")
     if state == "finished":
         journal.remove()
         return RemapReport([], 0, 0)
     if state == "undoing":
-        raise JournalError(f"an undo of {layout.name} was interrupted: call undo() again")
+        raise JournalError(f"an undo of {place.name} was interrupted: call undo() again")
     if state == "applying":
-        chunks, nbytes = _copy_to_array(journal, journal.names(), "new", options)
+        chunks, nbytes = copy_to_array(journal, journal.names(), "new", options)
         journal.remove()
         return RemapReport(chunks, nbytes, nbytes)
     plan = journal.plan()
     journal.forget_entries()
-    keys = np.array(plan["keys"], dtype=layout.native)
-    values = np.array(plan["values"], dtype=layout.native)
+    keys = np.array(plan["keys"], dtype=native)
+    values = np.array(plan["values"], dtype=native)
     mapping = LabelMapping.of_arrays(keys, values, plan["preserve"])
-    return _prepare_and_apply(journal, mapping, plan["create_chunks"], options)
+    return _prepare_and_apply(journal, mapping, prepare, plan["create_chunks"], options)
 
 
-def undo_remap(layout: Layout, options: Options) -> RemapReport:
+def undo_remap(layout: Journaled, options: Options) -> RemapReport:
     """Undo an interrupted remap: see ``crackle_zarr.undo``."""
     check_writable(layout, options)
     journal = Journal(layout)
@@ -476,7 +541,7 @@ def undo_remap(layout: Layout, options: Options) -> RemapReport:
     nbytes = 0
     if state in ("applying", "undoing"):
         journal.mark("undoing")
-        chunks, nbytes = _copy_to_array(journal, journal.names(), "old", options)
+        chunks, nbytes = copy_to_array(journal, journal.names(), "old", options)
     if state == "preparing":
         journal.discard()
     else:
@@ -484,7 +549,7 @@ def undo_remap(layout: Layout, options: Options) -> RemapReport:
     return RemapReport(chunks, nbytes, nbytes)
 
 
-def check_writable(layout: Layout, options: Options) -> None:
+def check_writable(layout: Journaled, options: Options) -> None:
     """Raise ValueError if the store, or the executor with this store, cannot edit the array."""
     store: Any = layout.store
     if store.read_only:

@@ -33,7 +33,7 @@ import zlib
 from collections.abc import Coroutine, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, Protocol, TypeVar
 
 from zarr.abc.store import Store
 from zarr.storage import LocalStore
@@ -41,7 +41,7 @@ from zarr.storage import LocalStore
 from .._base import zarr_facts
 from ..errors import CrackleError, FormatError, JournalError, StoreError
 from .fetch import CONCURRENCY, Wanted, fetch
-from .layout import Coords, Layout
+from .layout import Coords
 
 T = TypeVar("T")
 
@@ -204,10 +204,32 @@ class Entry:
     chunks: tuple[Coords, ...]
 
 
-class Journal:
-    """The journal of an array."""
+class Journaled(Protocol):
+    """What has a journal: an array, or all levels of a pyramid."""
 
-    def __init__(self, layout: Layout) -> None:
+    @property
+    def store(self) -> Store:
+        """Where the chunks are."""
+        ...
+
+    @property
+    def name(self) -> str:
+        """The place, for messages."""
+        ...
+
+    def path(self, key: str) -> str:
+        """The key within the store, from one within the place."""
+        ...
+
+    def holds(self, key: str, coords: Coords) -> bool:
+        """Whether a key is that of the object with this chunk."""
+        ...
+
+
+class Journal:
+    """The journal of an array, or of all levels of a pyramid."""
+
+    def __init__(self, layout: Journaled) -> None:
         """The journal beside the chunks of a layout, whether it exists or not."""
         self.layout = layout
         self.store = layout.store
@@ -362,16 +384,7 @@ class Journal:
 
         Whoever can write a journal can write the array anyway, but "../" in a key would lead out of it.
         """
-        grid = [max(1, number) for number in self.layout.grid]
-        are_chunks = all(
-            len(chunk) == len(grid)
-            and all(
-                type(index) is int and 0 <= index < number for index, number in zip(chunk, grid, strict=True)
-            )
-            and self.layout.key(tuple(chunk)) == key
-            for chunk in coords
-        )
-        if not coords or not are_chunks:
+        if not coords or not all(self.layout.holds(key, tuple(chunk)) for chunk in coords):
             raise JournalError(f"{name} names {key!r}, which is no chunk of {self.layout.name}")
 
     def forget_entries(self) -> None:

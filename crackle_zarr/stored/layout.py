@@ -139,6 +139,17 @@ class Layout:
         """The key within the store, from one within the array."""
         return f"{self.array.path}/{key}" if self.array.path else key
 
+    def holds(self, key: str, coords: Coords) -> bool:
+        """Whether a key is that of the object with this chunk."""
+        grid = [max(1, number) for number in self.grid]
+        return (
+            len(coords) == len(grid)
+            and all(
+                type(index) is int and 0 <= index < number for index, number in zip(coords, grid, strict=True)
+            )
+            and self.key(coords) == key
+        )
+
     def chunk_box(self, coords: Coords) -> Box:
         """The voxels of a chunk, those beyond the array's edge too."""
         return tuple(

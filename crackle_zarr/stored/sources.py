@@ -60,22 +60,6 @@ def array_of(group: zarr.Group) -> zarr.Array[Any]:
     )
 
 
-def refuse_pyramid(group: zarr.Group) -> None:
-    """Raise ValueError for a pyramid: an edit of level 0 would leave its other levels unchanged."""
-    first = array_of(group).store_path
-    path = first.path.rpartition("/")[0]
-    with translated_errors(first.store, path, "read from"):
-        image = zarr.open_group(first.store, path=path, mode="r")
-    attributes: Any = image.attrs.asdict()
-    levels = attributes.get("ome", attributes)["multiscales"][0]["datasets"]
-    if len(levels) > 1:
-        names = ", ".join(str(level["path"]) for level in levels)
-        raise ValueError(
-            f"{image.store_path} is a pyramid, and an edit of level 0 would leave its other levels unchanged:"
-            f" edit each of its arrays ({names})"
-        )
-
-
 def member_of(group: zarr.Group, path: str, kind: type) -> Any:
     """A member of a group that its metadata name.
 

@@ -11,8 +11,10 @@ from ..streams import stream
 from .sources import ArrayOptions, Source, is_stored, stored_source
 
 if TYPE_CHECKING:
+    from ..ome.edit import Pyramid
     from ..stored.edits import RemapReport
     from ..stored.engine import Options, Progress
+    from ..stored.journal import Journaled
     from ..stored.layout import Layout
     from ..stored.lazy import RemappedArray
 
@@ -84,6 +86,9 @@ def remap(
     process may write to the array during a remap; a reader may see old and new labels while chunks are being
     replaced.
 
+    Of a group of OME-Zarr all levels are edited, with one journal. Where labels merge, chunks of lower levels
+    are pooled again, if :func:`build_pyramid` made them; all others get new label tables.
+
     Args:
         binary: a stream or a stored array.
         mapping: a dict old label -> new label, or anything with ``items()``. Keys that are not labels of
@@ -102,7 +107,9 @@ def remap(
 
     Returns:
         Of a stream, a new stream of the same dtype, or ``binary``'s buffer when changed in place. Of a stored
-        array, a report: ``chunks`` (grid indices of the changed chunks), ``bytes_read``, ``bytes_written``.
+        array, a report: ``chunks`` (grid indices of the changed chunks), ``bytes_read``, ``bytes_written``;
+        and ``levels``, the chunks of each level of a group. A dry run reports chunks that would be pooled again
+        with their present size.
 
     Raises:
         KeyError: a label is not in ``mapping``, and ``preserve_missing_labels`` is False.
@@ -124,18 +131,35 @@ def remap(
     preserve = True if preserve_missing_labels is None else preserve_missing_labels
     labels = LabelMapping(mapping, preserve)
     refuse_misfits(labels, layout)
-    return edits.remap(layout, labels, dry_run=dry_run, create_chunks=create_chunks, options=checked)
+    pyramid = _pyramid(binary)
+    if pyramid is None:
+        return edits.remap(layout, labels, dry_run=dry_run, create_chunks=create_chunks, options=checked)
+    from ..ome import edit
+
+    return edit.remap(pyramid, labels, dry_run=dry_run, create_chunks=create_chunks, options=checked)
 
 
 def _editable(source: Source, options: ArrayOptions) -> tuple[Layout, Options]:
     if isinstance(source, _lazy_type()):
         raise TypeError("a remapped view is read-only: remap its array instead")
-    if is_stored(source) and hasattr(source, "members"):
-        from ..stored.sources import refuse_pyramid
-
-        refuse_pyramid(source)
     layout, _, checked = stored_source(source, options)
     return layout, checked
+
+
+def _pyramid(source: Source) -> Pyramid | None:
+    """All levels of a group; None for an array, and for a group of one level."""
+    if not hasattr(source, "members"):
+        return None
+    from ..ome.edit import pyramid_of
+    from ..ome.metadata import open_multiscale
+
+    labels = open_multiscale(source)
+    return pyramid_of(labels) if len(labels.levels) > 1 else None
+
+
+def journaled(source: Source) -> Journaled:
+    """What the journal of a remap of a stored array is of: the array, or all levels of its group."""
+    return _pyramid(source) or stored_source(source, {})[0]
 
 
 def resume(source: Source, **options: Unpack[ArrayOptions]) -> RemapReport:
@@ -152,7 +176,13 @@ def resume(source: Source, **options: Unpack[ArrayOptions]) -> RemapReport:
     """
     from ..stored import edits
 
-    return edits.resume(*_editable(source, options))
+    layout, checked = _editable(source, options)
+    pyramid = _pyramid(source)
+    if pyramid is None:
+        return edits.resume(layout, checked)
+    from ..ome import edit
+
+    return edit.resume(pyramid, checked)
 
 
 def undo(source: Source, **options: Unpack[ArrayOptions]) -> RemapReport:
@@ -170,4 +200,10 @@ def undo(source: Source, **options: Unpack[ArrayOptions]) -> RemapReport:
     """
     from ..stored import edits
 
-    return edits.undo_remap(*_editable(source, options))
+    layout, checked = _editable(source, options)
+    pyramid = _pyramid(source)
+    if pyramid is None:
+        return edits.undo_remap(layout, checked)
+    from ..ome import edit
+
+    return edit.undo(pyramid, checked)
