@@ -11,13 +11,14 @@ if TYPE_CHECKING:
     import zarr
     from rich.table import Table
 
-from .places import array_at, by, commas, counted, space_fields, space_of, space_rows
+from .places import array_at, by, commas, counted, opened, space_fields, space_of, space_rows
 
 
 def describe(place: str, options: dict[str, Any]) -> dict[str, Any]:
     """The record of the array at a path or URL, as ``info --json`` prints it."""
     from .._base import zarr_facts
 
+    found = opened(place, options)
     array = array_at(place, options)
     stored = _stored_nbytes(array)
     nbytes = int(np.prod(array.shape, dtype=object)) * array.dtype.itemsize
@@ -42,7 +43,32 @@ def describe(place: str, options: dict[str, Any]) -> dict[str, Any]:
         "shards": None if shards is None else list(shards),
         "codecs": _codecs(array),
         **space_fields(space_of(array)),
+        **_image(found),
         "fill_value": None if fill is None else str(int(fill)) if array.dtype.kind in "iub" else str(fill),
+    }
+
+
+def _image(found: zarr.Array[Any] | zarr.Group) -> dict[str, Any]:
+    """The levels of an OME-Zarr image, and the names of its label images; nothing for an array."""
+    import zarr
+
+    from ..ome import label_images, open_multiscale
+
+    if isinstance(found, zarr.Array):
+        return {}
+    try:
+        image = open_multiscale(found)
+    except ValueError:  # incomplete metadata, or a version before 0.4: level 0 is shown
+        return {}
+    levels = [
+        {"path": path, "shape": list(level.shape), "voxel_size": list(space.voxel_size or ())}
+        for path, level, space in zip(image.paths, image.levels, image.spaces, strict=True)
+    ]
+    return {
+        "ome_version": image.version,
+        "is_labels": image.is_labels,
+        "levels": levels,
+        "label_images": label_images(found),
     }
 
 
@@ -84,6 +110,21 @@ def _codec_text(metadata: dict[str, Any]) -> str:
     return ", ".join([name, *words])
 
 
+def _image_rows(record: dict[str, Any]) -> dict[str, str]:
+    if "levels" not in record:
+        return {}
+    levels = []
+    for level in record["levels"]:
+        size = " x ".join(f"{edge:g}" for edge in level["voxel_size"])
+        levels.append(f"{level['path']}: {by(level['shape'])}, voxels of {size}")
+    what = "label image" if record["is_labels"] else "image"
+    return {
+        "OME-Zarr": f"{record['ome_version']}, {what} of {counted(len(levels), 'level')}",
+        "levels": "\n".join(levels),
+        "label images": ", ".join(record["label_images"]),
+    }
+
+
 def info_tables(record: dict[str, Any]) -> Iterator[Table]:
     """The table for an array: its fields."""
     from rich import box
@@ -95,6 +136,7 @@ def info_tables(record: dict[str, Any]) -> Iterator[Table]:
     raw, stored = record["nbytes"], record["stored_nbytes"]
     rows = {
         "kind": f"Zarr array, format {record['zarr_format']}",
+        **_image_rows(record),
         "array": record["array"],
         "shape": by(record["shape"]) + named,
         "dtype": record["dtype"],

@@ -17,7 +17,7 @@ from tqdm import tqdm  # type: ignore[import-untyped]
 
 from .. import verbs
 from ..errors import FormatError, StoreError
-from ..files.space import Space, from_attributes
+from ..files.space import Space
 from ..files.volumes import UnusableError
 from . import _common
 from ._common import AbsentError
@@ -109,6 +109,16 @@ def _no_verify(command: Callable[..., Any]) -> Callable[..., Any]:
     )
 
 
+def _level(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the option for a level of a pyramid."""
+    return click.option(
+        "--level",
+        metavar="NUMBER",
+        type=click.IntRange(0),
+        help="Of OME-Zarr labels, query this level of the pyramid; 0, the default, is the finest.",
+    )(command)
+
+
 @dataclass(frozen=True)
 class QueryOptions:
     """The options that all queries have."""
@@ -118,9 +128,12 @@ class QueryOptions:
     verify: bool = True
     storage_options: dict[str, Any] | None = None
     progress: bool = True
+    level: int | None = None
 
     def refuse_for_file(self, place: str) -> None:
         """Raise UnusableError if an option is set that files do not take."""
+        if self.level is not None:
+            raise UnusableError(f"{place}: --level is for OME-Zarr, and this is a file")
         if self.region is not None:
             raise UnusableError(f"{place}: --region is for Zarr arrays, and this is a file")
         refuse_storage_options(place, self.storage_options)
@@ -166,13 +179,14 @@ def query(command: Callable[..., Any]) -> Callable[..., Any]:
         no_verify: bool,
         storage_option: dict[str, Any],
         no_progress: bool,
+        level: int | None,
         **others: Any,
     ) -> Any:
-        options = QueryOptions(region, parallel, not no_verify, storage_option, not no_progress)
+        options = QueryOptions(region, parallel, not no_verify, storage_option, not no_progress, level)
         return command(*arguments, options=options, **others)
 
     decorated: Callable[..., Any] = with_options
-    for option in (no_progress, storage_option, _no_verify, _common.parallel, region):
+    for option in (no_progress, storage_option, _no_verify, _common.parallel, _level, region):
         decorated = option(decorated)
     return decorated
 
@@ -270,12 +284,22 @@ def opening(place: str) -> Iterator[None]:
 
 
 def array_at(
-    place: str, options: dict[str, Any] | None = None, mode: Literal["r", "r+"] = "r"
+    place: str,
+    options: dict[str, Any] | None = None,
+    mode: Literal["r", "r+"] = "r",
+    level: int | None = None,
 ) -> zarr.Array[Any]:
-    """The array at a path or URL; in a group of OME-Zarr labels, the array of level 0."""
+    """The array at a path or URL; in a group of OME-Zarr labels, the array of a level, by default 0."""
     import zarr
 
     found = opened(place, options, mode)
+    if level is not None:
+        if isinstance(found, zarr.Array):
+            raise UnusableError(f"{place}: --level is for OME-Zarr, and this is an array")
+        from ..verbs.sources import array_of_level
+
+        array: zarr.Array[Any] = array_of_level(found, level)
+        return array
     if isinstance(found, zarr.Group):
         from ..stored.sources import array_of
 
@@ -288,9 +312,9 @@ def space_of(array: zarr.Array[Any]) -> Space:
 
     They are in the array's attributes, or in those of the OME-Zarr image whose level the array is.
     """
-    from ..ome.metadata import space_of_level
+    from ..ome import metadata
 
-    return from_attributes(array.attrs.asdict(), array.ndim) or space_of_level(array) or Space()
+    return metadata.space_of(array)
 
 
 def space_fields(space: Space) -> dict[str, Any]:
@@ -354,16 +378,21 @@ def new_file(path: Path, force: bool) -> None:
 
 def labels_of(place: str, options: QueryOptions) -> Any:
     """The labels of the array at a path or URL."""
-    array = array_at(place, options.storage_options)
+    array = array_at(place, options.storage_options, level=options.level)
     with options.keywords() as keywords:
         return verbs.labels(array, **keywords)
 
 
 def verified(place: str, options: QueryOptions) -> tuple[bool, str]:
     """Whether the array at a path or URL is damaged, and a report as text."""
-    array = array_at(place, options.storage_options)
+    import zarr
+
+    array = array_at(place, options.storage_options, level=options.level)
+    whole = options.region is None and options.level is None
+    found = opened(place, options.storage_options) if whole else array
     with options.keywords() as keywords:
-        damaged = verbs.verify(array, **keywords)
+        # Of an image all levels.
+        damaged = verbs.verify(array if isinstance(found, zarr.Array) else found, **keywords)
     if not damaged:
         return False, f"{place}: sound" + ("" if _has_crackle(array) else ", as far as decoding can tell")
     lines = [f"{place}: chunk {commas(one.chunk)}, {one.key}: {one.message}" for one in damaged]

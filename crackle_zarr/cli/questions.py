@@ -53,7 +53,7 @@ def find(source: str, label: int, as_json: bool, options: QueryOptions) -> None:
     """
 
     def work(source: str) -> None:
-        array = array_at(source, options.storage_options)
+        array = array_at(source, options.storage_options, level=options.level)
         with options.keywords() as keywords:
             found = verbs.find(array, label, **keywords)
             slices = found.slices
@@ -110,7 +110,7 @@ def crop(source: str, label: int, output: Path, force: bool, options: QueryOptio
 
     def work(source: str) -> str:
         new_file(output, force)
-        array = array_at(source, options.storage_options)
+        array = array_at(source, options.storage_options, level=options.level)
         if kind == "ckl" and array.ndim > 3:
             raise UnusableError(
                 f"{source} has {array.ndim} axes, but a stream has at most three: name the output .npy"

@@ -16,6 +16,7 @@ import numpy as np
 from .. import verbs
 from .._base import atomic_files
 from ..files import volumes
+from ..files.volumes import UnusableError
 from . import _common
 from ._common import EXIT_CODES
 
@@ -41,6 +42,9 @@ _ROWS = 40
 # stats
 
 
+_ENDS = ("start", "stop")
+
+
 @click.command(epilog=EXIT_CODES)
 @source_argument
 @click.option(
@@ -59,6 +63,11 @@ _ROWS = 40
 @click.option(
     "--all", "every", is_flag=True, help=f"Show all rows on a terminal, not only the first {_ROWS}."
 )
+@click.option(
+    "--units",
+    is_flag=True,
+    help="Of an array with a voxel size: positions in its unit, and the volume of each label.",
+)
 @_common.force
 @query
 def stats(
@@ -67,6 +76,7 @@ def stats(
     as_csv: bool,
     labels: tuple[int, ...],
     every: bool,
+    units: bool,
     force: bool,
     options: QueryOptions,
 ) -> None:
@@ -79,6 +89,9 @@ def stats(
 
     The output is a table on a terminal. In a pipe or a file it is CSV with the columns label,
     voxel_count, start_0 ..., stop_0 ..., centroid_0 ....
+
+    With --units positions are in the unit of the voxel size, which info shows: boxes from face to face,
+    centroids at centres of voxels.
 
     \b
     Examples:
@@ -98,7 +111,7 @@ def stats(
         new_file(output, force)
 
     def work(source: str) -> None:
-        table = _statistics(source, labels, options)
+        table = _statistics(source, labels, units, options)
         if output is not None:
             _write_table(table, output)
             click.echo(f"{source} -> {output}  {counted(len(table), 'label')}")
@@ -114,30 +127,32 @@ def stats(
     _common.Batch().run([source], work)
 
 
-def _statistics(source: str, labels: tuple[int, ...], options: QueryOptions) -> StatisticsTable:
+def _statistics(source: str, labels: tuple[int, ...], units: bool, options: QueryOptions) -> StatisticsTable:
     """The statistics of a file or an array, for the given labels or for all."""
     table: Any
     if not is_stored(source):
         options.refuse_for_file(source)
+        if units:
+            raise UnusableError(f"{source}: --units is for Zarr arrays with a voxel size, and this is a file")
         table = verbs.statistics(volumes.read_stream(Path(source)), parallel=options.parallel)
         if labels:
             table = table[np.isin(table["label"], _as_dtype_of(labels, table))]
         return cast("StatisticsTable", table)
-    array = array_at(source, options.storage_options)
+    array = array_at(source, options.storage_options, level=options.level)
     with options.keywords() as keywords:
         if not labels:
-            return verbs.statistics(array, **keywords)
+            return verbs.statistics(array, units, **keywords)
         # Measure only the chunks with these labels.
         parts = []
         for label in sorted(set(labels)):
             keywords["region"] = options.region
             keywords["region"] = verbs.find(array, label, **keywords).slices
             if keywords["region"] is not None:
-                table = verbs.statistics(array, **keywords)
+                table = verbs.statistics(array, units, **keywords)
                 parts.append(table[table["label"] == label])
         if not parts:  # a table without rows
             keywords["region"] = (slice(0, 0),) * min(1, array.ndim)
-            return cast("StatisticsTable", verbs.statistics(array, **keywords)[:0])
+            return cast("StatisticsTable", verbs.statistics(array, units, **keywords)[:0])
         return cast("StatisticsTable", np.concatenate(parts).view(type(parts[0])))
 
 
@@ -171,7 +186,9 @@ def _show_statistics(table: StatisticsTable, every: bool) -> None:
         shown.add_column(name, justify="right", no_wrap=True)
     rows = table if every else table[:_ROWS]
     for row in rows:
-        bounds = map(slice, row["start"].tolist(), row["stop"].tolist())
+        # Of physical positions six digits; integers are shown in full.
+        ends = ([int(n) if float(n).is_integer() else f"{n:.6g}" for n in row[k].tolist()] for k in _ENDS)
+        bounds = map(slice, *ends)
         centroid = ", ".join(f"{index:.1f}" for index in row["centroid"].tolist())
         shown.add_row(str(int(row["label"])), f"{int(row['voxel_count']):,}", as_ranges(bounds), centroid)
     console = Console(highlight=False)

@@ -7,7 +7,7 @@ lower levels. Versions 0.4 (Zarr format 2) and 0.5 (Zarr format 3) are read, and
 from __future__ import annotations
 
 from .create import create_ome_labels
-from .metadata import Axis, Multiscale, label_images, open_labels, open_multiscale
+from .metadata import Axis, Multiscale, label_images, open_labels, open_multiscale, space_of
 from .pyramid import build_pyramid
 from .write import write_ome_labels
 
@@ -19,5 +19,6 @@ __all__ = [
     "label_images",
     "open_labels",
     "open_multiscale",
+    "space_of",
     "write_ome_labels",
 ]

@@ -16,7 +16,7 @@ from zarr.storage import FsspecStore, LocalStore
 
 from .._base import zarr_facts
 from ..errors import FormatError, StoreError
-from ..files.space import UNITS, Space, numbers, unit_of
+from ..files.space import UNITS, Space, from_attributes, numbers, unit_of
 from ..stored.journal import translated_errors
 from ..stored.sources import member_of
 
@@ -327,7 +327,18 @@ def _space(chains: Sequence[Any], axes: Sequence[Axis], unit: str | None, where:
     return Space(tuple(size), unit, tuple(origin) if moved else None)
 
 
-def space_of_level(array: zarr.Array[Any]) -> Space | None:
+def space_of(source: zarr.Array[Any] | zarr.Group) -> Space:
+    """Voxel size, unit and origin of a stored array; of a group of OME-Zarr, those of level 0.
+
+    They are in the array's attributes, or in those of the OME-Zarr image whose level the array is. Parts that
+    are not stated are None.
+    """
+    if isinstance(source, zarr.Group):
+        return open_multiscale(source).spaces[0]
+    return from_attributes(source.attrs.asdict(), source.ndim) or _space_of_level(source) or Space()
+
+
+def _space_of_level(array: zarr.Array[Any]) -> Space | None:
     """The space of an array that is a level of an image; None if it is none, or its metadata are damaged."""
     place = _resolved(array, "../")
     if place is None:

@@ -23,8 +23,8 @@ from ..stored.engine import Options, Progress, run
 from ..stored.journal import Journal, call_store, read_objects, write_objects
 from ..stored.layout import Coords, Layout, layout_of
 from ..stored.translating_store import METADATA
-from .edit import pyramid_of
 from .create import join, level_like
+from .edit import pyramid_of
 from .levels import Factor, Factors, Level, factors_between, method, multiscales, plan
 from .metadata import Multiscale, ome_attributes, open_labels, open_multiscale, raw_space
 from .objects import Make, Pooling

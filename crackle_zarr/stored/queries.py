@@ -18,6 +18,7 @@ import numpy.typing as npt
 from .._base.integers import holds
 from .._binding import Reader
 from ..errors import StoreError
+from ..files.space import Space
 from ..streams.ranges import consecutive
 from .chunk import Chunk
 from .engine import Options, ask
@@ -249,6 +250,7 @@ class Found:
     _layout: Layout = field(repr=False, compare=False)
     _box: Box = field(repr=False, compare=False)
     _options: Options = field(repr=False, compare=False)
+    _space: Space = field(default_factory=Space, repr=False, compare=False)
 
     def __getstate__(self) -> dict[str, Any]:
         """Pickle without the executor, which cannot leave this process."""
@@ -280,10 +282,35 @@ class Found:
             )
         return slices_of(box)
 
+    @property
+    def bounds(self) -> tuple[tuple[float, float], ...] | None:
+        """The bounding box in the unit of the voxel size, from face to face, per axis; None if it is absent.
 
-def find(layout: Layout, label: int, box: Box, options: Options) -> Found:
-    """Where a label is."""
+        Raises:
+            ValueError: the array states no voxel size.
+        """
+        size, origin = placed(self._layout, self._space)
+        if self.slices is None:
+            return None
+        return tuple(
+            (first + (one.start - 0.5) * edge, first + (one.stop - 0.5) * edge)
+            for one, edge, first in zip(self.slices, size, origin, strict=True)
+        )
+
+
+def placed(layout: Layout, space: Space) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """The voxel size of an array, and where its first voxel lies."""
+    if space.voxel_size is None:
+        raise ValueError(
+            f"{layout.name} states no voxel size: write OME-Zarr with voxel_size, or set the attribute "
+            f"voxel_size of the array, one number per axis"
+        )
+    return space.voxel_size, space.origin or (0.0,) * len(layout.shape)
+
+
+def find(layout: Layout, label: int, box: Box, options: Options, space: Space | None = None) -> Found:
+    """Where a label is; ``space`` is that of the array, for answers in physical units."""
     chunks: list[Coords] = []
     if holds(layout.native, label):
         chunks = ask(layout, ChunksWith(label, options.verify), box, options) or []
-    return Found(label, sorted(chunks), layout, box, options)
+    return Found(label, sorted(chunks), layout, box, options, space or Space())

@@ -10,7 +10,6 @@ from typing import Any
 import zarr
 
 from ..errors import CrackleWarning, StoreError
-from .journal import translated_errors
 from .layout import Layout, layout_of
 from .lazy import RemappedArray
 

@@ -28,7 +28,7 @@ class StatisticsRow(np.void):  # type: ignore[misc] # final to the stubs alone
         """A field, or the numbers of all axes as a new array."""
         if isinstance(key, str) and key in _PER_AXIS:
             names = _columns_of(self.dtype, key)
-            return np.array([super(StatisticsRow, self).__getitem__(name) for name in names], _PER_AXIS[key])
+            return np.array([super(StatisticsRow, self).__getitem__(name) for name in names])
         return super().__getitem__(key)
 
 
@@ -60,7 +60,7 @@ class StatisticsTable(np.ndarray[Any, np.dtype[Any]]):
         together = np.dtype(
             {
                 "names": [key],
-                "formats": [(_PER_AXIS[key], (len(names),))],
+                "formats": [(self.dtype[names[0]], (len(names),))],
                 "offsets": [self.dtype.fields[names[0]][1]],
                 "itemsize": self.dtype.itemsize,
             }
@@ -161,6 +161,28 @@ def empty_table(length: int, label: np.dtype[Any], ndim: int) -> StatisticsTable
     for key, dtype in _PER_AXIS.items():
         fields += [(f"{key}_{axis}", dtype) for axis in range(ndim)]
     return np.empty(length, dtype=np.dtype((StatisticsRow, np.dtype(fields)))).view(StatisticsTable)
+
+
+def physical(rows: StatisticsTable, size: Sequence[float], origin: Sequence[float]) -> StatisticsTable:
+    """The table in physical units.
+
+    Args:
+        rows: the table in voxels.
+        size: the edges of a voxel, one per axis.
+        origin: where the centre of the first voxel lies.
+    """
+    edges, first = np.asarray(size, dtype=np.float64), np.asarray(origin, dtype=np.float64)
+    fields: list[tuple[str, Any]] = [("label", rows.dtype["label"]), ("voxel_count", "u8"), ("volume", "f8")]
+    for key in _PER_AXIS:
+        fields += [(f"{key}_{axis}", "f8") for axis in range(len(edges))]
+    found = np.empty(len(rows), dtype=np.dtype((StatisticsRow, np.dtype(fields)))).view(StatisticsTable)
+    for name in ("label", "voxel_count"):
+        found[name][...] = rows[name]
+    found["volume"][...] = rows["voxel_count"] * edges.prod()
+    # A voxel reaches half an edge beyond its centre.
+    for key, shift in (("start", 0.5), ("stop", 0.5), ("centroid", 0.0)):
+        found[key][...] = first + (rows[key] - shift) * edges
+    return found
 
 
 def boxes_table(rows: StatisticsTable, axes: Sequence[str]) -> Any:

@@ -16,6 +16,8 @@ Functions on stored arrays take these keywords; for a stream, they take only ``p
 - ``region``: the part of the array to query: slices, one per axis or fewer, with integers and Ellipsis as in
   NumPy, but without steps. Indices in results still count from the array's first voxel. A region outside the
   array raises ValueError.
+- ``level``: for a group of OME-Zarr, the level to query; 0, the default, is the finest. Indices in results
+  are those of the level's array.
 - ``verify``: verify the checksums of everything that is read (True). Without, reading a chunk's labels is
   cheaper still.
 - ``executor``: None for threads, or any ``concurrent.futures.Executor``: a process pool, or

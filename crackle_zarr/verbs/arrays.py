@@ -6,6 +6,7 @@ from concurrent.futures import Executor
 from typing import TYPE_CHECKING, Any, Literal, Unpack
 
 from .._base.options import MarkovOrder, Preset, encoding
+from .edits import pyramid_at
 from .sources import ArrayOptions, Source, stored_source
 
 if TYPE_CHECKING:
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
 def verify(source: Source, **options: Unpack[ArrayOptions]) -> list[Damage]:
     """Verify every checksum of every chunk of a stored array.
 
+    Of a group of OME-Zarr all levels are verified, unless ``level`` or ``region`` is given; and if
+    :func:`build_pyramid` made them, whether each level is what pooling makes of the level before.
+
     Returns:
         A list of the damaged chunks, in their order: objects with ``chunk`` (the grid index), ``key`` (the
         name in the store) and ``message``, which names sections and slices. An empty list means that all
@@ -27,7 +31,17 @@ def verify(source: Source, **options: Unpack[ArrayOptions]) -> list[Damage]:
     """
     from ..stored import verify as verification
 
-    return verification.verify(*stored_source(source, options))
+    layout, box, checked = stored_source(source, options)
+    whole = options.get("region") is None and options.get("level") is None
+    try:
+        pyramid = pyramid_at(source) if whole else None
+    except ValueError:  # nobody knows how its levels were made
+        pyramid = None
+    if pyramid is None:
+        return verification.verify(layout, box, checked)
+    from ..ome import check
+
+    return check.verify(pyramid, checked)
 
 
 def convert(

@@ -108,8 +108,8 @@ def remap(
     Returns:
         Of a stream, a new stream of the same dtype, or ``binary``'s buffer when changed in place. Of a stored
         array, a report: ``chunks`` (grid indices of the changed chunks), ``bytes_read``, ``bytes_written``;
-        and ``levels``, the chunks of each level of a group. A dry run reports chunks that would be pooled again
-        with their present size.
+        and ``levels``, the chunks of each level of a group. A dry run reports chunks that would be pooled
+        again with their present size.
 
     Raises:
         KeyError: a label is not in ``mapping``, and ``preserve_missing_labels`` is False.
@@ -131,7 +131,7 @@ def remap(
     preserve = True if preserve_missing_labels is None else preserve_missing_labels
     labels = LabelMapping(mapping, preserve)
     refuse_misfits(labels, layout)
-    pyramid = _pyramid(binary)
+    pyramid = pyramid_at(binary)
     if pyramid is None:
         return edits.remap(layout, labels, dry_run=dry_run, create_chunks=create_chunks, options=checked)
     from ..ome import edit
@@ -142,24 +142,41 @@ def remap(
 def _editable(source: Source, options: ArrayOptions) -> tuple[Layout, Options]:
     if isinstance(source, _lazy_type()):
         raise TypeError("a remapped view is read-only: remap its array instead")
+    if options.get("level") is not None:
+        raise TypeError("level is for questions: an edit of a group changes all its levels")
     layout, _, checked = stored_source(source, options)
     return layout, checked
 
 
-def _pyramid(source: Source) -> Pyramid | None:
+def pyramid_at(source: Source) -> Pyramid | None:
     """All levels of a group; None for an array, and for a group of one level."""
     if not hasattr(source, "members"):
         return None
-    from ..ome.edit import pyramid_of
-    from ..ome.metadata import open_multiscale
+    import zarr
 
-    labels = open_multiscale(source)
+    from ..ome.edit import pyramid_of
+    from ..ome.metadata import ome_attributes, open_multiscale
+    from ..stored.sources import array_of
+
+    try:
+        labels = open_multiscale(source)
+    except ValueError as error:  # the metadata are incomplete, or of a version before 0.4
+        path = array_of(source).path.rpartition("/")[0]
+        attributes = ome_attributes(zarr.open_group(source.store_path.store, path=path, mode="r"))
+        levels = attributes["multiscales"][0]["datasets"]
+        if len(levels) > 1:
+            names = ", ".join(str(level["path"]) for level in levels)
+            raise ValueError(
+                f"{error}; so an edit of level 0 would leave its other levels unchanged: edit each of its "
+                f"arrays ({names})"
+            ) from error
+        return None
     return pyramid_of(labels) if len(labels.levels) > 1 else None
 
 
 def journaled(source: Source) -> Journaled:
     """What the journal of a remap of a stored array is of: the array, or all levels of its group."""
-    return _pyramid(source) or stored_source(source, {})[0]
+    return pyramid_at(source) or stored_source(source, {})[0]
 
 
 def resume(source: Source, **options: Unpack[ArrayOptions]) -> RemapReport:
@@ -177,7 +194,7 @@ def resume(source: Source, **options: Unpack[ArrayOptions]) -> RemapReport:
     from ..stored import edits
 
     layout, checked = _editable(source, options)
-    pyramid = _pyramid(source)
+    pyramid = pyramid_at(source)
     if pyramid is None:
         return edits.resume(layout, checked)
     from ..ome import edit
@@ -201,7 +218,7 @@ def undo(source: Source, **options: Unpack[ArrayOptions]) -> RemapReport:
     from ..stored import edits
 
     layout, checked = _editable(source, options)
-    pyramid = _pyramid(source)
+    pyramid = pyramid_at(source)
     if pyramid is None:
         return edits.undo_remap(layout, checked)
     from ..ome import edit

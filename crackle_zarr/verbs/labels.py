@@ -96,14 +96,16 @@ def find(source: Source, label: int, **options: Unpack[ArrayOptions]) -> Found:
         An object with ``chunks``, the grid indices of the chunks that hold the label, and ``slices``, its
         bounding box as an index of the array, or None. The object is true if the array has the label. Label
         tables alone give the chunks, except for chunks that the array's edge or the region cuts. The first
-        use of ``slices`` computes the box from the boundaries in the outermost of these chunks.
+        use of ``slices`` computes the box from the boundaries in the outermost of these chunks. ``bounds`` is
+        the box in the unit of the voxel size, from face to face, if the array states one.
 
     Example:
         >>> found = find(array, 42)  # doctest: +SKIP
         >>> mask = array[found.slices] == 42  # doctest: +SKIP
     """
+    from ..ome.metadata import space_of
     from ..stored import queries
 
     wanted = integer("label", label)
     layout, box, checked = stored_source(source, options)
-    return queries.find(layout, wanted, box, checked)
+    return queries.find(layout, wanted, box, checked, space_of(layout.array))

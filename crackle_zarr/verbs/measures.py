@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 from .._base.integers import integer
 from ..streams import objects as stream_objects
 from ..streams import statistics as of_stream
-from ..streams.statistics_table import boxes_table
+from ..streams.statistics_table import boxes_table, physical
 
 if TYPE_CHECKING:
     from ..streams.statistics_table import StatisticsTable
@@ -16,23 +16,43 @@ from .labels import find
 from .sources import ArrayOptions, OtherOptions, Source, T, is_stored, no_options, stored_source
 
 
-def statistics(binary: Source, **options: Unpack[ArrayOptions]) -> StatisticsTable:
+def statistics(binary: Source, units: bool = False, **options: Unpack[ArrayOptions]) -> StatisticsTable:
     """The voxel count, the bounding box and the centroid of each label, as a table.
 
     One pass over the connected components of the slices gives all of them, without decoding a voxel.
+
+    Args:
+        binary: a stream or a stored array.
+        units: of a stored array whose voxel size is known: give positions in its unit, from the origin that
+            is stated, and the volume of each label. ``crackle_zarr.ome.space_of(binary).unit`` is the unit.
+        options: see the module.
 
     Returns:
         A structured array with a row per label, ascending: ``label`` in the volume's dtype, ``voxel_count``
         (u8), ``start`` and ``stop`` (u8, a number per axis, half-open) and ``centroid`` (f8, a number per
         axis: the mean index). It has ``to_csv``, ``to_parquet``, ``to_pandas`` and ``to_arrow``, and
-        ``pandas.DataFrame`` and ``polars.DataFrame`` take it.
+        ``pandas.DataFrame`` and ``polars.DataFrame`` take it. With ``units`` there is ``volume`` (f8), too,
+        and ``start`` and ``stop`` are f8: the faces of the box, half a voxel before the centre of its first
+        voxel and behind that of its last.
+
+    Raises:
+        ValueError: with ``units``, the voxel size is unknown.
     """
     if not is_stored(binary):
+        if units:
+            raise TypeError("units is for stored arrays: a stream has no voxel size")
         no_options(options)
         return of_stream.statistics(binary, options.get("parallel", 0))
     from ..stored.statistics import statistics as of_array
 
-    return of_array(*stored_source(binary, options))
+    layout, box, checked = stored_source(binary, options)
+    if not units:
+        return of_array(layout, box, checked)
+    from ..ome.metadata import space_of
+    from ..stored.queries import placed
+
+    size, origin = placed(layout, space_of(layout.array))
+    return physical(of_array(layout, box, checked), size, origin)
 
 
 def voxel_counts(

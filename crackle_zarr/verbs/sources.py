@@ -25,6 +25,7 @@ class OtherOptions(TypedDict, total=False):
 
     region: Any
     verify: bool
+    level: int
     executor: Executor | None
     progress: Progress
 
@@ -54,11 +55,12 @@ def stored_source(source: Any, options: ArrayOptions) -> tuple[Layout, Box, Opti
     from ..stored.sources import layout_from
 
     given = dict(options)
-    region = given.pop("region", None)
+    region, level = given.pop("region", None), given.pop("level", None)
     unknown = sorted(set(given) - {"verify", "executor", "parallel", "progress"})
     if unknown:
         raise TypeError(
-            f"there is no option {', '.join(unknown)}; there are region, verify, executor, parallel, progress"
+            f"there is no option {', '.join(unknown)}; there are region, level, verify, executor, "
+            f"parallel, progress"
         )
     checked = Options(**given)  # type: ignore[arg-type]
     _binding.threads(checked.parallel)
@@ -67,8 +69,27 @@ def stored_source(source: Any, options: ArrayOptions) -> tuple[Layout, Box, Opti
             f"executor is a concurrent.futures.Executor or None, not {type(checked.executor).__name__}; "
             f"for a dask.distributed client, use client.get_executor(pure=False)"
         )
-    layout = layout_from(source)
+    layout = layout_from(source if level is None else array_of_level(source, level))
     return layout, box_of(region, layout.shape), checked
+
+
+def array_of_level(source: Any, level: Any) -> Any:
+    """The array of a level of a group of OME-Zarr.
+
+    Raises:
+        TypeError: the source is no group, or ``level`` no integer.
+        ValueError: there is no such level.
+    """
+    if not hasattr(source, "members"):
+        raise TypeError(f"level is for groups of OME-Zarr, and the source is a {type(source).__name__}")
+    from .._base.integers import integer
+    from ..ome.metadata import open_multiscale
+
+    number = integer("level", level)
+    levels = open_multiscale(source).levels
+    if not 0 <= number < len(levels):
+        raise ValueError(f"{source.store_path} has the levels 0 to {len(levels) - 1}, and not {number}")
+    return levels[number]
 
 
 def no_options(options: ArrayOptions) -> None:
