@@ -7,7 +7,7 @@ reads the keys of the remaining slices, if whole slices are cut away, and otherw
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -250,7 +250,7 @@ class Found:
     _layout: Layout = field(repr=False, compare=False)
     _box: Box = field(repr=False, compare=False)
     _options: Options = field(repr=False, compare=False)
-    _space: Space = field(default_factory=Space, repr=False, compare=False)
+    _space_of: Callable[[Any], Space] = field(repr=False, compare=False)
 
     def __getstate__(self) -> dict[str, Any]:
         """Pickle without the executor, which cannot leave this process."""
@@ -289,7 +289,7 @@ class Found:
         Raises:
             ValueError: the array states no voxel size.
         """
-        size, origin = placed(self._layout, self._space)
+        size, origin = placed(self._layout, self._space_of(self._layout.array))
         if self.slices is None:
             return None
         return tuple(
@@ -308,9 +308,9 @@ def placed(layout: Layout, space: Space) -> tuple[tuple[float, ...], tuple[float
     return space.voxel_size, space.origin or (0.0,) * len(layout.shape)
 
 
-def find(layout: Layout, label: int, box: Box, options: Options, space: Space | None = None) -> Found:
-    """Where a label is; ``space`` is that of the array, for answers in physical units."""
+def find(layout: Layout, label: int, box: Box, options: Options, space_of: Callable[[Any], Space]) -> Found:
+    """Where a label is; ``space_of`` gives the space of the array, once somebody asks for it."""
     chunks: list[Coords] = []
     if holds(layout.native, label):
         chunks = ask(layout, ChunksWith(label, options.verify), box, options) or []
-    return Found(label, sorted(chunks), layout, box, options, space or Space())
+    return Found(label, sorted(chunks), layout, box, options, space_of)

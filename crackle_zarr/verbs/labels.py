@@ -108,4 +108,4 @@ def find(source: Source, label: int, **options: Unpack[ArrayOptions]) -> Found:
 
     wanted = integer("label", label)
     layout, box, checked = stored_source(source, options)
-    return queries.find(layout, wanted, box, checked, space_of(layout.array))
+    return queries.find(layout, wanted, box, checked, space_of)

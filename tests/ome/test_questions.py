@@ -58,7 +58,7 @@ def test_units() -> None:
     assert bounds == tuple(zip(row["start"].tolist(), row["stop"].tolist(), strict=True))
     assert cz.find(group, 8).bounds is None
     with pytest.raises(ValueError, match="states no voxel size"):
-        cz.find(cz.create_array({}, data=SEG), 7).bounds
+        _ = cz.find(cz.create_array({}, data=SEG), 7).bounds
     coarse = cz.statistics(group, units=True, level=2)
     assert np.allclose(coarse[coarse["label"] == 7]["centroid"], row["centroid"], atol=16)
     array = cz.create_array({}, data=SEG, attributes={"voxel_size": [40, 8, 8], "voxel_origin": [100, 0, 0]})
