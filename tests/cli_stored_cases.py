@@ -135,7 +135,7 @@ def interrupted(seg, source, label, monkeypatch):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(edits, "_copy_to_array", stop)
+        patch.setattr(edits, "copy_to_array", stop)
         with pytest.raises(KeyboardInterrupt):
             crackle_zarr.remap(zarr.open_array(str(source), mode="r+"), {label: 1})
     return source

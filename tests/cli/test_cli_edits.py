@@ -106,7 +106,7 @@ def test_interruption_tells_how_to_go_on(run, seg, source, label, monkeypatch):
     assert ran.code == 130
     assert ran.err.split() == ["crackle-zarr:", "interrupted"]
     with monkeypatch.context() as patch:
-        patch.setattr(edits, "_copy_to_array", stop)
+        patch.setattr(edits, "copy_to_array", stop)
         ran = run("remap", source, f"{label}=1")
     assert ran.code == 130
     assert "seg.zarr has an unfinished remap: --resume finishes it, --undo restores the array" in ran.err
