@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import zarr
 from zarr.storage import FsspecStore, LocalStore
@@ -89,7 +89,7 @@ def open_multiscale(source: Any) -> Multiscale:
         FormatError: its metadata are damaged; the error tells what is wrong.
         StoreError: the store failed.
     """
-    group = _group(source)
+    group = group_at(source)
     attributes = ome_attributes(group)
     if "multiscales" not in attributes:
         listed = attributes.get("labels")
@@ -116,7 +116,7 @@ def open_labels(source: Any, name: str | None = None) -> Multiscale:
         FormatError: the metadata are damaged.
         StoreError: the store failed.
     """
-    group = _group(source)
+    group = group_at(source)
     attributes = ome_attributes(group)
     if name is None and "multiscales" in attributes and _is_labels(group, attributes):
         return _read(group, attributes)
@@ -143,7 +143,7 @@ def label_images(source: Any) -> list[str]:
         FormatError: the list is damaged.
         StoreError: the store failed.
     """
-    labels = _labels_group(_group(source))
+    labels = _labels_group(group_at(source))
     if labels is None:
         return []
     names = ome_attributes(labels).get("labels", [])
@@ -166,13 +166,18 @@ def ome_attributes(group: zarr.Group) -> dict[str, Any]:
     return attributes
 
 
-def _group(source: Any) -> zarr.Group:
+def group_at(source: Any, mode: Literal["r", "r+"] = "r") -> zarr.Group:
+    """A group, or the one at a path, URL or store, which is opened in this mode.
+
+    Raises:
+        ValueError: there is none.
+    """
     if isinstance(source, zarr.Group):
         return source
     if isinstance(source, zarr.Array):
         raise ValueError(f"{source.store_path} is an array, and an image of OME-Zarr is a group")
     try:
-        return zarr.open_group(source, mode="r", use_consolidated=False)
+        return zarr.open_group(source, mode=mode, use_consolidated=False)
     except FileNotFoundError as error:
         raise ValueError(f"{source}: there is no Zarr group") from error
 

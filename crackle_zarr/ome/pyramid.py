@@ -26,7 +26,7 @@ from ..stored.translating_store import METADATA
 from .create import join, level_like
 from .edit import pyramid_of
 from .levels import Factor, Factors, Level, factors_between, method, multiscales, plan
-from .metadata import Multiscale, ome_attributes, open_labels, open_multiscale, raw_space
+from .metadata import Multiscale, group_at, ome_attributes, open_labels, open_multiscale, raw_space
 from .objects import Make, Pooling
 
 MARKER = ".crackle-pyramid"
@@ -84,7 +84,7 @@ def build_pyramid(
     """
     options = Options(executor=executor, parallel=parallel, progress=progress)
     _binding.threads(parallel)
-    found = _writable(open_labels(labels))
+    found = open_labels(group_at(labels, "r+"))
     if not found.is_labels:
         raise ValueError(f"{found.group.store_path} is no label image")
     first = layout_of(found.levels[0])
@@ -119,18 +119,6 @@ def build_pyramid(
         call_store(store, join(path, name), store.delete_dir(join(path, name)), "deleted from")
     write_objects(store, {join(path, MARKER): None})
     return open_multiscale(zarr.open_group(store, path=path, mode="r+", use_consolidated=False))
-
-
-def _writable(found: Multiscale) -> Multiscale:
-    """The label image, opened for writing if its place was a path or a URL."""
-    store = found.group.store_path.store
-    if not store.read_only:
-        return found
-    try:
-        store = store.with_read_only(False)
-    except NotImplementedError:
-        return found  # check_writable says so
-    return open_multiscale(zarr.open_group(store, path=found.group.path, mode="r+", use_consolidated=False))
 
 
 def _step(fine: Level, coarse: Level) -> Factor:

@@ -345,6 +345,14 @@ def test_unfinished_remap() -> None:
         cz.build_pyramid(group)
 
 
+def test_read_only(tmp_path: Path) -> None:
+    """A group that is open for reading only stays as it is."""
+    group_of(LocalStore(tmp_path / "a.zarr"), blobs((8, 40, 40)))
+    with pytest.raises(ValueError, match="open it with mode='r\\+'"):
+        cz.build_pyramid(zarr.open_group(tmp_path / "a.zarr", mode="r"), (2, 2, 2), levels=2)
+    assert not (tmp_path / "a.zarr" / "s1").exists()
+
+
 def test_refused(tmp_path: Path) -> None:
     """Images, levels of other shapes, and images with other numbers of levels are refused."""
     group = zarr.create_group(MemoryStore())
