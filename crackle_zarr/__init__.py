@@ -87,6 +87,7 @@ if TYPE_CHECKING:
         connect_points,
         skeletonize,
     )
+    from .view import Viewer, view
 
 __version__ = "0.1.0"
 
@@ -105,6 +106,7 @@ __all__ = [
     "Skeleton",
     "StoreError",
     "VerificationError",
+    "Viewer",
     "__version__",
     "add_scalar",
     "aload",
@@ -174,6 +176,7 @@ __all__ = [
     "to_parquet",
     "undo",
     "verify",
+    "view",
     "voxel_connectivity_graph",
     "voxel_counts",
     "write_ome_labels",
@@ -191,11 +194,13 @@ _LATE = {
     "CrackleCodec": "codecs.zarr_codec",
     "DimensionError": "skeletons",
     "Skeleton": "skeletons",
+    "Viewer": "view",
     "build_pyramid": "ome",
     "connect_points": "skeletons",
     "create_array": "codecs.create",
     "create_ome_labels": "ome",
     "skeletonize": "skeletons",
+    "view": "view",
     "write_ome_labels": "ome",
 }
 _LATE_MODULES = {"ome", "skeletons"}

@@ -20,7 +20,7 @@ import click
 
 from .. import __version__
 from .._base.options import MarkovOrder, Preset
-from . import _common, check, compress, convert, info, ome, questions, remap, skeletonize, stats
+from . import _common, check, compress, convert, info, ome, questions, remap, skeletonize, stats, view
 from ._common import EXIT_CODES, EXPECTED, UNUSABLE
 
 
@@ -58,6 +58,7 @@ def cli() -> None:
       crackle-zarr remap seg.zarr 42=7         42 becomes 7, in place
       crackle-zarr pyramid seg.ome.zarr        the lower levels of OME-Zarr labels
       crackle-zarr skeletonize seg.ckl         centre lines, as SWC files
+      crackle-zarr view seg.zarr               see it in Neuroglancer
       crackle-zarr verify seg.zarr             look for damage in arrays
     """
 
@@ -163,6 +164,7 @@ for command in (
     ome.pyramid,
     skeletonize.skeletonize,
     skeletonize.swc,
+    view.view,
     check.test,
     check.verify,
 ):

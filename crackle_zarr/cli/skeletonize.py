@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 _ROWS = 40
 
 
-def _lengths(
+def lengths(
     ctx: click.Context, param: click.Parameter, value: str | None
 ) -> tuple[float, float, float] | None:
     """Parse three numbers with commas between them, such as 16,16,40."""
@@ -94,7 +94,7 @@ _OPTIONS: list[Callable[..., Any]] = [
         "--anisotropy",
         "--voxel-size",
         metavar="X,Y,Z",
-        callback=_lengths,
+        callback=lengths,
         help="The size of a voxel. All lengths are in its unit. The default is what the file says, or 1,1,1.",
     ),
     click.option(

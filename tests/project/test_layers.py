@@ -36,6 +36,7 @@ LAYERS = [
     {"stored"},
     {"ome"},
     {"verbs"},
+    {"view"},
     {"cli"},
 ]
 ABOVE_ALL = {"__init__", "__main__", "_moved", "codec"}

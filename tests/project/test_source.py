@@ -1,5 +1,8 @@
 """The package's source runs no code from data, starts no programs, and opens no connections.
 
+The viewer alone, when a user asks for it, listens (with the server of Neuroglancer's package) and opens the
+user's browser.
+
 The tests read syntax trees and not text, so that comments and variable names do not count. Network access for
 URLs is that of fsspec and Zarr; nothing here is aware of it.
 """
@@ -54,6 +57,8 @@ FORBIDDEN_MODULES = {
     ),
     *("fsspec", "obstore"),
 }
+# What the viewer may do all the same.
+ALLOWED = {("view/server.py", "imports socket"), ("view/viewer.py", "imports webbrowser")}
 FORBIDDEN_CALLS = {"eval", "exec", "compile", "__import__", "execfile", "breakpoint"}
 FORBIDDEN_OF_OS = {"system", "popen", "fork", "forkpty", "posix_spawn", "posix_spawnp", "startfile"}
 FORBIDDEN_OF_OS_BEGIN = ("exec", "spawn")
@@ -156,7 +161,9 @@ def test_all_files_are_looked_at() -> None:
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.relative_to(PACKAGE).as_posix())
 def test_nothing_of_the_kind(path: Path) -> None:
     """No source unpickles, runs code from data, starts programs, or opens connections."""
-    assert list(faults(path.read_text(encoding="utf-8"), path.relative_to(PACKAGE).as_posix())) == []
+    file = path.relative_to(PACKAGE).as_posix()
+    found = faults(path.read_text(encoding="utf-8"), file)
+    assert [fault for fault in found if (file, fault.partition(": ")[2]) not in ALLOWED] == []
 
 
 @pytest.mark.parametrize(
