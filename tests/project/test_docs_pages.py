@@ -17,6 +17,7 @@ PAGES = [
     "list-labels.md",
     "find-an-object.md",
     "fix-a-merge.md",
+    "view.md",
     "skeletons.md",
     "from-kimimaro.md",
     "run-on-a-cluster.md",
