@@ -1,7 +1,11 @@
-"""Draws the pictures of skeletons.md: ``python docs/pictures.py``. Needs matplotlib."""
+"""Draws the pictures of skeletons.md and view.md: ``python docs/pictures.py``.
+
+Needs matplotlib; for view.md also neuroglancer, selenium, and Debian's chromium and chromium-driver.
+"""
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import matplotlib
@@ -39,8 +43,34 @@ def show(
     axes.set_yticks([])
 
 
+def draw_viewer() -> None:
+    """The page of the viewer, in a real browser."""
+    sys.path.insert(0, str(IMAGES.parents[1] / "tests"))
+    import browsers
+    from PIL import Image
+
+    seg = neurons((96, 220, 220), seed=4)
+    counts = crackle_zarr.voxel_counts(crackle_zarr.compress(np.ascontiguousarray(seg.T)))
+    labels = sorted(counts, key=lambda one: -counts[one])[:12]
+    with (
+        crackle_zarr.view(seg, label=labels[2], segments=labels[3:6], voxel_size=(16, 16, 40)) as viewer,
+        browsers.browser(1100, 780) as driver,
+    ):
+        with viewer.txn() as state:
+            state.layers["labels"].not_selected_alpha = 0.25
+            state.layers["labels"].ignore_null_visible_set = False
+            state.projection_orientation = [0.35, -0.2, 0.1, 0.9]
+            state.show_slices = False
+            state.projection_scale = 450
+            state.cross_section_scale = 0.6
+        driver.get(viewer.url)
+        browsers.wait_until_drawn(driver)
+        Image.fromarray(browsers.screenshot(driver)).quantize(128).save(IMAGES / "view.png", optimize=True)
+
+
 def main() -> None:
-    """Draw both pictures."""
+    """Draw all pictures."""
+    draw_viewer()
     mask = largest()
     figure, axes = plt.subplots(1, 3, figsize=(10.5, 3.9), layout="constrained")
     for one, const in zip(axes, (2, 10, 40), strict=True):
