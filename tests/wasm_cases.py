@@ -131,7 +131,9 @@ def streams() -> dict[str, bytes]:
         np.random.default_rng(1).integers(0, 9000, (60, 40, 3)).astype(np.uint16)
     )
     made["binary noise"] = crackle_zarr.compress(np.random.default_rng(1).random((130, 70, 2)) < 0.5)
-    made["components of 18 bits"] = crackle_zarr.compress(np.arange(512 * 300).reshape(512, 300, 1, order="F"))
+    made["components of 18 bits"] = crackle_zarr.compress(
+        np.arange(512 * 300).reshape(512, 300, 1, order="F")
+    )
     made["constant"] = crackle_zarr.compress(np.full((5, 4, 3), 7, np.uint16))
     made["one voxel"] = crackle_zarr.compress(np.full((1, 1, 1), 7, np.uint8))
     made["empty"] = crackle_zarr.compress(np.zeros((0, 4, 3), np.uint8))
@@ -211,3 +213,33 @@ def write(folder: Path, golden: Path | None) -> None:
                 }
             )
     (folder / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
+
+
+# ---------------------------------------------------------------------------------------
+# A site for browsers
+
+
+def write_site(folder: Path) -> None:
+    """Write the arrays that the tests of the example pages open, and their voxels as raw bytes."""
+    folder.mkdir(parents=True, exist_ok=True)
+    seg = np.unique(neurons((24, 96, 128), seed=7), return_inverse=True)[1].reshape(24, 96, 128)
+    kinds = {
+        "seg": (seg.astype(np.uint32), None),
+        "wide": (seg.astype(np.uint64) + np.uint64(2**60 + 1), (16, 64, 128)),
+        "damaged": (seg.astype(np.uint32), None),
+    }
+    for name, (labels, shards) in kinds.items():
+        array = crackle_zarr.create_array(
+            folder / f"{name}.zarr",
+            shape=labels.shape,
+            dtype=labels.dtype,
+            chunks=(8, 32, 64),
+            shards=shards,
+            dimension_names=("z", "y", "x"),
+        )
+        array[...] = labels
+        (folder / f"{name}.raw").write_bytes(little(labels, "C"))
+    chunk = folder / "damaged.zarr" / "c" / "1" / "1" / "1"
+    stream = bytearray(chunk.read_bytes())
+    stream[-40] ^= 1
+    chunk.write_bytes(stream)

@@ -14,6 +14,7 @@ import base64
 import importlib.util
 import os
 import shlex
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -50,7 +51,7 @@ def build(csrc: Path, out: Path) -> bytes:
 
     Args:
         csrc: the folder of the C library.
-        out: the folder for ``crackle.wasm``, and ``wasm.js``, which has the same bytes in base 64.
+        out: the folder for ``crackle.wasm``, ``wasm.js``, which has the same bytes in base 64, and the licence.
 
     Returns:
         The bytes of the module.
@@ -68,6 +69,7 @@ def build(csrc: Path, out: Path) -> bytes:
         f'// Made by build.py: the WebAssembly module in base 64.\nexport const WASM = "{text}";\n',
         encoding="ascii",
     )
+    shutil.copyfile(csrc.parent / "LICENSE", out / "LICENSE")
     return module
 
 
