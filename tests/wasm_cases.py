@@ -1,7 +1,7 @@
 """Arrays, streams and damaged streams for the tests of the npm package, with what each must give.
 
-``write(folder)`` writes Zarr arrays and streams, their voxels as raw little-endian bytes, and ``manifest.json``, which
-names them. The tests in ``wasm/tests`` read the folder.
+``write(folder)`` writes Zarr arrays and streams, their voxels as raw little-endian bytes, and
+``manifest.json``, which names them. The tests in ``wasm/tests`` read the folder.
 """
 
 from __future__ import annotations

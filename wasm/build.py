@@ -1,10 +1,10 @@
 """Builds the WebAssembly module of the npm package: ``python build.py`` writes ``dist/``.
 
-The compiler is the clang of ziglang (``pip install ziglang``), which brings the C library that it needs. CRACKLE_CC
-names another command, such as clang with a WASI sysroot.
+The compiler is the clang of ziglang (``pip install ziglang``), which brings the C library that it needs.
+CRACKLE_CC names another command, such as clang with a WASI sysroot.
 
-The sources are those of ``csrc/`` as the Python package compiles them, and ``exports.c``. The linker keeps what the
-exported functions reach.
+The sources are those of ``csrc/`` as the Python package compiles them, and ``exports.c``. The linker keeps
+what the exported functions reach.
 """
 
 from __future__ import annotations
@@ -51,7 +51,8 @@ def build(csrc: Path, out: Path) -> bytes:
 
     Args:
         csrc: the folder of the C library.
-        out: the folder for ``crackle.wasm``, ``wasm.js``, which has the same bytes in base 64, and the licence.
+        out: the folder for ``crackle.wasm``, for ``wasm.js``, which has the same bytes in base 64, and for
+            the licence.
 
     Returns:
         The bytes of the module.

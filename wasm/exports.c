@@ -1,9 +1,9 @@
 /*
  * exports.c - what JavaScript calls: a few functions of crackle.h, with plain numbers instead of structures
  *
- * JavaScript copies a stream into the module's memory and passes its address and length.  Results go to memory that
- * JavaScript has allocated.  Every function splits the stream anew, which reads the header and the crack index, so no
- * structure lives between two calls.
+ * JavaScript copies a stream into the module's memory and passes its address and length.  Results go to
+ * memory that JavaScript has allocated.  Every function splits the stream anew, which reads the header and
+ * the crack index, so no structure lives between two calls.
  *
  * Functions return a crackle_status.  On failure 'where' has received a section and a slice.
  */
@@ -14,8 +14,9 @@
 /*
  * header() - the header of a stream as 32-bit numbers
  *
- * 'fields' has room for 14: sx, sy, sz, format version, data width, stored width, permissible, label format, Fortran
- * order, is signed, Markov order, is sorted, and the low and the high half of the number of label bytes.
+ * 'fields' has room for 14: sx, sy, sz, format version, data width, stored width, permissible, label format,
+ * Fortran order, is signed, Markov order, is sorted, and the low and the high half of the number of label
+ * bytes.
  */
 EXPORT(header)
 crackle_status wasm_header(const uint8_t *in, size_t in_nbytes, uint32_t *fields, struct crackle_where *where)
@@ -44,7 +45,8 @@ crackle_status wasm_header(const uint8_t *in, size_t in_nbytes, uint32_t *fields
 
 /* table_size() - how many labels the label table lists */
 EXPORT(table_size)
-crackle_status wasm_table_size(const uint8_t *in, size_t in_nbytes, uint64_t *count_ret, struct crackle_where *where)
+crackle_status wasm_table_size(const uint8_t *in, size_t in_nbytes, uint64_t *count_ret,
+                               struct crackle_where *where)
 {
     struct crackle_parts parts;
     crackle_status status = crackle_split(in, in_nbytes, &parts, where);
@@ -75,8 +77,9 @@ crackle_status wasm_contains(const uint8_t *in, size_t in_nbytes, uint64_t label
 }
 
 /* The slices [z_start, z_end), x fastest, in 'voxels' of 'nbytes'. */
-static crackle_status volume_of(const uint8_t *in, size_t in_nbytes, uint32_t z_start, uint32_t z_end, void *voxels,
-                                size_t nbytes, struct crackle_volume *volume, struct crackle_where *where)
+static crackle_status volume_of(const uint8_t *in, size_t in_nbytes, uint32_t z_start, uint32_t z_end,
+                                void *voxels, size_t nbytes, struct crackle_volume *volume,
+                                struct crackle_where *where)
 {
     struct crackle_header h;
     crackle_status status = crackle_read_header(in, in_nbytes, &h, where);
@@ -98,8 +101,8 @@ static crackle_status volume_of(const uint8_t *in, size_t in_nbytes, uint32_t z_
 
 /* decode() - the labels of the slices [z_start, z_end), x fastest; 'nbytes' is their exact size */
 EXPORT(decode)
-crackle_status wasm_decode(const uint8_t *in, size_t in_nbytes, uint32_t z_start, uint32_t z_end, void *voxels,
-                           size_t nbytes, struct crackle_where *where)
+crackle_status wasm_decode(const uint8_t *in, size_t in_nbytes, uint32_t z_start, uint32_t z_end,
+                           void *voxels, size_t nbytes, struct crackle_where *where)
 {
     struct crackle_parts parts;
     struct crackle_volume volume;
@@ -112,8 +115,8 @@ crackle_status wasm_decode(const uint8_t *in, size_t in_nbytes, uint32_t z_start
 
 /* decode_mask() - like decode(), but one byte per voxel: 1 where the voxel has the label, else 0 */
 EXPORT(decode_mask)
-crackle_status wasm_decode_mask(const uint8_t *in, size_t in_nbytes, uint32_t z_start, uint32_t z_end, uint64_t label,
-                                void *voxels, size_t nbytes, struct crackle_where *where)
+crackle_status wasm_decode_mask(const uint8_t *in, size_t in_nbytes, uint32_t z_start, uint32_t z_end,
+                                uint64_t label, void *voxels, size_t nbytes, struct crackle_where *where)
 {
     struct crackle_parts parts;
     struct crackle_volume volume;

@@ -21,6 +21,7 @@ PAGES = [
     "from-kimimaro.md",
     "run-on-a-cluster.md",
     "read-from-s3.md",
+    "static-host.md",
     "files.md",
     "xarray.md",
 ]

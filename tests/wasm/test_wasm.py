@@ -1,7 +1,8 @@
 """The npm package: built from ``csrc/``, tested in node, and its example pages in Chromium.
 
-Everything happens in a copy of ``wasm/``: the WebAssembly module is compiled there, and npm installs its packages
-there. The tests are skipped, with a reason, where a tool is missing or npm's registry cannot be reached.
+Everything happens in a copy of ``wasm/``: the WebAssembly module is compiled there, and npm installs its
+packages there. The tests are skipped, with a reason, where a tool is missing or npm's registry cannot be
+reached.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 // The codec for zarrita.
 //
-// zarrita gives every codec of a chunk the chunk's logical shape. Behind "transpose", and in format 2 with order "F",
-// the stream has the permuted shape: it is worked out here from the list of codecs. The voxels stay as they are, since
-// zarrita's transpose gives strides to them. It does that for one transpose only, so the axes of further ones are moved
-// here.
+// zarrita gives every codec of a chunk the chunk's logical shape. Behind "transpose", and in format 2 with
+// order "F", the stream has the permuted shape: it is worked out here from the list of codecs. The voxels
+// stay as they are, since zarrita's transpose gives strides to them. It does that for one transpose only, so
+// the axes of further ones are moved here.
 
 import { decodeChunk, isLabelType } from "./stream.js";
 
@@ -144,7 +144,8 @@ export class CrackleCodec {
     checkOptions(options, isFormat2 ? Object.keys(OPTIONS) : ["markov_model_order", "allow_pins"]);
     if (meta.dataType !== "bool" && !isLabelType(meta.dataType))
       throw new TypeError(
-        `Crackle stores labels: integers or bool, not ${meta.dataType}. Another codec has to store this array`,
+        `Crackle stores labels: integers or bool, not ${meta.dataType}. ` +
+          "Another codec has to store this array",
       );
 
     const rank = meta.shape.length;
@@ -155,8 +156,8 @@ export class CrackleCodec {
     this.#stride = stridesOf(meta.shape, first);
     this.#storedShape = orders.reduce(permute, meta.shape);
     this.#furtherOrder = further.length ? further.reduce(permute, orderOf({}, rank)) : null;
-    // Format 2: zarrita lists big-endian data as a "bytes" codec. The stream then holds the labels with their bytes
-    // reversed, unless the option says that it does not.
+    // Format 2: zarrita lists big-endian data as a "bytes" codec. The stream then holds the labels with their
+    // bytes reversed, unless the option says that it does not.
     const isBig = before.some((codec) => codec.name === "bytes" && codec.configuration?.endian === "big");
     this.#swapped = isBig && options.byteorder !== ">";
   }

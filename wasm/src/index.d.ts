@@ -1,7 +1,8 @@
 // crackle-zarr: Crackle label volumes in JavaScript.
 //
-// A stream is a volume of labels with the axes (x, y, z). x is the fastest axis in memory. All functions return
-// promises, since WebAssembly is compiled at the first call. They verify every checksum of what they read.
+// A stream is a volume of labels with the axes (x, y, z). x is the fastest axis in memory. All functions
+// return promises, since WebAssembly is compiled at the first call. They verify every checksum of what they
+// read.
 
 /** A Crackle stream, such as a chunk of a Zarr array or a file with the suffix .ckl. */
 export type Stream = Uint8Array | ArrayBufferLike | ArrayBufferView;
@@ -102,8 +103,8 @@ export function decode(stream: Stream, options?: DecodeOptions): Promise<Volume>
 /**
  * The voxels of a Zarr chunk, in C order of its shape: for viewers that bring their own Zarr.
  *
- * The last axis of the chunk is x of the stream, the one before is y, and all others together are z. Voxels of a bool
- * array are 0 and 1 in a Uint8Array.
+ * The last axis of the chunk is x of the stream, the one before is y, and all others together are z. Voxels
+ * of a bool array are 0 and 1 in a Uint8Array.
  *
  * @throws FormatError also if the stream has another shape or data type
  */

@@ -1,7 +1,7 @@
 // The C library in WebAssembly: loading it, its memory, and its statuses as exceptions.
 //
-// The module is part of a JavaScript file, in base 64. So it loads in the same way in node, in pages, in workers and
-// behind every bundler, without a second request.
+// The module is part of a JavaScript file, in base 64. So it loads in the same way in node, in pages, in
+// workers and behind every bundler, without a second request.
 
 import { WASM } from "../dist/wasm.js";
 import { FormatError } from "./errors.js";
@@ -67,8 +67,8 @@ function describe(value) {
 /**
  * A stream in the module's memory, for the time of one call of openStream().
  *
- * Memory can grow during any call of the module, which detaches all views of it. So no view is kept: bytes() makes a
- * new one each time.
+ * Memory can grow during any call of the module, which detaches all views of it. So no view is kept: bytes()
+ * makes a new one each time.
  */
 class OpenStream {
   #exports;
@@ -101,7 +101,7 @@ class OpenStream {
     return new Uint8Array(this.#exports.memory.buffer, address, nbytes);
   }
 
-  /** Call a function of exports.c with the stream, some arguments and 'where'; throws what its status says. */
+  /** Call a function of exports.c with the stream, arguments and 'where'; throws what its status says. */
   call(name, ...args) {
     const status = this.#exports[name](this.address, this.nbytes, ...args, this.#where);
     if (status !== OK) throw this.#error(status);
@@ -133,7 +133,8 @@ class OpenStream {
 }
 
 /**
- * Call 'use' with a stream in the module's memory, and free all its memory afterwards, also after an exception.
+ * Call 'use' with a stream in the module's memory, and free all its memory afterwards, also after an
+ * exception.
  *
  * 'use' is synchronous: no other call can interrupt it.
  *

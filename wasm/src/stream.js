@@ -3,8 +3,8 @@
 import { FormatError } from "./errors.js";
 import { openStream } from "./module.js";
 
-// Slices are decoded in groups of about this many bytes, each copied out before the next. So the module's memory stays
-// small, and the copy reads what is still in the cache.
+// Slices are decoded in groups of about this many bytes, each copied out before the next. So the module's
+// memory stays small, and the copy reads what is still in the cache.
 const GROUP_NBYTES = 2 * 2 ** 20;
 
 // A damaged header may claim slices of any size. Larger ones are believed only if the label table is sound.

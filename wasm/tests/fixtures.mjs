@@ -35,6 +35,7 @@ export function sha256(data) {
 
 /** An array of a data type over bytes. */
 export function typed(dtype, bytes) {
-  const name = `${dtype.endsWith("64") ? "Big" : ""}${dtype.replace(/^(u?)int/, (_, u) => (u ? "Uint" : "Int"))}Array`;
+  const big = dtype.endsWith("64") ? "Big" : "";
+  const name = `${big}${dtype.replace("uint", "Uint").replace(/^int/, "Int")}Array`;
   return new globalThis[name](bytes.slice().buffer);
 }

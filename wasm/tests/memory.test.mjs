@@ -1,5 +1,5 @@
-// The module's memory: it stays small, is freed after errors too, and is given back. node runs each file of tests in a
-// process of its own, so this one begins with a new module.
+// The module's memory: it stays small, is freed after errors too, and is given back. node runs each file of
+// tests in a process of its own, so this one begins with a new module.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";

@@ -1,4 +1,5 @@
-// Neuroglancer with the Crackle plug-in of vite.config.js: "?url=https://example.org/seg.zarr" opens an array.
+// Neuroglancer with the Crackle plug-in of vite.config.js: "?url=https://example.org/seg.zarr" opens an
+// array.
 
 import "neuroglancer";
 import { setupDefaultViewer } from "neuroglancer/unstable/ui/default_viewer_setup.js";

@@ -5,8 +5,8 @@ import { defineConfig } from "vite";
 const here = (file) => fileURLToPath(new URL(file, import.meta.url)).replaceAll("\\", "/");
 
 /**
- * Neuroglancer has two registries of Zarr codecs: the page resolves metadata, and a worker decodes chunks. Each half of
- * the plug-in is imported where Neuroglancer registers the same half of its own codec "bytes".
+ * Neuroglancer has two registries of Zarr codecs: the page resolves metadata, and a worker decodes chunks.
+ * Each half of the plug-in is imported where Neuroglancer registers the same half of its own codec "bytes".
  */
 function crackle() {
   const halves = [
@@ -22,7 +22,7 @@ function crackle() {
   };
 }
 
-/** Neuroglancer takes ikonate from GitHub. The release on npm, by which package.json replaces it, lacks three icons. */
+/** Neuroglancer takes ikonate from GitHub. package.json replaces it by npm's release, which lacks three icons. */
 function icons() {
   const missing = ["code-alt", "controls-alt", "layers"];
   return {

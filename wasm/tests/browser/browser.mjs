@@ -61,7 +61,8 @@ export async function serve(folder) {
 /**
  * Open a page of a folder in Chromium.
  *
- * Returns the page, the addresses of all requests, the errors that the page has logged, and a function that closes all.
+ * Returns the page, the addresses of all requests, the errors that the page has logged, and a function that
+ * closes all.
  */
 export async function openPage(folder, path) {
   const server = await serve(folder);

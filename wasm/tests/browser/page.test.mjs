@@ -1,4 +1,5 @@
-// The example page, built, in Chromium: slices have the right labels in their colours, and a click picks a label.
+// The example page, built, in Chromium: slices have the right labels in their colours, and a click picks a
+// label.
 
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
