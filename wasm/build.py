@@ -29,8 +29,9 @@ FLAGS = [
     *("-target", "wasm32-wasi"),  # for its malloc(); nothing of WASI is imported
     "-mexec-model=reactor",  # a library: no main()
     "-std=c99",
-    "-O3",
+    *("-O3", "-flto"),
     "-g0",
+    "-msimd128",  # vectors: two thirds of the time; browsers have had them since 2023
     *("-Wl,--export=malloc", "-Wl,--export=free", "-Wl,--strip-all"),
     "-Wl,-z,stack-size=262144",  # the default of zig takes 16 MB
 ]
