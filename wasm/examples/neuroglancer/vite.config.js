@@ -47,11 +47,26 @@ function workers() {
   };
 }
 
+const COMMON_JS = [
+  "codemirror",
+  "codemirror/addon/fold/brace-fold.js",
+  "codemirror/addon/fold/foldcode.js",
+  "codemirror/addon/fold/foldgutter.js",
+  "codemirror/addon/lint/lint.js",
+  "codemirror/mode/javascript/javascript.js",
+  "core-js/actual/symbol/async-dispose.js",
+  "core-js/actual/symbol/dispose.js",
+  "crc-32",
+  "crc-32/crc32c.js",
+  "nifti-reader-js",
+];
+
 export default defineConfig({
   base: "./", // the built page works in any folder of a web server
   plugins: [crackle(), icons(), workers()],
   worker: { format: "es", plugins: () => [crackle(), workers()] },
   build: { target: "es2022", chunkSizeWarningLimit: 10_000 },
-  // The transform sees the files of Neuroglancer only if they are not bundled beforehand.
-  optimizeDeps: { exclude: ["neuroglancer"], include: ["neuroglancer > codemirror"] },
+  // "vite dev" bundles dependencies beforehand, where the transforms do not see them. So Neuroglancer is
+  // excluded, but those of its dependencies that are no modules have to be bundled.
+  optimizeDeps: { exclude: ["neuroglancer"], include: COMMON_JS.map((name) => `neuroglancer > ${name}`) },
 });
