@@ -142,6 +142,8 @@ export class CrackleCodec {
     const isFormat2 = codecs[at]?.name === "numcodecs.crackle";
     const options = configuration ?? {};
     checkOptions(options, isFormat2 ? Object.keys(OPTIONS) : ["markov_model_order", "allow_pins"]);
+    if (meta.dataType === undefined)
+      throw new TypeError("crackle-zarr needs zarrita 0.7.5 or later, and this one tells it no data type");
     if (meta.dataType !== "bool" && !isLabelType(meta.dataType))
       throw new TypeError(
         `Crackle stores labels: integers or bool, not ${meta.dataType}. ` +

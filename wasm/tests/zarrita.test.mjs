@@ -117,7 +117,7 @@ test("metadata that the specification calls invalid are refused", () => {
     shape: [2, 3, 4],
     codecs: [{ name, configuration: {} }],
   });
-  const make = (configuration, dataType = "uint32", name) =>
+  const make = (configuration, dataType = "uint32", name = "crackle") =>
     CrackleCodec.fromConfig(configuration, meta(dataType, name));
   for (const configuration of [
     undefined,
@@ -136,6 +136,8 @@ test("metadata that the specification calls invalid are refused", () => {
   ])
     assert.throws(() => make(configuration), TypeError, JSON.stringify(configuration));
   assert.throws(() => make({}, "float32"), /integers or bool, not float32/);
+  const older = { data_type: "uint32", shape: [2, 3, 4], codecs: [] };
+  assert.throws(() => CrackleCodec.fromConfig({}, older), /zarrita 0.7.5 or later/);
   assert.throws(() => make({}).encode(), /reads only/);
 });
 
