@@ -84,6 +84,13 @@ static inline int ck_cpu_has_v3(void)
 #  define CK_HAVE_NEON 0
 #endif
 
+/* WebAssembly's vectors: the compiler may use them with -msimd128.  Browsers have had them since 2023. */
+#if defined(__wasm_simd128__) && !defined(CK_PORTABLE)
+#  define CK_HAVE_WASM_SIMD 1
+#else
+#  define CK_HAVE_WASM_SIMD 0
+#endif
+
 /*
  * CRC32C and carry-less multiplication (a part of the cryptography extension): most AArch64 processors have them.  Code
  * for them is chosen at run time, as for x86-64-v3.  Older compilers declare these instructions only if all code may

@@ -35,18 +35,31 @@ static inline u32 ck_crc_reduce(u64 sum_of_products)
     return ck_crc_word((u32)v) ^ (u32)(v >> 32);
 }
 
-/* a * b without carries, in portable C: four bits of 'b' at a time. */
-static inline u64 ck_clmul_portable(u32 a, u32 b)
+/* The products, without carries, of 'a' and all numbers of four bits. */
+static inline void ck_clmul_multiples(u32 a, u64 *multiple)
 {
-    u64 multiple[16];
-    u64 product = 0;
-
     multiple[0] = 0;
     for (unsigned int i = 1; i < 16; i++)
         multiple[i] = i & 1 ? multiple[i - 1] ^ a : multiple[i / 2] << 1;
+}
+
+/* a * b without carries, from the multiples of 'a': four bits of 'b' at a time. */
+static inline u64 ck_clmul_by_multiples(const u64 *multiple, u32 b)
+{
+    u64 product = 0;
+
     for (int shift = 28; shift >= 0; shift -= 4)
         product = (product << 4) ^ multiple[(b >> shift) & 15];
     return product;
+}
+
+/* a * b without carries, in portable C. */
+static inline u64 ck_clmul_portable(u32 a, u32 b)
+{
+    u64 multiple[16];
+
+    ck_clmul_multiples(a, multiple);
+    return ck_clmul_by_multiples(multiple, b);
 }
 
 /*

@@ -233,8 +233,85 @@ CK_TARGET_CRC static u32 components_crc_by_instructions(const struct ck_image_cr
 
 #endif /* CK_MAYBE_CRC */
 
+#if CK_HAVE_WASM_SIMD
+
+/*
+ * WebAssembly has no carry-less multiplication.  But a sum of products needs none until its end: let S(j) be the sum of
+ * the weights of the voxels whose change has bit j.  The sum of products is the sum of x^j * S(j).  A vector holds four
+ * of these sums, and a changed voxel adds its weight to the lanes whose bits it has.  Numbers of components are small,
+ * so a few vectors hold all sums of a slice.
+ */
+#define MAX_SUMS 8
+
+/* The sum of products of a row's changes. */
+CK_FORCEINLINE u64 sum_of_changes(const u32 *weight, u32 *row, const struct ck_patch *patch,
+                                  const struct ck_patch *end, unsigned int num_sums)
+{
+    v128_t sums[MAX_SUMS];
+    u64 change = 0;
+
+    for (unsigned int k = 0; k < num_sums; k++)
+        sums[k] = wasm_u32x4_const_splat(0);
+    for (; patch < end; patch++) {
+        const u32 component = patch->component;
+        u32 x = patch->begin;
+
+        do { /* a patch is not empty */
+            const v128_t bits = wasm_u32x4_splat(row[x] ^ component);
+            const v128_t of_x = wasm_v128_load32_splat(weight + x);
+
+            row[x] = component;
+            for (unsigned int k = 0; k < num_sums; k++) {
+                const u32 first = 1u << 4 * k;
+                const v128_t lanes = wasm_u32x4_make(first, first << 1, first << 2, first << 3);
+                const v128_t has = wasm_i32x4_eq(wasm_v128_and(bits, lanes), lanes);
+
+                sums[k] = wasm_v128_xor(sums[k], wasm_v128_and(has, of_x));
+            }
+        } while (++x < patch->end);
+    }
+    for (unsigned int k = num_sums; k-- > 0;) {
+        change = change << 4 ^ (u64)wasm_u32x4_extract_lane(sums[k], 3) << 3;
+        change ^= (u64)wasm_u32x4_extract_lane(sums[k], 2) << 2 ^ (u64)wasm_u32x4_extract_lane(sums[k], 1) << 1 ^
+                  wasm_u32x4_extract_lane(sums[k], 0);
+    }
+    return change;
+}
+
+/* components_crc() for numbers of at most 4 * num_sums bits. */
+CK_FORCEINLINE u32 components_crc_by_bits(const struct ck_image_crc *crc, const struct ck_components *c,
+                                          unsigned int num_sums)
+{
+    const struct ck_patch *patch = c->patches;
+    u64 multiple[16];
+    u32 state = CK_CRC_START;
+    u32 row_part = 0;
+
+    ck_clmul_multiples(crc->row_weight, multiple);
+    memset(c->row, 0, c->sx * sizeof(*c->row));
+    for (u64 y = 0; y < c->sy; y++) {
+        const struct ck_patch *const end = c->patches + c->row_end[y];
+
+        row_part ^= ck_crc_reduce(sum_of_changes(crc->weight, c->row, patch, end, num_sums));
+        patch = end;
+        state = ck_crc_reduce(ck_clmul_by_multiples(multiple, state)) ^ row_part;
+    }
+    return ~state;
+}
+
+#endif /* CK_HAVE_WASM_SIMD */
+
 u32 ck_components_crc(const struct ck_image_crc *crc, const struct ck_components *c)
 {
+#if CK_HAVE_WASM_SIMD
+    if (c->count <= 1u << 8)
+        return components_crc_by_bits(crc, c, 2);
+    if (c->count <= 1u << 12)
+        return components_crc_by_bits(crc, c, 3);
+    if (c->count <= 1u << 16)
+        return components_crc_by_bits(crc, c, 4);
+    return components_crc_by_bits(crc, c, MAX_SUMS);
+#endif
 #if CK_MAYBE_CRC
     if (ck_cpu_has_crc())
         return components_crc_by_instructions(crc, c);

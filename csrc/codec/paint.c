@@ -50,6 +50,31 @@ static void copy_end(enum ck_paint_to where)
         _mm_sfence();
 }
 
+#elif CK_HAVE_WASM_SIMD
+
+/* Engines call a function for memory.copy, which costs more than copying a row of common width. */
+static void copy_row(u8 *to, const u8 *row, size_t nbytes, enum ck_paint_to where)
+{
+    (void)where;
+    for (; nbytes >= 64; to += 64, row += 64, nbytes -= 64) {
+        const v128_t a = wasm_v128_load(row);
+        const v128_t b = wasm_v128_load(row + 16);
+        const v128_t c = wasm_v128_load(row + 32);
+        const v128_t d = wasm_v128_load(row + 48);
+
+        wasm_v128_store(to, a);
+        wasm_v128_store(to + 16, b);
+        wasm_v128_store(to + 32, c);
+        wasm_v128_store(to + 48, d);
+    }
+    memcpy(to, row, nbytes);
+}
+
+static void copy_end(enum ck_paint_to where)
+{
+    (void)where;
+}
+
 #else
 
 static void copy_row(u8 *to, const u8 *row, size_t nbytes, enum ck_paint_to where)

@@ -1,8 +1,8 @@
 /*
  * patch_rows.h - write a patch into a row
  *
- * Most patches are a few voxels long, and the length cannot be predicted.  With SSE2 or NEON, one load reads sixteen
- * bytes of the row, the voxels of the patch are replaced, and one store writes all sixteen back.  A row therefore has
+ * Most patches are a few voxels long, and the length cannot be predicted.  With vector instructions, one load reads
+ * sixteen bytes of the row, the voxels of the patch are replaced, and one store writes all sixteen back.  A row therefore has
  * CK_ROW_SPARE voxels behind it.  Longer patches are written voxel by voxel.
  *
  * A processor stalls when it loads sixteen bytes of which some were stored just before, until the store has reached the
@@ -171,7 +171,65 @@ static inline void ck_put_patch_u64(u64 *row, u32 begin, u32 end, u64 value)
     }
 }
 
-#else /* neither */
+#elif CK_HAVE_WASM_SIMD
+
+#include <wasm_simd128.h>
+
+/* Replace the bytes at 'at' whose lanes are ones. */
+static inline void ck_put_lanes(void *at, v128_t lanes, v128_t values)
+{
+    wasm_v128_store(at, wasm_v128_bitselect(values, wasm_v128_load(at), lanes));
+}
+
+/* Set the first 'count' of four lanes. 'count' may exceed four. */
+static inline v128_t ck_first_lanes_32(u32 count)
+{
+    return wasm_u32x4_gt(wasm_u32x4_splat(count), wasm_u32x4_const(0, 1, 2, 3));
+}
+
+static inline void ck_put_patch_u8(u8 *row, u32 begin, u32 end, u8 value)
+{
+    if (CK_LIKELY(end - begin <= 16))
+        ck_put_lanes(row + begin,
+                     wasm_u8x16_gt(wasm_u8x16_splat((u8)(end - begin)),
+                                   wasm_u8x16_const(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15)),
+                     wasm_u8x16_splat(value));
+    else
+        ck_put_patch_scalar_u8(row, begin, end, value);
+}
+
+static inline void ck_put_patch_u16(u16 *row, u32 begin, u32 end, u16 value)
+{
+    if (CK_LIKELY(end - begin <= 8))
+        ck_put_lanes(row + begin,
+                     wasm_u16x8_gt(wasm_u16x8_splat((u16)(end - begin)), wasm_u16x8_const(0, 1, 2, 3, 4, 5, 6, 7)),
+                     wasm_u16x8_splat(value));
+    else
+        ck_put_patch_scalar_u16(row, begin, end, value);
+}
+
+static inline void ck_put_patch_u32(u32 *row, u32 begin, u32 end, u32 value)
+{
+    if (CK_LIKELY(end - begin <= 4))
+        ck_put_lanes(row + begin, ck_first_lanes_32(end - begin), wasm_u32x4_splat(value));
+    else
+        ck_put_patch_scalar_u32(row, begin, end, value);
+}
+
+static inline void ck_put_patch_u64(u64 *row, u32 begin, u32 end, u64 value)
+{
+    if (CK_LIKELY(end - begin <= 4)) {
+        const v128_t lanes = ck_first_lanes_32(end - begin);
+        const v128_t values = wasm_u64x2_splat(value);
+
+        ck_put_lanes(row + begin, wasm_i32x4_shuffle(lanes, lanes, 0, 0, 1, 1), values);
+        ck_put_lanes(row + begin + 2, wasm_i32x4_shuffle(lanes, lanes, 2, 2, 3, 3), values);
+    } else {
+        ck_put_patch_scalar_u64(row, begin, end, value);
+    }
+}
+
+#else /* no vectors */
 
 #define CK_PUT_PATCH(type)                                                            \
     static inline void ck_put_patch_##type(type *row, u32 begin, u32 end, type value) \
@@ -184,6 +242,6 @@ CK_PUT_PATCH(u16)
 CK_PUT_PATCH(u32)
 CK_PUT_PATCH(u64)
 
-#endif /* neither */
+#endif /* no vectors */
 
 #endif /* CK_PATCH_ROWS_H */

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -15,7 +16,7 @@ import pytest
 BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
 SCRIPTS = [
     *("chunks", "codec", "density", "hard", "memory", "operations", "presets", "shapes", "sizes", "slice"),
-    *("pyramid", "skeletons", "stages", "stored", "threads"),
+    *("pyramid", "skeletons", "stages", "stored", "threads", "wasm"),
 ]
 
 pytestmark = pytest.mark.skipif(not BENCHMARKS.is_dir(), reason="the benchmarks are not part of this tree")
@@ -43,6 +44,8 @@ def test_script(script: str, tmp_path: Path) -> None:
         and not Path("/proc/self/clear_refs").exists()
     ):
         pytest.skip("peak memory is read from Linux's /proc")
+    if script == "wasm" and (shutil.which("node") is None or importlib.util.find_spec("ziglang") is None):
+        pytest.skip("needs node, and ziglang, which compiles for it")
     volume = np.arange(70 * 66 * 64, dtype=np.uint32).reshape(70, 66, 64) // 999
     np.save(tmp_path / "volume.npy", np.asfortranarray(volume))
     figures_file, plot = tmp_path / "out" / "figures.json", tmp_path / "drawn" / "curves.png"

@@ -22,6 +22,7 @@ PAGES = [
     "from-kimimaro.md",
     "run-on-a-cluster.md",
     "read-from-s3.md",
+    "static-host.md",
     "files.md",
     "ome-zarr.md",
     "xarray.md",

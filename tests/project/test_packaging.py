@@ -29,18 +29,26 @@ import pytest
 
 PROJECT = Path(__file__).resolve().parents[2]
 
-FOLDERS = ("benchmarks", "crackle_zarr", "csrc", "docs", "tests")
+FOLDERS = ("benchmarks", "crackle_zarr", "csrc", "docs", "tests", "wasm")
 AT_THE_TOP = {
     *("CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "MANIFEST.in", "PKG-INFO", "README.md", "SECURITY.md"),
     *("build_ffi.py", "mkdocs.yml", "pyproject.toml", "setup.cfg", "setup.py"),
 }
-NOT_SHIPPED = ("__pycache__", ".*_cache", "build", "*.py[cod]", "*.so", "*.o", "*.egg-info")
+NOT_SHIPPED = (
+    *("__pycache__", ".*_cache", "build", "*.py[cod]", "*.so", "*.o", "*.egg-info"),
+    *("dist", "node_modules", "package-lock.json"),
+)
 STRAYS = (
     "crackle_zarr/_crackle.cpython-311-x86_64-linux-gnu.so",
     "crackle_zarr/__pycache__/stream.cpython-311.pyc",
     "tests/.mypy_cache/3.11/cache.json",
     "tests/c/build/plain/test_crc",
     "tests/fuzz/build/fuzz_decode",
+    "wasm/dist/wasm.js",
+    "wasm/examples/page/dist/index.html",
+    "wasm/examples/page/node_modules/vite/package.json",
+    "wasm/node_modules/zarrita/package.json",
+    "wasm/package-lock.json",
 )
 
 GIL_DISABLED = bool(sysconfig.get_config_var("Py_GIL_DISABLED"))
