@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from ..ome.metadata import space_of
 from ..stored.chunk import Chunk
 from ..stored.engine import Options, ask
 from ..stored.fetch import Steps
@@ -111,7 +112,7 @@ def mask_of(layout: Layout, volume: Volume, label: int, most: int) -> Mask | Non
     """
     options = Options(parallel=1)
     everything: Box = layout.everything
-    found = find(layout, label, everything, options)
+    found = find(layout, label, everything, options, space_of)
     if not found.chunks:
         return None
     stride = _stride(_lengths(found, layout), volume, most)

@@ -19,9 +19,9 @@ from ..files import formats, volumes
 from ..files.crackle_files import MAGIC, file_in_errors
 from ..files.formats import whole_numbers
 from ..files.formats.as_zarr import as_zarr
-from ..files.space import Space, from_attributes
+from ..files.space import Space
 from ..files.volumes import UnusableError
-from ..ome.metadata import ome_attributes, space_of_level
+from ..ome.metadata import ome_attributes, space_of
 from ..stored.engine import Progress
 from ..stored.lazy import RemappedArray
 from ..streams import stream
@@ -178,8 +178,7 @@ def _of_multiscale(found: ome.Multiscale) -> Source:
 
 
 def _of_array(array: Any, stored: zarr.Array[Any]) -> Source:
-    space = from_attributes(stored.attrs.asdict(), stored.ndim) or space_of_level(stored) or Space()
-    return Source([array], [space], zarr_facts.dimension_names(stored), _last_name(stored))
+    return Source([array], [space_of(stored)], zarr_facts.dimension_names(stored), _last_name(stored))
 
 
 def _last_name(node: zarr.Array[Any] | zarr.Group) -> str:
