@@ -81,6 +81,7 @@ if TYPE_CHECKING:
     from .codecs.numcodecs_codec import Crackle
     from .codecs.zarr_codec import CrackleCodec
     from .ome import build_pyramid, create_ome_labels, write_ome_labels
+    from .precomputed import open_precomputed, write_precomputed
     from .skeletons import (
         DimensionError,
         Skeleton,
@@ -157,6 +158,7 @@ __all__ = [
     "nbytes",
     "num_labels",
     "ones",
+    "open_precomputed",
     "overlaps",
     "point_cloud",
     "recompress",
@@ -180,6 +182,7 @@ __all__ = [
     "voxel_connectivity_graph",
     "voxel_counts",
     "write_ome_labels",
+    "write_precomputed",
     "zeros",
     "zrange",
     "zshatter",
@@ -199,9 +202,11 @@ _LATE = {
     "connect_points": "skeletons",
     "create_array": "codecs.create",
     "create_ome_labels": "ome",
+    "open_precomputed": "precomputed",
     "skeletonize": "skeletons",
     "view": "view",
     "write_ome_labels": "ome",
+    "write_precomputed": "precomputed",
 }
 _LATE_MODULES = {"ome", "skeletons"}
 

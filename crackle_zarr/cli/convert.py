@@ -17,11 +17,12 @@ from click.core import ParameterSource
 
 from .. import verbs
 from .._base.options import MarkovOrder, Preset
+from .._base.options import encoding as encoding_options
 from ..errors import FormatError, StoreError, VerificationError
 from ..files import formats
 from ..files.formats import hdf5, whole_numbers
 from ..files.volumes import UnusableError
-from . import _common
+from . import _common, precomputed
 from ._common import EXIT_CODES
 from .ome import check_place, levels_text, pyramid_options, write
 from .places import (
@@ -30,6 +31,8 @@ from .places import (
     by,
     commas,
     counted,
+    is_precomputed,
+    is_remote,
     is_stored,
     is_url,
     no_progress,
@@ -87,6 +90,17 @@ def _sizes(ctx: click.Context, param: click.Parameter, value: str | None) -> tup
     type=click.Choice(["xyz", "zyx"]),
     help="The order of the axes of a .npy file, read or written. The default is xyz, as for compress.",
 )
+@click.option(
+    "--encoding",
+    type=click.Choice(precomputed.ENCODINGS),
+    help="How to store the chunks of a precomputed volume.  [default: compressed_segmentation]",
+)
+@click.option(
+    "--scale",
+    metavar="KEY|N",
+    help="Which scale of a precomputed volume to convert: its key, such as 8_8_40, or its number. The "
+    "default: the finest.",
+)
 @_common.preset
 @_common.markov
 @_common.pins
@@ -130,6 +144,8 @@ def convert(
     shards: tuple[int, ...] | None,
     zarr_format: str | None,
     npy_axes: str | None,
+    encoding: str | None,
+    scale: str | None,
     preset: Preset | None,
     markov: MarkovOrder | None,
     pins: int | None,
@@ -153,7 +169,8 @@ def convert(
     .zst; .nrrd; .nii and .nii.gz; .tif and .tiff; and datasets of HDF5, written file.h5:/volumes/labels.
     The content of SOURCE determines its format, and the name of DESTINATION the new format: a name
     without one of these endings is a Zarr array. For NRRD, NIfTI, TIFF and HDF5: pip install
-    'crackle-zarr[formats]'.
+    'crackle-zarr[formats]'. Precomputed volumes of Neuroglancer are written precomputed://PATH-or-URL;
+    chunks of compressed_segmentation need: pip install 'crackle-zarr[precomputed]'.
 
     The command reads the result back and compares it with the source.
 
@@ -161,6 +178,10 @@ def convert(
     as OME-Zarr labels with their pyramid, it converts all arrays, or level 0 into a file. After an
     interruption, the same command continues. --storage-option applies to both places, if they are
     URLs.
+
+    From a precomputed volume, --scale is converted. Chunks of the encoding crackle are copied as
+    they are where the chunks agree, unless an option of Crackle is given. To a precomputed volume,
+    all levels of OME-Zarr labels are written, and --chunks are in the order z,y,x.
 
     --ome writes a label image of OME-Zarr 0.5: level 0 and a pyramid of it, of the labels in a file,
     an array, or level 0 of another image. bool becomes 0 and 1. Viewers open DESTINATION itself, or with
@@ -191,10 +212,14 @@ def convert(
       crackle-zarr convert sample.h5:/volumes/labels/neuron_ids seg.zarr
       crackle-zarr convert seg.zarr out.h5:/labels
       crackle-zarr convert seg.npy seg.zarr --npy-axes zyx
+      crackle-zarr convert precomputed://https://example.org/seg seg.zarr --scale 16_16_40
+      crackle-zarr convert seg.zarr precomputed://public/seg --encoding crackle
       crackle-zarr convert seg.nii.gz seg.ome.zarr --ome
       crackle-zarr convert seg.ckl seg.ome.zarr --ome --voxel-size 40,8,8 --unit nm
       crackle-zarr convert seg.zarr image.ome.zarr --ome --name cells
     """
+    to_precomputed = is_precomputed(destination)
+    _check_precomputed(ctx, source, destination, encoding, scale)
     format = None if is_stored(destination) else formats.of_name(destination)
     encoded = any(option is not None for option in (preset, markov, pins))
     if to != "crackle" and encoded:
@@ -244,7 +269,7 @@ def convert(
         _check_file(source, destination, target, overwrite)
         with contextlib.ExitStack() as stack:
             if is_stored(source):
-                volume = _of_array(source, storage_option, destination)
+                volume = _of_array(source, storage_option, destination, scale)
                 if npy_axes and format != "npy":
                     raise UnusableError(
                         f"{source}: --npy-axes is for .npy files, but neither SOURCE nor DESTINATION is one"
@@ -277,26 +302,48 @@ def convert(
 
     def _to_array(source: str, stack: contextlib.ExitStack) -> str:
         from_file = not is_stored(source) and Path(hdf5.split(source)[0]).exists()
-        urls = [place for place in (source, destination) if is_url(place)]
+        urls = [place for place in (source, destination) if is_remote(place)]
         if not urls:
             refuse_storage_options(source, storage_option)
         lost = note = ""
         src: Any
         if from_file:
-            _check_new_array(destination, overwrite or ome)
+            if not to_precomputed:
+                _check_new_array(destination, overwrite or ome)
             if ome:
                 check_place(destination, name, overwrite)
             _check_destination(hdf5.split(source)[0], destination)
             volume = labels(stack.enter_context(formats.opened(source, parallel)), source)
-            src = _array_of(volume.transposed(), chunks, shards, zarr_format)
+            if to_precomputed:
+                src = _array_of(volume.transposed(), None, None, None)
+            else:
+                src = _array_of(volume.transposed(), chunks, shards, zarr_format)
             lost, note = formats.not_kept(volume, None), volume.note
         else:
             if npy_axes or rounding:
                 option = "--npy-axes is for .npy files" if npy_axes else "--round is for files of floats"
                 raise UnusableError(f"{source}: {option}, but neither SOURCE nor DESTINATION is one")
-            src = opened(source, storage_option if is_url(source) else None)
+            src = opened(source, storage_option if is_remote(source) else None, scale=scale)
             _check_destination(source, destination)
-            _check_chunks(src, chunks, shards, "3" if ome else zarr_format)
+            if not to_precomputed:
+                _check_chunks(src, chunks, shards, "3" if ome else zarr_format)
+        if to_precomputed:
+            with options.bar("block") as progress:
+                summary, notes = precomputed.write(
+                    src,
+                    destination,
+                    encoding=encoding or precomputed.ENCODINGS[0],
+                    chunks=chunks,
+                    crackle=dict(encoding_options(preset, markov, pins)) if encoded else None,
+                    verify=not no_verify,
+                    overwrite=overwrite,
+                    parallel=parallel,
+                    storage_options=storage_option if is_remote(destination) else None,
+                    from_file=from_file,
+                    progress=progress,
+                )
+            notes = "; ".join(filter(None, [note, notes]))
+            return _with_notes(f"{source} -> {destination}  {summary}", notes, lost)
         if ome:
             return _with_notes(_to_ome(source, src), note, lost)
         dst: Any = destination
@@ -361,6 +408,27 @@ def convert(
     _common.Batch().run([source], to_array if format is None else to_file)
 
 
+def _check_precomputed(
+    ctx: click.Context, source: str, destination: str, encoding: str | None, scale: str | None
+) -> None:
+    """Raise UsageError for options that do not go with the source or the destination."""
+    if scale is not None and not is_precomputed(source):
+        raise click.UsageError(f"--scale is for precomputed volumes, and {source} is none: precomputed://...")
+    if not is_precomputed(destination):
+        if encoding is not None:
+            raise click.UsageError(
+                f"--encoding is for precomputed volumes, and {destination} is none: precomputed://..."
+            )
+        return
+    for name in ("to", "shards", "zarr_format", "ome"):
+        if ctx.get_parameter_source(name) is not ParameterSource.DEFAULT:
+            option = "--" + name.replace("_", "-")
+            raise click.UsageError(f"{option} is for Zarr arrays, and {destination} is a precomputed volume.")
+    crackle = [name for name in ("preset", "markov", "pins") if ctx.params.get(name) is not None]
+    if crackle and encoding != "crackle":
+        raise click.UsageError("--preset, --markov and --pins are for Crackle: give --encoding crackle.")
+
+
 def _with_notes(summary: str, note: str, lost: str) -> str:
     """The line about a conversion, with notes on converted floats and on metadata that was not kept."""
     return summary + (f"; {note}" if note else "") + (f"; not kept: {lost}" if lost else "")
@@ -395,7 +463,9 @@ def _check_new_array(destination: str, overwrite: bool) -> None:
         raise UnusableError(f"{destination} exists already: --overwrite replaces it")
 
 
-def _of_array(source: str, options: dict[str, Any] | None, destination: str) -> formats.Volume:
+def _of_array(
+    source: str, options: dict[str, Any] | None, destination: str, scale: str | None = None
+) -> formats.Volume:
     """The array at a path or URL as a volume with the axes (x, y, z), for a file.
 
     Boxes are read on demand.
@@ -403,9 +473,9 @@ def _of_array(source: str, options: dict[str, Any] | None, destination: str) -> 
     from .._base import zarr_facts
     from ..codecs.chunk import label_dtype
 
-    if not is_url(source):
+    if not is_remote(source):
         refuse_storage_options(source, options)
-    array = array_at(source, options if is_url(source) else None)
+    array = array_at(source, options if is_remote(source) else None, scale=scale)
     label_dtype(array.dtype)
     order = formats.xyz_order(array.ndim, zarr_facts.dimension_names(array))
     formats.check(destination, [array.shape[axis] for axis in order])

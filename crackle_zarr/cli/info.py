@@ -18,7 +18,7 @@ from ..files import crackle_files, formats, volumes
 from ..files.formats import hdf5
 from ..files.volumes import UnusableError
 from ..streams import stream
-from . import _common, array_info, places
+from . import _common, array_info, places, precomputed
 from ._common import EXIT_CODES
 
 if TYPE_CHECKING:
@@ -112,8 +112,9 @@ def info(inputs: tuple[str, ...], as_json: bool, storage_option: dict[str, Any])
 
     For a stream: shape, dtype, labels, and the sizes of its sections. For other files: shape, dtype
     and voxel size; for an HDF5 file, its datasets. For a Zarr array: shape, dtype, chunks, shards,
-    codecs, voxel size, and its bytes in the store, if the store can list them. Streams and chunks are
-    not decoded. In JSON, labels are text, because many JSON readers cannot hold large integers.
+    codecs, voxel size, and its bytes in the store, if the store can list them. For a precomputed
+    volume of Neuroglancer (precomputed://PATH-or-URL), its scales. Streams and chunks are not
+    decoded. In JSON, labels are text, because many JSON readers cannot hold large integers.
 
     \b
     Examples:
@@ -123,12 +124,16 @@ def info(inputs: tuple[str, ...], as_json: bool, storage_option: dict[str, Any])
       crackle-zarr info sample.h5
       crackle-zarr info seg.zarr
       crackle-zarr info s3://bucket/seg.zarr --storage-option anon=true
+      crackle-zarr info precomputed://https://example.org/seg
     """
     records: list[dict[str, Any]] = []
 
     def work(place: str) -> None:
         is_stored = places.is_stored(place)
-        record = array_info.describe(place, storage_option) if is_stored else _describe(place)
+        if places.is_precomputed(place):
+            record = precomputed.describe(place, storage_option)
+        else:
+            record = array_info.describe(place, storage_option) if is_stored else _describe(place)
         if as_json:
             records.append(record)
             return
@@ -136,8 +141,8 @@ def info(inputs: tuple[str, ...], as_json: bool, storage_option: dict[str, Any])
 
         # rich wraps lines at 80 columns when it writes into a file or a pipe.
         console = Console(width=None if sys.stdout.isatty() else 120, highlight=False)
-        tables = array_info.info_tables if record["kind"] == "zarr" else _info_tables
-        for table in tables(record):
+        tables = {"zarr": array_info.info_tables, "precomputed": precomputed.info_tables}
+        for table in tables.get(record["kind"], _info_tables)(record):
             console.print(table)
 
     try:

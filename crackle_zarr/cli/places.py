@@ -222,6 +222,16 @@ def is_url(place: str) -> bool:
     return "://" in place
 
 
+def is_precomputed(place: str) -> bool:
+    """Whether a place is a precomputed volume."""
+    return place.startswith("precomputed://")
+
+
+def is_remote(place: str) -> bool:
+    """Whether a place is a URL that fsspec opens: a precomputed volume may be a folder."""
+    return is_url(place.removeprefix("precomputed://"))
+
+
 def is_stored(place: str) -> bool:
     """Whether a place is in Zarr: a URL or a directory; otherwise it is a file."""
     return is_url(place) or Path(place).is_dir()
@@ -234,15 +244,35 @@ def refuse_storage_options(place: str, options: dict[str, Any] | None) -> None:
 
 
 def opened(
-    place: str, options: dict[str, Any] | None = None, mode: Literal["r", "r+"] = "r"
+    place: str,
+    options: dict[str, Any] | None = None,
+    mode: Literal["r", "r+"] = "r",
+    scale: str | None = None,
 ) -> zarr.Array[Any] | zarr.Group:
-    """The Zarr array or group at a path or URL.
+    """The Zarr array or group at a path or URL, or a scale of a precomputed volume.
+
+    Args:
+        place: the path or URL.
+        options: of the store of a URL.
+        mode: "r", or "r+" for edits.
+        scale: the key or number of the scale of a precomputed volume; None: the finest.
 
     Raises:
         UnusableError: there is none, or a package that the URL needs is not installed.
         FormatError: its metadata is damaged.
         StoreError: the store failed.
     """
+    if is_precomputed(place):
+        if mode != "r":
+            raise UnusableError(
+                f"{place}: precomputed volumes are read only: 'crackle-zarr convert' makes a Zarr array"
+            )
+        from ..precomputed import open_precomputed
+
+        with opening(place):
+            return open_precomputed(place, scale=scale, storage_options=options)
+    if scale is not None:
+        raise UnusableError(f"{place}: --scale is for precomputed volumes: precomputed://PATH-or-URL")
     if not is_url(place):
         refuse_storage_options(place, options)
         path = Path(place)
@@ -266,11 +296,17 @@ def opening(place: str) -> Iterator[None]:
     """Turn the errors of Zarr and of stores into errors of this package that name the place."""
     try:
         yield
+    except (UnusableError, FormatError, StoreError):
+        raise
     except ImportError as error:
+        if "pip install" in str(error):
+            raise UnusableError(str(error)) from error
         raise UnusableError(
             f"{place} cannot be opened: {error} (for URLs of http and s3: pip install 'crackle-zarr[remote]')"
         ) from error
     except FileNotFoundError as error:
+        if is_precomputed(place):
+            raise UnusableError(str(error)) from error
         raise UnusableError(f"{place}: there is no Zarr array or group") from error
     except json.JSONDecodeError as error:
         raise FormatError(f"{place}: its metadata is damaged: {error}") from error
@@ -288,11 +324,12 @@ def array_at(
     options: dict[str, Any] | None = None,
     mode: Literal["r", "r+"] = "r",
     level: int | None = None,
+    scale: str | None = None,
 ) -> zarr.Array[Any]:
     """The array at a path or URL; in a group of OME-Zarr labels, the array of a level, by default 0."""
     import zarr
 
-    found = opened(place, options, mode)
+    found = opened(place, options, mode, scale)
     if level is not None:
         if isinstance(found, zarr.Array):
             raise UnusableError(f"{place}: --level is for OME-Zarr, and this is an array")
@@ -308,10 +345,7 @@ def array_at(
 
 
 def space_of(array: zarr.Array[Any]) -> Space:
-    """Voxel size, unit and origin of a stored array.
-
-    They are in the array's attributes, or in those of the OME-Zarr image whose level the array is.
-    """
+    """Voxel size, unit and origin of a stored array."""
     from ..ome import metadata
 
     return metadata.space_of(array)

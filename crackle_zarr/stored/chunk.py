@@ -80,7 +80,8 @@ class Chunk:
 
     def failed(self, error: FormatError) -> FormatError:
         """The error with the chunk's name in front."""
-        where = self.key if self.span is None else f"{self.key} (chunk {self.coords})"
+        name = self.layout.object_name(self.key)
+        where = name if self.span is None else f"{name} (chunk {self.coords})"
         return FormatError(f"chunk {where}: {error}", error.section, error.slice)
 
     # -----------------------------------------------------------------------------------

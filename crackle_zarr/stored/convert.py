@@ -7,7 +7,6 @@ continues: it keeps the chunks whose content is right already, so the store alon
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -26,13 +25,13 @@ from ..codecs.chunk import label_dtype
 from ..codecs.create import create_array
 from ..errors import CrackleError, FormatError, StoreError, VerificationError
 from . import lazy
+from .copying import can_copy, copy_streams
 from .edits import check_processes
 from .engine import Options, run
-from .journal import call_store, read_objects, translated_errors, write_objects
+from .journal import read_objects, translated_errors, write_objects
 from .layout import Box, box_text, common, layout_of, slices_of
-from .translating_store import METADATA, translating, translating_array, translating_group
-
-MARKER = ".crackle-convert"
+from .translating_store import translating, translating_array, translating_group
+from .unfinished import begin, clear_metadata, end, exists, marker, place_text
 
 To = Literal["crackle", "zstd", "blosc", "gzip", "none"]
 
@@ -70,7 +69,11 @@ class ConvertReport:
 
 @dataclass(frozen=True, kw_only=True)
 class Target:
-    """How the destination is to be stored; None is as in the source."""
+    """How the destination is to be stored; None is as in the source.
+
+    With ``copy``, Crackle streams of the source are copied as they are where the chunks agree, whatever
+    their options.
+    """
 
     to: To = "crackle"
     chunks: tuple[int, ...] | None = None
@@ -78,6 +81,7 @@ class Target:
     zarr_format: Literal[2, 3] | None = None
     markov_model_order: MarkovOrder = 0
     allow_pins: int = 0
+    copy: bool = False
 
 
 def convert(
@@ -88,7 +92,7 @@ def convert(
     if isinstance(src, zarr.Array):
         return _convert_array(translating_array(src), store, path, target, verify, overwrite, options)
     src = translating_group(src)
-    _refuse_overlap(src, store, path, _place(store, path))
+    refuse_overlap(src, store, path, place_text(store, path))
     members = _members(src)
     for name, member in members.items():
         if isinstance(member, zarr.Array):
@@ -97,7 +101,7 @@ def convert(
             except TypeError as error:
                 raise TypeError(f"{name} in {src.store_path}: {error}") from None
     conversion = {"source": str(src.store_path), "target": repr(target)}
-    continues = _begin(store, path, conversion, overwrite)
+    continues = begin(store, path, conversion, overwrite)
     zarr_format = target.zarr_format or zarr_facts.format_of(src)
     report = ConvertReport(0, 0, 0, 0)
     for name, member in [("", src), *members.items()]:
@@ -112,7 +116,7 @@ def convert(
         raise VerificationError(
             f"{src.store_path}: members of the group have changed since they were listed: convert it again"
         )
-    write_objects(store, {_marker(path): None})
+    end(store, path)
     return report
 
 
@@ -130,7 +134,7 @@ def _copy_group(src: zarr.Group, store: Any, path: str, zarr_format: Literal[2, 
             group = zarr.open_group(store, path=path, mode="a", zarr_format=zarr_format)
             break
         except FormatError:  # its metadata are half written
-            _clear_metadata(store, path)
+            clear_metadata(store, path)
     group.attrs.update(src.attrs.asdict())
 
 
@@ -146,14 +150,21 @@ def _convert_array(
 ) -> ConvertReport:
     label_dtype(src.dtype)
     dst, resumed = _opened(src, store, path, target, overwrite, continues)
-    copy_voxels(src, dst, verify=verify, resumed=resumed, options=options)
-    write_objects(dst.store_path.store, {_marker(path): None})
+    copied = target.copy and can_copy(src, dst)
+    copy_voxels(src, dst, verify=verify, resumed=resumed, options=options, copied=copied)
+    end(dst.store_path.store, path)
     grid = math.prod(-(-length // chunk) for length, chunk in zip(dst.shape, dst.chunks, strict=True))
-    return ConvertReport(1, grid, _stored_nbytes(src), _stored_nbytes(dst))
+    return ConvertReport(1, grid, stored_nbytes(src), stored_nbytes(dst))
 
 
 def copy_voxels(
-    src: zarr.Array[Any], dst: zarr.Array[Any], *, verify: bool, resumed: bool, options: Options
+    src: zarr.Array[Any],
+    dst: zarr.Array[Any],
+    *,
+    verify: bool,
+    resumed: bool,
+    options: Options,
+    copied: bool = False,
 ) -> None:
     """Copy all voxels to an array of the same shape, block by block.
 
@@ -163,26 +174,19 @@ def copy_voxels(
         verify: read every block back and compare it.
         resumed: blocks may be there already, or half written.
         options: how.
+        copied: copy streams as they are; see :func:`~crackle_zarr.stored.copying.can_copy`.
     """
     check_processes(dst.store_path.store, options, dst)
-    tasks = (Convert(src, dst, box, verify, resumed) for box in _boxes(src, dst))
-    run(tasks, options, total=math.prod(map(len, _ranges(src, dst))), unit="block", merge=lambda a, b: a + b)
+    tasks = (Convert(src, dst, box, verify, resumed, copied) for box in boxes_of(src, dst))
+    run(tasks, options, total=num_blocks(src, dst), unit="block", merge=lambda a, b: a + b)
 
 
-def _stored_nbytes(array: zarr.Array[Any]) -> int:
+def stored_nbytes(array: zarr.Array[Any]) -> int:
+    """Bytes of an array in its store; 0 where the store does not tell."""
     try:
         return int(array.nbytes_stored())
     except Exception:  # a store that cannot list, such as a web server
         return 0
-
-
-def _key(path: str, name: str) -> str:
-    """The key of an object below a place; without a name, the prefix of these keys."""
-    return f"{path}/{name}" if path else name
-
-
-def _marker(path: str) -> str:
-    return _key(path, MARKER)
 
 
 def _opened(
@@ -195,18 +199,19 @@ def _opened(
         **{name: repr(wanted[name]) for name in ("shape", "dtype", "chunks", "shards", "zarr_format")},
         "to": target.to,
         "options": [target.markov_model_order, target.allow_pins],
+        **({"copy": True} if target.copy else {}),
     }
-    _refuse_overlap(src, store, path, _place(store, path))
+    refuse_overlap(src, store, path, place_text(store, path))
     # Let Zarr refuse its arguments before anything is replaced.
     _created(src, MemoryStore(), "", target, wanted)
-    if in_unfinished_group and _exists(store, path) and read_objects(store, [_marker(path)]) == [None]:
+    if in_unfinished_group and exists(store, path) and read_objects(store, [marker(path)]) == [None]:
         # The array was finished, and the group was not.
         return _with_attributes(zarr.open_array(store, path=path, mode="r+"), wanted), True
-    if _begin(store, path, conversion, overwrite):
+    if begin(store, path, conversion, overwrite):
         try:
             dst = zarr.open_array(store, path=path, mode="r+")
         except (FormatError, FileNotFoundError):  # its metadata are half written
-            _clear_metadata(store, path)
+            clear_metadata(store, path)
             dst = _created(src, store, path, target, wanted)
         return _with_attributes(dst, wanted), True
     return _created(src, store, path, target, wanted), False
@@ -219,111 +224,7 @@ def _with_attributes(array: zarr.Array[Any], wanted: dict[str, Any]) -> zarr.Arr
     return array
 
 
-def _begin(store: Any, path: str, conversion: dict[str, Any], overwrite: bool) -> bool:
-    """Mark a place as an unfinished conversion; returns whether it was one already.
-
-    Raises:
-        FileExistsError: the place has something else.
-    """
-    place = _place(store, path)
-    if not (store.supports_deletes and store.supports_listing):
-        raise ValueError(f"{place} cannot delete and list, and a conversion needs both")
-    (raw,) = read_objects(store, [_marker(path)])
-    marked = None if raw is None else _json(raw)
-    exists = _exists(store, path)
-    if not overwrite:
-        if marked == conversion:
-            return True
-        if marked == _CLEARING:
-            raise FileExistsError(f"a conversion was replacing {place}: overwrite=True continues it")
-        if exists and raw is None:
-            raise FileExistsError(f"{place} exists already: overwrite=True replaces it")
-        if exists and marked is None:
-            raise FormatError(
-                f"{_marker(path)} in {place} is damaged: try again, or overwrite=True starts anew"
-            )
-        if exists:
-            raise FileExistsError(
-                f"{place} is an unfinished conversion of another source, or with other options: "
-                f"overwrite=True starts anew"
-            )
-    if exists or (overwrite and raw is not None):
-        # The marker is written last, with the source: leftovers of the old array are never taken for the new
-        # one.
-        if marked != _CLEARING:
-            _mark(store, path, _CLEARING)
-        _clear(store, path)
-    elif _holds_other_things(store, path, _marker(path)):
-        raise FileExistsError(f"{place} has objects that are not Zarr's: give an empty destination")
-    _mark(store, path, conversion)
-    return False
-
-
-def _place(store: Any, path: str) -> str:
-    return f"{store}/{path}" if path else str(store)
-
-
-def _mark(store: Any, path: str, conversion: dict[str, Any]) -> None:
-    write_objects(store, {_marker(path): json.dumps(conversion).encode("ascii")})
-
-
-# The marker's content while the old array is being removed.
-_CLEARING = {"clearing": True}
-
-
-def _clear(store: Any, path: str) -> None:
-    """Remove everything but the marker.
-
-    Raises:
-        StoreError: the store failed, or still lists something afterwards.
-    """
-    _clear_metadata(store, path)
-    names = _listed(store, path)
-    if _marker(path) not in names:  # the marker was just written, so this store does not list its keys
-        call_store(store, path, store.delete_dir(path) if path else store.clear(), "deleted from")
-        return
-    names.remove(_marker(path))
-    disk = zarr_facts.unwrapped(store)
-    if isinstance(disk, LocalStore):  # it cannot delete links to folders
-        for place in (Path(disk.root) / name for name in names):
-            if place.is_symlink():
-                place.unlink()
-    for number in range(0, len(names), _AT_ONCE):
-        write_objects(store, dict.fromkeys(names[number : number + _AT_ONCE]))
-    left = set(_listed(store, path)) - {_marker(path)}
-    if left:
-        raise StoreError(f"{store} still lists {min(left)} after deleting it: overwrite=True tries again")
-
-
-# The number of objects deleted in one call; Ctrl-C takes effect between two calls.
-_AT_ONCE = 1000
-
-
-def _listed(store: Any, path: str) -> list[str]:
-    """The keys below a place; on a disk, the files and folders directly in it."""
-    on_disk = isinstance(zarr_facts.unwrapped(store), LocalStore)  # it deletes whole folders
-
-    async def listed() -> list[str]:
-        if on_disk:
-            return [_key(path, name) async for name in store.list_dir(path)]
-        return [key async for key in store.list_prefix(_key(path, ""))]
-
-    return call_store(store, path, listed(), "listed in")
-
-
-def _clear_metadata(store: Any, path: str) -> None:
-    """Remove the metadata of an array or a group, and leave its chunks and members."""
-    write_objects(store, {_key(path, name): None for name in METADATA})
-
-
-def _json(raw: bytes) -> Any:
-    try:
-        return json.loads(raw)
-    except ValueError:  # half written
-        return None
-
-
-def _refuse_overlap(src: zarr.Array[Any] | zarr.Group, store: Any, path: str, place: str) -> None:
+def refuse_overlap(src: zarr.Array[Any] | zarr.Group, store: Any, path: str, place: str) -> None:
     """Raise ValueError if source and destination are one place, or one lies within the other."""
     ours, theirs = _parts_of(store, path), _parts_of(src.store_path.store, src.store_path.path)
     if ours[0] == theirs[0] and all(a == b for a, b in zip(ours[1], theirs[1], strict=False)):
@@ -339,21 +240,6 @@ def _parts_of(store: Any, path: str) -> tuple[Any, tuple[str, ...]]:
     if isinstance(store, LocalStore):
         return "disk", (*Path(store.root).resolve().parts, *names)
     return zarr_facts.memory_of(store) or store, names
-
-
-def _holds_other_things(store: Any, path: str, marker: str) -> bool:
-    async def any_key() -> bool:
-        async for key in store.list_prefix(_key(path, "")):
-            if key != marker:
-                return True
-        return False
-
-    return bool(store.supports_listing) and call_store(store, path, any_key())
-
-
-def _exists(store: Any, path: str) -> bool:
-    names = ("zarr.json", ".zarray", ".zgroup")
-    return any(call_store(store, _key(path, ""), store.exists(_key(path, name))) for name in names)
 
 
 def _wanted(src: zarr.Array[Any], target: Target) -> dict[str, Any]:
@@ -431,7 +317,13 @@ def _ranges(src: zarr.Array[Any], dst: zarr.Array[Any]) -> list[range]:
     return [range(0, length, step) for length, step in zip(src.shape, steps, strict=True)]
 
 
-def _boxes(src: zarr.Array[Any], dst: zarr.Array[Any]) -> Iterator[Box]:
+def num_blocks(src: zarr.Array[Any], dst: zarr.Array[Any]) -> int:
+    """How many blocks a conversion goes through."""
+    return math.prod(map(len, _ranges(src, dst)))
+
+
+def boxes_of(src: zarr.Array[Any], dst: zarr.Array[Any]) -> Iterator[Box]:
+    """The blocks of a conversion, which cover the array."""
     ranges = _ranges(src, dst)
     everything = tuple((0, length) for length in src.shape)
     for index in np.ndindex(*(len(one) for one in ranges)):
@@ -448,6 +340,7 @@ class Convert:
     box: Box
     verify: bool
     resumed: bool
+    copied: bool = False
 
     @property
     def weight(self) -> int:
@@ -456,8 +349,11 @@ class Convert:
 
     def __call__(self) -> int:
         """Do it."""
+        if self.copied:
+            copy_streams(layout_of(self.src), layout_of(self.dst), self.box, self.verify)
+            return 1
         where = slices_of(self.box)
-        voxels = self._source(self.box)
+        voxels = self.voxels(self.box)
         if self.verify:
             self._refuse_hidden(voxels)
         if self.resumed:
@@ -479,12 +375,9 @@ class Convert:
             )
         return 1
 
-    def _source(self, box: Box) -> Any:
-        # Zarr reads a lost chunk of a shard as the fill value; this package's own readers raise an error.
-        layout = layout_of(self.src)
-        if layout.chain is None:
-            return _read(self.src, box)
-        return lazy.read(layout, box, Options(parallel=1))
+    def voxels(self, box: Box) -> Any:
+        """Voxels of the source."""
+        return voxels_of(self.src, box)
 
     def _refuse_hidden(self, voxels: Any) -> None:
         """Raise StoreError if chunks that seemed to be absent exist.
@@ -499,7 +392,7 @@ class Convert:
                 (low - base, high - base) for (low, high), (base, _) in zip(cell, self.box, strict=True)
             )
             part = voxels[slices_of(here)]
-            if (part == layout.fill).all() and not np.array_equal(self._source(cell), part):
+            if (part == layout.fill).all() and not np.array_equal(self.voxels(cell), part):
                 raise StoreError(
                     f"{_name(self.src, cell)} had only the fill value at first, and labels a moment later: "
                     f"the store had reported a chunk as missing"
@@ -510,6 +403,13 @@ class Convert:
             return bool(np.array_equal(np.asarray(self.dst[slices_of(self.box)]), voxels))
         except Exception:  # half written: it is written again
             return False
+
+
+def voxels_of(array: zarr.Array[Any], box: Box) -> Any:
+    """Voxels of a stored array; errors name the objects that hold them."""
+    # Zarr reads a lost chunk of a shard as the fill value; this package's own readers raise an error.
+    layout = layout_of(array)
+    return _read(array, box) if layout.chain is None else lazy.read(layout, box, Options(parallel=1))
 
 
 def _read(array: zarr.Array[Any], box: Box) -> Any:
@@ -527,7 +427,8 @@ def _read(array: zarr.Array[Any], box: Box) -> Any:
 
 def _name(array: zarr.Array[Any], box: Box) -> str:
     """A name for voxels of an array, with the objects that hold them."""
-    keys = _keys(array, box)
+    layout = layout_of(array)
+    keys = [layout.object_name(key) for key in _keys(array, box)]
     more = f" and {len(keys) - _KEYS:,} more" if len(keys) > _KEYS else ""
     return f"{array.store_path} {box_text(box)} ({', '.join(keys[:_KEYS])}{more})"
 

@@ -139,6 +139,18 @@ class Layout:
         """The key within the store, from one within the array."""
         return f"{self.array.path}/{key}" if self.array.path else key
 
+    def object_name(self, key: str) -> str:
+        """The name of an object for messages, from its key within the store.
+
+        A store that shows another format, such as a precomputed volume, has other names than Zarr's keys.
+        """
+        store: Any = self.store
+        while store is not None:
+            if hasattr(store, "object_name"):
+                return str(store.object_name(key))
+            store = getattr(store, "_store", None)
+        return key
+
     def holds(self, key: str, coords: Coords) -> bool:
         """Whether a key is that of the object with this chunk."""
         grid = [max(1, number) for number in self.grid]

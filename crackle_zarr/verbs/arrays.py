@@ -68,8 +68,12 @@ def convert(
     options continues an interrupted conversion.
 
     Args:
-        src: a ``zarr.Array``, a ``zarr.Group``, or a path or URL of one.
-        dst: a path, URL or store where nothing is stored yet.
+        src: a ``zarr.Array``, a ``zarr.Group``, or a path or URL of one; or ``precomputed://`` with the path
+            or URL of a precomputed segmentation, whose finest scale is converted (others:
+            :func:`crackle_zarr.open_precomputed`). Its Crackle streams are copied as they are where the
+            chunks agree and no option of Crackle is given.
+        dst: a path, URL or store where nothing is stored yet. For a precomputed volume, use
+            :func:`crackle_zarr.write_precomputed`.
         to: "crackle", "zstd", "blosc", "gzip" or "none".
         chunks: the shape of a chunk; None: as in the source.
         shards: the shape of a shard; None: as in the source, if ``chunks`` is None, too.
@@ -99,13 +103,20 @@ def convert(
     """
     import zarr
 
+    from ..precomputed.reading import is_precomputed, is_scale, open_precomputed
     from ..stored import convert as conversion
     from ..stored.engine import Options
 
     if to not in ("crackle", "zstd", "blosc", "gzip", "none"):
         raise ValueError(f"to is 'crackle', 'zstd', 'blosc', 'gzip' or 'none', not {to!r}")
+    if is_precomputed(dst):
+        raise ValueError(f"{dst}: crackle_zarr.write_precomputed writes precomputed volumes")
+    if is_precomputed(src):
+        src = open_precomputed(src)
     source = src if isinstance(src, zarr.Array | zarr.Group) else zarr.open(src, mode="r")
+    given = any(option is not None for option in (preset, markov_model_order, allow_pins))
     target = conversion.Target(
+        copy=is_scale(source) and not given,
         to=to,
         chunks=chunks,
         shards=shards,

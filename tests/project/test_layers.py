@@ -35,8 +35,10 @@ LAYERS = [
     {"files"},
     {"stored"},
     {"ome"},
+    {"precomputed"},
     {"verbs"},
     {"view"},
+    {"napari"},
     {"cli"},
 ]
 ABOVE_ALL = {"__init__", "__main__", "_moved", "codec"}

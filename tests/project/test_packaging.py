@@ -222,6 +222,7 @@ def test_entry_points(built: Built) -> None:
     points.read_string(dist_info(built, "entry_points.txt"))
     assert {group: dict(points[group]) for group in points.sections()} == {
         "console_scripts": {"crackle-zarr": "crackle_zarr.cli:main"},
+        "napari.manifest": {"crackle-zarr": "crackle_zarr.napari:napari.yaml"},
         "numcodecs.codecs": {"crackle": "crackle_zarr.codecs.numcodecs_codec:Crackle"},
         "zarr.codecs": {"crackle": "crackle_zarr.codecs.zarr_codec:CrackleCodec"},
     }

@@ -1,0 +1,175 @@
+"""Unfinished conversions: a marker in the destination names the source and the options.
+
+The same conversion, run again, finds its marker and continues; another one is refused. The store alone
+remembers the progress.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from zarr.storage import LocalStore
+
+from .._base import zarr_facts
+from ..errors import FormatError, StoreError
+from .journal import call_store, read_objects, write_objects
+from .translating_store import METADATA
+
+MARKER = ".crackle-convert"
+# The objects that make a place an array or a group of Zarr.
+ZARR = ("zarr.json", ".zarray", ".zgroup")
+
+
+def _key(path: str, name: str) -> str:
+    """The key of an object below a place; without a name, the prefix of these keys."""
+    return f"{path}/{name}" if path else name
+
+
+def marker(path: str) -> str:
+    """The key of the marker of a destination."""
+    return _key(path, MARKER)
+
+
+def begin(
+    store: Any,
+    path: str,
+    conversion: dict[str, Any],
+    overwrite: bool,
+    names: Sequence[str] = ZARR,
+) -> bool:
+    """Mark a place as an unfinished conversion; returns whether it was one already.
+
+    Args:
+        store: of the destination.
+        path: of the destination within the store.
+        conversion: its source and options, as JSON. Another conversion does not continue this one.
+        overwrite: remove what is there.
+        names: the objects that make the place a finished or unfinished destination.
+
+    Raises:
+        FileExistsError: the place has something else.
+        FormatError: the marker is damaged.
+        ValueError: the store cannot delete and list.
+        StoreError: the store failed.
+    """
+    place = place_text(store, path)
+    if not (store.supports_deletes and store.supports_listing):
+        raise ValueError(f"{place} cannot delete and list, and a conversion needs both")
+    (raw,) = read_objects(store, [marker(path)])
+    marked = None if raw is None else _json(raw)
+    there = exists(store, path, names)
+    if not overwrite:
+        if marked == conversion:
+            return True
+        if marked == _CLEARING:
+            raise FileExistsError(f"a conversion was replacing {place}: overwrite=True continues it")
+        if there and raw is None:
+            raise FileExistsError(f"{place} exists already: overwrite=True replaces it")
+        if there and marked is None:
+            raise FormatError(
+                f"{marker(path)} in {place} is damaged: try again, or overwrite=True starts anew"
+            )
+        if there:
+            raise FileExistsError(
+                f"{place} is an unfinished conversion of another source, or with other options: "
+                f"overwrite=True starts anew"
+            )
+    if there or (overwrite and raw is not None):
+        # The marker is written last, with the source: leftovers of the old array are never taken for the new
+        # one.
+        if marked != _CLEARING:
+            _mark(store, path, _CLEARING)
+        _clear(store, path, names)
+    elif _holds_other_things(store, path):
+        kind = "Zarr's" if names == ZARR else "of a conversion"
+        raise FileExistsError(f"{place} has objects that are not {kind}: give an empty destination")
+    _mark(store, path, conversion)
+    return False
+
+
+def place_text(store: Any, path: str) -> str:
+    """A place in messages."""
+    return f"{store}/{path}" if path else str(store)
+
+
+def end(store: Any, path: str) -> None:
+    """Remove the marker: the conversion is finished."""
+    write_objects(store, {marker(path): None})
+
+
+def _mark(store: Any, path: str, conversion: dict[str, Any]) -> None:
+    write_objects(store, {marker(path): json.dumps(conversion).encode("ascii")})
+
+
+# The marker's content while the old array is being removed.
+_CLEARING = {"clearing": True}
+
+
+def _clear(store: Any, path: str, metadata: Sequence[str]) -> None:
+    """Remove everything but the marker.
+
+    Raises:
+        StoreError: the store failed, or still lists something afterwards.
+    """
+    clear_metadata(store, path, metadata)
+    names = _listed(store, path)
+    if marker(path) not in names:  # the marker was just written, so this store does not list its keys
+        call_store(store, path, store.delete_dir(path) if path else store.clear(), "deleted from")
+        return
+    names.remove(marker(path))
+    disk = zarr_facts.unwrapped(store)
+    if isinstance(disk, LocalStore):  # it cannot delete links to folders
+        for place in (Path(disk.root) / name for name in names):
+            if place.is_symlink():
+                place.unlink()
+    for number in range(0, len(names), _AT_ONCE):
+        write_objects(store, dict.fromkeys(names[number : number + _AT_ONCE]))
+    left = set(_listed(store, path)) - {marker(path)}
+    if left:
+        raise StoreError(f"{store} still lists {min(left)} after deleting it: overwrite=True tries again")
+
+
+# The number of objects deleted in one call; Ctrl-C takes effect between two calls.
+_AT_ONCE = 1000
+
+
+def _listed(store: Any, path: str) -> list[str]:
+    """The keys below a place; on a disk, the files and folders directly in it."""
+    on_disk = isinstance(zarr_facts.unwrapped(store), LocalStore)  # it deletes whole folders
+
+    async def listed() -> list[str]:
+        if on_disk:
+            return [_key(path, name) async for name in store.list_dir(path)]
+        return [key async for key in store.list_prefix(_key(path, ""))]
+
+    return call_store(store, path, listed(), "listed in")
+
+
+def clear_metadata(store: Any, path: str, names: Sequence[str] = ()) -> None:
+    """Remove the metadata of an array or a group, and leave its chunks and members."""
+    write_objects(store, {_key(path, name): None for name in dict.fromkeys((*names, *METADATA))})
+
+
+def _json(raw: bytes) -> Any:
+    try:
+        return json.loads(raw)
+    except ValueError:  # half written
+        return None
+
+
+def _holds_other_things(store: Any, path: str) -> bool:
+    async def any_key() -> bool:
+        async for key in store.list_prefix(_key(path, "")):
+            if key != marker(path):
+                return True
+        return False
+
+    return bool(store.supports_listing) and call_store(store, path, any_key())
+
+
+def exists(store: Any, path: str, names: Sequence[str] = ZARR) -> bool:
+    """Whether a place has one of these objects."""
+    return any(call_store(store, _key(path, ""), store.exists(_key(path, name))) for name in names)
