@@ -1,8 +1,7 @@
 """The reader for napari: layers of Crackle Zarr, OME-Zarr labels and Crackle files, and nothing else.
 
-npe2 and napari are heavy, and are not asked for by the tests. Where they are installed, the last test runs
-them in an interpreter of their own. npe2 is a plugin of pytest whose import warns, so start pytest with
-PYTEST_DISABLE_PLUGIN_AUTOLOAD=1 there.
+napari and npe2, which is its part for plugins, are not asked for with the lowest versions of the dependencies.
+Where they are installed, the last test runs them in an interpreter of their own.
 """
 
 from __future__ import annotations
@@ -10,6 +9,7 @@ from __future__ import annotations
 import importlib.util
 import re
 import subprocess
+import sys
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
@@ -169,8 +169,6 @@ for place in sys.argv[1:]:
 
 def test_in_napari(tmp_path: Path) -> None:
     """npe2 and napari's model of the viewer take the layers."""
-    import sys
-
     for name in ("npe2", "napari"):
         if importlib.util.find_spec(name) is None:
             pytest.skip(f"{name} is not installed")
