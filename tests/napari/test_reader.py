@@ -1,7 +1,7 @@
 """The reader for napari: layers of Crackle Zarr, OME-Zarr labels and Crackle files, and nothing else.
 
-napari and npe2, which is its part for plugins, are not asked for with the lowest versions of the dependencies.
-Where they are installed, the last test runs them in an interpreter of their own.
+napari and npe2, its part for plugins, are not asked for with the lowest versions of the dependencies. Where
+they are installed, the last test runs them in an interpreter of their own.
 """
 
 from __future__ import annotations
