@@ -51,4 +51,4 @@ class VerificationError(CrackleError):
 
 
 class CrackleWarning(UserWarning):
-    """A query is much slower than it could be."""
+    """A query is much slower than it could be, or an edit leaves levels of a pyramid behind."""

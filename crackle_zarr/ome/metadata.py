@@ -345,6 +345,15 @@ def space_of(source: zarr.Array[Any] | zarr.Group) -> Space:
 
 def _space_of_level(array: zarr.Array[Any]) -> Space | None:
     """The space of an array that is a level of an image; None if it is none, or its metadata are damaged."""
+    found = image_of_level(array)
+    return None if found is None else found[0].spaces[found[1]]
+
+
+def image_of_level(array: zarr.Array[Any]) -> tuple[Multiscale, int] | None:
+    """The image of which an array is a level, and the level's number.
+
+    None if there is none, or its metadata are damaged.
+    """
     place = _resolved(array, "../")
     if place is None:
         return None
@@ -357,7 +366,7 @@ def _space_of_level(array: zarr.Array[Any]) -> Space | None:
         image = open_multiscale(group)
     except (ValueError, StoreError):
         return None
-    return dict(zip(image.paths, image.spaces, strict=True)).get(name)
+    return (image, image.paths.index(name)) if name in image.paths else None
 
 
 def raw_space(group: zarr.Group) -> Space:

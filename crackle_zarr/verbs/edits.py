@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import warnings
 from concurrent.futures import Executor
 from typing import TYPE_CHECKING, Any, Unpack
 
 from .._base.integers import some
 from .._base.mapping import LabelMapping
+from ..errors import CrackleWarning
 from ..streams import stream
 from .sources import ArrayOptions, Source, is_stored, stored_source
 
@@ -87,7 +89,8 @@ def remap(
     replaced.
 
     Of a group of OME-Zarr all levels are edited, with one journal. Where labels merge, chunks of lower levels
-    are pooled again, if :func:`build_pyramid` made them; all others get new label tables.
+    are pooled again, if :func:`build_pyramid` made them; all others get new label tables. An array that is
+    one of the levels is edited alone, with a :class:`CrackleWarning`.
 
     Args:
         binary: a stream or a stored array.
@@ -133,10 +136,26 @@ def remap(
     refuse_misfits(labels, layout)
     pyramid = pyramid_at(binary)
     if pyramid is None:
+        _warn_of_levels(layout)
         return edits.remap(layout, labels, dry_run=dry_run, create_chunks=create_chunks, options=checked)
     from ..ome import edit
 
     return edit.remap(pyramid, labels, dry_run=dry_run, create_chunks=create_chunks, options=checked)
+
+
+def _warn_of_levels(layout: Layout) -> None:
+    """Warn if an array is one of several levels, of which the others keep their labels."""
+    from ..ome.metadata import image_of_level
+
+    found = image_of_level(layout.array)
+    if found is not None and len(found[0].levels) > 1:
+        image, level = found
+        warnings.warn(
+            f"{layout.name} is level {level} of {image.group.store_path}, whose other levels keep their "
+            f"labels: remap the group, and all change",
+            CrackleWarning,
+            stacklevel=3,
+        )
 
 
 def _editable(source: Source, options: ArrayOptions) -> tuple[Layout, Options]:

@@ -174,6 +174,19 @@ def test_other_codecs() -> None:
     is_right(group, mapped(voxels, MAPPINGS["merged"]))
 
 
+def test_one_level() -> None:
+    """An edit of an array that is a level says that the others stay; one of a single level says nothing."""
+    voxels = voxels_of(2)
+    group = build(voxels)
+    with pytest.warns(cz.CrackleWarning, match="s0 is level 0 of .*, whose other levels keep their labels"):
+        cz.remap(open_multiscale(group).levels[0], {3: 300})
+    assert np.array_equal(open_multiscale(group).levels[0][...], mapped(voxels, {3: 300}))
+    attributes = group.attrs["ome"]
+    del attributes["multiscales"][0]["datasets"][1:]
+    group.attrs["ome"] = attributes
+    cz.remap(open_multiscale(group).levels[0], {300: 3})
+
+
 def test_dry_run() -> None:
     """A dry run names the chunks of all levels, and writes nothing."""
     voxels = voxels_of(1)
