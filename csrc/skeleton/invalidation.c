@@ -23,20 +23,30 @@ struct seed {
     float reach;  /* squared */
 };
 
-/* The squared distances of a voxel and its neighbours from a seed, along one axis. */
-static inline void squares(float *out, u32 at, u32 seed, float edge)
-{
-    for (u32 i = 0; i < 3; i++) {
-        const float away = (float)(int32_t)(at + i - 1 - seed) * edge;
-
-        out[i] = away * away;
-    }
-}
-
-/* Those of a voxel and its neighbours, along each axis. */
+/* The squared distances of a voxel and its neighbours from a seed, along each axis. */
 struct squares {
     float x[3], y[3], z[3];
 };
+
+/* Of neighbour 'i' from 0 to 2; 1 is the voxel itself. */
+static inline float square(u32 at, u32 i, u32 seed, float edge)
+{
+    const float away = (float)(int32_t)(at + i - 1 - seed) * edge;
+
+    return away * away;
+}
+
+static inline struct squares squares_from(const struct seed *seed, const struct ck_segment *s, u32 place, const float *edges)
+{
+    struct squares squares;
+
+    for (u32 i = 0; i < 3; i++) {
+        squares.x[i] = square(s->x + (place - s->place), i, seed->x, edges[0]);
+        squares.y[i] = square(s->y, i, seed->y, edges[1]);
+        squares.z[i] = square(s->z, i, seed->z, edges[2]);
+    }
+    return squares;
+}
 
 /* The squared distance of a row of slots from a seed, across the row. */
 static inline float across(const struct squares *s, u32 row)
@@ -63,14 +73,11 @@ static inline u32 nearer(const struct ck_segment *s, const float *key, u32 place
         const struct seed *const seed_ = &(all)[(e)->seed];                                       \
         const struct ck_segment *const s_ = ck_segment_of(&(t)->places, &(t)->fields, (e)->place); \
         float *const key_ = (t)->fields.key;                                                      \
-        struct squares away_;                                                                     \
+        const struct squares away_ = squares_from(seed_, s_, (e)->place, (edges));                \
         u32 nearer_;                                                                              \
                                                                                                   \
         key_[(e)->place] = -1; /* so that it is not offered itself */                             \
         (t)->num_valid--;                                                                         \
-        squares(away_.x, s_->x + ((e)->place - s_->place), seed_->x, (edges)[0]);                 \
-        squares(away_.y, s_->y, seed_->y, (edges)[1]);                                            \
-        squares(away_.z, s_->z, seed_->z, (edges)[2]);                                            \
         nearer_ = nearer(s_, key_, (e)->place, &away_, seed_->reach);                             \
         if (has_graph)                                                                            \
             nearer_ &= ck_slots_of((t)->fields.graph[(e)->place]);                                \
