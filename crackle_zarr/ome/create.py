@@ -73,7 +73,7 @@ def create_ome_labels(
             the image is of OME-Zarr 0.4.
         FileExistsError: there is a label image of this name, or another group or array in its place.
 
-    Example:
+    Examples:
         >>> cells = create_ome_labels(
         ...     {}, "cells", shape=(100, 300, 300), dtype="uint32", voxel_size=(40, 8, 8), unit="nm"
         ... )

@@ -99,7 +99,7 @@ def write_ome_labels(
         StoreError: a store failed.
         VerificationError: what was read back differs.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> labels = np.zeros((40, 128, 128), dtype="uint32")
         >>> cells = write_ome_labels({}, "cells", labels, voxel_size=(40, 8, 8), unit="nm", levels=3)

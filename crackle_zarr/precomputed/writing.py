@@ -93,9 +93,9 @@ def write_precomputed(
         verify: read every chunk back and compare it with its source.
         overwrite: replace the contents of ``place``.
         storage_options: for fsspec, which opens URLs.
-        executor: see :mod:`crackle_zarr.verbs`.
-        parallel: see :mod:`crackle_zarr.verbs`.
-        progress: see :mod:`crackle_zarr.verbs`.
+        executor: None for threads, or any ``concurrent.futures.Executor``.
+        parallel: threads, one per core by default.
+        progress: True shows a bar on stderr; or a function that is called with done and total.
 
     Returns:
         A report: ``arrays`` (the scales), ``chunks``, ``bytes_before``, ``bytes_after``.

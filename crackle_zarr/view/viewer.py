@@ -77,7 +77,7 @@ def view(
             in the URL.
         port: 0 takes a free one.
         browser: open the page in the browser.
-        progress: for the conversion of a file; see :mod:`crackle_zarr.verbs`.
+        progress: for the conversion of a file: True shows a bar on stderr.
 
     Returns:
         A :class:`Viewer`, which has the URL of the page.
