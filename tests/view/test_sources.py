@@ -93,7 +93,7 @@ def test_ome_zarr(tmp_path, seg) -> None:
         ]
         return {"version": "0.5", "multiscales": [{"axes": axes, "datasets": datasets, "name": ""}]}
 
-    root.create_array("0", data=(seg * 10).astype(np.uint16))
+    root.create_array("0", shape=seg.shape, dtype=np.uint16)[...] = seg * 10
     root.attrs["ome"] = multiscales(1)
     labels = root.create_group("labels")
     labels.attrs["ome"] = {"version": "0.5", "labels": ["cells"]}
@@ -132,7 +132,7 @@ def test_images_of_files(tmp_path, seg) -> None:
 
 def test_urls(tmp_path, seg) -> None:
     """A URL is opened through fsspec."""
-    pytest.importorskip("fsspec")
+    pytest.importorskip("fsspec.implementations.asyn_wrapper")  # of 2024.12, for stores that are not async
     cz.create_array(tmp_path / "seg.zarr", data=seg)
     source = open_labels(f"file://{tmp_path}/seg.zarr")
     assert np.array_equal(xyz(source), seg.T)
