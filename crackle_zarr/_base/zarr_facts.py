@@ -16,12 +16,12 @@ import dataclasses
 import sys
 from collections.abc import Coroutine, Sequence
 from types import FrameType
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, overload
 
 import numpy as np
 import numpy.typing as npt
 import zarr
-from zarr.abc.store import Store
+from zarr.abc.store import ByteRequest, OffsetByteRequest, RangeByteRequest, Store, SuffixByteRequest
 from zarr.core.array_spec import ArrayConfig, ArraySpec
 from zarr.core.buffer import Buffer, BufferPrototype, NDBuffer, default_buffer_prototype
 from zarr.core.sync import _get_loop, sync
@@ -349,3 +349,25 @@ def has_own_methods(store: Store, *methods: str) -> bool:
 def works_without_loop(store: Store, method: str) -> bool:
     """Whether a method works outside of the event loop: on disk and in memory, from 3.1.6 on."""
     return hasattr(store, f"{method}_sync") and has_own_methods(store, method)
+
+
+def range_bounds(byte_range: ByteRequest, start: int, stop: int) -> tuple[int, int]:
+    """A range of an object that lies from ``start`` to ``stop`` in another."""
+    if isinstance(byte_range, RangeByteRequest):
+        return min(start + byte_range.start, stop), min(start + byte_range.end, stop)
+    if isinstance(byte_range, OffsetByteRequest):
+        return min(start + byte_range.offset, stop), stop
+    assert isinstance(byte_range, SuffixByteRequest)
+    return max(start, stop - byte_range.suffix), stop
+
+
+@overload
+def cut(value: bytes, byte_range: ByteRequest | None) -> bytes: ...
+@overload
+def cut(value: None, byte_range: ByteRequest | None) -> None: ...
+def cut(value: bytes | None, byte_range: ByteRequest | None) -> bytes | None:
+    """A range of bytes that are here; None stays None."""
+    if value is None or byte_range is None:
+        return value
+    first, last = range_bounds(byte_range, 0, len(value))
+    return value[first:last]

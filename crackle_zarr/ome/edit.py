@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from zarr.abc.store import ByteRequest, OffsetByteRequest, RangeByteRequest, Store, SuffixByteRequest
+from zarr.abc.store import ByteRequest, Store
 from zarr.storage import WrapperStore
 
 from .._base import zarr_facts
@@ -39,7 +39,7 @@ from ..stored.edits import (
 )
 from ..stored.engine import Options, groups, run
 from ..stored.fetch import Steps, drive
-from ..stored.journal import NAME, Entry, Journal, unpacked
+from ..stored.journal import NAME, Entry, Journal, entries_in
 from ..stored.layout import Box, Coords, Layout, common, layout_of
 from ..stored.queries import filled
 from .create import join
@@ -337,24 +337,11 @@ class _Overlay(WrapperStore[Store]):
         if name not in self._read:
             self._read[name] = await self._entry(name, prototype)
         new = self._read[name][own]
-        if not new:
-            return None
-        if isinstance(byte_range, RangeByteRequest):
-            new = new[byte_range.start : byte_range.end]
-        elif isinstance(byte_range, OffsetByteRequest):
-            new = new[byte_range.offset :]
-        elif isinstance(byte_range, SuffixByteRequest):
-            new = new[-byte_range.suffix :]
-        return prototype.buffer.from_bytes(new)
+        return prototype.buffer.from_bytes(zarr_facts.cut(new, byte_range)) if new else None
 
     async def _entry(self, name: str, prototype: BufferPrototype) -> dict[str, bytes]:
         place = f"{self._pyramid.path(NAME)}/{name}"
         raw = await self._store.get(place, prototype)
         if raw is None:
             raise JournalError(f"the journal of {self._pyramid.name} lacks {place}")
-        meta, payload = unpacked(raw.to_bytes(), place)
-        found, offset = {}, 0
-        for key, old, new, _ in meta:
-            found[key] = payload[offset + old : offset + old + new]
-            offset += old + new
-        return found
+        return {entry.key: entry.new for entry in entries_in(raw.to_bytes(), place)}

@@ -9,11 +9,11 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Iterable, Mapping
-from typing import Any, Literal, overload
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
-from zarr.abc.store import ByteRequest, OffsetByteRequest, RangeByteRequest, Store, SuffixByteRequest
+from zarr.abc.store import ByteRequest, OffsetByteRequest, RangeByteRequest, Store
 from zarr.storage import LocalStore
 
 from .. import _binding
@@ -133,7 +133,7 @@ class ScaleStore(Store):
         cell = self._cell(key)
         if cell is None:
             found = self._metadata.get(key)
-            return None if found is None else zarr_facts.buffer_of(_cut(found, byte_range))
+            return None if found is None else zarr_facts.buffer_of(zarr_facts.cut(found, byte_range))
         try:
             value = await self._shown(cell, byte_range)
         except FormatError as error:
@@ -151,7 +151,7 @@ class ScaleStore(Store):
             self._encoded_again = True  # from now on, ranges are cut out of whole streams
         if cell in self._edges:
             self._edges.move_to_end(cell)
-            return _cut(self._edges[cell], byte_range)
+            return zarr_facts.cut(self._edges[cell], byte_range)
         raw = await self._part(cell, None)
         if raw is None:
             return None
@@ -160,7 +160,7 @@ class ScaleStore(Store):
             self._edges[cell] = shown
             while len(self._edges) > _KEPT_CHUNKS:
                 self._edges.popitem(last=False)
-        return _cut(shown, byte_range)
+        return zarr_facts.cut(shown, byte_range)
 
     def _fits(self, part: bytes) -> bool:
         """Whether a stream of a whole chunk has the type of the volume, so that it is passed on as it is."""
@@ -202,14 +202,14 @@ class ScaleStore(Store):
         if self.scale.sharding is not None:
             return await self._in_shard(cell, byte_range)
         if self._compressed:
-            return _cut(await self._whole(cell), byte_range)
+            return zarr_facts.cut(await self._whole(cell), byte_range)
         name = self._object(cell)
         part = await self._read(name, byte_range)
         if part is None and await self._has_packed(name):
-            return _cut(await self._whole(cell), byte_range)
+            return zarr_facts.cut(await self._whole(cell), byte_range)
         if part is not None and part[:2] == _GZIP and self._is_packed(part, cell, byte_range):
             self._compressed = True  # from now on, ranges are cut out of whole chunks
-            return _cut(await self._whole(cell), byte_range)
+            return zarr_facts.cut(await self._whole(cell), byte_range)
         return part
 
     def _is_packed(self, part: bytes, cell: tuple[int, ...], byte_range: ByteRequest | None) -> bool:
@@ -254,13 +254,13 @@ class ScaleStore(Store):
             start, stop = spans[number]
             first, last = start, stop
             if byte_range is not None and sharding.data_encoding == "raw":
-                first, last = _bounds(byte_range, start, stop)
+                first, last = zarr_facts.range_bounds(byte_range, start, stop)
             raw = await self._range(name, first, last)
         except FormatError as error:
             raise FormatError(f"shard {file}: {error}") from error
         if sharding.data_encoding == "raw":
             return raw
-        return _cut(await asyncio.to_thread(unpacked, raw, "gzip", "the chunk"), byte_range)
+        return zarr_facts.cut(await asyncio.to_thread(unpacked, raw, "gzip", "the chunk"), byte_range)
 
     async def _minishard(self, name: str, minishard: int) -> Spans:
         """The chunks of a minishard; none if there is no shard."""
@@ -411,25 +411,3 @@ def _starts_at_0(byte_range: ByteRequest) -> bool:
     if isinstance(byte_range, RangeByteRequest):
         return byte_range.start == 0
     return isinstance(byte_range, OffsetByteRequest) and byte_range.offset == 0
-
-
-def _bounds(byte_range: ByteRequest, start: int, stop: int) -> tuple[int, int]:
-    """A range of an object that lies from ``start`` to ``stop`` in another."""
-    if isinstance(byte_range, RangeByteRequest):
-        return min(start + byte_range.start, stop), min(start + byte_range.end, stop)
-    if isinstance(byte_range, OffsetByteRequest):
-        return min(start + byte_range.offset, stop), stop
-    assert isinstance(byte_range, SuffixByteRequest)
-    return max(start, stop - byte_range.suffix), stop
-
-
-@overload
-def _cut(value: bytes, byte_range: ByteRequest | None) -> bytes: ...
-@overload
-def _cut(value: None, byte_range: ByteRequest | None) -> None: ...
-def _cut(value: bytes | None, byte_range: ByteRequest | None) -> bytes | None:
-    """A range of bytes that are here; None stays None."""
-    if value is None or byte_range is None:
-        return value
-    first, last = _bounds(byte_range, 0, len(value))
-    return value[first:last]

@@ -204,6 +204,14 @@ class Entry:
     chunks: tuple[Coords, ...]
 
 
+def entries_in(raw: bytes, key: str) -> Iterator[Entry]:
+    """The objects of a file of the journal."""
+    meta, payload = unpacked(raw, key)
+    for path, old, new, chunks in meta:
+        yield Entry(path, payload[:old], payload[old : old + new], tuple(map(tuple, chunks)))
+        payload = payload[old + new :]
+
+
 class Journaled(Protocol):
     """What has a journal: an array, or all levels of a pyramid."""
 
@@ -367,14 +375,11 @@ class Journal:
             (raw,) = read_objects(self.store, [self._key(name)])
             if raw is None:
                 raise JournalError(f"the journal of {self.layout.name} lacks {self._key(name)}")
-            meta, payload = unpacked(raw, self._key(name))
             values: dict[str, bytes | None] = {}
-            for key, old_nbytes, new_nbytes, coords in meta:
-                self._check_entry(key, coords, self._key(name))
-                old, new = payload[:old_nbytes], payload[old_nbytes : old_nbytes + new_nbytes]
-                payload = payload[old_nbytes + new_nbytes :]
-                values[self.layout.path(key)] = (old if which == "old" else new) or None
-                chunks += [tuple(chunk) for chunk in coords]
+            for entry in entries_in(raw, self._key(name)):
+                self._check_entry(entry.key, entry.chunks, self._key(name))
+                values[self.layout.path(entry.key)] = (entry.old if which == "old" else entry.new) or None
+                chunks += entry.chunks
             write_objects(self.store, values)
             nbytes += sum(len(value) for value in values.values() if value)
         return chunks, nbytes

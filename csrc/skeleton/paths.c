@@ -57,7 +57,7 @@ void ck_penalty_field(struct crackle_tracer *t, float radius_max, float geodesic
 /* Take step 'direction' back from 'place', which lies in segment 's'. */
 static inline u32 step_back(const struct ck_segment *s, u32 place, u32 direction)
 {
-    const u32 back = 26 - direction, row = back / 3;
+    const u32 back = CK_OPPOSITE(direction), row = back / 3;
     const u32 dx = back % 3; /* plus 1 */
 
     if (row == 4)
