@@ -129,13 +129,13 @@ def on_a_terminal(folder: Path, *arguments: object, out: bool) -> tuple[int, str
 @pytest.fixture
 def interrupted(seg, source, label, monkeypatch):
     """An array whose remap stopped while it replaced chunks."""
-    from crackle_zarr.stored import edits
+    from crackle_zarr.stored.editing import edit
 
     def stop(*_: object) -> None:
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(edits, "copy_to_array", stop)
+        patch.setattr(edit, "copy_to_array", stop)
         with pytest.raises(KeyboardInterrupt):
             crackle_zarr.remap(zarr.open_array(str(source), mode="r+"), {label: 1})
     return source

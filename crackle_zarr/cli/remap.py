@@ -207,7 +207,7 @@ def remap(
 
 def _report_journal(source: str, array: zarr.Array[Any] | zarr.Group) -> None:
     """Name the options that finish or undo an interrupted remap, if it has left a journal."""
-    from ..stored.journal import Journal
+    from ..stored.editing.journal import Journal
     from ..verbs.edits import journaled
 
     if Journal(journaled(array)).state is not None:

@@ -8,10 +8,10 @@ import numpy as np
 
 from ..errors import FormatError
 from ..stored import verify as verification
-from ..stored.edits import object_box
 from ..stored.encoding import decoded
 from ..stored.engine import Options, run
 from ..stored.layout import Coords, common
+from ..stored.relabel import object_box
 from ..stored.verify import Damage
 from .edit import Pyramid
 from .objects import Pooling

@@ -12,7 +12,7 @@ import zarr
 from .._base import zarr_facts
 from ..codecs.create import create_array, default_chunks
 from ..files.space import Space
-from ..stored.journal import write_objects
+from ..stored.writing import write_objects
 from .levels import Factors, Level, axes_of, factors_between, multiscales, per_axis, plan, unit_named
 from .metadata import Axis, Multiscale, ome_attributes, open_multiscale, open_or_none
 

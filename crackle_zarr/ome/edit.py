@@ -25,23 +25,15 @@ from .._base.mapping import LabelMapping
 from .._base.zarr_facts import Buffer, BufferPrototype
 from ..errors import JournalError
 from ..stored.chunk import Chunk, chunks_of
-from ..stored.edits import (
-    LevelOf,
-    Prepare,
-    Prepared,
-    RemapReport,
-    edit,
-    finish,
-    object_box,
-    refuse_missing,
-    undo_remap,
-    whole_object,
-)
+from ..stored.editing.edit import RemapReport, edit, finish
+from ..stored.editing.edit import undo as take_back
+from ..stored.editing.entries import Entries, Entry, entries_in
+from ..stored.editing.journal import Journal
 from ..stored.engine import Options, groups, run
 from ..stored.fetch import Steps, drive
-from ..stored.journal import NAME, Entry, Journal, entries_in
 from ..stored.layout import Box, Coords, Layout, common, layout_of
 from ..stored.queries import filled
+from ..stored.relabel import LevelOf, Prepare, Prepared, object_box, refuse_missing, whole_object
 from .create import join
 from .levels import METHOD, Factor, factors_between
 from .metadata import Multiscale
@@ -51,7 +43,7 @@ from .pooling import batches, source_box
 
 @dataclass(frozen=True)
 class Pyramid:
-    """All levels of a label image; ``stored.journal.Journaled``. It pickles.
+    """All levels of a label image; ``stored.editing.entries.Journaled``. It pickles.
 
     Attributes:
         root: the path of the group in the store.
@@ -89,8 +81,8 @@ class Pyramid:
         return key.startswith(prefix) and layout.holds(key.removeprefix(prefix), coords[1:])
 
     def level(self, number: int) -> LevelOf:
-        """A level, for the journal."""
-        return LevelOf(self, number, self.paths[number])
+        """A level, for its entries."""
+        return LevelOf(number, self.paths[number])
 
     @property
     def has_journal(self) -> bool:
@@ -132,7 +124,7 @@ def resume(pyramid: Pyramid, options: Options) -> RemapReport:
 
 def undo(pyramid: Pyramid, options: Options) -> RemapReport:
     """Undo an interrupted remap of all levels."""
-    return _by_level(undo_remap(pyramid, options), pyramid)
+    return _by_level(take_back(pyramid, pyramid.layouts[0].native, options), pyramid)
 
 
 def _by_level(report: RemapReport, pyramid: Pyramid) -> RemapReport:
@@ -154,8 +146,8 @@ class _Preparing:
     pyramid: Pyramid
     options: Options
 
-    def __call__(self, mapping: LabelMapping, create_chunks: bool, dry_run: bool) -> Prepared:
-        """Write it to the journal, unless ``dry_run``. The first number of each chunk is its level."""
+    def __call__(self, mapping: LabelMapping, create_chunks: bool, entries: Entries | None) -> Prepared:
+        """Keep it in entries, if there are some. The first number of each chunk is its level."""
         none = Prepared([], [], 0, 0, 0)
         total = none
         before = none  # of the level before, with chunks of its own
@@ -172,15 +164,15 @@ class _Preparing:
                 for coords in groups(layout, layout.everything, self.options):
                     rest = tuple(one for one in coords if layout.object_coords(one) not in again)
                     if rest:
-                        yield Prepare(layout, mapping, rest, create_chunks, dry_run, level)
+                        yield Prepare(layout, mapping, rest, create_chunks, entries, level)
 
             left = layout.num_chunks - sum(len(_chunks(layout, one)) for one in again)
             prepared = run(tasks(), self.options, total=left, unit="chunk", merge=lambda a, b: a + b) or none
             if not create_chunks:
                 refuse_missing(layout, prepared)
             if again:
-                entries = dict(before.kept)
-                repool = (self._repool(number, one, entries, dry_run) for one in sorted(again))
+                kept = dict(before.kept)
+                repool = (self._repool(number, one, kept, entries) for one in sorted(again))
                 some = run(repool, self.options, total=len(again), unit="chunk", merge=lambda a, b: a + b)
                 prepared += some or none
             total += replace(prepared, chunks=[(number, *coords) for coords in prepared.chunks])
@@ -212,14 +204,14 @@ class _Preparing:
         merging = run(tasks, self.options, total=total, unit="chunk", merge=lambda a, b: a + b) or []
         return certain.union(merging)
 
-    def _repool(self, number: int, coords: Coords, entries: dict[str, str], dry_run: bool) -> Repool:
+    def _repool(self, number: int, coords: Coords, kept: dict[str, str], entries: Entries | None) -> Repool:
         pyramid = self.pyramid
         fine, coarse = pyramid.layouts[number - 1 : number + 1]
         chunks = _chunks(coarse, coords)
         box = source_box(fine, object_box(coarse, chunks[0]), pyramid.steps[number - 1])
         keys = {f"{pyramid.paths[number - 1]}/{fine.key(one)}" for one in fine.coords_in(box)}
-        there = tuple((key, entries[key]) for key in sorted(keys & entries.keys()))
-        return Repool(pyramid, number, tuple(chunks), there, dry_run)
+        there = tuple((key, kept[key]) for key in sorted(keys & kept.keys()))
+        return Repool(pyramid, number, tuple(chunks), there, entries)
 
 
 def _chunks(layout: Layout, coords: Coords) -> list[Coords]:
@@ -284,15 +276,15 @@ class Repool:
         pyramid: all levels.
         number: of the level.
         coords: the chunks of the object.
-        entries: the objects of the level before that change, and the entries of the journal that have them.
-        dry_run: write nothing, and take the present size of the object as the new one.
+        changed: the objects of the level before that change, and the names of the entries that have them.
+        entries: where to keep the object; None: keep nothing, and take its present size as the new one.
     """
 
     pyramid: Pyramid
     number: int
     coords: tuple[Coords, ...]
-    entries: tuple[tuple[str, str], ...]
-    dry_run: bool
+    changed: tuple[tuple[str, str], ...]
+    entries: Entries | None
 
     @property
     def weight(self) -> int:
@@ -306,25 +298,25 @@ class Repool:
         key = coarse.key(self.coords[0])
         (old,) = drive(coarse.store, [whole_object(coarse.path(key))])
         nbytes = 0 if old is None else len(old)
-        if self.dry_run:
+        if self.entries is None:
             return Prepared(list(self.coords), [], nbytes, nbytes, 0)
-        places = {pyramid.path(one): (one, name) for one, name in self.entries}
-        overlay = layout_of(zarr_facts.array_in(fine.array, _Overlay(fine.store, pyramid, places)))
+        places = {pyramid.path(one): (one, name) for one, name in self.changed}
+        overlay = layout_of(zarr_facts.array_in(fine.array, _Overlay(fine.store, self.entries, places)))
         new = Pooling(overlay, coarse, pyramid.steps[self.number - 1], pyramid.sparse).object(self.coords)
         before = b"" if old is None else old.tobytes()
         if new == before:
             return Prepared([], [], nbytes, 0, 0)
         entry = pyramid.level(self.number).entry(Entry(key, before, new, tuple(self.coords)))
-        name = Journal(pyramid).write([entry])
+        name = self.entries.write([entry])
         return Prepared(list(self.coords), [(entry.key, name)], nbytes, len(new), 0)
 
 
 class _Overlay(WrapperStore[Store]):
-    """A store in which some objects have the new form that the journal keeps for them."""
+    """A store in which some objects have the new form that entries keep for them."""
 
-    def __init__(self, store: Store, pyramid: Pyramid, places: dict[str, tuple[str, str]]) -> None:
+    def __init__(self, store: Store, entries: Entries, places: dict[str, tuple[str, str]]) -> None:
         super().__init__(store)
-        self._pyramid, self._places = pyramid, places
+        self._entries, self._places = entries, places
         self._read: dict[str, dict[str, bytes]] = {}
 
     async def get(
@@ -340,8 +332,8 @@ class _Overlay(WrapperStore[Store]):
         return prototype.buffer.from_bytes(zarr_facts.cut(new, byte_range)) if new else None
 
     async def _entry(self, name: str, prototype: BufferPrototype) -> dict[str, bytes]:
-        place = f"{self._pyramid.path(NAME)}/{name}"
-        raw = await self._store.get(place, prototype)
+        place = self._entries.key(name)
+        raw = await self._entries.store.get(place, prototype)
         if raw is None:
-            raise JournalError(f"the journal of {self._pyramid.name} lacks {place}")
+            raise JournalError(f"the journal of {self._entries.name} lacks {place}")
         return {entry.key: entry.new for entry in entries_in(raw.to_bytes(), place)}

@@ -17,8 +17,8 @@ from zarr.storage import FsspecStore, LocalStore
 from .._base import zarr_facts
 from ..errors import FormatError, StoreError
 from ..files.space import UNITS, Space, from_attributes, numbers, unit_of
-from ..stored.journal import translated_errors
 from ..stored.sources import member_of
+from ..stored.writing import translated_errors
 
 VERSIONS = ("0.4", "0.5")
 

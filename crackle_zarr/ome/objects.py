@@ -13,12 +13,12 @@ from .. import _binding
 from .._base.zarr_facts import NOWHERE
 from ..codecs.chunk import as_volume
 from ..errors import VerificationError
-from ..stored.edits import encoded_by_zarr, object_box
 from ..stored.encoding import decoded_object, encode, redo
-from ..stored.journal import read_objects, write_objects
 from ..stored.layout import Box, Coords, Layout, common
+from ..stored.relabel import encoded_by_zarr, object_box
 from ..stored.shards import encode_index, index_is_at_start, index_nbytes
 from ..stored.verify import Verify
+from ..stored.writing import read_objects, write_objects
 from .levels import Factor
 from .pooling import pool_box
 

@@ -18,11 +18,12 @@ import zarr
 
 from .. import _binding
 from .._base import zarr_facts
-from ..stored.edits import check_processes, check_writable
+from ..stored.editing.applying import check_processes, check_writable
+from ..stored.editing.journal import Journal
 from ..stored.engine import Options, Progress, run
-from ..stored.journal import Journal, call_store, read_objects, write_objects
 from ..stored.layout import Coords, Layout, layout_of
 from ..stored.translating_store import METADATA
+from ..stored.writing import call_store, read_objects, write_objects
 from .create import join, level_like
 from .edit import pyramid_of
 from .levels import Factor, Factors, Level, factors_between, method, multiscales, plan

@@ -18,8 +18,8 @@ from ..files.formats.as_zarr import as_zarr
 from ..files.formats.common import Volume
 from ..stored.convert import copy_voxels
 from ..stored.engine import Options, Progress
-from ..stored.journal import call_store, read_objects, write_objects
 from ..stored.translating_store import translating_array
+from ..stored.writing import call_store, read_objects, write_objects
 from .create import (
     checked_name,
     create_ome_labels,

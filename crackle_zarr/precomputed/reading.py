@@ -15,7 +15,7 @@ from .._base import zarr_facts
 from ..codecs.create import create_array
 from ..files.space import Space
 from ..files.volumes import UnusableError
-from ..stored.journal import read_objects
+from ..stored.writing import read_objects
 from . import encodings
 from .info import Info, Scale, parse
 from .store import ScaleStore

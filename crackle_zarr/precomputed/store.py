@@ -21,7 +21,7 @@ from .._base import zarr_facts
 from .._base.zarr_facts import Buffer, BufferPrototype
 from ..errors import FormatError
 from ..files.volumes import UnusableError
-from ..stored.journal import translated_errors
+from ..stored.writing import translated_errors
 from . import encodings
 from .info import Info, Scale
 from .sharding import Spans, morton, unpacked

@@ -38,12 +38,12 @@ from ..stored.convert import (
     voxels_of,
 )
 from ..stored.copying import can_copy
-from ..stored.edits import check_processes
+from ..stored.editing.applying import check_processes
 from ..stored.engine import Options, Progress, run
-from ..stored.journal import write_objects
 from ..stored.layout import Box, layout_of
 from ..stored.translating_store import translating
 from ..stored.unfinished import begin, end
+from ..stored.writing import write_objects
 from . import encodings
 from .info import ENCODINGS, Info, Scale
 from .reading import AXES, INFO, array_of, is_precomputed, open_precomputed, store_at

@@ -26,12 +26,12 @@ from ..codecs.create import create_array
 from ..errors import CrackleError, FormatError, StoreError, VerificationError
 from . import lazy
 from .copying import can_copy, copy_streams
-from .edits import check_processes
+from .editing.applying import check_processes
 from .engine import Options, run
-from .journal import read_objects, translated_errors, write_objects
 from .layout import Box, box_text, common, layout_of, slices_of
 from .translating_store import translating, translating_array, translating_group
 from .unfinished import begin, clear_metadata, end, exists, marker, place_text
+from .writing import read_objects, translated_errors, write_objects
 
 To = Literal["crackle", "zstd", "blosc", "gzip", "none"]
 

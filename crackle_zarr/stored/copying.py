@@ -18,8 +18,8 @@ from ..streams import sections
 from .chunk import Chunk, check_chunk_header, chunks_of
 from .encoding import decoded_object, undo
 from .fetch import Bytes, drive
-from .journal import read_objects, write_objects
 from .layout import Box, Coords, Layout, layout_of
+from .writing import read_objects, write_objects
 
 # How many chunks are held in memory at once.
 _AT_ONCE = 16

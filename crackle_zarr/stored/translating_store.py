@@ -17,7 +17,7 @@ from zarr.storage import WrapperStore
 from .._base import zarr_facts
 from .._base.zarr_facts import Buffer, BufferPrototype
 from ..errors import FormatError
-from .journal import translated_errors
+from .writing import translated_errors
 
 METADATA = ("zarr.json", ".zarray", ".zgroup", ".zattrs", ".zmetadata")
 

@@ -15,8 +15,8 @@ from zarr.storage import LocalStore
 
 from .._base import zarr_facts
 from ..errors import FormatError, StoreError
-from .journal import call_store, read_objects, write_objects
 from .translating_store import METADATA
+from .writing import call_store, read_objects, write_objects
 
 MARKER = ".crackle-convert"
 # The objects that make a place an array or a group of Zarr.

@@ -14,9 +14,9 @@ from .sources import ArrayOptions, Source, is_stored, stored_source
 
 if TYPE_CHECKING:
     from ..ome.edit import Pyramid
-    from ..stored.edits import RemapReport
+    from ..stored.editing.edit import RemapReport
+    from ..stored.editing.entries import Journaled
     from ..stored.engine import Options, Progress
-    from ..stored.journal import Journaled
     from ..stored.layout import Layout
     from ..stored.lazy import RemappedArray
 
@@ -55,7 +55,7 @@ def _lazy_type() -> type:
 
 def refuse_misfits(mapping: LabelMapping, layout: Layout) -> None:
     """Raise ValueError if a new label does not fit the array's dtype."""
-    from ..stored.edits import misfits
+    from ..stored.relabel import misfits
 
     bad = misfits(mapping, layout.array.dtype)
     if len(bad):
@@ -239,7 +239,7 @@ def undo(source: Source, **options: Unpack[ArrayOptions]) -> RemapReport:
     layout, checked = _editable(source, options)
     pyramid = pyramid_at(source)
     if pyramid is None:
-        return edits.undo_remap(layout, checked)
+        return edits.undo(layout, checked)
     from ..ome import edit
 
     return edit.undo(pyramid, checked)

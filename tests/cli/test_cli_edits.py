@@ -96,17 +96,18 @@ def test_remap_of_the_fill_value(run):
 def test_interruption_tells_how_to_go_on(run, seg, source, label, monkeypatch):
     """Ctrl-C while chunks are written names --resume and --undo; before that, it leaves no journal."""
     from crackle_zarr.stored import edits
+    from crackle_zarr.stored.editing import edit
 
     def stop(*_: object) -> None:
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(edits, "_prepare", stop)
+        patch.setattr(edits, "Prepare", stop)
         ran = run("remap", source, f"{label}=1")
     assert ran.code == 130
     assert ran.err.split() == ["crackle-zarr:", "interrupted"]
     with monkeypatch.context() as patch:
-        patch.setattr(edits, "copy_to_array", stop)
+        patch.setattr(edit, "copy_to_array", stop)
         ran = run("remap", source, f"{label}=1")
     assert ran.code == 130
     assert "seg.zarr has an unfinished remap: --resume finishes it, --undo restores the array" in ran.err

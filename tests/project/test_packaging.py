@@ -178,7 +178,7 @@ def test_wheel_has_the_package(built: Built, wanted: set[str]) -> None:
     assert {
         "crackle_zarr/py.typed",
         "crackle_zarr/_crackle.pyi",
-        "crackle_zarr/stored/journal.py",
+        "crackle_zarr/stored/editing/journal.py",
     } <= of_package
     (folder,) = {name.partition("/")[0] for name in names if ".dist-info/" in name}
     about = {"METADATA", "RECORD", "WHEEL", "entry_points.txt", "licenses/LICENSE", "top_level.txt"}

@@ -45,7 +45,7 @@ from zarr.storage import MemoryStore
 
 import crackle_zarr as cz
 from crackle_zarr.errors import JournalError, StoreError
-from crackle_zarr.stored.journal import Journal
+from crackle_zarr.stored.editing.journal import Journal
 
 
 @pytest.mark.parametrize(("layout", "kind"), pairs(LAYOUTS, CHANGES, FEW))

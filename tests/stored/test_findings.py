@@ -27,8 +27,10 @@ from zarr.storage import LocalStore
 import crackle_zarr
 from crackle_zarr import FormatError, _binding
 from crackle_zarr.errors import JournalError, StoreError
-from crackle_zarr.stored.journal import Entry, Journal, _run_to_end
+from crackle_zarr.stored.editing.entries import Entry
+from crackle_zarr.stored.editing.journal import Journal
 from crackle_zarr.stored.layout import layout_of
+from crackle_zarr.stored.writing import run_to_end
 
 
 def falsely_sorted() -> bytes:
@@ -100,8 +102,8 @@ def test_a_journal_that_leads_out_of_the_array(tmp_path: Path) -> None:
     array[...] = 3
     for key, coords in [("../outside", (0, 0, 0)), ("c/0/0/0", (1, 0, 0)), ("zarr.json", (0, 0, 0))]:
         journal = Journal(layout_of(array))
-        journal.begin({})
-        journal.apply([journal.write([Entry(key, b"old", b"new", (coords,))])])
+        journal.begin({"id": "1", "keys": [3], "values": [4], "preserve": True, "create_chunks": False})
+        journal.apply([journal.entries.write([Entry(key, b"old", b"new", (coords,))])])
         for action in (crackle_zarr.resume, crackle_zarr.undo):
             with pytest.raises(JournalError, match="is no chunk of"):
                 action(array)
@@ -142,7 +144,7 @@ class Hasty(sync_stores.LocalStore):
         if key.endswith("/finished") and self.other is not None:
             other, self.other = self.other, None
             other.begin({})
-            other.apply([other.write([Entry("c/0/0/0", b"old", b"new", ((0, 0, 0),))])])
+            other.apply([other.entries.write([Entry("c/0/0/0", b"old", b"new", ((0, 0, 0),))])])
 
     async def delete(self, key: str) -> None:
         await asyncio.to_thread(self.delete_sync, key)
@@ -204,7 +206,7 @@ def test_ctrl_c_waits_for_writes_under_way() -> None:
         written.set()
 
     with pytest.raises(KeyboardInterrupt):
-        _run_to_end(write())
+        run_to_end(write())
     assert written.is_set()
 
 
