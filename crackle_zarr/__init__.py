@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import _moved, codec
 from ._base.header import CrackleHeader
+from ._base.mapping import LabelMapping
 from ._base.options import PRESETS
 from .errors import (
     CrackleError,
@@ -52,6 +53,7 @@ from .streams.stream import (
     renumber,
 )
 from .verbs import (
+    agglomerate,
     bounding_boxes,
     centroids,
     contains,
@@ -103,6 +105,7 @@ __all__ = [
     "DimensionError",
     "FormatError",
     "JournalError",
+    "LabelMapping",
     "MissingLabelError",
     "Skeleton",
     "StoreError",
@@ -110,6 +113,7 @@ __all__ = [
     "Viewer",
     "__version__",
     "add_scalar",
+    "agglomerate",
     "aload",
     "apply_binary_mask",
     "array_equal",

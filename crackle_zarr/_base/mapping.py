@@ -1,63 +1,136 @@
-"""Mappings of many labels to new labels."""
+"""Mappings of labels to new labels, from one pair to 10^8 of them."""
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from .integers import fits, integer_array, range_text, some
+from ..errors import CrackleWarning
+from .integers import fits, range_text, some
+from .pairs import pairs_of
+from .shared_arrays import SharedArray
+
+# Passes over all pairs go by blocks of this many: they stay in the processor's cache, and what a pass
+# computes takes no memory worth mentioning.
+_BLOCK = 1 << 16
+# From here on the order of the pairs costs time that a user should know of.
+_MANY = 1_000_000
 
 
 class LabelMapping:
-    """A mapping of old labels to new ones, to apply to label tables of any length.
+    """A mapping of old labels to new ones, which applies to label tables of any length.
 
-    All labels are mapped at once: {1: 2, 2: 1} swaps. The mapping pickles as two arrays.
+    All labels are mapped at once: {1: 2, 2: 1} swaps. The pairs are kept as two arrays that ascend by the old
+    label, and a label is looked up by binary search. So a label table costs its own length, however many
+    pairs there are. Opening costs a pass over the old labels. A ``.npy`` file whose pairs ascend is mapped
+    into memory: it may be larger than the memory, and many processes share it. Make one object of a large
+    mapping and use it in many calls; every function that takes a mapping takes it.
 
     Args:
-        mapping: a dict old -> new, or anything with ``items()``.
-        preserve: keep labels that are not in ``mapping``.
+        mapping: one of
+
+            * a dict old -> new, or anything else with ``items()``;
+            * a tuple of two arrays of one axis, old and new labels;
+            * an array of shape (n, 2), or a structured array of two fields;
+            * a table of pyarrow, pandas, polars or DuckDB;
+            * the path of a file that ends in .npy, .npz, .parquet, .arrow, .feather, .csv or .json.
+
+            Tables, structured arrays and ``.npz`` files have the columns ``old`` and ``new``, or just two
+            columns, the first of which is old.
+        preserve: keep labels that are not in ``mapping``. Otherwise to map such a label raises KeyError.
 
     Raises:
-        TypeError: ``mapping`` is not a mapping of integers.
+        TypeError: ``mapping`` is none of these, or its labels are no integers.
+        ValueError: it gives a label two new labels, or a file does not have two columns of one length.
+        ImportError: the library that reads such a file is not installed.
+
+    Examples:
+        ```python
+        names = cz.LabelMapping("agglomeration.parquet")
+        view = cz.lazy_remap(array, names)
+        ```
     """
 
-    def __init__(self, mapping: Any, preserve: bool) -> None:
-        if not callable(getattr(mapping, "items", None)):
-            raise TypeError(f"mapping is a dict or another mapping old -> new, not {type(mapping).__name__}")
-        pairs = list(mapping.items())
-        keys = integer_array("a key of mapping", [key for key, _ in pairs])
-        values = integer_array("a value of mapping", [value for _, value in pairs])
-        self._take(keys, values, preserve)
+    keys: npt.NDArray[Any]
+    values: npt.NDArray[Any]
+    preserve: bool
+
+    def __init__(self, mapping: Any, preserve: bool = True) -> None:
+        self.preserve = preserve
+        if isinstance(mapping, LabelMapping):
+            self.keys, self.values = mapping.keys, mapping.values
+            return
+        self.keys, self.values = ascending(*pairs_of(mapping))
 
     @classmethod
     def of_arrays(cls, keys: npt.NDArray[Any], values: npt.NDArray[Any], preserve: bool) -> LabelMapping:
         """The mapping of ``keys[i]`` to ``values[i]``, both arrays of integers."""
         self = cls.__new__(cls)
-        self._take(keys, values, preserve)
+        self.preserve = preserve
+        self.keys, self.values = ascending(keys, values)
         return self
 
-    def _take(self, keys: npt.NDArray[Any], values: npt.NDArray[Any], preserve: bool) -> None:
-        order = np.argsort(keys, kind="stable")
-        self.keys, self.values, self.preserve = keys[order], values[order], preserve
+    def _with(self, keys: npt.NDArray[Any], values: npt.NDArray[Any], preserve: bool) -> LabelMapping:
+        """A mapping of pairs that ascend already."""
+        other = LabelMapping.__new__(LabelMapping)
+        other.keys, other.values, other.preserve = keys, values, preserve
+        return other
 
     def __len__(self) -> int:
+        """The number of pairs."""
         return len(self.keys)
+
+    def __repr__(self) -> str:
+        """The number of pairs."""
+        rest = "others stay" if self.preserve else "others are an error"
+        return f"<LabelMapping of {len(self):,} labels, {rest}>"
+
+    def __reduce__(self) -> Any:
+        """Pickle a part of a memory-mapped file as that, so that workers on this machine share it."""
+        return _unpickled, (SharedArray.of(self.keys), SharedArray.of(self.values), self.preserve)
+
+    # -----------------------------------------------------------------------------------
+
+    def preserving(self) -> LabelMapping:
+        """The same mapping, which keeps all other labels."""
+        return self if self.preserve else self._with(self.keys, self.values, True)
+
+    def among(self, labels: npt.NDArray[Any]) -> LabelMapping:
+        """The pairs whose old label is one of ``labels``, an ascending array of labels without repeats.
+
+        The keys of the result have the dtype of ``labels``.
+        """
+        known, place = self.known(labels)
+        return self._with(labels[known], np.asarray(self.values[place]), self.preserve)
 
     def within(self, dtype: np.dtype[Any]) -> LabelMapping:
         """The mapping with keys of a dtype; keys that do not fit are left out, since no label equals them."""
+        if self.keys.dtype == dtype:
+            return self
         possible = fits(self.keys, dtype)
-        return LabelMapping.of_arrays(self.keys[possible].astype(dtype), self.values[possible], self.preserve)
+        return self._with(self.keys[possible].astype(dtype), self.values[possible], self.preserve)
 
     def known(self, table: npt.NDArray[Any]) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.intp]]:
         """Per label of a table, whether it is a key; and the indices of those that are among the keys."""
-        keys = self.keys if self.keys.dtype == table.dtype else self.within(table.dtype).keys
-        # Of equal keys the last one counts; a dict has no equal keys.
-        place = np.searchsorted(keys, table, side="right") - 1
-        known = place >= 0
-        known[known] = keys[place[known]] == table[known]
-        return known, place[known]
+        keys = self.keys
+        if keys.dtype.kind == "O":
+            # Python ints, which no dtype holds all: such a mapping is small.
+            here = self.within(table.dtype)
+            known, place = here.known(table)
+            possible = np.flatnonzero(fits(keys, table.dtype))
+            return known, possible[place]
+        known = fits(table, keys.dtype)
+        wanted = table[known].astype(keys.dtype, copy=False)
+        place = np.searchsorted(keys, wanted)
+        found = np.zeros(len(wanted), dtype=np.bool_)
+        inside = place < len(keys)
+        found[inside] = keys[place[inside]] == wanted[inside]
+        known[known] = found
+        return known, place[found]
 
     def renamed(self, table: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """Map each entry of a label table.
@@ -66,11 +139,10 @@ class LabelMapping:
             KeyError: a label is not in the mapping, and ``preserve`` is False.
             ValueError: a new label does not fit the table's dtype.
         """
-        own = self.within(table.dtype) if self.keys.dtype != table.dtype else self
-        known, place = own.known(table)
-        if not own.preserve and not known.all():
+        known, place = self.known(table)
+        if not self.preserve and not known.all():
             self.refuse_missing(np.unique(table[~known]))
-        new = own.values[place]
+        new = np.asarray(self.values[place])
         misfit = ~fits(new, table.dtype)
         if misfit.any():
             raise ValueError(
@@ -81,6 +153,29 @@ class LabelMapping:
         result[known] = new.astype(table.dtype)
         return result
 
+    def misfits(self, dtype: np.dtype[Any]) -> npt.NDArray[Any]:
+        """The new labels that an array of a dtype does not hold, ascending."""
+        low, high = (0, 1) if dtype.kind == "b" else (int(np.iinfo(dtype).min), int(np.iinfo(dtype).max))
+        found = [
+            block[outside]
+            for block in _blocks(self.values)
+            if (outside := _outside(block, low, high)) is not None
+        ]
+        return np.unique(np.concatenate(found)) if found else np.empty(0, dtype=self.values.dtype)
+
+    def preimages(self, label: int) -> npt.NDArray[Any]:
+        """The old labels that become ``label``, ascending: the supervoxels of an object.
+
+        A label that the mapping does not name stays as it is and is not among them. Takes a pass over the new
+        labels.
+        """
+        found = [
+            np.asarray(keys[values == label])
+            for keys, values in zip(_blocks(self.keys), _blocks(self.values), strict=True)
+            if _holds(values.dtype, label)
+        ]
+        return np.concatenate(found) if found else np.empty(0, dtype=self.keys.dtype)
+
     @staticmethod
     def refuse_missing(missing: npt.NDArray[Any]) -> None:
         """Raise KeyError for labels that are not in the mapping."""
@@ -88,3 +183,63 @@ class LabelMapping:
             f"no mapping for {len(missing)} of the volume's labels: {some(missing)}; "
             f"preserve_missing_labels=True keeps such labels"
         )
+
+
+def _unpickled(keys: SharedArray, values: SharedArray, preserve: bool) -> LabelMapping:
+    mapping = LabelMapping.__new__(LabelMapping)
+    mapping.keys, mapping.values, mapping.preserve = keys.array(), values.array(), preserve
+    return mapping
+
+
+def _holds(dtype: np.dtype[Any], label: int) -> bool:
+    return dtype.kind == "O" or bool(np.iinfo(dtype).min <= label <= np.iinfo(dtype).max)
+
+
+def _blocks(array: npt.NDArray[Any], more: int = 0) -> Iterator[npt.NDArray[Any]]:
+    """Parts of an array, each with ``more`` elements of the next one."""
+    for start in range(0, len(array), _BLOCK):
+        yield array[start : start + _BLOCK + more]
+
+
+def _outside(block: npt.NDArray[Any], low: int, high: int) -> npt.NDArray[np.bool_] | None:
+    """Which integers lie outside of [low, high]; None if none does."""
+    smallest, largest = int(block.min()), int(block.max())
+    if low <= smallest and largest <= high:
+        return None
+    # Python's integers compare exactly with any dtype, and this is the way to an error.
+    return np.array([not low <= int(value) <= high for value in block], dtype=np.bool_)
+
+
+# ---------------------------------------------------------------------------------------
+# Order
+
+
+def ascending(keys: npt.NDArray[Any], values: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+    """The pairs by ascending key, each key once.
+
+    Raises:
+        ValueError: a key has two values.
+    """
+    if all((block[1:] > block[:-1]).all() for block in _blocks(keys, 1)):
+        return keys, values
+    if any((block[1:] < block[:-1]).any() for block in _blocks(keys, 1)):
+        if len(keys) >= _MANY:
+            warnings.warn(
+                f"the {len(keys):,} pairs of the mapping do not ascend by the old label, so they are sorted "
+                f"now: save them sorted, and this is done once and for all",
+                CrackleWarning,
+                stacklevel=4,
+            )
+        order = np.argsort(keys, kind="stable")
+        keys, values = keys[order], values[order]
+    first = np.ones(len(keys), dtype=np.bool_)
+    first[1:] = keys[1:] != keys[:-1]
+    other = ~first
+    other[1:] &= values[1:] != values[:-1]
+    if other.any():
+        place = int(np.flatnonzero(other)[0])
+        raise ValueError(
+            f"the mapping gives the label {int(keys[place])} two new labels: {int(values[place - 1])} "
+            f"and {int(values[place])}"
+        )
+    return (keys, values) if first.all() else (keys[first], values[first])

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import csv
 import json
-import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from .. import verbs
+from .._base.integers import integer_array
+from .._base.mapping import LabelMapping
+from .._base.tables import label_of
 from ..files.volumes import UnusableError
 from . import _common
 from ._common import EXIT_CODES
@@ -33,62 +33,37 @@ from .places import (
 # remap
 
 
-def _pair(old: Any, new: Any, where: str) -> tuple[int, int]:
-    """Parse an old and a new label from text or JSON."""
-    for value in (old, new):
-        exact = isinstance(value, int) and not isinstance(value, bool)
-        if not exact and not (isinstance(value, str) and re.fullmatch(r"\s*[+-]?\d+\s*", value)):
-            raise UnusableError(f"{where}: {value!r} is no label: labels are integers")
-    return int(old), int(new)
-
-
-def _read_mapping(path: Path) -> Iterator[tuple[int, int]]:
-    """Read pairs (old, new) from a .csv or .json file."""
-    if path.suffix.lower() == ".json":
-        try:
-            with open(path, encoding="utf-8") as file:
-                content = json.load(file, object_pairs_hook=list)
-        except json.JSONDecodeError as error:
-            raise UnusableError(f"{path} is not JSON: {error}") from None
-        if not isinstance(content, list) or not all(
-            isinstance(pair, tuple | list) and len(pair) == 2 for pair in content
-        ):
-            raise UnusableError(
-                f'{path}: a mapping in JSON is an object such as {{"1": 7}}, or an array of pairs'
-            )
-        for old, new in content:
-            yield _pair(old, new, str(path))
-        return
-    if path.suffix.lower() != ".csv":
-        raise UnusableError(f"{path}: a file with a mapping ends in .csv or .json")
-    with open(path, encoding="utf-8-sig", newline="") as file:
-        for number, row in enumerate(csv.reader(file), 1):
-            if not row:
-                continue
-            where = f"{path}, line {number}"
-            if len(row) != 2:
-                raise UnusableError(f"{where}: a line is an old and a new label, not {','.join(row)!r}")
-            if number == 1 and not any(re.search(r"\d", cell) for cell in row):
-                continue  # the columns' names
-            yield _pair(row[0], row[1], where)
-
-
-def _mapping_of(pairs: tuple[str, ...], path: Path | None) -> dict[int, int]:
-    """The mapping from OLD=NEW arguments and a file."""
-    mapping: dict[int, int] = {}
-
-    def add(old: int, new: int) -> None:
-        if mapping.setdefault(old, new) != new:
-            raise UnusableError(f"the mapping gives the label {old} two new labels: {mapping[old]} and {new}")
-
-    for old, new in () if path is None else _read_mapping(path):
-        add(old, new)
-    for pair in pairs:
+def _pairs_in(arguments: tuple[str, ...]) -> tuple[list[int], list[int]]:
+    """Old and new labels from OLD=NEW arguments."""
+    old: list[int] = []
+    new: list[int] = []
+    for pair in arguments:
         old_text, equals, new_text = pair.partition("=")
         if not equals:
             raise click.UsageError(f"{pair!r} is not OLD=NEW, such as 42=7.")
-        add(*_pair(old_text, new_text, pair))
-    return mapping
+        old.append(label_of(old_text, pair))
+        new.append(label_of(new_text, pair))
+    return old, new
+
+
+def _mapping_of(
+    arguments: tuple[str, ...], path: Path | None, edges: Path | None, threshold: float | None
+) -> LabelMapping:
+    """The mapping from OLD=NEW arguments, a file of pairs and a file of edges."""
+    try:
+        parts = [] if path is None else [LabelMapping(path)]
+        if edges is not None:
+            parts.append(verbs.agglomerate(edges, threshold=threshold))
+        if arguments or not parts:
+            old, new = _pairs_in(arguments)
+            parts.append(LabelMapping((integer_array("a label", old), integer_array("a label", new))))
+        if len(parts) == 1:
+            return parts[0]
+        keys = [label for part in parts for label in part.keys.tolist()]
+        values = [label for part in parts for label in part.values.tolist()]
+        return LabelMapping((integer_array("a label", keys), integer_array("a label", values)))
+    except (TypeError, ValueError, ImportError) as error:
+        raise UnusableError(str(error)) from error
 
 
 @click.command(cls=LabelCommand, epilog=EXIT_CODES)
@@ -99,7 +74,22 @@ def _mapping_of(pairs: tuple[str, ...], path: Path | None) -> dict[int, int]:
     "path",
     metavar="FILE",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="A .csv with two columns, old and new, or a .json object old: new. OLD=NEW arguments add to it.",
+    help="Two columns, old and new, as .parquet, .npy, .npz, .arrow, .feather or .csv; or a .json object "
+    "old: new. Millions of pairs are quickest as a .npy of shape (n, 2) that ascends. OLD=NEW arguments "
+    "add to it.",
+)
+@click.option(
+    "--edges",
+    metavar="FILE",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Pairs of labels that belong together, in the same kinds of file: what edges connect gets the "
+    "smallest of its labels.",
+)
+@click.option(
+    "--threshold",
+    metavar="SCORE",
+    type=float,
+    help="Only edges whose score, the third column of --edges, is at most this.",
 )
 @click.option("-n", "--dry-run", is_flag=True, help="Report the changes, and write nothing.")
 @click.option(
@@ -118,6 +108,8 @@ def remap(
     source: str,
     pairs: tuple[str, ...],
     path: Path | None,
+    edges: Path | None,
+    threshold: float | None,
     dry_run: bool,
     create_chunks: bool,
     strict: bool,
@@ -142,24 +134,27 @@ def remap(
       crackle-zarr remap seg.zarr 42=7 43=7          merge two objects into 7
       crackle-zarr remap seg.zarr --mapping new.csv --dry-run
       crackle-zarr remap seg.zarr --mapping new.csv
+      crackle-zarr remap seg.zarr --edges edges.parquet --threshold 0.3
       crackle-zarr remap seg.zarr --resume
       crackle-zarr remap seg.zarr -- -1=0            a negative label
     """
     if resume and undo:
         raise click.UsageError("--resume and --undo exclude each other.")
     finishing = "--resume" if resume else "--undo" if undo else None
-    given = {"OLD=NEW": pairs, "--mapping": path, "--dry-run": dry_run, "--strict": strict}
+    given = {"OLD=NEW": pairs, "--mapping": path, "--edges": edges, "--dry-run": dry_run, "--strict": strict}
     extra = [name for name, value in {**given, "--create-chunks": create_chunks}.items() if value]
     if finishing and extra:
         raise click.UsageError(
             f"{finishing} takes no {' and no '.join(extra)}: the journal has the mapping and the options."
         )
-    if not finishing and not pairs and path is None:
-        raise click.UsageError("Nothing to do: give OLD=NEW, such as 42=7, or --mapping FILE.")
+    if threshold is not None and edges is None:
+        raise click.UsageError("--threshold is of the scores of --edges FILE.")
+    if not finishing and not pairs and path is None and edges is None:
+        raise click.UsageError("Nothing to do: give OLD=NEW, such as 42=7, --mapping FILE or --edges FILE.")
     options = QueryOptions(None, parallel, True, storage_option, not no_progress)
 
     def work(source: str) -> str:
-        mapping = {} if finishing else _mapping_of(pairs, path)
+        mapping = None if finishing else _mapping_of(pairs, path, edges, threshold)
         array = opened(source, options.storage_options, "r" if dry_run else "r+")
         with options.bar() as progress:
             if resume:

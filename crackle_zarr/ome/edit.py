@@ -111,7 +111,6 @@ def remap(
     for layout in pyramid.layouts:
         if Journal(layout).state is not None:
             Journal(layout).refuse()
-    mapping = mapping.within(pyramid.layouts[0].native)
     report = edit(pyramid, mapping, _Preparing(pyramid, options), dry_run, create_chunks, options)
     return _by_level(report, pyramid)
 
@@ -256,7 +255,7 @@ class Examine:
             chunks = chunks_of(self.fine, coords, box)
             tables += drive(self.fine.store, [self._table(chunk) for chunk in chunks])
         labels = np.unique(np.concatenate(tables))
-        new = LabelMapping.of_arrays(self.mapping.keys, self.mapping.values, True).renamed(labels)
+        new = self.mapping.preserving().renamed(labels)
         merges = len(np.unique(new)) < len(labels)
         # Sparse pooling treats 0 differently from all other labels.
         merges |= self.sparse and bool(((labels == 0) != (new == 0)).any())

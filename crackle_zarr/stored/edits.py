@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+import numpy as np
 
 from .._base.mapping import LabelMapping
 from .editing.edit import Preparing, RemapReport, edit, finish
@@ -10,16 +13,33 @@ from .editing.edit import undo as take_back
 from .editing.entries import Entries
 from .engine import Options, groups, run
 from .layout import Layout
+from .queries import distinct, labels
 from .relabel import Prepare, Prepared, refuse_missing
+
+# So many pairs take less time to carry along than the labels of an array to list.
+_FEW_PAIRS = 10_000
 
 
 def remap(
     layout: Layout, mapping: LabelMapping, *, dry_run: bool, create_chunks: bool, options: Options
 ) -> RemapReport:
     """Replace labels of an array: see ``crackle_zarr.remap``."""
-    return edit(
-        layout, mapping.within(layout.native), _preparing(layout, options), dry_run, create_chunks, options
-    )
+    return edit(layout, mapping, _preparing(layout, options), dry_run, create_chunks, options)
+
+
+def among_labels(mapping: LabelMapping, layouts: Sequence[Layout], options: Options) -> LabelMapping:
+    """The pairs of a mapping whose old label occurs in one of some arrays.
+
+    The journal has the mapping, and so has every task that goes to another process. So the many pairs of an
+    agglomeration, most of which are of labels elsewhere, are left out first: that takes another look at the
+    label tables. Few pairs are kept as they are.
+    """
+    native = layouts[0].native
+    if len(mapping) <= _FEW_PAIRS:
+        return mapping.within(native)
+    options = replace(options, progress=False)
+    there = [labels(layout, layout.everything, options).astype(native, copy=False) for layout in layouts]
+    return mapping.among(distinct(np.concatenate(there)))
 
 
 def resume(layout: Layout, options: Options) -> RemapReport:

@@ -37,7 +37,7 @@ class RemappedArray:
 
         One without a mapping raises when it is read, unless it is preserved.
         """
-        self.layout = layout.mapped(mapping.within(layout.native))
+        self.layout = layout.mapped(mapping)
         self.array = layout.array
         self.shape: tuple[int, ...] = layout.shape
         self.dtype: np.dtype[Any] = layout.array.dtype
@@ -51,7 +51,7 @@ class RemappedArray:
         assert mapping is not None
         return (
             f"<RemappedArray {self.layout.name} shape={self.shape} dtype={self.dtype}, "
-            f"{len(mapping)} labels mapped>"
+            f"{len(mapping):,} labels mapped>"
         )
 
     def __len__(self) -> int:

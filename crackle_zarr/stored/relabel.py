@@ -30,14 +30,6 @@ from .queries import entries_there
 from .shards import decode_index, encode_index, index_is_at_start, index_nbytes, shard_index
 
 
-def misfits(mapping: LabelMapping, dtype: np.dtype[Any]) -> npt.NDArray[Any]:
-    """The new labels that do not fit an array's dtype."""
-    values = np.unique(mapping.values)
-    if dtype.kind == "b":
-        return values[(values < 0) | (values > 1)]
-    return values[~fits(values, dtype.newbyteorder("="))]
-
-
 # ---------------------------------------------------------------------------------------
 # Preparing: the new form of every object that changes
 
@@ -259,7 +251,7 @@ class Prepare:
         table = reader.table()
         labels = table.byteswap() if layout.chain.byteswapped else table
         # A label that occurs only in the padding needs no mapping, and stays as it is.
-        new = LabelMapping.of_arrays(self.mapping.keys, self.mapping.values, True).renamed(labels)
+        new = self.mapping.preserving().renamed(labels)
         if (new == layout.fill).all() and not layout.writes_empty_chunks:
             return b""
         header = reader.header

@@ -32,6 +32,7 @@ store has only the fill value. Functions take the time to read and verify the by
 holds the chunks in progress and the result.
 """
 
+from .agglomeration import agglomerate
 from .arrays import convert, verify
 from .edits import lazy_remap, remap, resume, undo
 from .labels import contains, contains_range, find, labels, max, min, num_labels
@@ -41,6 +42,7 @@ from .sources import ArrayOptions
 
 __all__ = [
     "ArrayOptions",
+    "agglomerate",
     "bounding_boxes",
     "centroids",
     "contains",

@@ -10,6 +10,7 @@ from .._base.integers import some
 from .._base.mapping import LabelMapping
 from ..errors import CrackleWarning
 from ..streams import stream
+from .agglomeration import agglomerate
 from .sources import ArrayOptions, Source, is_stored, stored_source
 
 if TYPE_CHECKING:
@@ -21,7 +22,15 @@ if TYPE_CHECKING:
     from ..stored.lazy import RemappedArray
 
 
-def lazy_remap(source: Source, mapping: Any, preserve_missing_labels: bool = True) -> RemappedArray:
+def lazy_remap(
+    source: Source,
+    mapping: Any = None,
+    preserve_missing_labels: bool = True,
+    *,
+    edges: Any = None,
+    scores: Any = None,
+    threshold: float | None = None,
+) -> RemappedArray:
     """A read-only view of a stored array with other labels; nothing is written.
 
     A use is agglomeration. All queries about stored arrays take the view, and basic indexing gives its
@@ -29,12 +38,17 @@ def lazy_remap(source: Source, mapping: Any, preserve_missing_labels: bool = Tru
 
     Args:
         source: the stored array.
-        mapping: a dict old label -> new label, or anything with ``items()``; applied all at once.
+        mapping: old labels and new labels, in any form that :class:`LabelMapping` takes, from a dict to a
+            file of 10^8 pairs; applied all at once.
         preserve_missing_labels: keep labels that are not in ``mapping``. If False, reading such a label
             raises KeyError.
+        edges: instead of ``mapping``, pairs of labels that belong together; see :func:`agglomerate`.
+        scores: see :func:`agglomerate`.
+        threshold: see :func:`agglomerate`.
 
     Raises:
-        TypeError: ``mapping`` is not a mapping of integers.
+        TypeError: ``mapping`` is not a mapping of integers; or both or neither of ``mapping`` and ``edges``
+            is given.
         ValueError: a new label does not fit the array's dtype.
     """
     from ..stored.lazy import RemappedArray
@@ -42,9 +56,20 @@ def lazy_remap(source: Source, mapping: Any, preserve_missing_labels: bool = Tru
     if isinstance(source, _lazy_type()):
         raise TypeError("source is a remapped view already: combine the two mappings")
     layout, _, _ = stored_source(source, {})
-    labels = LabelMapping(mapping, preserve_missing_labels)
+    labels = _mapping(mapping, preserve_missing_labels, edges, scores, threshold)
     refuse_misfits(labels, layout)
     return RemappedArray(layout, labels)
+
+
+def _mapping(mapping: Any, preserve: bool, edges: Any, scores: Any, threshold: float | None) -> LabelMapping:
+    """The mapping that is given, or that follows from edges."""
+    if mapping is not None and edges is not None:
+        raise TypeError("there are both a mapping and edges: give one of them")
+    if edges is None:
+        if scores is not None or threshold is not None:
+            raise TypeError("scores and threshold belong to edges")
+        return LabelMapping(mapping, preserve)
+    return LabelMapping(agglomerate(edges, scores, threshold), preserve)
 
 
 def _lazy_type() -> type:
@@ -55,9 +80,7 @@ def _lazy_type() -> type:
 
 def refuse_misfits(mapping: LabelMapping, layout: Layout) -> None:
     """Raise ValueError if a new label does not fit the array's dtype."""
-    from ..stored.relabel import misfits
-
-    bad = misfits(mapping, layout.array.dtype)
+    bad = mapping.misfits(layout.array.dtype)
     if len(bad):
         raise ValueError(
             f"the labels of this array are {layout.array.dtype}, which does not hold {some(bad)}"
@@ -66,13 +89,16 @@ def refuse_misfits(mapping: LabelMapping, layout: Layout) -> None:
 
 def remap(
     binary: Source,
-    mapping: Any,
+    mapping: Any = None,
     preserve_missing_labels: bool | None = None,
     in_place: bool = False,
     parallel: int = 0,
     *,
     dry_run: bool = False,
     create_chunks: bool = False,
+    edges: Any = None,
+    scores: Any = None,
+    threshold: float | None = None,
     executor: Executor | None = None,
     progress: Progress = False,
 ) -> Any:
@@ -94,8 +120,9 @@ def remap(
 
     Args:
         binary: a stream or a stored array.
-        mapping: a dict old label -> new label, or anything with ``items()``. Keys that are not labels of
-            the volume are ignored.
+        mapping: old labels and new labels, in any form that :class:`LabelMapping` takes, from a dict to a
+            file of 10^8 pairs. Keys that are not labels of the volume are ignored: of many pairs, those of
+            labels that a stored array has are found first, from its label tables.
         preserve_missing_labels: keep labels that are not in ``mapping``. None: False for a stream, as in
             crackle-codec, and True for a stored array.
         in_place: streams only: change the label table within ``binary``, a writable buffer. Its length and
@@ -105,6 +132,9 @@ def remap(
         create_chunks: stored arrays only: if ``mapping`` has the fill value, write the chunks that do not
             exist, because they have only the fill value. If False, such a mapping is refused if a chunk
             does not exist.
+        edges: instead of ``mapping``, pairs of labels that belong together; see :func:`agglomerate`.
+        scores: see :func:`agglomerate`.
+        threshold: see :func:`agglomerate`.
         executor: stored arrays only; see the module.
         progress: stored arrays only; see the module.
 
@@ -119,22 +149,25 @@ def remap(
         ValueError: a new label does not fit the volume's dtype or, in place, the stored width; ``mapping``
             has the fill value, and a chunk does not exist; the array is read-only; or the array is in the
             memory of this process, and ``executor`` uses other processes.
-        TypeError: ``mapping`` is not a mapping of integers, or ``in_place`` meets immutable bytes.
+        TypeError: ``mapping`` is not a mapping of integers; both or neither of ``mapping`` and ``edges`` is
+            given; or ``in_place`` meets immutable bytes.
         JournalError: the array has an unfinished remap.
     """
     if not is_stored(binary):
         if dry_run or create_chunks or executor is not None or progress:
             raise TypeError("dry_run, create_chunks, executor and progress are for stored arrays")
-        return stream.remap(binary, mapping, bool(preserve_missing_labels), in_place, parallel)
+        labels = _mapping(mapping, bool(preserve_missing_labels), edges, scores, threshold)
+        return stream.remap(binary, labels, labels.preserve, in_place, parallel)
     if in_place:
         raise TypeError("in_place is for streams: a stored array is always changed in place")
     from ..stored import edits
 
     layout, checked = _editable(binary, {"executor": executor, "parallel": parallel, "progress": progress})
     preserve = True if preserve_missing_labels is None else preserve_missing_labels
-    labels = LabelMapping(mapping, preserve)
+    labels = _mapping(mapping, preserve, edges, scores, threshold)
     refuse_misfits(labels, layout)
     pyramid = pyramid_at(binary)
+    labels = edits.among_labels(labels, (layout,) if pyramid is None else pyramid.layouts, checked)
     if pyramid is None:
         _warn_of_levels(layout)
         return edits.remap(layout, labels, dry_run=dry_run, create_chunks=create_chunks, options=checked)

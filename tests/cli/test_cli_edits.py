@@ -141,7 +141,8 @@ def test_undo(run, seg, interrupted):
 @pytest.mark.parametrize(
     ("name", "text", "said"),
     [
-        ("m.csv", "1,2,3\n", "m.csv, line 1: a line is an old and a new label, not '1,2,3'"),
+        ("m.csv", "1,2,3\n", "m.csv has the columns 0, 1, 2: a mapping has the columns old and new"),
+        ("m.csv", "1,2\n1,2,3\n", "m.csv, line 2: the line has 3 columns, and others have 2"),
         ("m.csv", "1,2\nx,2\n", "m.csv, line 2: 'x' is no label: labels are integers"),
         ("m.csv", "1,2\n1,3\n", "the mapping gives the label 1 two new labels: 2 and 3"),
         ("m.csv", "1,2.5\n", "m.csv, line 1: '2.5' is no label"),
@@ -150,7 +151,7 @@ def test_undo(run, seg, interrupted):
         ("m.json", '{"1": 2.5}', "m.json: 2.5 is no label"),
         ("m.json", '{"1": true}', "m.json: True is no label"),
         ("m.json", '{"1": 2, "1": 3}', "the mapping gives the label 1 two new labels: 2 and 3"),
-        ("m.txt", "1,2\n", "m.txt: a file with a mapping ends in .csv or .json"),
+        ("m.txt", "1,2\n", "m.txt: a file with the mapping ends in one of .npy, .npz, .parquet"),
     ],
 )
 def test_wrong_mappings(run, seg, source, name, text, said):

@@ -1,0 +1,291 @@
+"""LabelMapping takes pairs in every form, finds labels among any number of them, and pickles small."""
+
+from __future__ import annotations
+
+import json
+import pickle
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+
+import crackle_zarr as cz
+from crackle_zarr.verbs import agglomeration
+
+pa = pytest.importorskip("pyarrow")
+feather = pytest.importorskip("pyarrow.feather")
+parquet = pytest.importorskip("pyarrow.parquet")
+
+OLD = np.array([9, 2, 2**63 + 5, 7], dtype=np.uint64)
+NEW = np.array([1, 2**64 - 1, 3, 7], dtype=np.uint64)
+TABLE = np.array([2, 3, 7, 9, 2**63 + 5, 2**64 - 1], dtype=np.uint64)
+RENAMED = np.array([2**64 - 1, 3, 7, 1, 3, 2**64 - 1], dtype=np.uint64)
+
+
+def structured(names: tuple[str, str]) -> np.ndarray:
+    """The pairs as a structured array."""
+    array = np.empty(len(OLD), dtype=[(name, "u8") for name in names])
+    array[names[0]], array[names[1]] = OLD, NEW
+    return array
+
+
+def duck() -> Any:
+    """The pairs as a relation of DuckDB."""
+    duckdb = pytest.importorskip("duckdb")
+    table = pa.table({"old": OLD, "new": NEW})
+    return duckdb.from_arrow(table)
+
+
+FORMS = {
+    "dict": lambda: dict(zip(OLD.tolist(), NEW.tolist(), strict=True)),
+    "series": lambda: pd.Series(NEW, index=OLD),
+    "two arrays": lambda: (OLD, NEW),
+    "two lists": lambda: (OLD.tolist(), NEW.tolist()),
+    "big-endian": lambda: (OLD.astype(">u8"), NEW.astype(">u8")),
+    "columns": lambda: np.stack([OLD, NEW], 1),
+    "structured": lambda: structured(("old", "new")),
+    "other names": lambda: structured(("supervoxel", "object")),
+    "pyarrow": lambda: pa.table({"score": [1.0] * 4, "new": NEW, "old": OLD}),
+    "chunked": lambda: pa.concat_tables([pa.table({"old": part, "new": new}) for part, new in halves()]),
+    "pandas": lambda: pd.DataFrame({"new": NEW, "old": OLD}),
+    "polars": lambda: pl.DataFrame({"new": NEW, "old": OLD}),
+    "polars, lazy": lambda: pl.DataFrame({"old": OLD, "new": NEW}).lazy(),
+    "duckdb": duck,
+    "itself": lambda: cz.LabelMapping((OLD, NEW)),
+}
+
+
+def halves() -> list[tuple[np.ndarray, np.ndarray]]:
+    """The pairs in two parts."""
+    return [(OLD[:1], NEW[:1]), (OLD[1:], NEW[1:])]
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_forms(form: str) -> None:
+    """Every form of the same pairs maps a label table in the same way."""
+    mapping = cz.LabelMapping(FORMS[form]())
+    assert len(mapping) == 4
+    np.testing.assert_array_equal(mapping.renamed(TABLE), RENAMED)
+
+
+def write_file(path: Path) -> Path:
+    """Write the pairs, and return the path."""
+    table = pa.table({"old": OLD, "new": NEW})
+    match path.suffix:
+        case ".npy":
+            np.save(path, np.stack([OLD, NEW], 1))
+        case ".npz":
+            np.savez(path, new=NEW, old=OLD)
+        case ".parquet":
+            parquet.write_table(table, path, row_group_size=2)
+        case ".arrow" | ".feather":
+            feather.write_feather(table, path)
+        case ".csv":
+            pairs = [f"{old},{new}" for old, new in zip(OLD.tolist(), NEW.tolist(), strict=True)]
+            path.write_text("\n".join(["old,new", *pairs]), encoding="utf-8")
+        case ".json":
+            pairs = {str(old): new for old, new in zip(OLD.tolist(), NEW.tolist(), strict=True)}
+            path.write_text(json.dumps(pairs), encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize("suffix", [".npy", ".npz", ".parquet", ".arrow", ".feather", ".csv", ".json"])
+@pytest.mark.parametrize("kind", [str, Path])
+def test_files(tmp_path: Path, suffix: str, kind: type) -> None:
+    """Files of every kind, which other libraries wrote, are read to the last bit of 64."""
+    mapping = cz.LabelMapping(kind(write_file(tmp_path / f"pairs{suffix}")))
+    np.testing.assert_array_equal(mapping.renamed(TABLE), RENAMED)
+
+
+def test_memory_mapped(tmp_path: Path) -> None:
+    """A .npy whose pairs ascend stays in the file, and pickles as a place in it."""
+    keys = np.arange(0, 300_000, 3, dtype=np.uint64)
+    np.save(tmp_path / "pairs.npy", np.stack([keys, keys + 1], 1))
+    mapping = cz.LabelMapping(tmp_path / "pairs.npy")
+    assert isinstance(mapping.keys, np.memmap)
+    assert isinstance(mapping.values, np.memmap)
+    assert len(pickle.dumps(mapping)) < 2000
+    table = np.array([0, 1, 3, 299_997, 2**64 - 1], dtype=np.uint64)
+    for one in (mapping, pickle.loads(pickle.dumps(mapping))):
+        np.testing.assert_array_equal(one.renamed(table), [1, 1, 4, 299_998, 2**64 - 1])
+
+
+def test_a_mapped_file_that_changes_is_refused(tmp_path: Path) -> None:
+    """A worker that finds another file than was opened says so instead of using it."""
+    path = tmp_path / "pairs.npy"
+    np.save(path, np.array([[1, 2], [3, 4]]))
+    pickled = pickle.dumps(cz.LabelMapping(path))
+    np.save(path, np.array([[1, 2], [3, 4], [5, 6]]))
+    with pytest.raises(ValueError, match=r"pairs\.npy has changed since it was opened"):
+        pickle.loads(pickled)
+
+
+@pytest.mark.parametrize("keys", ["i1", "u2", "i8", "u8", "mixed"])
+@pytest.mark.parametrize("table", ["u1", "i2", "i8", "u8"])
+def test_dtypes(keys: str, table: str) -> None:
+    """Labels equal keys of other dtypes exactly, and none that its own dtype cannot hold."""
+    rng = np.random.default_rng(0)
+    if keys == "mixed":
+        old = np.array([-3, 5, 2**63 + 1, 120], dtype=object)
+    else:
+        info = np.iinfo(keys)
+        old = np.unique(rng.integers(info.min, info.max, 60, dtype=keys, endpoint=True))
+    info = np.iinfo(table)
+    labels = rng.integers(info.min, info.max, 200, dtype=table, endpoint=True)
+    labels[:3] = 120, 5, info.max
+    expected = [label if label not in set(old.tolist()) else label // 2 for label in labels.tolist()]
+    mapping = cz.LabelMapping.of_arrays(old, old // 2, True)
+    np.testing.assert_array_equal(mapping.renamed(labels), np.array(expected, dtype=table))
+
+
+@pytest.mark.parametrize("length", [0, 1, 2, 65_535, 65_536, 65_537, 131_073])
+def test_sizes_of_blocks(length: int) -> None:
+    """Order, repeats and contradictions are seen wherever they lie among the pairs."""
+    keys = np.arange(length, dtype=np.int64)
+    for place in {0, length // 2, length - 2} & set(range(length - 1)):
+        swapped = keys.copy()
+        swapped[place : place + 2] = swapped[place : place + 2][::-1]
+        mapping = cz.LabelMapping((swapped, swapped * 2))
+        np.testing.assert_array_equal(mapping.keys, keys)
+        np.testing.assert_array_equal(mapping.values, keys * 2)
+        twice = keys.copy()
+        twice[place + 1] = twice[place]
+        same = cz.LabelMapping((twice, twice * 2))
+        assert len(same) == length - 1
+        with pytest.raises(ValueError, match=f"gives the label {twice[place]} two new labels"):
+            cz.LabelMapping((twice, keys * 2))
+    assert len(cz.LabelMapping((keys, keys))) == length
+
+
+def test_misfits() -> None:
+    """New labels that a dtype does not hold are listed once each, ascending, from all blocks."""
+    values = np.arange(200_000) % 7
+    values[[3, 70_000, 199_999]] = 300, -1, 300
+    mapping = cz.LabelMapping((np.arange(200_000), values))
+    assert mapping.misfits(np.dtype("u1")).tolist() == [-1, 300]
+    assert mapping.misfits(np.dtype("?")).tolist() == [-1, 2, 3, 4, 5, 6, 300]
+    assert mapping.misfits(np.dtype("i2")).tolist() == []
+    huge = cz.LabelMapping({1: 2**64 - 1, 2: -1})
+    assert huge.misfits(np.dtype("u8")).tolist() == [-1]
+
+
+def test_many_pairs_out_of_order_are_sorted_with_a_warning() -> None:
+    """Who has 10^6 unsorted pairs learns that sorting takes time each time."""
+    keys = np.arange(1_000_000)[::-1]
+    with pytest.warns(cz.CrackleWarning, match="1,000,000 pairs of the mapping do not ascend"):
+        mapping = cz.LabelMapping((keys, keys))
+    assert mapping.keys[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("given", "kind", "message"),
+    [
+        (7, TypeError, "not int"),
+        ([(1, 2)], TypeError, "not list"),
+        ((np.array([1.0]), np.array([2])), TypeError, "float64, and labels are integers"),
+        ((np.array([1, 2]), np.array([2])), ValueError, "one column has 2 labels, and the other 1"),
+        ((np.zeros((2, 2), int), np.zeros((2, 2), int)), ValueError, "one axis, not of 2"),
+        (np.zeros((2, 3), int), ValueError, "mapping has the columns 0, 1, 2: a mapping has"),
+        (np.zeros(4, int), ValueError, r"shape \(4,\)"),
+        (pd.DataFrame({"a": [1], "b": [2], "c": [3]}), ValueError, "columns a, b, c"),
+        (pl.DataFrame({"old": [1, None], "new": [2, 3]}), ValueError, "column old lacks 1 values"),
+        (pd.DataFrame({"old": ["x"], "new": [2]}), TypeError, "label of mapping"),
+    ],
+    ids=str,
+)
+def test_wrong_pairs(given: Any, kind: type[Exception], message: str) -> None:
+    """What is no mapping of integers is refused with what was given."""
+    with pytest.raises(kind, match=message):
+        cz.LabelMapping(given)
+
+
+@pytest.mark.parametrize("suffix", [".npy", ".npz", ".parquet", ".feather"])
+def test_damaged_files(tmp_path: Path, suffix: str) -> None:
+    """A file that is cut off is named, and nothing else happens."""
+    path = write_file(tmp_path / f"pairs{suffix}")
+    path.write_bytes(path.read_bytes()[:60])
+    with pytest.raises((ValueError, OSError), match=r"pairs\."):
+        cz.LabelMapping(path)
+
+
+def test_parquet_of_text_is_refused(tmp_path: Path) -> None:
+    """A column that is not of integers is named with its type."""
+    parquet.write_table(pa.table({"old": ["a"], "new": [1]}), tmp_path / "p.parquet")
+    with pytest.raises(TypeError, match="the column old is of string"):
+        cz.LabelMapping(tmp_path / "p.parquet")
+
+
+# ---------------------------------------------------------------------------------------
+# Agglomeration
+
+
+def by_union(edges: list[tuple[int, int]]) -> dict[int, int]:
+    """The smallest label of each object, found by joining sets."""
+    sets: dict[int, set[int]] = {}
+    for a, b in edges:
+        joined = sets.get(a, {a}) | sets.get(b, {b})
+        for label in joined:
+            sets[label] = joined
+    return {label: min(members) for label, members in sets.items()}
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_agglomerate(seed: int) -> None:
+    """Objects are the connected components of the edges, with the smallest label as their name."""
+    rng = np.random.default_rng(seed)
+    names = rng.integers(0, 2**64 - 1, 80, dtype=np.uint64, endpoint=True)
+    edges = names[rng.integers(0, len(names), (60, 2))]
+    mapping = cz.agglomerate(edges)
+    expected = by_union([(int(a), int(b)) for a, b in edges])
+    assert dict(zip(mapping.keys.tolist(), mapping.values.tolist(), strict=True)) == expected
+    for name in set(expected.values()):
+        members = [old for old, new in sorted(expected.items()) if new == name]
+        assert mapping.preimages(name).tolist() == members
+    assert mapping.preimages(2**70).tolist() == []
+
+
+def test_threshold(tmp_path: Path) -> None:
+    """Edges connect up to the threshold; a score that is no number connects nothing."""
+    table = pa.table({"u": [1, 2, 3, 4], "v": [2, 3, 4, 5], "score": [0.1, 0.3, 0.5, float("nan")]})
+    parquet.write_table(table, tmp_path / "edges.parquet")
+    for edges in (table, tmp_path / "edges.parquet"):
+        mapping = cz.agglomerate(edges, threshold=0.3)
+        assert dict(zip(mapping.keys.tolist(), mapping.values.tolist(), strict=True)) == {1: 1, 2: 1, 3: 1}
+    ends = (np.array([1, 2]), np.array([2, 3]))
+    assert len(cz.agglomerate(ends, [-0.9, -0.2], -0.5)) == 2
+    assert len(cz.agglomerate((np.array([], int), np.array([], int)))) == 0
+
+
+def test_ends_of_different_dtypes() -> None:
+    """Labels above 2^53 stay exact where one column is signed and the other is not."""
+    mapping = cz.agglomerate((np.array([2**53 + 1, 5]), np.array([2**63 + 1, 2**53 + 1], dtype=np.uint64)))
+    assert mapping.keys.tolist() == [5, 2**53 + 1, 2**63 + 1]
+    assert set(mapping.values.tolist()) == {5}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"edges": np.zeros((2, 2), int), "threshold": 0.5}, "the edges have no scores"),
+        ({"edges": np.zeros((2, 2), int), "scores": [1.0], "threshold": 0.5}, "2 edges, and scores of shape"),
+        ({"edges": np.zeros((2, 2), int), "scores": [1.0, 2.0]}, "no threshold"),
+        ({"edges": np.zeros((2, 4), int)}, "edges has the columns 0, 1, 2, 3"),
+        ({"edges": 3}, "not int"),
+    ],
+    ids=str,
+)
+def test_wrong_edges(arguments: dict[str, Any], message: str) -> None:
+    """What is no list of edges is refused with what was given."""
+    with pytest.raises((TypeError, ValueError), match=message):
+        cz.agglomerate(**arguments)
+
+
+def test_without_scipy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The missing library is named, with the command that installs it."""
+    monkeypatch.setitem(sys.modules, "scipy.sparse", None)
+    with pytest.raises(ImportError, match=r"pip install 'crackle-zarr\[distance\]'"):
+        agglomeration.agglomerate(np.array([[1, 2]]))
