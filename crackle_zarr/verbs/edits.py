@@ -164,10 +164,13 @@ def remap(
 
     layout, checked = _editable(binary, {"executor": executor, "parallel": parallel, "progress": progress})
     preserve = True if preserve_missing_labels is None else preserve_missing_labels
-    labels = _mapping(mapping, preserve, edges, scores, threshold)
-    refuse_misfits(labels, layout)
     pyramid = pyramid_at(binary)
-    labels = edits.among_labels(labels, (layout,) if pyramid is None else pyramid.layouts, checked)
+    labels = edits.among_labels(
+        _mapping(mapping, preserve, edges, scores, threshold),
+        (layout,) if pyramid is None else pyramid.layouts,
+        checked,
+    )
+    refuse_misfits(labels, layout)
     if pyramid is None:
         _warn_of_levels(layout)
         return edits.remap(layout, labels, dry_run=dry_run, create_chunks=create_chunks, options=checked)
