@@ -11,7 +11,7 @@ import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -117,9 +117,21 @@ def _named(path: Path) -> Iterator[None]:
         raise ValueError(f"{path} is no file of NumPy's with numbers: {error}") from error
 
 
-def _arrow(module: str) -> Any:
+class _Arrow(NamedTuple):
+    """What is used of pyarrow."""
+
+    pyarrow: Any
+    feather: Any
+    parquet: Any
+
+
+def _arrow() -> _Arrow:
     try:
-        return importlib.import_module(module)
+        return _Arrow(
+            importlib.import_module("pyarrow"),
+            importlib.import_module("pyarrow.feather"),
+            importlib.import_module("pyarrow.parquet"),
+        )
     except ImportError:
         raise ImportError("Arrow and Parquet need pyarrow: pip install 'crackle-zarr[parquet]'") from None
 
@@ -129,16 +141,15 @@ def _readable(path: Path) -> Iterator[None]:
     """Give an error of Arrow's the name of the file."""
     try:
         yield
-    except _arrow("pyarrow").lib.ArrowException as error:
+    except _arrow().pyarrow.lib.ArrowException as error:
         if isinstance(error, OSError | MemoryError):
             raise
         raise ValueError(f"{path} cannot be read: {error}") from error
 
 
 def _of_feather(path: Path, choose: Choose) -> list[Column]:
-    feather = _arrow("pyarrow.feather")
     with _readable(path):
-        found = _of_frame(feather.read_table(path, memory_map=True), str(path), choose)
+        found = _of_frame(_arrow().feather.read_table(path, memory_map=True), str(path), choose)
     assert found is not None
     return found
 
@@ -148,7 +159,7 @@ def _of_parquet(path: Path, choose: Choose) -> list[Column]:
 
     Arrow's table of the whole file has to be joined to arrays afterwards, which takes twice the memory.
     """
-    parquet, types = _arrow("pyarrow.parquet"), _arrow("pyarrow").types
+    parquet, types = _arrow().parquet, _arrow().pyarrow.types
     with _readable(path), parquet.ParquetFile(path) as file:
         schema = file.schema_arrow
         chosen = _chosen(schema.names, str(path), choose)

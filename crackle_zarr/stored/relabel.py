@@ -17,7 +17,6 @@ import numpy.typing as npt
 
 from .. import _binding
 from .._base import zarr_facts
-from .._base.integers import fits
 from .._base.mapping import LabelMapping
 from .._base.zarr_facts import NOWHERE
 from ..errors import FormatError, StoreError
@@ -28,7 +27,6 @@ from .fetch import Bytes, Steps, Wanted, drive
 from .layout import Box, Coords, Layout, common, num_voxels, slices_of
 from .queries import entries_there
 from .shards import decode_index, encode_index, index_is_at_start, index_nbytes, shard_index
-
 
 # ---------------------------------------------------------------------------------------
 # Preparing: the new form of every object that changes

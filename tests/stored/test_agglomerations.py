@@ -12,7 +12,9 @@ import zarr
 
 import crackle_zarr as cz
 from crackle_zarr.stored import edits
-from crackle_zarr.stored.journal import Journal
+from crackle_zarr.stored.editing import edit
+from crackle_zarr.stored.editing.journal import Journal
+from crackle_zarr.stored.layout import layout_of
 
 
 def seg(seed: int = 0) -> np.ndarray:
@@ -73,20 +75,13 @@ def test_the_journal_holds_the_labels_of_the_array_only(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr(edits, "copy_to_array", killed)
+        patched.setattr(edit, "copy_to_array", killed)
         with pytest.raises(KeyboardInterrupt):
             cz.remap(array, many)
-    plan = Journal(edits_layout(array)).plan()
+    plan = Journal(layout_of(array)).plan()
     assert sorted(plan["keys"]) == np.unique(seg()).tolist()
     cz.resume(array)
     np.testing.assert_array_equal(array[...], expected())
-
-
-def edits_layout(array: zarr.Array):
-    """The layout of an array."""
-    from crackle_zarr.stored.layout import layout_of
-
-    return layout_of(array)
 
 
 def test_strict(array: zarr.Array, many: Path) -> None:
