@@ -46,6 +46,10 @@ class JournalError(CrackleError):
     """An array has an unfinished remap, or has none to finish or to undo."""
 
 
+class StaleIndexError(CrackleError):
+    """A label index does not agree with its array, or an index is required and cannot be used."""
+
+
 class VerificationError(CrackleError):
     """A chunk was read back, and differs from the labels that were written."""
 

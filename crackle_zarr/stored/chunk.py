@@ -111,7 +111,7 @@ class Chunk:
                 raw = yield from self.raw()
                 if raw is None:
                     return None
-                self._take_whole(raw)
+                self.take_whole(raw)
         return self._whole
 
     def raw(self) -> Steps[Bytes | None]:
@@ -121,7 +121,8 @@ class Chunk:
             raise FormatError(f"it ends after {len(came)} of {self.span[1]} bytes in its shard")
         return came
 
-    def _take_whole(self, raw: Bytes) -> None:
+    def take_whole(self, raw: Bytes) -> None:
+        """Take all bytes of the stored chunk, which are here."""
         reader = _binding.Reader(undo(self.layout, raw))
         self._check(reader.header)
         self._whole = reader
@@ -146,7 +147,7 @@ class Chunk:
         if prefix is None:
             return None
         if len(prefix) < first_nbytes or (self.span is not None and len(prefix) == self.span[1]):
-            self._take_whole(prefix)
+            self.take_whole(prefix)
             return self._whole
         header = _binding.read_header(prefix)
         self._check(header)

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
-from typing import Generic, Protocol, TypeAlias, TypeVar
+from typing import Generic, Literal, Protocol, TypeAlias, TypeVar
 
 from tqdm import tqdm  # type: ignore[import-untyped]
 
@@ -28,11 +28,13 @@ P = TypeVar("P")
 R = TypeVar("R")
 R_co = TypeVar("R_co", covariant=True)
 Progress: TypeAlias = bool | Callable[[int, int], object]
+# Whether a query uses the label index of its array.
+IndexUse: TypeAlias = Literal["auto", "require", "ignore"]
 
 # How many chunks a task holds in memory and requests together.
-_BATCH = 16
+BATCH = 16
 # Chunks that Zarr decodes are volumes of voxels, so a task holds one.
-_BATCH_DECODED = 1
+BATCH_DECODED = 1
 # A task reports progress when it ends, so there are more tasks than workers.
 _TASKS_PER_WORKER = 4
 # How many workers to assume for an executor that does not tell.
@@ -47,6 +49,7 @@ class Options:
     parallel: int = 0
     progress: Progress = False
     verify: bool = True
+    index: IndexUse = "auto"
 
     @property
     def in_this_process(self) -> bool:
@@ -90,7 +93,7 @@ class Task(Generic[P]):
 
     def __call__(self) -> P | None:
         """Ask the chunks, and merge their answers."""
-        size = _BATCH if self.layout.chain is not None else _BATCH_DECODED
+        size = BATCH if self.layout.chain is not None else BATCH_DECODED
         answer: P | None = None
         chunks = iter(chunks_of(self.layout, self.coords, self.box))
         while batch := list(itertools.islice(chunks, size)):
@@ -159,7 +162,7 @@ def _groups_of(layout: Layout, coords: list[Coords], options: Options) -> Iterat
 
 
 def _batch_size(layout: Layout, total: int, options: Options) -> int:
-    most = _BATCH if layout.chain is not None else _BATCH_DECODED
+    most = BATCH if layout.chain is not None else BATCH_DECODED
     return max(1, min(most, total // (_TASKS_PER_WORKER * _workers(options))))
 
 

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import sys
-import warnings
-from functools import cache
 from typing import Any
 
 import zarr
 
-from ..errors import CrackleWarning, StoreError
+from ..errors import StoreError
 from .layout import Layout, layout_of
 from .lazy import RemappedArray
+from .warn import warn_once
 
 
 def layout_from(source: Any) -> Layout:
@@ -26,7 +24,7 @@ def layout_from(source: Any) -> Layout:
     else:
         layout = layout_of(array_of(source) if isinstance(source, zarr.Group) else source)
     if layout.chain is None:
-        _warn_once(layout.name, _what_it_costs(layout))
+        warn_once(layout.name, _what_it_costs(layout))
     return layout
 
 
@@ -92,11 +90,3 @@ def _what_it_costs(layout: Layout) -> str:
         f"Stored with Crackle, it would only read label tables, a few percent of a far smaller store: "
         f"crackle_zarr.convert(source, 'crackle.zarr')"
     )
-
-
-@cache
-def _warn_once(name: str, text: str) -> None:
-    frame, level = sys._getframe(1), 2
-    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith("crackle_zarr"):
-        frame, level = frame.f_back, level + 1
-    warnings.warn(text, CrackleWarning, stacklevel=level)

@@ -35,6 +35,7 @@ holds the chunks in progress and the result.
 from .agglomeration import agglomerate
 from .arrays import convert, verify
 from .edits import lazy_remap, remap, resume, undo
+from .index import check_index, create_index, open_index, remove_index, update_index
 from .labels import contains, contains_range, find, labels, max, min, num_labels
 from .measures import bounding_boxes, centroids, statistics, to_parquet, voxel_counts
 from .objects import crop, each, point_cloud, select
@@ -45,9 +46,11 @@ __all__ = [
     "agglomerate",
     "bounding_boxes",
     "centroids",
+    "check_index",
     "contains",
     "contains_range",
     "convert",
+    "create_index",
     "crop",
     "each",
     "find",
@@ -56,13 +59,16 @@ __all__ = [
     "max",
     "min",
     "num_labels",
+    "open_index",
     "point_cloud",
     "remap",
+    "remove_index",
     "resume",
     "select",
     "statistics",
     "to_parquet",
     "undo",
+    "update_index",
     "verify",
     "voxel_counts",
 ]

@@ -32,9 +32,9 @@ def test_labels(run, seg, source, plain):
 
 def test_note_about_arrays_without_crackle(run, seg, plain):
     """Other codecs answer as well, with one line about the cost, that names the command."""
-    from crackle_zarr.stored import sources
+    from crackle_zarr.stored import warn
 
-    sources._warn_once.cache_clear()  # once for an array of a name
+    warn.warn_once.cache_clear()  # once for an array of a name
     ran = run("labels", plain)
     assert ran.code == 0
     assert ran.out.split() == [str(one) for one in np.unique(seg).tolist()]

@@ -1,0 +1,334 @@
+"""Build a label index: two passes over an array on any executor, and then the manifest.
+
+Until the manifest is written, the old index counts, or none does. A build that was interrupted left runs,
+which the next build takes up if their chunks are still what they were.
+
+To build an index from tables of other origin, such as a simulation, put runs and finish::
+
+    plan = begin(layout)
+    runs = [put_run(plan.home, plan.run(n), rows, stamps) for n, (rows, stamps) in enumerate(tables)]
+    report = finish(layout, plan, runs, options)
+
+``rows`` are of ``rows_dtype(layout.native, ndim)``, by label and then by chunk; ``stamps`` of
+``stamps.DTYPE``, one per chunk (zeros but for its number will do where nobody checks). ``put_run`` may be
+called anywhere, by any process; 200,000 rows are a good run.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import json
+import math
+import uuid
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from ..._base import zarr_facts
+from ...errors import FormatError, StoreError
+from ..edits import check_processes
+from ..engine import Options, run
+from ..journal import Journal, packed
+from ..journal import unpacked as unpacked_blob
+from ..layout import Coords, Layout
+from . import passes
+from .home import BUILDING, Home, home_of
+from .listing import Listing, listing_of, tags_of
+from .manifest import CURRENT, File, Manifest, Segment, geometry_of, unpacked
+from .parquet import file_of, pyarrow
+from .runs import Run, runs_there
+from .stamps import DTYPE, Stamps, number_of, unchanged
+
+WRITER = "crackle_zarr"
+
+
+@dataclass(frozen=True)
+class IndexReport:
+    """What an index is, or what a build or an update did.
+
+    Attributes:
+        labels: how many labels it has.
+        rows: how many pairs of a label and a chunk.
+        chunks: how many chunks the array has.
+        measured: how many of them were measured this time.
+        nbytes: bytes of the index in the store.
+    """
+
+    labels: int
+    rows: int
+    chunks: int
+    measured: int
+    nbytes: int
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A build that has begun: where it writes, and under which names."""
+
+    home: Home
+    id: str
+    taken_up: bool = False
+
+    def run(self, number: int) -> str:
+        """The name of a run."""
+        return f"{BUILDING}/run-{number:05}"
+
+
+def create(layout: Layout, overwrite: bool, options: Options) -> IndexReport:
+    """Build the index of an array; see ``crackle_zarr.create_index``."""
+    pyarrow()
+    check_editable(layout, options)
+    home = home_of(layout)
+    if home.manifest() is not None and not overwrite:
+        raise FileExistsError(
+            f"{layout.name} has a label index: update_index brings it up to date, and overwrite=True builds "
+            f"it anew"
+        )
+    listing = listing_of(layout)
+    plan = begin(layout)
+    measured = measure(layout, plan, tasks_of(layout, plan), options)
+    report = finish(layout, plan, [one for _, one in measured.runs], options, listing)
+    return replace(report, measured=layout.num_chunks)
+
+
+def check_editable(layout: Layout, options: Options) -> None:
+    """Raise ValueError or JournalError if no index can be written beside an array."""
+    store = layout.store
+    if layout.mapping is not None:
+        raise ValueError("a remapped view has no index of its own: index its array, which serves the view")
+    if store.read_only:
+        raise ValueError(f"{layout.name} is open for reading only: open it with mode='r+'")
+    if not (store.supports_writes and store.supports_deletes and store.supports_listing):
+        raise ValueError(
+            f"{type(store).__name__} cannot write, delete and list, and an index needs all three"
+        )
+    check_processes(store, options, layout.name)
+    if Journal(layout).state is not None:
+        Journal(layout).refuse()
+
+
+def begin(layout: Layout, anew: bool = False) -> Plan:
+    """Begin a build, or take up one that was interrupted.
+
+    A second builder of the same array joins the first: both put the same runs and files, under the
+    same names.
+
+    Args:
+        layout: of the array.
+        anew: take up nothing.
+    """
+    home = home_of(layout)
+    if anew and BUILDING in home.folders():
+        home.remove_folder(BUILDING)
+    name = f"{BUILDING}/plan"
+    geometry = {"array": geometry_of(layout), "chunks": passes.CHUNKS_PER_TASK}
+    for _ in range(2):
+        (raw,) = home.read([name])
+        if raw is not None:
+            try:
+                meta, _payload = unpacked_blob(raw, name)
+                if meta["geometry"] == geometry:
+                    return Plan(home, str(meta["id"]), True)
+            except (FormatError, LookupError, ValueError):  # half written
+                pass
+        if raw is not None or BUILDING in home.folders():
+            home.remove_folder(BUILDING)
+        fresh = uuid.uuid4().hex
+        home.create(name, packed({"geometry": geometry, "id": fresh}, b""))
+        (raw,) = home.read([name])
+        if raw is not None and unpacked_blob(raw, name)[0]["id"] == fresh:
+            return Plan(home, fresh)
+    raise StoreError(f"another build of the label index of {layout.name} begins at the same time: try again")
+
+
+# ---------------------------------------------------------------------------------------
+# The first pass
+
+
+def tasks_of(
+    layout: Layout, plan: Plan, coords: Sequence[Coords] | None = None
+) -> Iterator[passes.MeasureChunks]:
+    """The tasks of the first pass, for some chunks or for all."""
+    groups: Iterator[list[Coords]]
+    if coords is not None:
+        by_object: dict[Coords, list[Coords]] = {}
+        for one in coords:
+            by_object.setdefault(layout.object_coords(one), []).append(one)
+        groups = iter(by_object.values()) if layout.shards is not None else iter([list(coords)])
+    elif layout.shards is not None:
+        groups = layout.by_shard(layout.everything)
+    else:
+        groups = _batches(layout)
+    number, held, taken = 0, 0, []
+    for group in _cut(groups, layout.shards is None):
+        taken.append(tuple(group))
+        held += len(group)
+        if held >= passes.CHUNKS_PER_TASK:
+            yield passes.MeasureChunks(layout, plan.home, plan.run(number), number, tuple(taken))
+            number, held, taken = number + 1, 0, []
+    if taken:
+        yield passes.MeasureChunks(layout, plan.home, plan.run(number), number, tuple(taken))
+
+
+def _batches(layout: Layout) -> Iterator[list[Coords]]:
+    batch: list[Coords] = []
+    for one in layout.coords_in(layout.everything):
+        batch.append(one)
+        if len(batch) == passes.CHUNKS_PER_TASK:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+def _cut(groups: Iterator[list[Coords]], may_cut: bool) -> Iterator[list[Coords]]:
+    for group in groups:
+        size = passes.CHUNKS_PER_TASK if may_cut else len(group)
+        for start in range(0, len(group), max(1, size)):
+            yield group[start : start + size]
+
+
+def measure(
+    layout: Layout,
+    plan: Plan,
+    tasks: Iterator[passes.MeasureChunks],
+    options: Options,
+    total: int | None = None,
+) -> passes.Measured:
+    """Run the first pass, and take up the runs that are there already."""
+    kept = passes.Measured([])
+
+    def missing() -> Iterator[passes.MeasureChunks]:
+        nonlocal kept
+        for task in tasks:
+            found = _taken_up(layout, plan, task) if plan.taken_up else []
+            if found:
+                kept += passes.Measured([(task.number, one) for one in found])
+            else:
+                yield task
+
+    total = layout.num_chunks if total is None else total
+    done = run(missing(), options, total=total, unit="chunk", merge=lambda a, b: a + b)
+    return kept if done is None else kept + done
+
+
+def _taken_up(layout: Layout, plan: Plan, task: passes.MeasureChunks) -> list[Run]:
+    """The runs of a task that an interrupted build has put, if its chunks are still what they were."""
+    (last,) = runs_there(plan.home, [task.name])
+    numbers = [number_of(layout, one) for group in task.groups for one in group]
+    if last is None or last.stamps["chunk"].tolist() != numbers:
+        return []
+    parts = runs_there(plan.home, [task.part(number) for number in range(last.parts)])
+    done = 0
+    for group in task.groups:
+        stamps = last.stamps[done : done + len(group)]
+        if not unchanged(layout, stamps).all():
+            return []
+        done += len(group)
+    whole = [one for one in parts if one is not None]
+    return [*whole, last] if len(whole) == len(parts) else []
+
+
+# ---------------------------------------------------------------------------------------
+# The second pass, and the manifest
+
+
+def finish(
+    layout: Layout,
+    plan: Plan,
+    runs: Sequence[Run],
+    options: Options,
+    listing: Listing | None = None,
+) -> IndexReport:
+    """Make an index of runs that cover the whole array, and put it in force.
+
+    Args:
+        layout: of the array.
+        plan: of the build; see :func:`begin`.
+        runs: all runs, with the stamps of all chunks.
+        options: where to run the second pass.
+        listing: what the store said about the chunks before they were measured.
+    """
+    label, ndim = layout.native, len(layout.shape)
+    about = about_of(layout)
+
+    def tasks() -> Iterator[passes.PutRange]:
+        for number, (first, last) in enumerate(ranges):
+            some = tuple(
+                replace(one, stamps=one.stamps[:0]) for one in runs if len(one.blocks_between(first, last))
+            )
+            yield passes.PutRange(plan.home, plan.id, number, first, last, some, label, ndim, about)
+
+    ranges = passes.ranges_of(runs, label)
+    done = run(tasks(), options, total=len(ranges), unit="range", merge=lambda a, b: a + b)
+    segment = passes.full([] if done is None else done.pairs)
+    stamps = np.concatenate([one.stamps for one in runs if len(one.stamps)] or [np.empty(0, dtype=DTYPE)])
+    stamps = stamps[np.argsort(stamps["chunk"], kind="stable")]
+    tags, _ = tags_of(layout, stamps["chunk"], listing)
+    stamps["tag"] = tags
+    manifest = manifest_of(layout, plan.home, plan.id, (segment,), stamps)
+    put_in_force(plan.home, manifest)
+    plan.home.remove_folder(BUILDING)
+    return report_of(layout, manifest)
+
+
+def manifest_of(
+    layout: Layout, home: Home, folder: str, segments: tuple[Segment, ...], stamps: Stamps
+) -> Manifest:
+    """Put the stamps of all chunks, and make the manifest of an index of one segment."""
+    pairs = [pair for segment in segments for pair in segment.pairs]
+    return Manifest(
+        id=folder,
+        writer=WRITER,
+        time=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        array=geometry_of(layout),
+        state=CURRENT,
+        num_labels=sum(pair.num_labels for pair in pairs),
+        num_rows=sum(pair.num_rows for pair in pairs),
+        segments=segments,
+        chunks=put_stamps(layout, home, folder, stamps),
+    )
+
+
+def put_stamps(layout: Layout, home: Home, folder: str, stamps: Stamps) -> File:
+    """Put the file of stamps."""
+    name = f"{folder}/chunks.parquet"
+    raw, file = file_of(name, stamps, about_of(layout))
+    home.put({name: raw})
+    return file
+
+
+def put_in_force(home: Home, manifest: Manifest) -> None:
+    """Replace the manifest, and remove folders that neither it nor the former one needs.
+
+    Readers that have read the former manifest still find its files.
+    """
+    raw = home.manifest()
+    former: set[str] = set()
+    if raw is not None:
+        with contextlib.suppress(FormatError):
+            former = unpacked(raw, home.name).folders
+    home.put_manifest(manifest.packed())
+    for folder in home.folders():
+        if folder not in manifest.folders | former | {BUILDING}:
+            home.remove_folder(folder)
+
+
+def about_of(layout: Layout) -> dict[str, str]:
+    """What each file says of its array."""
+    names = zarr_facts.dimension_names(layout.array) or (None,) * len(layout.shape)
+    return {
+        "crackle_zarr.axes": json.dumps([name or str(axis) for axis, name in enumerate(names)]),
+        "crackle_zarr.shape": json.dumps(list(layout.shape)),
+        "crackle_zarr.chunks": json.dumps(list(layout.chunks)),
+        "crackle_zarr.dtype": str(layout.array.dtype),
+    }
+
+
+def report_of(layout: Layout, manifest: Manifest, measured: int = 0) -> IndexReport:
+    """A report of an index."""
+    return IndexReport(
+        manifest.num_labels, manifest.num_rows, math.prod(layout.grid), measured, manifest.nbytes
+    )
