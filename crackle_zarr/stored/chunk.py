@@ -127,6 +127,10 @@ class Chunk:
         self._check(reader.header)
         self._whole = reader
 
+    def take(self, reader: _binding.Reader) -> None:
+        """Take a reader of the whole stream, which the caller has made."""
+        self._whole = reader
+
     def _check(self, header: CrackleHeader) -> None:
         check_chunk_header(self.layout, header)
 

@@ -34,7 +34,7 @@ IndexUse: TypeAlias = Literal["auto", "require", "ignore"]
 # How many chunks a task holds in memory and requests together.
 BATCH = 16
 # Chunks that Zarr decodes are volumes of voxels, so a task holds one.
-BATCH_DECODED = 1
+_BATCH_DECODED = 1
 # A task reports progress when it ends, so there are more tasks than workers.
 _TASKS_PER_WORKER = 4
 # How many workers to assume for an executor that does not tell.
@@ -93,7 +93,7 @@ class Task(Generic[P]):
 
     def __call__(self) -> P | None:
         """Ask the chunks, and merge their answers."""
-        size = BATCH if self.layout.chain is not None else BATCH_DECODED
+        size = BATCH if self.layout.chain is not None else _BATCH_DECODED
         answer: P | None = None
         chunks = iter(chunks_of(self.layout, self.coords, self.box))
         while batch := list(itertools.islice(chunks, size)):
@@ -162,7 +162,7 @@ def _groups_of(layout: Layout, coords: list[Coords], options: Options) -> Iterat
 
 
 def _batch_size(layout: Layout, total: int, options: Options) -> int:
-    most = BATCH if layout.chain is not None else BATCH_DECODED
+    most = BATCH if layout.chain is not None else _BATCH_DECODED
     return max(1, min(most, total // (_TASKS_PER_WORKER * _workers(options))))
 
 

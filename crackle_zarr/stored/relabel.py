@@ -103,7 +103,7 @@ class Prepare:
         chunks = chunks_of(layout, self.coords, layout.everything)
         verdicts = drive(layout.store, [self._named(chunk, self._examined(chunk)) for chunk in chunks])
         if layout.shards is not None and all(chunk.absent for chunk in chunks):
-            self._refuse_hidden(chunks)
+            self._refusehidden(chunks)
         nbytes_read = sum(chunk.nbytes_read for chunk in chunks)
         changing = [chunk for chunk, verdict in zip(chunks, verdicts, strict=True) if verdict == "changes"]
         absent = [chunk for chunk, verdict in zip(chunks, verdicts, strict=True) if verdict == "absent"]
@@ -173,14 +173,14 @@ class Prepare:
         labels, number = np.unique(voxels, return_inverse=True)
         return self.mapping.renamed(labels)[number.reshape(voxels.shape)]
 
-    def _refuse_hidden(self, chunks: Sequence[Chunk]) -> None:
+    def _refusehidden(self, chunks: Sequence[Chunk]) -> None:
         """Raise StoreError if a shard exists that the store reported as missing before."""
         (index,) = drive(
             self.layout.store, [shard_index(self.layout, self.layout.object_coords(self.coords[0]))]
         )
         places = [self.layout.place_in_shard(chunk.coords) for chunk in chunks]
         if index is not None and any((index[place] != NOWHERE).any() for place in places):
-            raise _hidden(chunks[0].key)
+            raise hidden(chunks[0].key)
 
     def _named(self, chunk: Chunk, steps: Steps[str]) -> Steps[str]:
         try:
@@ -197,7 +197,7 @@ class Prepare:
             if not chunk.absent:
                 (again,) = yield [Wanted(chunk.key, 0, 1)]
                 if again is not None:
-                    raise _hidden(chunk.key)
+                    raise hidden(chunk.key)
             fill = np.array([chunk.layout.fill], dtype=chunk.layout.native)
             return "absent" if (self._new(fill, chunk.key) != fill).any() else "stays"
         table = chunk.table(reader)
@@ -304,13 +304,14 @@ def whole_object(path: str) -> Steps[Bytes | None]:
     if came is None:
         (again,) = yield [Wanted(path, 0, 1)]
         if again is not None:
-            raise _hidden(path)
+            raise hidden(path)
     elif not len(came):
         raise FormatError(f"chunk {path}: it is empty")
     return came
 
 
-def _hidden(path: str) -> StoreError:
+def hidden(path: str) -> StoreError:
+    """The error for an object that the store denied once, and had a moment later."""
     return StoreError(
         f"the store reported {path} as missing, and a moment later it had it. Nothing was done: try again"
     )

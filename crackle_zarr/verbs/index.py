@@ -134,7 +134,7 @@ def _whole(source: Source, options: ArrayOptions) -> tuple[Layout, Options]:
 
     if isinstance(source, RemappedArray):
         raise TypeError("a remapped view has no index of its own; queries of it use that of its array")
-    if options.get("region") is not None:
-        raise TypeError("an index is of the whole array: there is no region")
+    if options.get("region") is not None or "index" in options:
+        raise TypeError("an index is of the whole array: there are no options region and index")
     layout, _, checked = stored_source(source, options)
     return layout, checked

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from .. import _binding
 
 if TYPE_CHECKING:
-    from ..stored.engine import Options, Progress
+    from ..stored.engine import IndexUse, Options, Progress
     from ..stored.layout import Box, Layout
 
 T = TypeVar("T")
@@ -28,6 +28,7 @@ class OtherOptions(TypedDict, total=False):
     level: int
     executor: Executor | None
     progress: Progress
+    index: IndexUse
 
 
 class ArrayOptions(OtherOptions, total=False):
@@ -56,14 +57,16 @@ def stored_source(source: Any, options: ArrayOptions) -> tuple[Layout, Box, Opti
 
     given = dict(options)
     region, level = given.pop("region", None), given.pop("level", None)
-    unknown = sorted(set(given) - {"verify", "executor", "parallel", "progress"})
+    unknown = sorted(set(given) - {"verify", "executor", "parallel", "progress", "index"})
     if unknown:
         raise TypeError(
             f"there is no option {', '.join(unknown)}; there are region, level, verify, executor, "
-            f"parallel, progress"
+            f"parallel, progress, index"
         )
     checked = Options(**given)  # type: ignore[arg-type]
     _binding.threads(checked.parallel)
+    if checked.index not in ("auto", "require", "ignore"):
+        raise ValueError(f"index is 'auto', 'require' or 'ignore', not {checked.index!r}")
     if checked.executor is not None and not isinstance(checked.executor, Executor):
         raise TypeError(
             f"executor is a concurrent.futures.Executor or None, not {type(checked.executor).__name__}; "

@@ -28,10 +28,11 @@ import numpy as np
 
 from ..._base import zarr_facts
 from ...errors import FormatError, StoreError
-from ..edits import check_processes
+from ..editing.applying import check_processes
+from ..editing.entries import packed
+from ..editing.entries import unpacked as unpacked_blob
+from ..editing.journal import Journal
 from ..engine import Options, run
-from ..journal import Journal, packed
-from ..journal import unpacked as unpacked_blob
 from ..layout import Coords, Layout
 from . import passes
 from .home import BUILDING, Home, home_of

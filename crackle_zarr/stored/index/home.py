@@ -17,8 +17,8 @@ from zarr.abc.store import Store
 from zarr.storage import LocalStore
 
 from ..._base import zarr_facts
-from ..journal import call_store, read_objects, write_objects
 from ..layout import Layout
+from ..writing import call_store, read_objects, write_objects
 
 NAME = ".crackle-index"
 MANIFEST = "index.json"

@@ -16,8 +16,8 @@ import numpy.typing as npt
 from zarr.storage import LocalStore
 
 from ..._base import zarr_facts
-from ..journal import call_store, translated_errors
 from ..layout import Layout
+from ..writing import call_store, translated_errors
 from .stamps import coords_of
 
 # Size and tag of objects, by their keys within the store.

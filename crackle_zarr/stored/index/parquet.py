@@ -122,7 +122,7 @@ class Footer:
         self._raw = raw
 
     @cached_property
-    def metadata(self) -> Any:
+    def parsed(self) -> Any:
         """The footer as pyarrow has it."""
         pa = pyarrow()
         # Offsets in a footer count from the file's start, so it is parsed without the pages before it.
@@ -131,19 +131,19 @@ class Footer:
     @cached_property
     def num_groups(self) -> int:
         """How many row groups there are."""
-        return int(self.metadata.num_row_groups)
+        return int(self.parsed.num_row_groups)
 
     @cached_property
     def bounds(self) -> list[tuple[int, int]]:
         """The lowest and the highest label of each row group."""
-        found = [self.metadata.row_group(group).column(0).statistics for group in range(self.num_groups)]
+        found = [self.parsed.row_group(group).column(0).statistics for group in range(self.num_groups)]
         return [(1, 0) if one is None else (int(one.min), int(one.max)) for one in found]
 
     def wanted(self, groups: Iterable[int], columns: Sequence[str] | None, key: str) -> list[Wanted]:
         """The ranges to read for some columns (None: all) of some row groups, in order."""
         ranges = []
         for group in groups:
-            one = self.metadata.row_group(group)
+            one = self.parsed.row_group(group)
             for number in range(one.num_columns):
                 column = one.column(number)
                 if columns is None or column.path_in_schema in columns:
@@ -179,7 +179,7 @@ class Footer:
         try:
             opened = pa.parquet.ParquetFile(
                 pa.PythonFile(_Pieces(self.file.nbytes, pieces), mode="r"),
-                metadata=self.metadata,
+                metadata=self.parsed,
                 page_checksum_verification=True,
                 pre_buffer=False,
             )

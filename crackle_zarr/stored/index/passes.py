@@ -9,10 +9,9 @@ more only where one label has more.
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -20,16 +19,20 @@ import numpy.typing as npt
 from ... import _binding
 from ...errors import FormatError
 from ..chunk import Chunk, chunks_of
-from ..engine import BATCH, BATCH_DECODED
-from ..fetch import Steps, drive
+from ..encoding import decoded_object, encode
+from ..engine import BATCH
+from ..fetch import Bytes, Steps, Wanted, drive
 from ..layout import Coords, Layout, num_voxels
+from ..relabel import hidden, whole_object
 from ..statistics import Measure
 from .home import Home
 from .manifest import File, Pair, Segment
 from .parquet import file_of
 from .rows import Rows, in_order, rows_dtype, rows_of_chunk, totals_of
 from .runs import BLOCK, Run, put_run, rows_between
-from .stamps import DTYPE, Stamps, number_of, read_stamps, stamp_of
+from .stamps import DTYPE, Stamps, number_of, stamp_of
+
+T = TypeVar("T")
 
 # Chunks that one task of the first pass measures, and rows after which it puts a run.
 CHUNKS_PER_TASK = 1024
@@ -114,47 +117,72 @@ class MeasureChunks:
         return Measured(runs)
 
     def _measured(self, group: Sequence[Coords]) -> Iterator[tuple[Rows, Stamps]]:
-        layout = self.layout
-        size = BATCH if layout.chain is not None else BATCH_DECODED
-        chunks = iter(chunks_of(layout, group, layout.everything))
-        # Stamps are read before voxels: what is written in between looks changed afterwards, and not new.
-        stamps = read_stamps(layout, group) if layout.chain is None else None
-        done = 0
-        while batch := list(itertools.islice(chunks, size)):
-            found = drive(layout.store, [_named(chunk, _ask(chunk)) for chunk in batch])
-            rows = np.concatenate([one for one, _ in found])
-            if stamps is None:
-                yield rows, np.concatenate([stamp for _, stamp in found])
-            else:
-                yield rows, stamps[done : done + len(batch)]
-            done += len(batch)
+        if self.layout.chain is None:
+            yield from _decoded(self.layout, group)
+            return
+        chunks = chunks_of(self.layout, group, self.layout.everything)
+        if self.layout.shards is not None and all(chunk.absent for chunk in chunks):
+            # The store has to say twice that a shard does not exist.
+            chunks = chunks_of(self.layout, group, self.layout.everything)
+        for start in range(0, len(chunks), BATCH):
+            batch = chunks[start : start + BATCH]
+            found = drive(self.layout.store, [_named(chunk, _ask(chunk)) for chunk in batch])
+            yield np.concatenate([rows for rows, _ in found]), np.concatenate([stamp for _, stamp in found])
 
 
-def _named(chunk: Chunk, steps: Steps[tuple[Rows, Stamps]]) -> Steps[tuple[Rows, Stamps]]:
+def _decoded(layout: Layout, group: Sequence[Coords]) -> Iterator[tuple[Rows, Stamps]]:
+    """The rows and stamps of chunks that another codec encoded."""
+    by_object: dict[str, list[Coords]] = {}
+    for coords in group:
+        by_object.setdefault(layout.key(coords), []).append(coords)
+    for key, some in by_object.items():
+        (raw,) = drive(layout.store, [whole_object(layout.path(key))])
+        for chunk in chunks_of(layout, some, layout.everything):
+            stamp = _stamp(chunk, raw)
+            if num_voxels(chunk.box) == 0:
+                yield no_rows(layout), stamp
+                continue
+            chunk.take(_binding.Reader(encode(decoded_object(layout, key, raw, chunk.box))))
+            (rows,) = drive(layout.store, [_named(chunk, Measure(True).ask(chunk))])
+            yield rows_of_chunk(int(stamp["chunk"][0]), rows), stamp
+
+
+def _named(chunk: Chunk, steps: Steps[T]) -> Steps[T]:
     try:
         return (yield from steps)
     except FormatError as error:
         raise chunk.failed(error) from error
 
 
+def no_rows(layout: Layout) -> Rows:
+    """No rows of an array."""
+    return np.empty(0, dtype=rows_dtype(layout.native, len(layout.shape)))
+
+
+def _stamp(chunk: Chunk, raw: Bytes | None) -> Stamps:
+    stamp = np.zeros(1, dtype=DTYPE)
+    stamp["chunk"] = number_of(chunk.layout, chunk.coords)
+    stamp["nbytes"], stamp["labels_crc"], stamp["slices_crc"] = stamp_of(chunk.layout, raw)
+    return stamp
+
+
 def _ask(chunk: Chunk) -> Steps[tuple[Rows, Stamps]]:
     """The rows and the stamp of one chunk, from the same bytes."""
     _binding.raise_if_interrupted()
-    layout = chunk.layout
-    number = number_of(layout, chunk.coords)
-    stamp = np.zeros(1, dtype=DTYPE)
-    stamp["chunk"] = number
-    if layout.chain is not None:
-        raw = yield from chunk.raw()
-        stamp["nbytes"], stamp["labels_crc"], stamp["slices_crc"] = stamp_of(layout, raw)
-        if raw is None:
-            chunk.absent = True
-        else:
-            chunk.take_whole(raw)
+    raw = yield from chunk.raw()
+    if raw is not None:
+        chunk.take_whole(raw)
+    elif not chunk.absent:
+        # A chunk that exists and is taken for fill value would make all answers wrong: ask twice.
+        (again,) = yield [Wanted(chunk.key, 0, 1)]
+        if again is not None:
+            raise hidden(chunk.key)
+        chunk.absent = True
+    stamp = _stamp(chunk, raw)
     if num_voxels(chunk.box) == 0:
-        return np.empty(0, dtype=rows_dtype(layout.native, len(layout.shape))), stamp
+        return no_rows(chunk.layout), stamp
     found = yield from Measure(True).ask(chunk)
-    return rows_of_chunk(number, found), stamp
+    return rows_of_chunk(int(stamp["chunk"][0]), found), stamp
 
 
 # ---------------------------------------------------------------------------------------

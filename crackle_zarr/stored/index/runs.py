@@ -17,8 +17,8 @@ import numpy.typing as npt
 from numcodecs import Blosc  # type: ignore[import-untyped]
 
 from ...errors import FormatError, StoreError
+from ..editing.entries import packed, unpacked
 from ..fetch import Wanted, fetch
-from ..journal import packed, unpacked
 from .home import Home
 from .rows import Rows, rows_dtype
 from .stamps import DTYPE, Stamps
