@@ -1,6 +1,7 @@
-"""How fast are operations on one stream, against crackle-codec and cc3d? One thread, one run.
+"""How fast are operations on one stream, and on one array, against crackle-codec, cc3d, fastremap and NumPy?
 
-Each package reads a stream that it has written with its default options. All answers are compared.
+One thread, one run. Each package reads a stream that it has written with its default options; or all read the
+same array. All answers are compared.
 """
 
 from __future__ import annotations
@@ -28,6 +29,9 @@ AIMS = {
     "voxel_connectivity_graph": 3,
     "connected_components, 26": 2,
     "connected_components, 6": 2,
+    "labels of an array": 1,
+    "statistics of an array": 2,
+    "statistics of an array, skimage": 2,
 }
 
 
@@ -105,6 +109,7 @@ def cases(volume: np.ndarray) -> dict[str, Case]:
             )
     except ImportError:
         print("cc3d: not installed")
+    found |= of_arrays(volume)
     middle = volume.shape[2] // 2
     pieces = crackle_zarr.zsplit(binary, middle)
     mapping = {int(label): int(label) + 1 for label in crackle_zarr.labels(binary)[:-1:50]}
@@ -117,6 +122,60 @@ def cases(volume: np.ndarray) -> dict[str, Case]:
             "copying the bytes", ours, lambda: bytes(bytearray(binary)), lambda ours, theirs: True
         )
     return found
+
+
+def of_arrays(volume: np.ndarray) -> dict[str, Case]:
+    """Questions to an array in memory, which is no stream."""
+    found = {}
+
+    def ours_labels() -> np.ndarray:
+        return crackle_zarr.labels(volume, parallel=1)
+
+    found["labels of an array, NumPy"] = Case("np.unique", ours_labels, lambda: np.unique(volume), same_array)
+    try:
+        fastremap = importlib.import_module("fastremap")
+        found["labels of an array"] = Case(
+            "fastremap.unique", ours_labels, lambda: fastremap.unique(volume), same_array
+        )
+    except ImportError:
+        print("fastremap: not installed")
+
+    # cc3d makes rows for all numbers up to the largest label, and refuses labels above the number of voxels.
+    _, numbers = np.unique(volume, return_inverse=True)
+    renamed = numbers.reshape(volume.shape).astype(np.uint32)
+
+    def ours() -> np.ndarray:
+        return crackle_zarr.statistics(renamed, parallel=1)
+
+    try:
+        cc3d = importlib.import_module("cc3d")
+        found["statistics of an array"] = Case(
+            "cc3d.statistics", ours, lambda: cc3d.statistics(renamed), same_statistics
+        )
+    except ImportError:
+        print("cc3d: not installed")
+    try:
+        measure = importlib.import_module("skimage.measure")
+        shifted = renamed + np.uint32(1)  # 0 is no region there
+        found["statistics of an array, skimage"] = Case(
+            "regionprops_table",
+            ours,
+            lambda: measure.regionprops_table(shifted, properties=("label", "area", "bbox", "centroid")),
+            lambda ours, theirs: ours["voxel_count"].tolist() == theirs["area"].tolist(),
+        )
+    except ImportError:
+        print("scikit-image: not installed")
+    return found
+
+
+def same_array(ours: np.ndarray, theirs: np.ndarray) -> bool:
+    return np.array_equal(ours, theirs)
+
+
+def same_statistics(ours: np.ndarray, theirs: dict[str, np.ndarray]) -> bool:
+    return ours["voxel_count"].tolist() == theirs["voxel_counts"].tolist() and np.allclose(
+        ours["centroid"], theirs["centroids"], rtol=1e-3
+    )
 
 
 CHILD = """

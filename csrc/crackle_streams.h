@@ -109,6 +109,34 @@ crackle_status crackle_measure(const struct crackle_parts *parts, uint32_t z_sta
                                uint32_t y_end, struct crackle_extent *extents, uint64_t count,
                                struct crackle_where *where);
 
+/* A label and its extent. */
+struct crackle_label_extent {
+    uint64_t label;             /* sign-extended if the volume is signed */
+    struct crackle_extent extent;
+};
+
+/*
+ * crackle_measure_volume() - the extents of every label in the slices [z_start, z_end) of a volume in memory
+ *
+ * The volume is in Fortran order, else CRACKLE_UNSUPPORTED: of one in C order, pass its transpose, and turn the answers
+ * around.  '*rows_ret' receives a row for each label that occurs, in the order in which a scan meets them; free it with
+ * crackle_free().  With CRACKLE_ONLY_COUNTS in 'flags', all fields of extents but 'voxels' stay 0.
+ * CRACKLE_TOO_LARGE: a sum might exceed 64 bits; use fewer slices.
+ * Time is one comparison of all voxels, then linear in the boundaries: no stream is made.
+ */
+crackle_status crackle_measure_volume(const struct crackle_volume *volume, uint32_t z_start, uint32_t z_end,
+                                      unsigned int flags, struct crackle_label_extent **rows_ret,
+                                      uint64_t *count_ret);
+
+/*
+ * crackle_volume_labels() - the labels that occur in the slices [z_start, z_end) of a volume in memory, ascending
+ *
+ * The volume is in Fortran order, else CRACKLE_UNSUPPORTED.  Labels are sign-extended if it is signed.  Free
+ * '*labels_ret' with crackle_free().
+ */
+crackle_status crackle_volume_labels(const struct crackle_volume *volume, uint32_t z_start, uint32_t z_end,
+                                     uint64_t **labels_ret, uint64_t *count_ret);
+
 /*
  * crackle_surface() - the voxels of labels that have a neighbour of another label, or a missing neighbour
  *

@@ -32,6 +32,7 @@ from .streams import (
     relabel_in_place,
     stack,
 )
+from .volumes import measure_volume, volume_labels
 
 __all__ = [
     "CONTACT",
@@ -52,6 +53,7 @@ __all__ = [
     "fill_voids",
     "graph_pointer",
     "label_bits",
+    "measure_volume",
     "over_slices",
     "overlay",
     "pool",
@@ -68,4 +70,5 @@ __all__ = [
     "stack",
     "table_nbytes",
     "threads",
+    "volume_labels",
 ]

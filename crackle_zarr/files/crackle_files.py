@@ -21,8 +21,7 @@ from ..errors import FormatError
 from ..streams import stream
 from ..streams.array import CrackleArray
 from ..streams.saving import save_stream
-
-MAGIC = b"crkl"
+from ..streams.stream import MAGIC
 
 # ---------------------------------------------------------------------------------------
 # Saving

@@ -12,7 +12,7 @@ from .. import _binding
 from . import stream
 from .neighbours import overlaps
 from .objects import signed_labels
-from .stream import Source, bytes_of
+from .stream import Source, bytes_of, compress, is_array
 
 
 def connected_components(
@@ -48,7 +48,7 @@ def connected_components(
     """
     if connectivity not in (6, 26):
         raise ValueError(f"connectivity is 6 or 26, not {connectivity!r}")
-    parent = bytes_of(binary)
+    parent = compress(binary, preset="fast") if is_array(binary) else bytes_of(binary)
     reader = _binding.Reader(parent)
     with _progress_reports(progress) as report:
         components, labels = _binding.connected_components(parent, connectivity, bool(binary_image), report)

@@ -28,6 +28,8 @@ Order: TypeAlias = Literal["C", "F", "K", "A"]
 Casting: TypeAlias = Literal["no", "equiv", "safe", "same_kind", "unsafe"]
 Labels: TypeAlias = npt.NDArray[np.integer[Any]]
 
+MAGIC = b"crkl"
+
 # A stream: bytes-like, or an object with a bytes-like attribute 'binary'.
 Source: TypeAlias = Any
 
@@ -52,8 +54,22 @@ def bytes_of(source: Source) -> _binding.Buffer:
     return source.binary if isinstance(source, _HoldsStream) else source
 
 
+def is_array(source: Any) -> bool:
+    """Whether a source is an array of labels: of NumPy, dask, xarray, or anything else with ``__array__``.
+
+    An array of bytes with one axis that begins like a stream is a stream.
+    """
+    if isinstance(source, bytes | bytearray | memoryview | np.generic | _HoldsStream):
+        return False
+    if isinstance(source, np.ndarray) and source.dtype == np.uint8 and source.ndim == 1:
+        return source[: len(MAGIC)].tobytes() != MAGIC
+    return hasattr(source, "__array__")
+
+
 def reader_of(source: Source) -> _binding.Reader:
-    """A reader of a source."""
+    """A reader of a source, for a question: of an array that is no stream, a stream is made in passing."""
+    if is_array(source):
+        return _binding.Reader(compress(source, preset="fast"))
     return _binding.Reader(bytes_of(source))
 
 
@@ -203,7 +219,7 @@ def decompress(
         raise ValueError("crop cuts to the slices that hold a label: give the label")
     if crop and out is not None:
         raise ValueError("crop decides the shape of the result, so it does not go together with out")
-    reader = reader_of(binary)
+    reader = _binding.Reader(bytes_of(binary))
     head = reader.header
     start, end = z_range(head, z_start, z_end)
     if crop:
@@ -458,7 +474,7 @@ def remap(
 def relabelled_by(stream: _binding.Buffer, mapping: LabelMapping, in_place: bool, parallel: int) -> Any:
     """:func:`remap` with a :class:`LabelMapping`."""
     _binding.threads(parallel)
-    reader = reader_of(stream)
+    reader = _binding.Reader(stream)
     head = reader.header
     if in_place:
         _check_writable(stream)
@@ -491,7 +507,7 @@ def _check_writable(stream: _binding.Buffer) -> None:
 def refit(binary: Source) -> bytes:
     """The same volume in the smallest dtype that holds its labels; signed stays signed."""
     stream = bytes_of(binary)
-    reader = reader_of(stream)
+    reader = _binding.Reader(stream)
     table = label_table(reader)
     low, high = (int(table.min()), int(table.max())) if table.size else (0, 0)
     dtype = smallest_dtype(low, high, reader.header.signed)
@@ -518,7 +534,7 @@ def renumber(binary: Source, start: int = 0, parallel: int = 0) -> tuple[bytes, 
     _binding.threads(parallel)
     first = integer("start", start)
     stream = bytes_of(binary)
-    reader = reader_of(stream)
+    reader = _binding.Reader(stream)
     old, rank = np.unique(label_table(reader), return_inverse=True)
     last = first + builtins.max(0, len(old) - 1)
     dtype = smallest_dtype(first, last, reader.header.signed)
@@ -549,7 +565,7 @@ def astype(binary: Source, dtype: npt.DTypeLike, order: Order = "K", casting: Ca
     if order not in ("C", "F", "K", "A"):
         raise ValueError(f"order is 'C', 'F', 'K' or 'A', not {order!r}")
     stream = bytes_of(binary)
-    reader = reader_of(stream)
+    reader = _binding.Reader(stream)
     head = reader.header
     if not np.can_cast(head.dtype, target, casting=casting):
         raise TypeError(

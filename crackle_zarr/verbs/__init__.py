@@ -1,17 +1,22 @@
-"""One verb, many sources: functions that take streams and stored arrays.
+"""One verb, many sources: functions that take streams, arrays in memory and stored arrays.
 
-Each function takes one of two sources:
+Each function takes one of three sources:
 
 - a stream (``binary``): anything bytes-like, or a :class:`~crackle_zarr.CrackleArray`. Its axes are x, y, z.
 - a stored array: a ``zarr.Array`` of format 2 or 3, with shards or without; a ``zarr.Group`` of OME-Zarr
   labels, whose level 0 is used; or a view that :func:`lazy_remap` returns. Results have the array's own axes
   and dtype.
+- an array in memory of up to three axes, for functions whose argument is ``binary``: of NumPy, dask, xarray,
+  or anything with ``__array__``, in any order and of any integers or bool. An array of uint8 with one axis that
+  begins like a stream, with ``crkl``, is a stream. Labels and statistics come from the array's boundaries, with
+  its own axes; other functions make a stream of it first, and their axes are x, y, z.
 
 The result equals what NumPy would compute from the array's voxels. For chunks that are Crackle streams, it
 comes from their label tables and boundaries, without decoding a voxel. Chunks of other codecs are decoded and
 encoded as Crackle streams first; a :class:`~crackle_zarr.errors.CrackleWarning` says so, once for an array.
 
-Functions on stored arrays take these keywords; for a stream, they take only ``parallel``.
+Functions on stored arrays take these keywords; for a stream or an array
+in memory, they take only ``parallel``.
 
 - ``region``: the part of the array to query: slices, one per axis or fewer, with integers and Ellipsis as in
   NumPy, but without steps. Indices in results still count from the array's first voxel. A region outside the

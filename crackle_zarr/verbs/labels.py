@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Unpack
 
 from .._base.integers import integer
-from ..streams import stream
+from ..streams import stream, volumes
+from ..streams.stream import is_array
 from .sources import ArrayOptions, Labels, Source, is_stored, no_options, stored_source
 
 if TYPE_CHECKING:
@@ -17,10 +18,13 @@ def labels(binary: Source, **options: Unpack[ArrayOptions]) -> Labels:
 
     For a stream, they come from its label table, which lists the background of pins as well. For a stored
     array, the function reads the labels section of each chunk, by byte range if the store supports it; and
-    also the boundaries of chunks that the array's edge or the region cuts.
+    also the boundaries of chunks that the array's edge or the region cuts. For an array in memory, it looks
+    at the voxels next to a boundary.
     """
     if not is_stored(binary):
         no_options(options)
+        if is_array(binary):
+            return volumes.labels(binary, options.get("parallel", 0))
         return stream.labels(binary)
     from ..stored import queries
 
@@ -40,7 +44,7 @@ def min(binary: Source, **options: Unpack[ArrayOptions]) -> int:
     """
     if not is_stored(binary):
         no_options(options)
-        return stream.min(binary)
+        return stream.min(binary) if not is_array(binary) else int(_some_labels(binary, options)[0])
     return int(_some_labels(binary, options)[0])
 
 
@@ -52,7 +56,7 @@ def max(binary: Source, **options: Unpack[ArrayOptions]) -> int:
     """
     if not is_stored(binary):
         no_options(options)
-        return stream.max(binary)
+        return stream.max(binary) if not is_array(binary) else int(_some_labels(binary, options)[-1])
     return int(_some_labels(binary, options)[-1])
 
 
@@ -72,6 +76,8 @@ def contains(binary: Source, label: int, **options: Unpack[ArrayOptions]) -> boo
     """
     if not is_stored(binary):
         no_options(options)
+        if is_array(binary):
+            return integer("label", label) in labels(binary, **options).tolist()
         return stream.contains(binary, label)
     from ..stored import queries
 
@@ -84,6 +90,8 @@ def contains_range(binary: Source, low: int, high: int, **options: Unpack[ArrayO
     """The labels in [low, high), ascending, in the volume's dtype."""
     if not is_stored(binary):
         no_options(options)
+        if is_array(binary):
+            return stream.between(labels(binary, **options), integer("low", low), integer("high", high))
         return stream.contains_range(binary, low, high)
     bounds = integer("low", low), integer("high", high)
     return stream.between(labels(binary, **options), *bounds)

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any, Unpack
 from .._base.integers import integer
 from ..streams import objects as stream_objects
 from ..streams import statistics as of_stream
+from ..streams import volumes
 from ..streams.statistics_table import boxes_table, physical
+from ..streams.stream import is_array
 
 if TYPE_CHECKING:
     from ..streams.statistics_table import StatisticsTable
@@ -22,7 +24,7 @@ def statistics(binary: Source, units: bool = False, **options: Unpack[ArrayOptio
     One pass over the connected components of the slices gives all of them, without decoding a voxel.
 
     Args:
-        binary: a stream or a stored array.
+        binary: a stream, an array in memory or a stored array.
         units: of a stored array whose voxel size is known: give positions in its unit, from the origin that
             is stated, and the volume of each label. ``crackle_zarr.ome.space_of(binary).unit`` is the unit.
         options: see the module.
@@ -40,8 +42,10 @@ def statistics(binary: Source, units: bool = False, **options: Unpack[ArrayOptio
     """
     if not is_stored(binary):
         if units:
-            raise TypeError("units is for stored arrays: a stream has no voxel size")
+            raise TypeError("units is for stored arrays: a stream or an array in memory has no voxel size")
         no_options(options)
+        if is_array(binary):
+            return volumes.statistics(binary, options.get("parallel", 0))
         return of_stream.statistics(binary, options.get("parallel", 0))
     from ..stored.statistics import statistics as of_array
 
@@ -67,6 +71,8 @@ def voxel_counts(
     if is_stored(binary):
         return _column(binary, label, given, lambda row: int(row["voxel_count"]))
     no_options(given)
+    if is_array(binary):
+        return _column(binary, label, given, lambda row: int(row["voxel_count"]))
     return stream_objects.voxel_counts(binary, label, parallel)
 
 
@@ -130,7 +136,7 @@ def to_parquet(binary: Source, parallel: int = 0, **options: Unpack[OtherOptions
         ImportError: pyarrow is not installed: ``pip install 'crackle-zarr[parquet]'``.
     """
     rows = statistics(binary, parallel=parallel, **options)
-    names = ["x", "y", "z"]
+    names = ["x", "y", "z"][: rows["start"].shape[1]]
     if is_stored(binary):
         from .._base import zarr_facts
 

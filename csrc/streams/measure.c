@@ -11,20 +11,9 @@
  *
  * Cost: linear in the boundaries.
  */
+#include "measure.h"
 #include "../codec/header.h"
 #include "../codec/reading.h"
-#include "../crackle.h"
-
-/* A component within the window of a slice. */
-struct extent {
-    u64 voxels, sum_x, sum_y;
-    u32 x_start, x_stop;
-    u32 y_start, y_stop;
-};
-
-struct window {
-    u32 x_start, x_end, y_start, y_end;
-};
 
 /* The sum of the numbers [begin, end). */
 static inline u64 sum_of(u64 begin, u64 end)
@@ -38,8 +27,8 @@ static inline u64 sum_of(u64 begin, u64 end)
  * Columns [begin, end) join a component in row y.  In the functions from here on, 'only_counts' is a constant after
  * inlining, because coordinates are half of the work.
  */
-CK_FORCEINLINE void join(struct extent *e, u32 begin, u32 end, u32 y, const struct window *w, u64 sum_of_y,
-                         int only_counts)
+CK_FORCEINLINE void join(struct ck_extent *e, u32 begin, u32 end, u32 y, const struct ck_window *w,
+                         u64 sum_of_y, int only_counts)
 {
     const u64 rows = w->y_end - y;
 
@@ -57,8 +46,8 @@ CK_FORCEINLINE void join(struct extent *e, u32 begin, u32 end, u32 y, const stru
 }
 
 /* Columns [begin, end) leave a component in row y. */
-CK_FORCEINLINE void leave(struct extent *e, u32 begin, u32 end, u32 y, const struct window *w, u64 sum_of_y,
-                          int only_counts)
+CK_FORCEINLINE void leave(struct ck_extent *e, u32 begin, u32 end, u32 y, const struct ck_window *w,
+                          u64 sum_of_y, int only_counts)
 {
     const u64 rows = w->y_end - y;
 
@@ -70,8 +59,8 @@ CK_FORCEINLINE void leave(struct extent *e, u32 begin, u32 end, u32 y, const str
     e->sum_y -= (end - begin) * sum_of_y;
 }
 
-CK_FORCEINLINE void measure_rows(const struct ck_components *c, const struct window *w, struct extent *extents,
-                                 int only_counts)
+CK_FORCEINLINE void measure_rows(const struct ck_components *c, const struct ck_window *w,
+                                 struct ck_extent *extents, int only_counts)
 {
     const struct ck_patch *patch = c->patches;
     u32 *const row = c->row;
@@ -116,8 +105,8 @@ CK_FORCEINLINE void measure_rows(const struct ck_components *c, const struct win
         extents[row[x]].y_stop = w->y_end;
 }
 
-static void measure_slice(const struct ck_components *c, const struct window *w, struct extent *extents,
-                          int only_counts)
+void ck_measure_slice(const struct ck_components *c, const struct ck_window *w, struct ck_extent *extents,
+                      int only_counts)
 {
     if (only_counts)
         measure_rows(c, w, extents, 1);
@@ -125,8 +114,7 @@ static void measure_slice(const struct ck_components *c, const struct window *w,
         measure_rows(c, w, extents, 0);
 }
 
-/* Whether all sums of coordinates in the window fit 64 bits. */
-static int sums_fit(const struct window *w, u32 z_start, u32 z_end)
+int ck_sums_fit(const struct ck_window *w, u32 z_start, u32 z_end)
 {
     u64 max_end = w->x_end > w->y_end ? w->x_end : w->y_end, sum;
 
@@ -135,7 +123,7 @@ static int sums_fit(const struct window *w, u32 z_start, u32 z_end)
            ck_mul(sum, max_end - 1, &sum);
 }
 
-static void add_slice(struct crackle_extent *to, const struct extent *from, u32 z)
+void ck_add_extent(struct crackle_extent *to, const struct ck_extent *from, u32 z)
 {
     if (to->voxels == 0) {
         to->start[0] = from->x_start;
@@ -158,7 +146,7 @@ crackle_status crackle_measure(const struct crackle_parts *parts, uint32_t z_sta
                                uint32_t y_end, struct crackle_extent *extents, uint64_t count,
                                struct crackle_where *where)
 {
-    const struct window w = {x_start, x_end, y_start, y_end};
+    const struct ck_window w = {x_start, x_end, y_start, y_end};
     const int only_counts = (flags & CRACKLE_ONLY_COUNTS) != 0;
     struct ck_reading r;
     struct ck_label_table table;
@@ -181,27 +169,27 @@ crackle_status crackle_measure(const struct crackle_parts *parts, uint32_t z_sta
     memset(extents, 0, (size_t)count * sizeof(*extents));
     if (z_start == z_end || x_start == x_end || y_start == y_end)
         return CRACKLE_OK;
-    if (!only_counts && !sums_fit(&w, z_start, z_end))
+    if (!only_counts && !ck_sums_fit(&w, z_start, z_end))
         return CRACKLE_TOO_LARGE;
     status = ck_reading_begin(&r, parts, z_start, z_end, where);
     for (u32 z = z_start; status == CRACKLE_OK && z < z_end; z++) {
         const struct ck_components *c = &r.components;
-        const struct extent *slice;
+        const struct ck_extent *slice;
 
         status = ck_reading_next(&r, z, where);
         if (status != CRACKLE_OK)
             break;
-        if (!ck_reserve(&scratch, &capacity, c->count, sizeof(struct extent))) {
+        if (!ck_reserve(&scratch, &capacity, c->count, sizeof(struct ck_extent))) {
             status = CRACKLE_NO_MEMORY;
             break;
         }
-        measure_slice(c, &w, scratch, only_counts);
+        ck_measure_slice(c, &w, scratch, only_counts);
         slice = scratch;
         for (size_t i = 0; i < c->count; i++)
             if (only_counts)
                 extents[r.entries[i]].voxels += slice[i].voxels;
             else if (slice[i].voxels != 0)
-                add_slice(&extents[r.entries[i]], &slice[i], z);
+                ck_add_extent(&extents[r.entries[i]], &slice[i], z);
     }
     free(scratch);
     ck_reading_free(&r);

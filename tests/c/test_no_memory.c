@@ -145,8 +145,16 @@ static crackle_status work(struct crackle_volume *v, struct crackle_volume *out,
     static struct crackle_extent extents[4096];
     static uint64_t per_entry[4096];
     uint8_t selected[4096] = {1}, slices[SIDE];
+    struct crackle_label_extent *rows = NULL;
+    uint64_t *labels = NULL;
     crackle_status status = crackle_encode(v, options, &stream, &nbytes);
 
+    if (status == CRACKLE_OK && v->fortran_order)
+        status = crackle_measure_volume(v, 0, v->sz, 0, &rows, &count);
+    crackle_free(rows);
+    if (status == CRACKLE_OK && v->fortran_order)
+        status = crackle_volume_labels(v, 0, v->sz, &labels, &count);
+    crackle_free(labels);
     if (status == CRACKLE_OK)
         status = crackle_read_header(stream, nbytes, &h, NULL);
     if (status == CRACKLE_OK)

@@ -142,6 +142,57 @@ static void check_measure(const struct crackle_parts *parts, const struct labels
     free(expected);
 }
 
+/* The labels of a volume in memory, and their extents, are those of its voxels; 'table' ascends. */
+static void check_volume(const struct labels *l, unsigned int width, int is_signed, const uint64_t *table,
+                         size_t count)
+{
+    struct crackle_volume v = volume_of(l, width, is_signed, 1), columns = v;
+    struct crackle_extent *expected = malloc((count + 1) * sizeof(*expected));
+
+    for (int turn = 0; turn < 4; turn++) {
+        const uint32_t z_start = turn ? (uint32_t)random_number((uint64_t)l->sz + 1) : 0;
+        const uint32_t z_end = turn ? z_start + (uint32_t)random_number((uint64_t)l->sz - z_start + 1) : l->sz;
+        const uint32_t start[3] = {0, 0, z_start}, stop[3] = {l->sx, l->sy, z_end};
+        const unsigned int flags = turn % 2 ? CRACKLE_ONLY_COUNTS : 0;
+        struct crackle_label_extent *rows;
+        uint64_t num_rows, num_labels, *labels, there = 0;
+
+        look_at_voxels(l, table, count, start, stop, expected);
+        CHECK(crackle_measure_volume(&v, z_start, z_end, flags, &rows, &num_rows) == CRACKLE_OK);
+        CHECK(crackle_volume_labels(&v, z_start, z_end, &labels, &num_labels) == CRACKLE_OK);
+        for (size_t i = 0; i < count; i++) {
+            size_t row = 0;
+
+            if (expected[i].voxels == 0)
+                continue;
+            CHECK(there < num_labels && has(labels, num_labels, table[i]));
+            CHECK(there == 0 ||
+                  (is_signed ? by_label_signed : by_label_unsigned)(&labels[there - 1], &labels[there]) < 0);
+            there++;
+            while (row < num_rows && rows[row].label != table[i])
+                row++;
+            CHECK(row < num_rows && rows[row].extent.voxels == expected[i].voxels);
+            if (row < num_rows && !flags)
+                CHECK(same_extents(&rows[row].extent, &expected[i], 1));
+        }
+        CHECK(num_rows == there && num_labels == there);
+        crackle_free(rows);
+        crackle_free(labels);
+    }
+    columns.fortran_order = 0;
+    {
+        struct crackle_label_extent *rows;
+        uint64_t n, *labels;
+
+        CHECK(crackle_measure_volume(&columns, 0, l->sz, 0, &rows, &n) == CRACKLE_UNSUPPORTED);
+        CHECK(crackle_volume_labels(&columns, 0, l->sz, &labels, &n) == CRACKLE_UNSUPPORTED);
+        CHECK(crackle_measure_volume(&v, 0, l->sz + 1, 0, &rows, &n) == CRACKLE_BAD_ARGUMENT);
+        CHECK(crackle_volume_labels(&v, 1, 0, &labels, &n) == CRACKLE_BAD_ARGUMENT);
+    }
+    free(v.voxels);
+    free(expected);
+}
+
 /* Decode values instead of labels, and check which slices have which entries. */
 static void check_entries(const struct crackle_parts *parts, const struct labels *l, const uint64_t *table,
                           size_t count)
@@ -335,6 +386,7 @@ static void test_volume(uint32_t sx, uint32_t sy, uint32_t sz, enum content cont
     table = check_table(&parts, &l, is_signed, &count);
     check_table_alone(&parts, table, count);
     check_measure(&parts, &l, table, count);
+    check_volume(&l, width, is_signed, table, count);
     if (l.count)
         check_entries(&parts, &l, table, count);
     check_relabel(copy, nbytes, &l, table, count);

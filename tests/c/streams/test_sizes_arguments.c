@@ -95,7 +95,9 @@ static void test_range(const struct crackle_parts *parts, const u8 *stream, size
     struct crackle_extent extents[3];
     struct crackle_contact *contacts;
     struct crackle_overlap *overlaps;
+    struct crackle_label_extent *rows;
     crackle_part *part = NULL;
+    u64 *labels;
     u64 numbers[3] = {0}, number;
     u8 selected[3] = {1, 1, 1}, *made;
     size_t made_nbytes, at_fault;
@@ -118,6 +120,8 @@ static void test_range(const struct crackle_parts *parts, const u8 *stream, size
     BAD(crackle_equal(parts, parts, z_start, z_end, 0, &equal, NULL));
     BAD(crackle_entries_in(parts, 0, z_start, z_end, selected, 3, NULL));
     BAD(crackle_encode_part(&out, z_start, z_end, 0, &part));
+    BAD(crackle_measure_volume(&out, z_start, z_end, 0, &rows, &number));
+    BAD(crackle_volume_labels(&out, z_start, z_end, &labels, &number));
     BAD(crackle_recompress_part(parts, z_start, z_end, 0, 0, &part, NULL));
     BAD(crackle_overlay_part(parts, parts, z_start, z_end, 0, 0, &part, NULL));
     BAD(crackle_pool_part(parts, z_start, z_end, 0, 1, 0, 0, &part, NULL));
