@@ -21,7 +21,8 @@ from ..errors import FormatError
 from ..streams import stream
 from ..streams.array import CrackleArray
 from ..streams.saving import save_stream
-from ..streams.stream import MAGIC
+
+MAGIC = stream.MAGIC
 
 # ---------------------------------------------------------------------------------------
 # Saving

@@ -7,9 +7,9 @@ Each function takes one of three sources:
   labels, whose level 0 is used; or a view that :func:`lazy_remap` returns. Results have the array's own axes
   and dtype.
 - an array in memory of up to three axes, for functions whose argument is ``binary``: of NumPy, dask, xarray,
-  or anything with ``__array__``, in any order and of any integers or bool. An array of uint8 with one axis that
-  begins like a stream, with ``crkl``, is a stream. Labels and statistics come from the array's boundaries, with
-  its own axes; other functions make a stream of it first, and their axes are x, y, z.
+  or anything with ``__array__``, in any order, of any integers or bool. An array of uint8 with one axis that
+  begins like a stream, with ``crkl``, is a stream. Labels and statistics come from the array's boundaries,
+  with its own axes; other functions make a stream of it first, and their axes are x, y, z.
 
 The result equals what NumPy would compute from the array's voxels. For chunks that are Crackle streams, it
 comes from their label tables and boundaries, without decoding a voxel. Chunks of other codecs are decoded and
