@@ -57,12 +57,15 @@ def bytes_of(source: Source) -> _binding.Buffer:
 def is_array(source: Any) -> bool:
     """Whether a source is an array of labels: of NumPy, dask, xarray, or anything else with ``__array__``.
 
-    An array of bytes with one axis that begins like a stream is a stream.
+    An array of bytes that begins like a stream, and has one axis or others of length 1, is a stream.
     """
     if isinstance(source, bytes | bytearray | memoryview | np.generic | _HoldsStream):
         return False
-    if isinstance(source, np.ndarray) and source.dtype == np.uint8 and source.ndim == 1:
-        return source[: len(MAGIC)].tobytes() != MAGIC
+    if isinstance(source, np.ndarray):
+        if source.dtype.kind == "V" and source.dtype.names is None:
+            return False
+        if source.dtype.itemsize == 1 and builtins.max(source.shape, default=0) == source.size:
+            return source.reshape(-1)[: len(MAGIC)].tobytes() != MAGIC
     return hasattr(source, "__array__")
 
 

@@ -16,7 +16,7 @@ import pytest
 BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
 SCRIPTS = [
     *("chunks", "codec", "density", "hard", "memory", "operations", "presets", "shapes", "sizes", "slice"),
-    *("pyramid", "skeletons", "stages", "stored", "threads", "wasm"),
+    *("index", "pyramid", "skeletons", "stages", "stored", "threads", "wasm"),
 ]
 
 pytestmark = pytest.mark.skipif(not BENCHMARKS.is_dir(), reason="the benchmarks are not part of this tree")
@@ -41,7 +41,7 @@ def run(script: str, *arguments: str | Path) -> str:
 def test_script(script: str, tmp_path: Path) -> None:
     """Each script measures a small volume, prints tables, and writes its figures as JSON."""
     if (
-        script in ("memory", "stored", "operations", "skeletons")
+        script in ("index", "memory", "stored", "operations", "skeletons")
         and not Path("/proc/self/clear_refs").exists()
     ):
         pytest.skip("peak memory is read from Linux's /proc")
