@@ -20,6 +20,8 @@ from ..streams.ranges import consecutive
 from .chunk import Chunk
 from .engine import Options, ask
 from .fetch import Steps
+from .index import answers
+from .index.stamps import coords_of
 from .layout import Box, Coords, Layout, common, num_voxels, slices_of
 from .queries import Table, array_bounds, distinct, entries_there, filled
 
@@ -175,8 +177,17 @@ def select(layout: Layout, labels: Table, box: Box, options: Options) -> dict[in
     """The objects of some labels, given ascending and of the layout's native dtype, that are there."""
     if not len(labels):
         return {}
-    parts = ask(layout, Objects(labels, options.verify), box, options) or {}
-    return {label: assembled(some) for label, some in parts.items()}
+    listed = answers.listed(layout, labels, box, options.index)
+    coords = None if listed is None else listed.chunks
+    parts = ask(layout, Objects(labels, options.verify), box, options, coords) or {}
+    crops = {label: assembled(some) for label, some in parts.items()}
+    if listed is not None:
+        listed.check_present(crops)
+        for label, crop in crops.items():
+            listed.check(label, int(np.count_nonzero(crop.mask)))
+            stop = [first + length for first, length in zip(crop.offset, crop.mask.shape, strict=True)]
+            listed.check_box(label, list(crop.offset), stop)
+    return crops
 
 
 # ---------------------------------------------------------------------------------------
@@ -215,20 +226,11 @@ def each(
 
     Neighbours in this order share chunks, so a pass over few chunks makes many objects.
     """
-    by_chunk = ask(layout, FirstChunks(options.verify), box, options) or {}
-    order = sorted(by_chunk)
-    sizes = [len(by_chunk[coords]) for coords in order]
-    if not order:
-        return
-    found = np.concatenate([by_chunk[coords] for coords in order])
-    chunk = np.repeat(np.arange(len(order)), sizes)
-    del by_chunk
-    # Pairs (label, chunk), by label and then by chunk: the first of each label is its first chunk.
-    by_label = np.lexsort((chunk, found))
-    found, chunk = found[by_label], chunk[by_label]
+    found, chunk, order, voxels = _labels_and_chunks(layout, labels, box, options)
     if labels is not None:
         kept = np.isin(found, labels)
         found, chunk = found[kept], chunk[kept]
+        voxels = None if voxels is None else voxels[kept]
     if not len(found):
         return
     firsts = np.flatnonzero(np.concatenate([[True], found[1:] != found[:-1]]))
@@ -241,15 +243,44 @@ def each(
         numbers = np.unique(np.concatenate([chunk[firsts[one] : lasts[one]] for one in batch]))
         coords = [order[number] for number in numbers]
         parts = ask(layout, Objects(np.sort(names), options.verify), box, quiet, coords) or {}
+        expected: dict[int, int] = {}
+        if voxels is not None:
+            expected = {int(found[firsts[one]]): int(voxels[firsts[one] : lasts[one]].sum()) for one in batch}
         for name in names.tolist():
             if name not in parts:
+                if name in expected:
+                    raise answers.left_behind(layout, name, "no voxels in chunks that the index lists")
                 where = ", ".join(map(str, coords[:3]))
                 raise StoreError(
                     f"{layout.name}: the chunks {where}... had the label {name} and no longer have it: the "
                     f"array was changed while it was read, or its store did not find a chunk"
                 )
             crop = assembled(parts.pop(name))  # packed to bits until then
+            if name in expected and int(np.count_nonzero(crop.mask)) != expected[name]:
+                raise answers.left_behind(layout, name, f"not the {expected[name]:,} voxels of the index")
             yield name, crop.mask, crop.offset
+
+
+def _labels_and_chunks(
+    layout: Layout, labels: Table | None, box: Box, options: Options
+) -> tuple[Table, npt.NDArray[np.int64], list[Coords], npt.NDArray[np.uint64] | None]:
+    """Pairs (label, number of a chunk that holds it), by label and then by number; and the chunks.
+
+    An index tells the voxels of each pair, too.
+    """
+    pairs = answers.pairs(layout, labels, box, options.index)
+    if pairs is not None:
+        numbers, place = np.unique(pairs.chunks, return_inverse=True)
+        return pairs.labels, place.astype(np.int64), coords_of(layout, numbers), pairs.voxels
+    by_chunk = ask(layout, FirstChunks(options.verify), box, options) or {}
+    order = sorted(by_chunk)
+    if not order:
+        return np.empty(0, dtype=layout.native), np.empty(0, dtype=np.int64), [], None
+    found = np.concatenate([by_chunk[coords] for coords in order])
+    chunk = np.repeat(np.arange(len(order)), [len(by_chunk[coords]) for coords in order])
+    # The first of each label is its first chunk.
+    by_label = np.lexsort((chunk, found))
+    return found[by_label], chunk[by_label], order, None
 
 
 # ---------------------------------------------------------------------------------------
@@ -338,9 +369,13 @@ def point_clouds(layout: Layout, labels: Table, box: Box, options: Options) -> d
     """The surface voxels of some labels, given ascending, that are there: sorted, each once."""
     if not len(labels):
         return {}
-    surface = ask(layout, Surfaces(labels, options.verify, box), box, options)
+    listed = answers.listed(layout, labels, box, options.index)
+    coords = None if listed is None else listed.chunks
+    surface = ask(layout, Surfaces(labels, options.verify, box), box, options, coords)
     if surface is None:
-        return {}
+        surface = Surface({}, {})
+    if listed is not None:
+        listed.check_present(surface.points)
     dtype = point_dtype(layout.shape)
     for (label, chunk, (axis, side)), face in surface.faces.items():
         # A voxel on a face lies on the surface unless the voxel behind the face has the same label.
@@ -361,7 +396,13 @@ def point_clouds(layout: Layout, labels: Table, box: Box, options: Options) -> d
                 open_here[slices_of(ours)] &= ~adjoining.mask[slices_of(theirs)]
         points = np.argwhere(open_here) + np.array([start for start, _ in face.box], dtype=np.int64)
         surface.points[label].append(points.astype(dtype))
-    return {label: _sorted(np.concatenate(points)) for label, points in surface.points.items()}
+    clouds = {label: _sorted(np.concatenate(points)) for label, points in surface.points.items()}
+    if listed is not None:
+        for label, cloud in clouds.items():
+            if len(cloud):
+                stop = (cloud.max(axis=0).astype(np.int64) + 1).tolist()
+                listed.check_box(label, cloud.min(axis=0).tolist(), stop)
+    return clouds
 
 
 def _sorted(points: npt.NDArray[Any]) -> npt.NDArray[Any]:

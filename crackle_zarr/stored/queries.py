@@ -20,9 +20,11 @@ from .._binding import Reader
 from ..errors import StoreError
 from ..files.space import Space
 from ..streams.ranges import consecutive
+from ..streams.stream import between
 from .chunk import Chunk
 from .engine import Options, ask
 from .fetch import Steps
+from .index import answers
 from .layout import Box, Coords, Layout, Run, slices_of
 
 Table = npt.NDArray[Any]
@@ -133,15 +135,19 @@ class ChunksWith:
     label: int
     verify: bool
     first: bool = False
+    listed: bool = False  # an index says that each of the chunks holds the label
 
     def ask(self, chunk: Chunk) -> Steps[list[Coords] | None]:
         """Whether one chunk holds the label."""
         reader = yield from chunk.labels(self.verify or not chunk.is_whole)
-        if reader is None:
-            return [chunk.coords] if int(filled(chunk.layout)[0]) == self.label else None
-        wanted = chunk.table(reader, self.verify) == self.label
+        table = filled(chunk.layout) if reader is None else chunk.table(reader, self.verify)
+        wanted = table == self.label
         if not wanted.any():
+            if self.listed:
+                raise answers.left_behind(chunk.layout, self.label, f"no voxels in {chunk.key}")
             return None
+        if reader is None:
+            return [chunk.coords]
         if not chunk.is_whole and not wanted.all():
             slices = reader.slices_with(wanted, verify=self.verify)
             found = yield from measured(chunk, chunk.runs, self.verify, slices)
@@ -222,17 +228,44 @@ def filled(layout: Layout) -> Table:
 # Answers
 
 
-def labels(layout: Layout, box: Box, options: Options) -> Table:
-    """The labels in a box, ascending, in the array's dtype."""
-    found = ask(layout, LabelsThere(options.verify), box, options)
-    return (np.empty(0, dtype=layout.native) if found is None else found).astype(layout.array.dtype)
+def labels(
+    layout: Layout, box: Box, options: Options, low: int | None = None, high: int | None = None
+) -> Table:
+    """The labels in a box, ascending, in the array's dtype; those in [low, high), where these are given."""
+    found = answers.labels(layout, box, options.index, low, high)
+    if found is None:
+        found = ask(layout, LabelsThere(options.verify), box, options)
+    if found is None:
+        found = np.empty(0, dtype=layout.native)
+    found = distinct(found)
+    if low is not None and high is not None:
+        found = between(found, low, high)
+    return found.astype(layout.array.dtype)
+
+
+def num_labels(layout: Layout, box: Box, options: Options) -> int:
+    """The number of labels in a box."""
+    number = answers.num_labels(layout, box, options.index)
+    return len(labels(layout, box, options)) if number is None else number
 
 
 def contains(layout: Layout, label: int, box: Box, options: Options) -> bool:
     """Whether a label is in a box."""
     if not holds(layout.native, label):
         return False
-    return ask(layout, ChunksWith(label, options.verify, first=True), box, options) is not None
+    if box == layout.everything:
+        there = answers.contains(layout, label, box, options.index)
+        if there is not None:
+            return there
+    coords, listed = None, False
+    if box != layout.everything:
+        found = answers.listed(layout, np.array([label], dtype=layout.native), box, options.index)
+        if found is not None:
+            if found.inside.any():
+                return True
+            coords, listed = found.chunks, True
+    question = ChunksWith(label, options.verify, first=True, listed=listed)
+    return ask(layout, question, box, options, coords) is not None
 
 
 @dataclass(frozen=True)
@@ -243,6 +276,7 @@ class Found:
         label: the label.
         chunks: the grid indices of the chunks that hold it, in C order. They come from label tables alone
             wherever neither the array's edge nor a region cuts a chunk.
+        indexed: whether the label index of the array was used.
     """
 
     label: int
@@ -251,6 +285,8 @@ class Found:
     _box: Box = field(repr=False, compare=False)
     _options: Options = field(repr=False, compare=False)
     _space_of: Callable[[Any], Space] = field(repr=False, compare=False)
+    indexed: bool = field(default=False, compare=False)
+    _known: Box | None = field(default=None, repr=False, compare=False)
 
     def __getstate__(self) -> dict[str, Any]:
         """Pickle without the executor, which cannot leave this process."""
@@ -268,6 +304,8 @@ class Found:
         """
         if not self.chunks:
             return None
+        if self._known is not None:
+            return slices_of(self._known)
         grid = np.array(self.chunks, dtype=np.int64).reshape(len(self.chunks), -1)
         outermost = ((grid == grid.min(axis=0)) | (grid == grid.max(axis=0))).any(axis=1)
         if grid.shape[1] == 0:  # an array of no axes
@@ -310,7 +348,22 @@ def placed(layout: Layout, space: Space) -> tuple[tuple[float, ...], tuple[float
 
 def find(layout: Layout, label: int, box: Box, options: Options, space_of: Callable[[Any], Space]) -> Found:
     """Where a label is; ``space_of`` gives the space of the array, once somebody asks for it."""
-    chunks: list[Coords] = []
-    if holds(layout.native, label):
+    if not holds(layout.native, label):
+        return Found(label, [], layout, box, options, space_of)
+    if box == layout.everything:
+        known = answers.found(layout, label, options.index)
+        if known is not None:
+            return Found(label, known[0], layout, box, options, space_of, True, known[1])
         chunks = ask(layout, ChunksWith(label, options.verify), box, options) or []
-    return Found(label, sorted(chunks), layout, box, options, space_of)
+        return Found(label, sorted(chunks), layout, box, options, space_of)
+    listed = answers.listed(layout, np.array([label], dtype=layout.native), box, options.index)
+    if listed is None:
+        chunks = ask(layout, ChunksWith(label, options.verify), box, options) or []
+        return Found(label, sorted(chunks), layout, box, options, space_of)
+    pairs = list(zip(listed.chunks, listed.inside.tolist(), strict=True))
+    cut = [one for one, inside in pairs if not inside]
+    chunks = [one for one, inside in pairs if inside]
+    if cut:
+        more = ask(layout, ChunksWith(label, options.verify, listed=True), box, options, cut)
+        chunks += more or []
+    return Found(label, sorted(chunks), layout, box, options, space_of, True)

@@ -7,7 +7,7 @@ are exact, so the result does not depend on the order of the chunks.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,13 +15,16 @@ import numpy as np
 import numpy.typing as npt
 
 from .._base import wide
+from .._base.integers import holds
+from ..files.space import Space
 from ..streams.statistics import Rows, merged, rows_dtype, table_of
 from ..streams.statistics_table import StatisticsTable
 from .chunk import Chunk
 from .engine import Options, ask
 from .fetch import Steps
+from .index import answers
 from .layout import Box, Layout, Run
-from .queries import array_bounds, filled, measured
+from .queries import array_bounds, filled, find, measured
 
 __all__ = ["StatisticsTable"]
 
@@ -91,5 +94,25 @@ class Measure:
 
 def statistics(layout: Layout, box: Box, options: Options) -> StatisticsTable:
     """A row per label that is in a box."""
+    totals = answers.statistics(layout, box, options.index)
+    if totals is not None:
+        return answers.table_of(totals, layout)
     rows = ask(layout, Measure(options.verify), box, options)
     return table_of(rows, layout.array.dtype, len(layout.shape))
+
+
+def statistics_of(
+    layout: Layout, label: int, box: Box, options: Options, space_of: Callable[[Any], Space]
+) -> StatisticsTable:
+    """The row of one label in a box; no row if it is not there."""
+    dtype, ndim = layout.array.dtype, len(layout.shape)
+    rows = None
+    if holds(layout.native, label):
+        rows = answers.one_label(layout, label, box, options.index)
+        if rows is None:
+            found = find(layout, label, box, options, space_of)
+            if found.chunks and found.slices is not None:
+                within = tuple((one.start, one.stop) for one in found.slices)
+                rows = ask(layout, Measure(options.verify), within, options, found.chunks)
+                rows = None if rows is None else rows[rows["label"] == layout.native.type(label)]
+    return table_of(rows, dtype, ndim)

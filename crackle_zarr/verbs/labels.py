@@ -33,7 +33,11 @@ def labels(binary: Source, **options: Unpack[ArrayOptions]) -> Labels:
 
 def num_labels(binary: Source, **options: Unpack[ArrayOptions]) -> int:
     """The number of labels that :func:`labels` returns."""
-    return len(labels(binary, **options))
+    if not is_stored(binary):
+        return len(labels(binary, **options))
+    from ..stored import queries
+
+    return queries.num_labels(*stored_source(binary, options))
 
 
 def min(binary: Source, **options: Unpack[ArrayOptions]) -> int:
@@ -93,8 +97,10 @@ def contains_range(binary: Source, low: int, high: int, **options: Unpack[ArrayO
         if is_array(binary):
             return stream.between(labels(binary, **options), integer("low", low), integer("high", high))
         return stream.contains_range(binary, low, high)
+    from ..stored import queries
+
     bounds = integer("low", low), integer("high", high)
-    return stream.between(labels(binary, **options), *bounds)
+    return queries.labels(*stored_source(binary, options), *bounds)
 
 
 def find(source: Source, label: int, **options: Unpack[ArrayOptions]) -> Found:

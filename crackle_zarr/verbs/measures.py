@@ -14,7 +14,6 @@ from ..streams.stream import is_array
 
 if TYPE_CHECKING:
     from ..streams.statistics_table import StatisticsTable
-from .labels import find
 from .sources import ArrayOptions, OtherOptions, Source, T, is_stored, no_options, stored_source
 
 
@@ -114,10 +113,11 @@ def centroids(
 def _column(source: Source, label: int | None, options: ArrayOptions, take: Callable[[Any], T]) -> Any:
     wanted = None if label is None else integer("label", label)
     if wanted is not None and is_stored(source):
-        # Measure only the bounding box of the label.
-        found = find(source, wanted, **options)
-        within: ArrayOptions = {**options, "region": found.slices}
-        rows = statistics(source, **within) if found else None
+        from ..ome.metadata import space_of
+        from ..stored.statistics import statistics_of
+
+        layout, box, checked = stored_source(source, options)
+        rows = statistics_of(layout, wanted, box, checked, space_of)
     else:
         rows = statistics(source, **options)
     return of_stream.by_label(rows, wanted, take)

@@ -16,7 +16,6 @@ import numpy.typing as npt
 
 from ..._base.integers import holds
 from ...errors import FormatError, StaleIndexError, StoreError
-from ..engine import Options
 from ..layout import Box, Layout
 from ..warn import warn_once
 from .home import Home, home_of
@@ -92,11 +91,11 @@ def lookup_of(layout: Layout) -> Lookup:
     return Lookup(layout, home, manifest)
 
 
-def _chosen(layout: Layout, box: Box, options: Options) -> Lookup | None:
+def _chosen(layout: Layout, box: Box, use: str) -> Lookup | None:
     """The index that a query uses, if any."""
-    if options.index == "ignore":
+    if use == "ignore":
         return None
-    if options.index == "require":
+    if use == "require":
         return lookup_of(layout)
     if layout.num_chunks_in(box) <= _FEW_CHUNKS:
         return None
@@ -115,7 +114,7 @@ def _chosen(layout: Layout, box: Box, options: Options) -> Lookup | None:
         return None
 
 
-def ask_index(layout: Layout, box: Box, options: Options, question: Callable[[Lookup], T]) -> T | None:
+def ask_index(layout: Layout, box: Box, use: str, question: Callable[[Lookup], T]) -> T | None:
     """Ask the index of an array; None if there is none to use.
 
     Raises:
@@ -124,14 +123,14 @@ def ask_index(layout: Layout, box: Box, options: Options, question: Callable[[Lo
         FormatError: a file of the index is damaged.
         StoreError: the store failed.
     """
-    lookup = _chosen(layout, box, options)
+    lookup = _chosen(layout, box, use)
     if lookup is None:
         return None
     try:
         return question(lookup)
     except GoneError:
         # Another index may have replaced this one: its manifest names other files.
-        again = _chosen(layout, box, options)
+        again = _chosen(layout, box, use)
         if again is None:
             return None
         if again.manifest == lookup.manifest:
@@ -149,14 +148,9 @@ def old_labels(layout: Layout, labels: npt.NDArray[Any]) -> npt.NDArray[Any] | N
         return labels
     if not mapping.preserve:
         return None
-    own = mapping.within(layout.native)
-    # Of equal keys the last one counts, as in LabelMapping.known.
-    last = np.ones(len(own), dtype=np.bool_)
-    last[:-1] = own.keys[1:] != own.keys[:-1]
-    values = [int(value) for value in labels]
-    sources = own.keys[last & np.isin(own.values, np.array(values, dtype=own.values.dtype))]
-    known, _ = own.known(labels)
-    return np.unique(np.concatenate([sources, labels[~known]])).astype(layout.native)
+    known, _ = mapping.known(labels)
+    sources = [mapping.preimages(int(label)) for label in labels]
+    return native(layout, [label for some in (*sources, labels[~known]) for label in some.tolist()])
 
 
 def native(layout: Layout, labels: Any) -> npt.NDArray[Any]:

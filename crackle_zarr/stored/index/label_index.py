@@ -10,12 +10,12 @@ import numpy.typing as npt
 
 from ..._base.integers import integer
 from ...errors import StaleIndexError
-from ...streams.statistics_table import StatisticsTable, empty_table
+from ...streams.statistics_table import StatisticsTable
 from ..layout import Coords, Layout
+from .answers import table_of
 from .build import IndexReport, report_of
 from .choice import lookup_of, native
 from .lookup import GoneError, Lookup
-from .rows import Totals
 from .stamps import coords_of
 
 T = TypeVar("T")
@@ -139,11 +139,3 @@ class LabelIndex:
             np.ascontiguousarray(rows["stop"]),
             rows["start"] + rows["sum"] / rows["voxel_count"][:, np.newaxis],
         )
-
-
-def table_of(totals: Totals, layout: Layout) -> StatisticsTable:
-    """Totals as the table that ``statistics`` returns."""
-    table = empty_table(len(totals), layout.array.dtype, len(layout.shape))
-    for name in ("label", "voxel_count", "start", "stop", "centroid"):
-        table[name][...] = totals[name]
-    return table

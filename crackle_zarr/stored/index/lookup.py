@@ -118,6 +118,17 @@ class Lookup:
             parts.append(self.joined("labels", self.between(segment, "labels", first, last, columns)))
         return present(newest(parts, parts)) if several else newest(parts, parts)
 
+    def rows(self, first: int, last: int, columns: Sequence[str] | None = None) -> Rows:
+        """All rows with labels from ``first`` to ``last``, in order; ``columns`` as for totals."""
+        several = len(self.manifest.segments) > 1
+        parts, known = [], []
+        for segment in self.manifest.segments:
+            parts.append(self.joined("rows", self.between(segment, "rows", first, last, columns)))
+            if several:
+                totals = self.between(segment, "labels", first, last, ["label"])
+                known.append(self.joined("labels", totals))
+        return newest(parts, known)
+
     def between(
         self, segment: Segment, kind: str, first: int, last: int, columns: Sequence[str] | None = None
     ) -> Iterator[npt.NDArray[Any]]:

@@ -31,7 +31,7 @@ from .build import (
 from .check import changes, opened
 from .home import BUILDING, home_of
 from .listing import listing_of, tags_of
-from .lookup import Lookup, newest
+from .lookup import Lookup
 from .manifest import CURRENT, Manifest, Pair
 from .rows import Rows, firsts_of, in_order
 from .runs import Run, rows_between
@@ -130,7 +130,7 @@ class Fold:
     def __call__(self) -> passes.Files:
         """Do it."""
         home = home_of(self.layout)
-        old = rows_of_range(Lookup(self.layout, home, self.manifest), self.first, self.last)
+        old = Lookup(self.layout, home, self.manifest).rows(self.first, self.last)
         old = old[~np.isin(old["chunk"], self.changed)]
         new = rows_between(home, self.runs, self.first, self.last, len(self.layout.shape))
         rows = in_order(np.concatenate([old, new.astype(old.dtype, copy=False)]))
@@ -140,19 +140,6 @@ class Fold:
             for part, some in enumerate(_parts(rows))
         ]
         return passes.Files(pairs)
-
-
-def rows_of_range(lookup: Lookup, first: int, last: int) -> Rows:
-    """All rows of an index with labels from ``first`` to ``last``, in order."""
-    segments = lookup.manifest.segments
-    several = len(segments) > 1
-    parts, known = [], []
-    for segment in segments:
-        parts.append(lookup.joined("rows", lookup.between(segment, "rows", first, last)))
-        if several:
-            totals = lookup.between(segment, "labels", first, last, ["label"])
-            known.append(lookup.joined("labels", totals))
-    return newest(parts, known)
 
 
 def _parts(rows: Rows) -> Iterator[Rows]:
