@@ -1,6 +1,8 @@
 """A script: remaps and conversions that are killed at every single write, and what is made of them.
 
-    python killed.py resume|undo|convert|replace|pyramid|write FOLDER [shards]
+    python killed.py ACTION FOLDER [shards]
+
+ACTION is resume, undo, convert, replace, pyramid, write, index, index-resume or index-undo.
 
 Every attempt runs in a process of its own, forked before Zarr has started a thread. It kills itself, as a
 power cut would, at the n-th time that the store is to be changed: before the change, or when half of it is on
@@ -347,6 +349,95 @@ def try_write(root: Path) -> int:
     return deaths
 
 
+def check_index(place: Path) -> None:
+    """An index that queries use is right; one that they do not use becomes right."""
+
+    def look() -> None:
+        array = zarr.open_array(place, mode="r")
+        expected = cz.statistics(array, index="ignore", parallel=PARALLEL)
+        try:
+            found = cz.open_index(array).statistics()
+        except (cz.StaleIndexError, FileNotFoundError):
+            return
+        assert all(np.array_equal(found[name], expected[name]) for name in expected.dtype.names)
+
+    must(look)
+
+
+def try_index(root: Path) -> int:
+    """Build and update an index, killed at many changes: what is there is right, and the call finishes it."""
+    start, place = root / "start", root / "place"
+    deaths = 0
+
+    def build(store: LocalStore) -> None:
+        cz.create_index(zarr.open_array(store, mode="r+"), overwrite=True, parallel=PARALLEL)
+
+    def update(store: LocalStore) -> None:
+        cz.update_index(zarr.open_array(store, mode="r+"), parallel=PARALLEL)
+
+    def write(store: LocalStore) -> None:
+        zarr.open_array(store, mode="r+")[3, 3, 3] = 4321
+
+    for act in (build, update):
+        for half in (False, True):
+            for n in range(2 * half, 1000, 7):
+                shutil.rmtree(place, ignore_errors=True)
+                shutil.copytree(start, place)
+                if act is update:
+                    assert dying(10**6, False, build, place) == 0
+                    assert dying(10**6, False, write, place) == 0
+                code = dying(n, half, act, place)
+                if act is build:
+                    check_index(place)
+                try_again = dying(10**6, False, act if n % 2 else build, place)
+                assert try_again == 0
+                check_index(place)
+                must(lambda: must_be_current(place))
+                if code == 0:
+                    assert n > 5
+                    break
+                deaths += 1
+    return deaths
+
+
+def must_be_current(place: Path) -> None:
+    """Nothing but a current index and its files is there."""
+    array = zarr.open_array(place, mode="r")
+    cz.labels(array, index="require")
+    assert cz.check_index(array) == []
+    assert not (place / ".crackle-index" / "building").exists()
+
+
+def try_index_remap(root: Path, action: str) -> int:
+    """Remap an array with an index, killed at many changes: an index in use is right, and gets right."""
+    start, place = root / "start", root / "place"
+    deaths = 0
+
+    def build() -> None:
+        cz.create_index(zarr.open_array(LocalStore(start), mode="r+"), parallel=PARALLEL)
+
+    must(build)
+    for half in (False, True):
+        # A store that writes in place may leave half a manifest, which no query uses.
+        Mortal.whole = () if half else ("index.json",)
+        for n in range(2 * half, 1000, 7):
+            shutil.rmtree(place, ignore_errors=True)
+            shutil.copytree(start, place)
+            if dying(n, half, remap, place) == 0:
+                check_index(place)
+                break
+            deaths += 1
+            check_index(place)
+            if state(place) is None:
+                continue
+            go_on(place, action, n)
+            check_index(place)
+            check_is(place, [VOXELS, mapped()])
+            if not half:
+                must(lambda: must_be_current(place))
+    return deaths
+
+
 def main() -> None:
     what, root = sys.argv[1], Path(sys.argv[2])
     shards = {"shards": (8, 12, 12)} if len(sys.argv) > 3 else {}
@@ -363,6 +454,9 @@ def main() -> None:
         "replace": try_replace,
         "pyramid": lambda root: try_pyramid(root, shards),
         "write": try_write,
+        "index": try_index,
+        "index-resume": lambda root: try_index_remap(root, "resume"),
+        "index-undo": lambda root: try_index_remap(root, "undo"),
     }
     print(tries[what](root) if what in tries else try_remap(root, what))
 

@@ -21,6 +21,7 @@ from .._base import zarr_facts
 from ..stored.editing.applying import check_processes, check_writable
 from ..stored.editing.journal import Journal
 from ..stored.engine import Options, Progress, run
+from ..stored.index.following import mark_stale
 from ..stored.layout import Coords, Layout, layout_of
 from ..stored.translating_store import METADATA
 from ..stored.writing import call_store, read_objects, write_objects
@@ -104,6 +105,7 @@ def build_pyramid(
             layout_of(zarr.open_array(store, path=join(path, planned[one].path), mode="r+"))
             for one in (number - 1, number)
         )
+        mark_stale(coarse)
         step = _step(planned[number - 1], planned[number])
         pooling = Pooling(fine, coarse, step, sparse, verify)
         run(

@@ -22,7 +22,11 @@ from crackle_zarr.errors import FormatError, JournalError, StoreError, Verificat
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 @pytest.mark.parametrize(
-    "what", ["resume", "undo", "convert", "replace", "resume shards", "pyramid", "pyramid shards", "write"]
+    "what",
+    [
+        *("resume", "undo", "convert", "replace", "resume shards", "pyramid", "pyramid shards", "write"),
+        *("index", "index-resume", "index-undo"),
+    ],
 )
 def test_killed(what: str, tmp_path: Path) -> None:
     """After SIGKILL at any write the array is the old or the new one, or resume and undo make it so."""

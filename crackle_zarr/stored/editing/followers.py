@@ -7,6 +7,8 @@ from typing import Protocol
 
 from ..._base.mapping import LabelMapping
 from ..engine import Options
+from ..index.following import IndexFollower
+from ..layout import Layout
 from .entries import Journaled
 
 
@@ -46,5 +48,6 @@ class Follower(Protocol):
 
 
 def followers_of(place: Journaled) -> list[Follower]:
-    """All that follow the edits of a place."""
-    return []
+    """All that follow the edits of a place: the indexes of its arrays."""
+    layouts = [place] if isinstance(place, Layout) else getattr(place, "layouts", ())  # of a pyramid
+    return [IndexFollower(layout) for layout in layouts]

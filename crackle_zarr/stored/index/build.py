@@ -18,10 +18,11 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import itertools
 import json
 import math
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -152,59 +153,54 @@ def tasks_of(
     layout: Layout, plan: Plan, coords: Sequence[Coords] | None = None
 ) -> Iterator[passes.MeasureChunks]:
     """The tasks of the first pass, for some chunks or for all."""
-    groups: Iterator[list[Coords]]
-    if coords is not None:
-        by_object: dict[Coords, list[Coords]] = {}
-        for one in coords:
-            by_object.setdefault(layout.object_coords(one), []).append(one)
-        groups = iter(by_object.values()) if layout.shards is not None else iter([list(coords)])
-    elif layout.shards is not None:
+    for number, groups in enumerate(group_tasks(layout, coords)):
+        yield passes.MeasureChunks(layout, plan.home, plan.run(number), number, groups)
+
+
+def group_tasks(
+    layout: Layout, coords: Sequence[Coords] | None = None
+) -> Iterator[tuple[tuple[Coords, ...], ...]]:
+    """Chunks in groups of one shard, and about as many groups together as a task measures."""
+    groups: Iterable[Sequence[Coords]]
+    if layout.shards is None:
+        groups = _batches(layout.coords_in(layout.everything) if coords is None else coords)
+    elif coords is None:
         groups = layout.by_shard(layout.everything)
     else:
-        groups = _batches(layout)
-    number, held, taken = 0, 0, []
-    for group in _cut(groups, layout.shards is None):
-        taken.append(tuple(group))
-        held += len(group)
-        if held >= passes.CHUNKS_PER_TASK:
-            yield passes.MeasureChunks(layout, plan.home, plan.run(number), number, tuple(taken))
-            number, held, taken = number + 1, 0, []
-    if taken:
-        yield passes.MeasureChunks(layout, plan.home, plan.run(number), number, tuple(taken))
-
-
-def _batches(layout: Layout) -> Iterator[list[Coords]]:
-    batch: list[Coords] = []
-    for one in layout.coords_in(layout.everything):
-        batch.append(one)
-        if len(batch) == passes.CHUNKS_PER_TASK:
-            yield batch
-            batch = []
-    if batch:
-        yield batch
-
-
-def _cut(groups: Iterator[list[Coords]], may_cut: bool) -> Iterator[list[Coords]]:
+        by_shard: dict[Coords, list[Coords]] = {}
+        for one in coords:
+            by_shard.setdefault(layout.object_coords(one), []).append(one)
+        groups = by_shard.values()
+    taken: list[tuple[Coords, ...]] = []
     for group in groups:
-        size = passes.CHUNKS_PER_TASK if may_cut else len(group)
-        for start in range(0, len(group), max(1, size)):
-            yield group[start : start + size]
+        taken.append(tuple(group))
+        if sum(map(len, taken)) >= passes.CHUNKS_PER_TASK:
+            yield tuple(taken)
+            taken = []
+    if taken:
+        yield tuple(taken)
+
+
+def _batches(coords: Iterable[Coords]) -> Iterator[list[Coords]]:
+    rest = iter(coords)
+    while batch := list(itertools.islice(rest, passes.CHUNKS_PER_TASK)):
+        yield batch
 
 
 def measure(
     layout: Layout,
-    plan: Plan,
+    plan: Plan | None,
     tasks: Iterator[passes.MeasureChunks],
     options: Options,
     total: int | None = None,
 ) -> passes.Measured:
-    """Run the first pass, and take up the runs that are there already."""
+    """Run the first pass, and take up the runs that are there already, if there is a plan."""
     kept = passes.Measured([])
 
     def missing() -> Iterator[passes.MeasureChunks]:
         nonlocal kept
         for task in tasks:
-            found = _taken_up(layout, plan, task) if plan.taken_up else []
+            found = _taken_up(layout, plan, task) if plan is not None and plan.taken_up else []
             if found:
                 kept += passes.Measured([(task.number, one) for one in found])
             else:
@@ -217,17 +213,22 @@ def measure(
 
 def _taken_up(layout: Layout, plan: Plan, task: passes.MeasureChunks) -> list[Run]:
     """The runs of a task that an interrupted build has put, if its chunks are still what they were."""
-    (last,) = runs_there(plan.home, [task.name])
+    runs = runs_of_task(layout, plan.home, task)
+    done = 0
+    for group in task.groups if runs else ():
+        if not unchanged(layout, runs[-1].stamps[done : done + len(group)]).all():
+            return []
+        done += len(group)
+    return runs
+
+
+def runs_of_task(layout: Layout, home: Home, task: passes.MeasureChunks) -> list[Run]:
+    """The runs that a task has put; empty if they are not all there and whole."""
+    (last,) = runs_there(home, [task.name])
     numbers = [number_of(layout, one) for group in task.groups for one in group]
     if last is None or last.stamps["chunk"].tolist() != numbers:
         return []
-    parts = runs_there(plan.home, [task.part(number) for number in range(last.parts)])
-    done = 0
-    for group in task.groups:
-        stamps = last.stamps[done : done + len(group)]
-        if not unchanged(layout, stamps).all():
-            return []
-        done += len(group)
+    parts = runs_there(home, [task.part(number) for number in range(last.parts)])
     whole = [one for one in parts if one is not None]
     return [*whole, last] if len(whole) == len(parts) else []
 

@@ -62,6 +62,10 @@ class Home(Protocol):
         """The manifest; None if there is no index."""
         ...
 
+    def lists_manifest(self) -> bool:
+        """Whether a listing has the manifest."""
+        ...
+
     def put_manifest(self, raw: bytes) -> None:
         """Replace the manifest, all of it or nothing."""
         ...
@@ -125,13 +129,18 @@ class Folder:
         """Replace the manifest."""
         self.put({MANIFEST: raw})
 
+    def lists_manifest(self) -> bool:
+        """Whether a listing has the manifest."""
+        return MANIFEST in self._listed()
+
     def folders(self) -> list[str]:
         """The folders below the root."""
+        return sorted(name for name in self._listed() if name and not name.startswith(MANIFEST))
 
-        async def listed() -> list[str]:
+    def _listed(self) -> set[str]:
+        async def listed() -> set[str]:
             # Some stores list folders with a slash at the end, or with their full path.
-            names = [name.rstrip("/").rpartition("/")[2] async for name in self.store.list_dir(self.root)]
-            return sorted({name for name in names if name and not name.startswith(MANIFEST)})
+            return {name.rstrip("/").rpartition("/")[2] async for name in self.store.list_dir(self.root)}
 
         return call_store(self.store, self.root, listed(), "listed in")
 

@@ -159,6 +159,11 @@ def no_rows(layout: Layout) -> Rows:
     return np.empty(0, dtype=rows_dtype(layout.native, len(layout.shape)))
 
 
+def no_stamps() -> Stamps:
+    """No stamps."""
+    return np.empty(0, dtype=DTYPE)
+
+
 def _stamp(chunk: Chunk, raw: Bytes | None) -> Stamps:
     stamp = np.zeros(1, dtype=DTYPE)
     stamp["chunk"] = number_of(chunk.layout, chunk.coords)

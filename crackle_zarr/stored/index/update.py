@@ -41,6 +41,11 @@ from .stamps import Stamps, coords_of
 def update(layout: Layout, content: bool, options: Options) -> IndexReport:
     """Bring the index of an array up to date; see ``crackle_zarr.update_index``."""
     check_editable(layout, options)
+    return bring_up_to_date(layout, content, options)
+
+
+def bring_up_to_date(layout: Layout, content: bool, options: Options) -> IndexReport:
+    """The same, whether there is an unfinished edit or not."""
     lookup = opened(layout)
     manifest = lookup.manifest
     listing = listing_of(layout)
