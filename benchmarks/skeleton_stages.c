@@ -135,7 +135,8 @@ int main(int argc, char **argv)
     p.soma_scale = numbers[9];
     p.soma_constant = numbers[10];
     p.max_paths = UINT64_MAX;
-    p.fix_branching = p.fix_borders = 1;
+    p.fix_branching = 1;
+    p.border_faces = 63;
     if (crackle_runs_make((u32)head[0], (u32)head[1], (u32)head[2], runs, begin, head[3], &made) != CRACKLE_OK ||
         !trace_all(made, head[3], &p))
         return 1;

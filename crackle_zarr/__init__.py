@@ -63,6 +63,7 @@ from .verbs import (
     convert,
     create_index,
     crop,
+    cross_sectional_area,
     each,
     find,
     labels,
@@ -76,6 +77,7 @@ from .verbs import (
     remove_index,
     resume,
     select,
+    skeletonize,
     statistics,
     to_parquet,
     undo,
@@ -94,10 +96,10 @@ if TYPE_CHECKING:
         DimensionError,
         Skeleton,
         connect_points,
-        skeletonize,
     )
     from .stored.index.build import IndexReport
     from .stored.index.label_index import LabelIndex
+    from .stored_skeletons import SkeletonDataset, open_skeletons
     from .view import Viewer, view
 
 __version__ = "0.1.0"
@@ -118,6 +120,7 @@ __all__ = [
     "LabelMapping",
     "MissingLabelError",
     "Skeleton",
+    "SkeletonDataset",
     "StaleIndexError",
     "StoreError",
     "VerificationError",
@@ -153,6 +156,7 @@ __all__ = [
     "create_index",
     "create_ome_labels",
     "crop",
+    "cross_sectional_area",
     "decompress",
     "each",
     "edge_labels",
@@ -177,6 +181,7 @@ __all__ = [
     "ones",
     "open_index",
     "open_precomputed",
+    "open_skeletons",
     "overlaps",
     "point_cloud",
     "recompress",
@@ -219,13 +224,14 @@ _LATE = {
     "IndexReport": "stored.index.build",
     "LabelIndex": "stored.index.label_index",
     "Skeleton": "skeletons",
+    "SkeletonDataset": "stored_skeletons",
     "Viewer": "view",
     "build_pyramid": "ome",
     "connect_points": "skeletons",
     "create_array": "codecs.create",
     "create_ome_labels": "ome",
     "open_precomputed": "precomputed",
-    "skeletonize": "skeletons",
+    "open_skeletons": "stored_skeletons",
     "view": "view",
     "write_ome_labels": "ome",
     "write_precomputed": "precomputed",

@@ -100,7 +100,8 @@ struct crackle_teasar {
     double soma_scale, soma_constant;          /* of invalidation around the soma */
     uint64_t max_paths;                        /* UINT64_MAX: as many as it takes */
     uint8_t fix_branching;                     /* paths end at paths, not at the root */
-    uint8_t fix_borders;                       /* begin with border targets */
+    uint8_t border_faces;                      /* begin with targets on these faces: bits 0 to 5 are the first x, last x,
+                                                  first y, last y, first z and last z; 63 is all of them */
     const uint32_t *graph;                     /* NULL, or the steps out of every voxel of the volume, x fastest */
 };
 

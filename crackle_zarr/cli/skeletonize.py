@@ -6,13 +6,12 @@ import importlib.util
 import math
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-import numpy as np
 from tqdm import tqdm  # type: ignore[import-untyped]
 
 from ..files import formats, volumes
@@ -49,13 +48,30 @@ def lengths(
     return x, y, z
 
 
+_POWERS = {"K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
+
+
+def nbytes(ctx: click.Context, param: click.Parameter, value: str) -> int:
+    """Parse a number of bytes, such as 500M or 1.5G."""
+    text = value.strip().upper().removesuffix("B").removesuffix("I")
+    power = _POWERS.get(text[-1:], 1)
+    try:
+        number = int(float(text[:-1] if power > 1 else text) * power)
+    except (ValueError, OverflowError):
+        number = -1
+    if number < 2**20:
+        raise click.BadParameter(
+            f"{value!r} is not a number of bytes from 1M on, such as 500M or 2G.", ctx, param
+        )
+    return number
+
+
 @dataclass(frozen=True)
 class _Input:
     """A volume (x, y, z), and what its file says of its voxels."""
 
     labels: Any
     space: Space
-    offset: tuple[int, ...] = ()  # where a region begins
 
 
 _OPTIONS: list[Callable[..., Any]] = [
@@ -197,12 +213,44 @@ _OPTIONS: list[Callable[..., Any]] = [
         help="The most paths of a connected component. The default is as many as it takes.",
     ),
     click.option(
+        "--tick",
+        metavar="LENGTH",
+        type=click.FloatRange(min=0),
+        default=0,
+        show_default=True,
+        help="Of a Zarr array, leave out ends that are shorter than this.",
+    ),
+    click.option(
+        "--memory",
+        metavar="BYTES",
+        default="2G",
+        show_default=True,
+        callback=nbytes,
+        help="Of a Zarr array, the memory that each thread may take: how large tiles are. K, M and G stand "
+        "for powers of 1024.",
+    ),
+    click.option(
+        "--dataset",
+        metavar="DIR",
+        type=click.Path(file_okay=False, path_type=Path),
+        help="Of a Zarr array, write a dataset of Parquet files: vertices, edges and a table of labels. SWC "
+        "files or a folder for Neuroglancer only if --output or --precomputed asks for them, too.",
+    ),
+    click.option(
+        "--resume",
+        is_flag=True,
+        help="Go on where the same command was interrupted.",
+    ),
+    click.option(
         "--all",
         "every",
         is_flag=True,
         help="Show all rows on a terminal, not only the first 40.",
     ),
 ]
+
+
+_FLAGS = ("fix_branching", "fix_borders", "fill_holes", "fix_avocados")
 
 
 def _with_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -234,16 +282,22 @@ def skeletonize(
     storage_option: dict[str, Any],
     region: tuple[Any, ...] | None,
     parallel: int,
+    tick: float,
+    memory: int,
+    dataset: Path | None,
+    resume: bool,
     **parameters: Any,
 ) -> None:
     """Trace the centre line of every label, as SWC files.
 
     The source is a .ckl, .npy, .nrrd, .nii or .tif file, a dataset of HDF5 (vol.h5:/labels), or a Zarr
-    array with axes x, y and z. Every connected component with more than --dust voxels gives a tree of
-    centre lines with radii (TEASAR); label 0 is the background. The options have Kimimaro's names.
+    array of any size with axes x, y and z. Every connected component with more than --dust voxels gives a
+    tree of centre lines with radii (TEASAR); label 0 is the background. The options have Kimimaro's names.
 
-    Coordinates are voxels times the voxel size, along the axes x, y and z. Labels of a .ckl file are
-    traced from its boundaries; a Zarr array is read into memory, or the part of it that --region says.
+    Coordinates are voxels times the voxel size, along the axes x, y and z; those of a Zarr array begin
+    where its metadata say. Labels of a .ckl file are traced from its boundaries. A Zarr array that does
+    not fit --memory is cut into tiles, whose skeletons are joined; of single labels (-l), only the chunks
+    that hold them are read.
 
     \b
     Examples:
@@ -252,18 +306,25 @@ def skeletonize(
       crackle-zarr skeletonize seg.npy -l 42 -l 43 --png skeletons.png
       crackle-zarr skeletonize seg.zarr --region 0:512,0:512,0:512 -o all.parquet
       crackle-zarr skeletonize seg.ckl --precomputed skeletons/
+      crackle-zarr skeletonize seg.zarr --dataset skeletons/ --memory 4G
     """
-    folder = _prepared(source, output, precomputed, png, force)
+    stored = is_stored(source)
+    if not stored:
+        names = {
+            "--region": region is not None,
+            "--dataset": dataset is not None,
+            "--resume": resume,
+            "--tick": tick > 0,
+        }
+        for name, is_given in names.items():
+            if is_given:
+                raise UnusableError(f"{source}: {name} is for Zarr arrays, and this is a file")
+    folder = _prepared(source, output, precomputed, png, force or resume, dataset)
 
-    def work(source: str) -> None:
-        from .. import skeletons as tracing
-
-        given = _opened(source, region, storage_option)
-        size, unit = _voxel_size(given, anisotropy)
-        reach = const if const is not None else _default_const(size, unit)
-        teasar = {
+    def teasar_of(size: tuple[float, float, float], unit: str | None) -> dict[str, Any]:
+        return {
             "scale": parameters["scale"],
-            "const": reach,
+            "const": const if const is not None else _default_const(size, unit),
             "pdrf_scale": parameters["pdrf_scale"],
             "pdrf_exponent": parameters["pdrf_exponent"],
             "soma_detection_threshold": _length(parameters["soma_detect"], 750, unit),
@@ -272,8 +333,36 @@ def skeletonize(
             "soma_invalidation_const": _length(parameters["soma_const"], 300, unit),
             "max_paths": parameters["max_paths"],
         }
+
+    def work(source: str) -> None:
+        from .. import skeletons as tracing
+
+        if stored:
+            from . import skeletons_of_arrays
+
+            skeletons_of_arrays.skeletonize(
+                places.array_at(source, storage_option),
+                source,
+                skeletons_of_arrays.Request(
+                    folder, precomputed, dataset, png, resume, force, every, not no_progress
+                ),
+                teasar_of,
+                labels=labels,
+                anisotropy=anisotropy,
+                dust_threshold=dust,
+                tick_threshold=tick,
+                memory=memory,
+                region=region,
+                parallel=parallel,
+                **{name: parameters[name] for name in _FLAGS},
+            )
+            return
+        given = _opened(source, storage_option)
+        size, unit = _voxel_size(given, anisotropy)
+        teasar = teasar_of(size, unit)
+        reach = teasar["const"]
         began = time.perf_counter()
-        with _bar(not no_progress) as progress:
+        with bar(not no_progress) as progress:
             report = tracing.Report()
             found = tracing.skeletonize(
                 given.labels,
@@ -290,24 +379,14 @@ def skeletonize(
                 report=report,
             )
         seconds = time.perf_counter() - began
-        _shift(found, given.offset, size)
-        _show(found, report, every)
-        click.echo(
-            f"{counted(len(found), 'skeleton')} in {seconds:.1f} s; lengths in "
-            f"{unit or 'units of the voxel size'}, voxel size {', '.join(f'{edge:g}' for edge in size)}, "
-            f"const {reach:g}"
-        )
-        if report.dust:
-            largest = max(report.dust.values())
-            click.echo(
-                f"{counted(len(report.dust), 'label')} without a skeleton: no connected component of more "
-                f"than {dust:g} voxels (the largest has {largest:,}; --dust {max(largest - 1, 0)} takes it)"
-            )
-        _write(found, folder, precomputed)
+        show(found, report, every)
+        say_count(len(found), seconds, size, unit, reach)
+        say_dust(report, dust)
+        write(found, folder, precomputed)
         if png is not None:
             from ..skeletons.drawing import draw
 
-            draw(png, given.labels, found, size, given.offset)
+            draw(png, given.labels, found, size, (0, 0, 0))
             click.echo(f"drawn: {png}")
         missing = [label for label in labels if label not in found and label not in report.dust]
         if missing:
@@ -316,12 +395,48 @@ def skeletonize(
     _common.Batch().run([source], work)
 
 
+def say_count(
+    count: int, seconds: float, size: tuple[float, float, float], unit: str | None, reach: float
+) -> None:
+    """Print how many skeletons there are, and in what lengths are."""
+    click.echo(
+        f"{counted(count, 'skeleton')} in {seconds:.1f} s; lengths in "
+        f"{unit or 'units of the voxel size'}, voxel size {', '.join(f'{edge:g}' for edge in size)}, "
+        f"const {reach:g}"
+    )
+
+
+def say_dust(report: Any, dust: float) -> None:
+    """Print how many labels have no skeleton, if any."""
+    if report.dust:
+        largest = max(report.dust.values())
+        click.echo(
+            f"{counted(len(report.dust), 'label')} without a skeleton: no connected component of more "
+            f"than {dust:g} voxels (the largest has {largest:,}; --dust {max(largest - 1, 0)} takes it)"
+        )
+
+
 def _prepared(
-    source: str, output: Path | None, precomputed: Path | None, png: Path | None, force: bool
-) -> Path:
-    """Check what will be written, before the work; returns the folder or file for the skeletons."""
+    source: str,
+    output: Path | None,
+    precomputed: Path | None,
+    png: Path | None,
+    force: bool,
+    dataset: Path | None,
+) -> Path | None:
+    """Check what will be written, before the work.
+
+    Returns the folder or file for the skeletons; None if only a dataset is wanted.
+    """
     if output is not None and precomputed is not None:
         raise click.UsageError("--output and --precomputed are two forms of the same: give one.")
+    if png is not None:
+        from . import demo
+
+        demo.require_matplotlib()
+        places.new_file(png, force)
+    if dataset is not None and output is None and precomputed is None:
+        return None
     target = precomputed or output or Path(f"{_stem(source)}_skeletons")
     is_table = target.suffix.lower() == ".parquet"
     if is_table and importlib.util.find_spec("pyarrow") is None:
@@ -336,11 +451,6 @@ def _prepared(
         )
     elif target.exists() and not target.is_dir():
         raise UnusableError(f"{target} is a file: --output names a folder, or a file that ends in .parquet")
-    if png is not None:
-        from . import demo
-
-        demo.require_matplotlib()
-        places.new_file(png, force)
     return target
 
 
@@ -349,13 +459,9 @@ def _stem(source: str) -> str:
     return name.split(".")[0] or "volume"
 
 
-def _opened(source: str, region: tuple[Any, ...] | None, storage_options: dict[str, Any]) -> _Input:
-    """The labels (x, y, z) of a file or an array. A stream stays a stream."""
-    if is_stored(source):
-        return _of_array(places.array_at(source, storage_options), source, region)
+def _opened(source: str, storage_options: dict[str, Any]) -> _Input:
+    """The labels (x, y, z) of a file. A stream stays a stream."""
     places.refuse_storage_options(source, storage_options)
-    if region is not None:
-        raise UnusableError(f"{source}: --region is for Zarr arrays, and this is a file")
     with formats.opened(source) as volume:
         if volume.format == "ckl":
             return _Input(volumes.read_stream(Path(source)), volume.space)
@@ -369,23 +475,6 @@ def _opened(source: str, region: tuple[Any, ...] | None, storage_options: dict[s
 def _check_axes(source: str, shape: tuple[int, ...]) -> None:
     if any(length != 1 for length in shape[3:]):
         raise UnusableError(f"{source}: {len(shape)} axes, {places.by(shape)}: a volume has up to three")
-
-
-def _of_array(array: Any, source: str, region: tuple[Any, ...] | None) -> _Input:
-    """A stored array, or a region of it."""
-    from .._base import zarr_facts
-    from ..stored.layout import box_of
-
-    _check_axes(source, array.shape)
-    if array.dtype.kind not in "iub":
-        raise UnusableError(f"{source}: labels are integers, and this array has {array.dtype}")
-    box = box_of(region, array.shape)
-    labels = np.asarray(array[tuple(slice(*one) for one in box)])
-    order = formats.xyz_order(array.ndim, zarr_facts.dimension_names(array))
-    space = places.space_of(array)
-    size = None if space.voxel_size is None else tuple(space.voxel_size[axis] for axis in order)
-    offset = tuple(int(box[axis][0]) for axis in order)
-    return _Input(labels.transpose(order), Space(size, space.unit), offset)
 
 
 def _voxel_size(
@@ -424,65 +513,73 @@ def _length(given: float | None, nanometres: float, unit: str | None) -> float:
     return nanometres / _NANOMETRES[unit] if unit else nanometres
 
 
-class _bar:  # noqa: N801 - used like a function, in a with statement
+class bar:  # noqa: N801 - used like a function, in a with statement
     """A bar on stderr, if that is a terminal and the user did not hide it."""
 
-    def __init__(self, is_wanted: bool) -> None:
+    def __init__(self, is_wanted: bool, unit: str = " components") -> None:
         self._bar: Any = None
+        self._unit = unit
         self._is_wanted = is_wanted and sys.stderr.isatty()
 
     def __enter__(self) -> Any:
+        """The function that shows progress, or False."""
         return self._show if self._is_wanted else False
 
     def _show(self, done: int, total: int) -> None:
         if self._bar is None:
-            self._bar = tqdm(total=total, unit=" components", leave=False, file=sys.stderr)
+            self._bar = tqdm(total=total, unit=self._unit, leave=False, file=sys.stderr)
+        if self._bar.total != total or done < self._bar.n:
+            self._bar.reset(total)  # the next of several passes
         self._bar.update(done - self._bar.n)
 
     def __exit__(self, *_: object) -> None:
+        """Close the bar."""
         if self._bar is not None:
             self._bar.close()
 
 
-def _shift(found: dict[int, Skeleton], offset: tuple[int, ...], size: tuple[float, float, float]) -> None:
-    """Count coordinates from the first voxel of the array, not of the region."""
-    if any(offset):
-        shift = np.array((*offset, 0, 0)[:3]) * np.array(size)
-        for one in found.values():
-            one.vertices = (one.vertices + shift).astype(np.float32)
-
-
-def _show(found: dict[int, Skeleton], report: Any, every: bool) -> None:
+def show(found: dict[int, Skeleton], report: Any, every: bool) -> None:
     """Print a table of the skeletons, the longest first."""
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-
     if not found:
         return
     lengths = {label: one.cable_length() for label, one in found.items()}
     order = sorted(found, key=lambda label: (-lengths[label], label))
+    print_rows(
+        ("label", "voxels", "vertices", "cable length", "ends", "branches", "seconds"),
+        len(order),
+        every,
+        lambda place: (
+            str(order[place]),
+            f"{report.voxels[order[place]]:,}",
+            f"{len(found[order[place]].vertices):,}",
+            f"{lengths[order[place]]:,.1f}",
+            f"{len(found[order[place]].terminals()):,}",
+            f"{len(found[order[place]].branches()):,}",
+            f"{report.seconds[order[place]]:.2f}",
+        ),
+    )
+
+
+def print_rows(names: Sequence[str], count: int, every: bool, row: Callable[[int], Sequence[str]]) -> None:
+    """Print a table; on a terminal its first rows alone, unless all are wanted."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
     shown = Table(box=box.SIMPLE)
-    for name in ("label", "voxels", "vertices", "cable length", "ends", "branches", "seconds"):
+    for name in names:
         shown.add_column(name, justify="right", no_wrap=True)
-    rows = order if every or not sys.stdout.isatty() else order[:_ROWS]
-    for label in rows:
-        one = found[label]
-        shown.add_row(
-            str(label),
-            f"{report.voxels[label]:,}",
-            f"{len(one.vertices):,}",
-            f"{lengths[label]:,.1f}",
-            f"{len(one.terminals()):,}",
-            f"{len(one.branches()):,}",
-            f"{report.seconds[label]:.2f}",
-        )
+    rows = count if every or not sys.stdout.isatty() else min(count, _ROWS)
+    for place in range(rows):
+        shown.add_row(*row(place))
     Console(highlight=False).print(shown)
-    if len(rows) < len(order):
-        click.echo(f"... and {len(order) - len(rows):,} more: --all shows them")
+    if rows < count:
+        click.echo(f"... and {count - rows:,} more: --all shows them")
 
 
-def _write(found: dict[int, Skeleton], target: Path, precomputed: Path | None) -> None:
+def write(found: dict[int, Skeleton], target: Path | None, precomputed: Path | None) -> None:
+    """Write skeletons in the form that the command names."""
+    assert target is not None
     from .. import skeletons as tracing
 
     if precomputed is not None:

@@ -80,8 +80,8 @@ def read_segments(path: Path) -> list[int]:
 @click.option(
     "--skeletons",
     metavar="PATH-or-URL",
-    help="Show these skeletons: a folder in Neuroglancer's format, a .parquet file, or a folder of SWC "
-    "files. The default traces the selected labels.",
+    help="Show these skeletons: a folder in Neuroglancer's format, a dataset or a .parquet file of "
+    "'crackle-zarr skeletonize', or a folder of SWC files. The default traces the selected labels.",
 )
 @click.option("--no-skeletons", is_flag=True, help="Show no skeletons.")
 @click.option(

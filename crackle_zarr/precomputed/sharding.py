@@ -117,6 +117,40 @@ def unpacked(raw: bytes, encoding: Encoding, what: str) -> bytes:
         raise FormatError(f"{what} is damaged gzip: {error}") from error
 
 
+def packed(data: bytes, encoding: Encoding) -> bytes:
+    """Bytes with gzip, if they are to be encoded with it; equal bytes give equal ones."""
+    return data if encoding == "raw" else gzip.compress(data, mtime=0)
+
+
+def shard_bytes(sharding: Sharding, minishards: dict[int, dict[int, bytes]]) -> bytes:
+    """A shard of some chunks.
+
+    Args:
+        sharding: the specification.
+        minishards: per minishard, the chunks by their numbers, encoded.
+    """
+    bounds = np.zeros((1 << sharding.minishard_bits, 2), "<u8")
+    body: list[bytes] = []
+    end = 0
+    indexes: dict[int, bytes] = {}
+    for minishard in sorted(minishards):
+        chunks = sorted(minishards[minishard].items())
+        numbers = np.array([number for number, _ in chunks], "<u8")
+        sizes = np.array([len(data) for _, data in chunks], "<u8")
+        starts = np.zeros(len(chunks), "<u8")
+        starts[0] = end  # the others begin where the one before ends
+        end += int(sizes.sum())
+        body.extend(data for _, data in chunks)
+        numbers[1:] = np.diff(numbers)
+        index = np.stack([numbers, starts, sizes]).astype("<u8").tobytes()
+        indexes[minishard] = packed(index, sharding.index_encoding)
+    for minishard, index in indexes.items():
+        bounds[minishard] = end, end + len(index)
+        body.append(index)
+        end += len(index)
+    return bounds.tobytes() + b"".join(body)
+
+
 def morton(cell: Sequence[int], grid: Sequence[int]) -> int:
     """The compressed Morton code of a cell: the bits of x, y and z in turn, without those that are always 0.
 

@@ -21,6 +21,10 @@ from .errors import DimensionError
 from .intervals import Line, box, pieces
 
 Volume = npt.NDArray[Any] | Source
+# Says of components, given as rows of EXTENT, which to keep.
+Keep = Callable[[npt.NDArray[Any]], npt.NDArray[np.bool_]]
+# Makes other components of some, as ``holes`` does.
+Change = Callable[[list[npt.NDArray[Any]], tuple[int, int, int]], list[npt.NDArray[Any]]]
 
 
 @dataclass(frozen=True)
@@ -97,9 +101,9 @@ def with_three_axes(labels: npt.NDArray[Any]) -> npt.NDArray[Any]:
 def find_objects(
     labels: Volume,
     object_ids: Iterable[int] | None,
-    dust_threshold: float,
+    dust_threshold: float | Keep,
     parallel: int,
-    change: Callable[[list[npt.NDArray[Any]], tuple[int, int, int]], list[npt.NDArray[Any]]] | None = None,
+    change: Change | None = None,
     is_binary: bool = False,
     graph: npt.NDArray[np.uint32] | None = None,
 ) -> Objects:
@@ -108,7 +112,7 @@ def find_objects(
     Args:
         labels: the volume.
         object_ids: labels to keep; None: all but 0.
-        dust_threshold: in voxels.
+        dust_threshold: in voxels; or a function that says which components to keep.
         parallel: threads for compressing a volume.
         is_binary: treat all labels but 0 as one.
         graph: a voxel graph: which neighbours are connected; see :func:`voxel_graph_of`.
@@ -133,29 +137,73 @@ def find_objects(
     if reader.header.voxels():
         extents[table] = reader.measure(0, reader.header.sz)
     extents = extents[chosen + 1]
-    runs: list[npt.NDArray[Any]] | None = None
+    if change is not None:
+        split = _split(_read(reader, table, chosen, len(names)))
+        return _changed(split, names[chosen].tolist(), head.shape, dust_threshold, change)
+    kept = _kept(extents, dust_threshold)
+    runs = _read(reader, table, chosen[kept], len(names))
+    return _objects(runs, names[chosen].tolist(), extents, kept, head.shape)
+
+
+def objects_of_runs(
+    labels: dict[int, npt.NDArray[Any]],
+    shape: tuple[int, int, int],
+    dust_threshold: float | Keep,
+    change: Change | None = None,
+) -> Objects:
+    """The same as :func:`find_objects` for labels that are given as runs, each in the order z, y, x."""
+    line = Line(shape)
+    found = [(label, piece) for label, runs in labels.items() if len(runs) for piece in pieces(runs, line)]
+    return _changed(
+        [piece for _, piece in found], [label for label, _ in found], shape, dust_threshold, change
+    )
+
+
+def _changed(
+    components: list[npt.NDArray[Any]],
+    names: list[int],
+    shape: tuple[int, int, int],
+    dust_threshold: float | Keep,
+    change: Change | None,
+) -> Objects:
+    """The objects of components, and their labels, after a change."""
     if change is not None:
         # What has lost voxels may be in several pieces.
-        line = Line(head.shape)
-        changed = [
-            pieces(one, line) for one in change(_split(_read(reader, table, chosen, len(names))), head.shape)
-        ]
-        chosen = np.repeat(chosen, [len(one) for one in changed])
-        runs = [piece for one in changed for piece in one]
-        extents = _measure(runs)
-    is_large = extents["voxels"] > max(dust_threshold, 1)
-    order = np.argsort(extents["voxels"], kind="stable")[::-1]
-    kept = order[is_large[order]]
+        line = Line(shape)
+        split = [pieces(one, line) for one in change(components, shape)]
+        names = [name for name, some in zip(names, split, strict=True) for _ in some]
+        components = [piece for some in split for piece in some]
+    extents = _measure(components)
+    kept = _kept(extents, dust_threshold)
+    runs = _binding.Runs.make(shape, [components[number] for number in kept])
+    return _objects(runs, names, extents, kept, shape)
+
+
+def _kept(extents: npt.NDArray[Any], dust_threshold: float | Keep) -> npt.NDArray[np.int64]:
+    """The numbers of the components to keep, the largest first."""
+    is_large = (
+        dust_threshold(extents) if callable(dust_threshold) else extents["voxels"] > max(dust_threshold, 1)
+    )
+    order: npt.NDArray[np.int64] = np.argsort(extents["voxels"], kind="stable")[::-1]
+    return order[is_large[order]]
+
+
+def _objects(
+    runs: _binding.Runs,
+    names: list[int],
+    extents: npt.NDArray[Any],
+    kept: npt.NDArray[np.int64],
+    shape: tuple[int, int, int],
+) -> Objects:
+    labels = [names[number] for number in kept.tolist()]
     return Objects(
-        _read(reader, table, chosen[kept], len(names))
-        if runs is None
-        else _binding.Runs.make(head.shape, [runs[number] for number in kept]),
-        names[chosen[kept]].tolist(),
+        runs,
+        labels,
         extents["voxels"][kept],
         extents["start"][kept],
         extents["stop"][kept],
-        head.shape,
-        _dust(names[chosen].tolist(), extents["voxels"].tolist(), set(names[chosen[kept]].tolist())),
+        shape,
+        _dust(names, extents["voxels"].tolist(), set(labels)),
     )
 
 

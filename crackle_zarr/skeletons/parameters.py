@@ -36,6 +36,8 @@ _FIELDS = {
     "soma_invalidation_scale": "soma_scale",
 }
 _NO_LIMIT = 2**64 - 1
+# Faces of a volume are bits: the first x, last x, first y, last y, first z and last z.
+ALL_FACES = 63
 
 
 def teasar_fields(
@@ -63,7 +65,7 @@ def teasar_fields(
     }
     fields["max_paths"] = _max_paths(values["max_paths"])
     fields["voxel_size"] = list(voxel_size)
-    fields["fix_branching"], fields["fix_borders"] = bool(fix_branching), bool(fix_borders)
+    fields["fix_branching"], fields["border_faces"] = bool(fix_branching), ALL_FACES if fix_borders else 0
     return fields
 
 

@@ -56,6 +56,44 @@ def postprocess(
             return made
 
 
+def repaired(
+    places: npt.NDArray[np.float32],
+    radii: npt.NDArray[np.float32],
+    edges: Edges,
+    dust: float,
+    tick: float,
+    join: bool,
+) -> Edges:
+    """The edges of a merged skeleton after the steps of :func:`postprocess` that are asked for.
+
+    Args:
+        places: of vertices, each once, in physical space.
+        radii: of the vertices.
+        edges: pairs of vertices, each once; cycles are opened.
+        dust: components with a cable no longer than this go; 0: none.
+        tick: ends shorter than this go; 0: none.
+        join: join components whose balls touch.
+    """
+    edges = _without_dust(places, edges, dust)
+    count, _ = graphs.component_numbers(len(places), edges)
+    if len(edges) > len(places) - count:
+        edges = graphs.remove_loops(places, radii, edges)
+    while True:
+        before = len(edges)
+        used = np.zeros(len(places), bool)
+        used[edges.reshape(-1)] = True
+        numbers, place = np.flatnonzero(used), np.cumsum(used) - 1
+        joined = np.zeros((0, 2), np.uint32)
+        if join and len(edges):
+            found = graphs.joins(places[used], radii[used], place[edges], math.inf, True)
+            joined = numbers[found].astype(np.uint32)
+        edges = np.concatenate([edges, joined])
+        edges = graphs.remove_ticks(places, edges, tick) if tick and len(edges) else edges
+        edges = _without_dust(places, edges, dust)
+        if len(edges) == before and not len(joined):
+            return edges
+
+
 def join_close_components(
     skeletons: Skeleton | Iterable[Skeleton],
     radius: float | None = math.inf,

@@ -17,7 +17,7 @@ class Progress:
     """
 
     def __init__(
-        self, progress: bool | Callable[[int, int], None], total: int, unit: str = " components"
+        self, progress: bool | Callable[[int, int], object], total: int, unit: str = " components"
     ) -> None:
         self._progress, self._total, self._unit = progress, total, unit
         self._bar: Any = None

@@ -86,7 +86,7 @@ def cross_sectional_area(
         rectangular grids (2000).
     """
     size = voxel_size(anisotropy)
-    options = _options(smoothing_window, multipass, repair_contacts, visualize_section_planes, step)
+    options = options_of(smoothing_window, multipass, repair_contacts, visualize_section_planes, step)
     fill = flag("fill_holes", fill_holes)
     pairs = by_label(skeletons)
     wanted = sorted({label for label, _ in pairs})
@@ -124,26 +124,35 @@ def cross_sectional_area_single(
         step: see there.
     """
     size = voxel_size(anisotropy)
-    options = _options(smoothing_window, multipass, repair_contacts, visualize_section_planes, step)
+    options = options_of(smoothing_window, multipass, repair_contacts, visualize_section_planes, step)
     shift = np.zeros(3) if roi is None else np.asarray(list(roi.minpt), np.float64)
-    _check_repair([(1, skel)], options)
+    check_repair([(1, skel)], options)
     runs, _, _ = runs_of_labels(binimg, [1], is_binary=True)
     with Progress(progress, 1, " skeletons") as show:
-        _measure(runs, 0, skel, size, options, shift)
+        voxels = voxels_of(skel.vertices, skel.space, size) - shift
+        measure(skel, voxels, size, options, _evaluation(runs, 0, size))
         show(1)
     return skel
 
 
-class _Options:
+class Options:
     """The arguments that say what is computed, checked."""
 
     def __init__(self, window: int, multipass: bool, repair: bool, step: int) -> None:
         self.window, self.multipass, self.repair, self.step = window, multipass, repair, step
 
 
-def _options(
+# From planes, given by points and normals in voxels, to the areas of their sections, and the faces these
+# reach.
+Evaluation = Callable[
+    [npt.NDArray[np.float64], npt.NDArray[np.float64]], tuple[npt.NDArray[np.float64], npt.NDArray[np.uint8]]
+]
+
+
+def options_of(
     smoothing_window: Any, multipass: Any, repair_contacts: Any, visualize: Any, step: Any
-) -> _Options:
+) -> Options:
+    """Check the arguments that say what is computed."""
     for name, value in (("smoothing_window", smoothing_window), ("step", step)):
         if isinstance(value, bool) or not isinstance(value, int | np.integer):
             raise TypeError(f"{name} is a number of vertices, not {value!r}")
@@ -153,7 +162,7 @@ def _options(
         raise NotImplementedError(
             "visualize_section_planes: there is no viewer in this package; draw_skeletons makes pictures"
         )
-    return _Options(
+    return Options(
         int(smoothing_window),
         flag("multipass", multipass),
         flag("repair_contacts", repair_contacts),
@@ -166,20 +175,29 @@ def _measure_all(
     pairs: list[tuple[int, Skeleton]],
     wanted: list[int],
     size: tuple[float, float, float],
-    options: _Options,
+    options: Options,
     fill: bool,
     progress: Any,
 ) -> None:
-    _check_repair(pairs, options)
+    check_repair(pairs, options)
     runs, _, _ = runs_of_labels(labels, wanted, fill)
     place = {label: number for number, label in enumerate(wanted)}
     with Progress(progress, len(pairs), " skeletons") as show:
         for done, (label, one) in enumerate(pairs, start=1):
-            _measure(runs, place[label], one, size, options)
+            voxels = voxels_of(one.vertices, one.space, size)
+            measure(one, voxels, size, options, _evaluation(runs, place[label], size))
             show(done)
 
 
-def _check_repair(pairs: list[tuple[int, Skeleton]], options: _Options) -> None:
+def _evaluation(runs: _binding.Runs, number: int, size: tuple[float, float, float]) -> Evaluation | None:
+    """The sections of an object; None if it has no voxels."""
+    if not len(runs.of(number)):
+        return None
+    return lambda points, normals: skeleton_sections.sections(runs, number, size, points, normals)
+
+
+def check_repair(pairs: list[tuple[int, Skeleton]], options: Options) -> None:
+    """Raise ValueError if skeletons are to be repaired that have no areas."""
     for label, one in pairs:
         if options.repair and getattr(one, CONTACTS, None) is None:
             raise ValueError(
@@ -188,21 +206,28 @@ def _check_repair(pairs: list[tuple[int, Skeleton]], options: _Options) -> None:
             )
 
 
-def _measure(
-    runs: _binding.Runs,
-    number: int,
+def measure(
     skeleton: Skeleton,
+    voxels: npt.NDArray[np.float64],
     size: tuple[float, float, float],
-    options: _Options,
-    shift: npt.NDArray[np.float64] | None = None,
+    options: Options,
+    evaluate: Evaluation | None,
 ) -> None:
-    """Set the two attributes of a skeleton."""
+    """Set the two attributes of a skeleton.
+
+    Args:
+        skeleton: it is changed.
+        voxels: where its vertices are.
+        size: of a voxel.
+        options: what to compute.
+        evaluate: gives areas and contacts of sections; None: the volume does not have the label.
+    """
     count = len(skeleton.vertices)
     areas, contacts = getattr(skeleton, AREA, None), getattr(skeleton, CONTACTS, None)
     known = areas is not None and contacts is not None and (options.multipass or options.repair)
     areas = np.array(areas, np.float64) if known else np.zeros(count)
     contacts = np.array(contacts, np.uint8) if known else np.zeros(count, np.uint8)
-    if not len(runs.of(number)):
+    if evaluate is None:
         if not known:
             areas[:] = -1
     else:
@@ -212,20 +237,17 @@ def _measure(
         if options.multipass and known:
             todo &= areas <= 0
         areas[todo & (areas < 0)] = 0
-        voxels = voxels_of(skeleton.vertices, skeleton.space, size)
-        voxels = voxels if shift is None else voxels - shift
-        _sections(runs, number, skeleton, voxels, size, options, todo, areas, contacts)
+        _sections(evaluate, skeleton, voxels, size, options, todo, areas, contacts)
     skeleton.add_attribute(AREA, areas.astype(np.float32))
     skeleton.add_attribute(CONTACTS, contacts)
 
 
 def _sections(
-    runs: _binding.Runs,
-    number: int,
+    evaluate: Evaluation,
     skeleton: Skeleton,
     voxels: npt.NDArray[np.float64],
     size: tuple[float, float, float],
-    options: _Options,
+    options: Options,
     todo: npt.NDArray[np.bool_],
     areas: npt.NDArray[np.float64],
     contacts: npt.NDArray[np.uint8],
@@ -251,7 +273,7 @@ def _sections(
     at, directions = np.concatenate(vertices), np.concatenate(normals)
     planes, weights = np.unique(np.column_stack([at, directions]), axis=0, return_counts=True)
     owner = planes[:, 0].astype(np.int64)
-    found, touched = skeleton_sections.sections(runs, number, size, voxels[owner], planes[:, 1:])
+    found, touched = evaluate(voxels[owner], planes[:, 1:])
     total = np.bincount(owner, weights, minlength=len(voxels))
     means = np.bincount(owner, found * weights, minlength=len(voxels))
     computed = total > 0

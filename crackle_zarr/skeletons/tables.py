@@ -43,7 +43,7 @@ def to_arrow(skeletons: Mapping[int, Skeleton] | Iterable[Skeleton]) -> Tables:
         ImportError: pyarrow is not installed.
         ValueError: a skeleton has no id, two have the same, or they differ in space, transform or attributes.
     """
-    pyarrow, _ = _pyarrow()
+    pyarrow, _ = pyarrow_modules()
     listed = sorted(skeletons.values() if isinstance(skeletons, Mapping) else list(skeletons), key=_id)
     first = listed[0] if listed else Skeleton()
     for one, other in itertools.pairwise(listed):
@@ -162,7 +162,7 @@ def to_parquet(skeletons: Mapping[int, Skeleton] | Iterable[Skeleton], path: str
     Each appears when it is whole, the edges first. Errors as in :func:`to_arrow`.
     """
     tables = to_arrow(skeletons)
-    _, parquet = _pyarrow()
+    _, parquet = pyarrow_modules()
     for place, table in ((edges_path(path), tables.edges), (Path(path), tables.vertices)):
 
         def write(file: Any, table: Any = table) -> None:
@@ -173,7 +173,7 @@ def to_parquet(skeletons: Mapping[int, Skeleton] | Iterable[Skeleton], path: str
 
 def from_parquet(path: str | os.PathLike[str]) -> dict[int, Skeleton]:
     """Read what :func:`to_parquet` wrote."""
-    _, parquet = _pyarrow()
+    _, parquet = pyarrow_modules()
     return from_arrow(parquet.read_table(os.fspath(path)), parquet.read_table(os.fspath(edges_path(path))))
 
 
@@ -183,7 +183,8 @@ def _id(skeleton: Skeleton) -> int:
     return skeleton.id
 
 
-def _pyarrow() -> tuple[Any, Any]:
+def pyarrow_modules() -> tuple[Any, Any]:
+    """pyarrow and its module for Parquet; an ImportError says how to install them."""
     try:
         return importlib.import_module("pyarrow"), importlib.import_module("pyarrow.parquet")
     except ImportError:

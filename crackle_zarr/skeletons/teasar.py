@@ -20,6 +20,8 @@ from .skeleton import Skeleton
 __all__ = ["DEFAULT_TEASAR_PARAMS", "Report", "connect_points", "skeletonize"]
 
 Point = Sequence[int]
+# For an object, the voxels that its paths reach first, and in the end.
+Targets = Callable[[int], tuple[npt.NDArray[np.uint32], npt.NDArray[np.uint32]]]
 
 _log = logging.getLogger(__name__)
 
@@ -132,17 +134,10 @@ def skeletonize(
     graph = voxel_graph_of(all_labels, voxel_graph)
     fields["graph"] = _binding.graph_pointer(graph)
     threads = _binding.threads(max(parallel, 0))
-    changes = _changes(flag("fill_holes", fill_holes), flag("fix_avocados", fix_avocados), fields)
+    changes = changes_of(flag("fill_holes", fill_holes), flag("fix_avocados", fix_avocados), fields)
     objects = find_objects(all_labels, object_ids, dust, threads, changes, graph=graph)
-    targets = _targets(objects, extra_targets_before, extra_targets_after)
-    traced: dict[int, _binding.Traced] = {}
-    with Progress(progress, len(objects.labels)) as show:
-
-        def keep(component: int, one: _binding.Traced) -> None:
-            traced[component] = one
-            show(len(traced))
-
-        objects.runs.trace(fields, targets, ranges(objects, threads, parallel_chunk_size), threads, keep)
+    targets = targets_of(objects, extra_targets_before, extra_targets_after)
+    traced = trace(objects, fields, targets, threads, parallel_chunk_size, progress)
     if progress is True and objects.dust:
         largest = max(objects.dust.values())
         _log.warning(
@@ -151,6 +146,47 @@ def skeletonize(
             dust,
             largest,
         )
+    return skeletons_of(objects, traced, size, report)
+
+
+def trace(
+    objects: Objects,
+    fields: dict[str, Any],
+    targets: Targets,
+    threads: int = 1,
+    most: int = 100,
+    progress: bool | Callable[[int, int], object] = False,
+) -> dict[int, _binding.Traced]:
+    """The skeleton of each object, by its number; ``most`` is how many objects a thread takes at a time."""
+    traced: dict[int, _binding.Traced] = {}
+    with Progress(progress, len(objects.labels)) as show:
+
+        def keep(component: int, one: _binding.Traced) -> None:
+            traced[component] = one
+            show(len(traced))
+
+        objects.runs.trace(fields, targets, ranges(objects, threads, most), threads, keep)
+    return traced
+
+
+def skeletons_of(
+    objects: Objects,
+    traced: dict[int, _binding.Traced],
+    size: tuple[float, float, float],
+    report: Report | None = None,
+    first: tuple[int, int, int] = (0, 0, 0),
+    origin: tuple[float, float, float] = (0, 0, 0),
+) -> dict[int, Skeleton]:
+    """The skeletons of labels, ascending, from those of their components.
+
+    Args:
+        objects: the components.
+        traced: their skeletons.
+        size: of a voxel.
+        report: is filled in.
+        first: the first voxel of the objects' volume in a larger one.
+        origin: where the first voxel of the larger volume lies.
+    """
     parts: dict[int, list[_binding.Traced]] = {}
     for component, label in enumerate(objects.labels):
         if len(traced[component].vertices):
@@ -159,7 +195,7 @@ def skeletonize(
                 _add(report, label, int(objects.voxels[component]), traced[component], size)
     if report is not None:
         report.dust.update(objects.dust)
-    return {label: _assemble(label, parts[label], size) for label in sorted(parts)}
+    return {label: _assemble(label, parts[label], size, first, origin) for label in sorted(parts)}
 
 
 def _add(
@@ -173,7 +209,7 @@ def _add(
         report.somas.setdefault(label, []).append((x, y, z))
 
 
-def _changes(fill_holes: bool, fix_avocados: bool, fields: dict[str, Any]) -> Any:
+def changes_of(fill_holes: bool, fix_avocados: bool, fields: dict[str, Any]) -> Any:
     """What to do with the components before dust is left out, or None."""
     if not fill_holes and not fix_avocados:
         return None
@@ -233,12 +269,10 @@ def connect_points(
             f"start {tuple(start)} and end {tuple(end)} are not connected: they are in two components"
         )
     line = objects.runs.connect(owners[0], fields, ends[0].tolist(), ends[1].tolist())
-    return _skeleton(None, line.vertices, line.edges, line.radii, size)
+    return skeleton_of(None, line.vertices, line.edges, line.radii, size)
 
 
-def _targets(
-    objects: Objects, before: Iterable[Point], after: Iterable[Point]
-) -> Callable[[int], tuple[npt.NDArray[np.uint32], npt.NDArray[np.uint32]]]:
+def targets_of(objects: Objects, before: Iterable[Point], after: Iterable[Point]) -> Targets:
     """A function that gives the extra targets within the bounding box of an object."""
     first = points("extra_targets_before", before, objects.shape)
     last = points("extra_targets_after", after, objects.shape)
@@ -253,7 +287,13 @@ def _targets(
     return lambda number: (within(first, number), within(last, number))
 
 
-def _assemble(label: int, parts: list[_binding.Traced], size: tuple[float, float, float]) -> Skeleton:
+def _assemble(
+    label: int,
+    parts: list[_binding.Traced],
+    size: tuple[float, float, float],
+    first: tuple[int, int, int],
+    origin: tuple[float, float, float],
+) -> Skeleton:
     """The skeleton of a label, from those of its components; vertices are sorted by x, y and z."""
     vertices = np.concatenate([part.vertices for part in parts])
     radii = np.concatenate([part.radii for part in parts])
@@ -268,20 +308,23 @@ def _assemble(label: int, parts: list[_binding.Traced], size: tuple[float, float
         vertices, radii = vertices[order], radii[order]
         edges = np.sort(rank[edges], axis=1)
         edges = edges[np.lexsort((edges[:, 1], edges[:, 0]))]
-    return _skeleton(label, vertices, edges, radii, size)
+    return skeleton_of(label, vertices + np.array(first), edges, radii, size, origin)
 
 
-def _skeleton(
+def skeleton_of(
     label: int | None,
-    vertices: npt.NDArray[np.uint32],
+    vertices: npt.NDArray[Any],
     edges: npt.NDArray[np.uint32],
     radii: npt.NDArray[np.float32],
     size: tuple[float, float, float],
+    origin: tuple[float, float, float] = (0, 0, 0),
 ) -> Skeleton:
+    """A skeleton from vertices that are voxels; ``origin`` is where the first voxel lies."""
     transform = np.zeros((3, 4), np.float32)
     transform[range(3), range(3)] = size
+    transform[:, 3] = origin
     return Skeleton(
-        (vertices * np.array(size)).astype(np.float32),
+        (vertices * np.array(size) + np.array(origin)).astype(np.float32),
         edges,
         radii=radii,
         segid=label,

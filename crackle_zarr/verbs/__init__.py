@@ -44,6 +44,7 @@ from .index import check_index, create_index, open_index, remove_index, update_i
 from .labels import contains, contains_range, find, labels, max, min, num_labels
 from .measures import bounding_boxes, centroids, statistics, to_parquet, voxel_counts
 from .objects import crop, each, point_cloud, select
+from .skeletons import cross_sectional_area, skeletonize
 from .sources import ArrayOptions
 
 __all__ = [
@@ -57,6 +58,7 @@ __all__ = [
     "convert",
     "create_index",
     "crop",
+    "cross_sectional_area",
     "each",
     "find",
     "labels",
@@ -70,6 +72,7 @@ __all__ = [
     "remove_index",
     "resume",
     "select",
+    "skeletonize",
     "statistics",
     "to_parquet",
     "undo",

@@ -10,7 +10,10 @@ from typing import Any
 import numpy as np
 
 from .. import skeletons as tracing
+from ..files.space import UNITS
 from ..skeletons import Skeleton
+from ..stored_skeletons import open_skeletons
+from ..stored_skeletons.parts import PLAN
 from .objects import Mask
 
 # The most voxels of the mask that is traced.
@@ -53,10 +56,13 @@ def trace(mask: Mask, voxel_size: tuple[float, float, float]) -> bytes:
 
 
 def encoded(skeleton: Skeleton, shift: Any = 0.0, scale: float = 1.0) -> bytes:
-    """A skeleton with its radii as the only attribute, times ``scale`` and moved by ``shift`` nanometres."""
+    """A skeleton with its radii as the only attribute, times ``scale`` and moved by ``shift`` nanometres.
+
+    Pages count from the first voxel, wherever in space it lies.
+    """
     one = skeleton.physical_space()
     shown = Skeleton(
-        (one.vertices * scale + shift).astype(np.float32),
+        ((one.vertices - one.transform[:, 3]) * scale + shift).astype(np.float32),
         one.edges,
         radii=np.asarray(one.radius, np.float32) * np.float32(scale),
         space="physical",
@@ -71,8 +77,8 @@ def opened(
     """Skeletons of a file or folder.
 
     Args:
-        place: a folder or URL in Neuroglancer's format; a Parquet file; or a folder of SWC files, each named
-            by its label.
+        place: a folder or URL in Neuroglancer's format; a dataset of ``skeletonize``; a Parquet file; or a
+            folder of SWC files, each named by its label.
         shift: from the corner to the centre of the first voxel, in nanometres. Tables and SWC files count
             from the centre.
         nanometres: the unit of tables and SWC files.
@@ -92,6 +98,9 @@ def opened(
         raise FileNotFoundError(2, os.strerror(2), name)
     if path.is_dir() and (path / "info").is_file():
         return path
+    if path.is_dir() and (path / PLAN).is_file():
+        found = open_skeletons(path)
+        return of_skeletons(found, shift, nanometres if found.unit is None else UNITS[found.unit] * 1e9)
     if path.suffix.lower() == ".parquet":
         return of_skeletons(tracing.from_parquet(path), shift, nanometres)
     if path.is_dir() and any(path.glob("*.swc")):
@@ -102,8 +111,8 @@ def opened(
 
         return swc
     raise ValueError(
-        f"{name}: skeletons are a folder in Neuroglancer's format (with a file 'info'), a .parquet file of "
-        f"'crackle-zarr skeletonize', or a folder of files such as 42.swc"
+        f"{name}: skeletons are a folder in Neuroglancer's format (with a file 'info'), a dataset or a "
+        f".parquet file of 'crackle-zarr skeletonize', or a folder of files such as 42.swc"
     )
 
 

@@ -320,7 +320,7 @@ static void sort_targets(struct targets *t)
 }
 
 crackle_status ck_border_targets(const struct ck_run *runs, u64 num_runs, const u32 *size, const double *voxel_size,
-                                 u32 **targets, u64 *count)
+                                 unsigned int faces, u32 **targets, u64 *count)
 {
     static const unsigned int in_plane[3][2] = {{1, 2}, {0, 2}, {0, 1}};
     struct lines lines = {NULL, 0, 0};
@@ -331,6 +331,8 @@ crackle_status ck_border_targets(const struct ck_run *runs, u64 num_runs, const 
         const unsigned int normal = i / 2;
         struct face f = {in_plane[normal][0], in_plane[normal][1], normal, 0};
 
+        if (!(faces >> i & 1))
+            continue;
         f.at = i % 2 ? size[normal] - 1 : 0;
         status = targets_of_face(runs, num_runs, &f, size, voxel_size, &lines, &found);
     }

@@ -5,10 +5,10 @@
 #include "runs.h"
 
 /*
- * Find the border targets of an object in a volume of 'size', sorted by z, then y, then x, each once.  '*targets' has
- * x, y and z of each; free() it whatever the status is.
+ * Find the border targets of an object in a volume of 'size', sorted by z, then y, then x, each once, on the faces that
+ * 'faces' has bits for: see struct crackle_teasar.  '*targets' has x, y and z of each; free() it whatever the status is.
  */
 crackle_status ck_border_targets(const struct ck_run *runs, u64 num_runs, const u32 *size, const double *voxel_size,
-                                 u32 **targets, u64 *count);
+                                 unsigned int faces, u32 **targets, u64 *count);
 
 #endif /* CK_BORDER_TARGETS_H */

@@ -309,8 +309,9 @@ crackle_status crackle_trace(crackle_tracer *tracer, const crackle_runs *runs, u
     num_runs = runs->begin[object + 1] - runs->begin[object];
     if (num_runs == 0 || (num_runs == 1 && own->end - own->x == 1))
         return CRACKLE_OK;
-    if (parameters->fix_borders)
-        status = ck_border_targets(own, num_runs, j.size, parameters->voxel_size, &borders, &num_borders);
+    if (parameters->border_faces)
+        status = ck_border_targets(own, num_runs, j.size, parameters->voxel_size, parameters->border_faces, &borders,
+                                   &num_borders);
     if (status == CRACKLE_OK)
         status = measure_soma(&j, own, num_runs);
     if (status == CRACKLE_OK)

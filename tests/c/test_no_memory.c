@@ -48,7 +48,7 @@ enum { SIDE = 20, VOXELS = SIDE * SIDE * SIDE };
 /* The skeleton of a label of a stream, what is measured along it, and the skeleton as a graph. */
 static crackle_status all_of_skeletons(const struct crackle_parts *parts, uint64_t count)
 {
-    struct crackle_teasar p = {{1, 1, 2}, 1, 2, 1000, 4, 2, 1e9, 1, 1, UINT64_MAX, 1, 1, NULL};
+    struct crackle_teasar p = {{1, 1, 2}, 1, 2, 1000, 4, 2, 1e9, 1, 1, UINT64_MAX, 1, 63, NULL};
     struct crackle_skeleton s = {NULL, NULL, NULL, 0, 0, 0, 0, 0}, line = s;
     uint32_t objects[4096] = {0}, *filled = NULL, *joins = NULL, *paths = NULL, point[3];
     static uint32_t nearest[8000], numbers[8000];

@@ -56,7 +56,7 @@ static void check_skeleton(const struct crackle_skeleton *t, int has_soma)
 
 static void trace(const struct fuzz_stream *s, crackle_runs *runs, u32 object)
 {
-    struct crackle_teasar p = {{1, 1, 1}, 1, 2, 1e5, 4, 2, 3, 1, 1, UINT64_MAX, 1, 1, NULL};
+    struct crackle_teasar p = {{1, 1, 1}, 1, 2, 1e5, 4, 2, 3, 1, 1, UINT64_MAX, 1, 63, NULL};
     struct crackle_skeleton made;
     crackle_tracer *tracer = crackle_tracer_new();
     crackle_status status;
@@ -65,7 +65,7 @@ static void trace(const struct fuzz_stream *s, crackle_runs *runs, u32 object)
     p.voxel_size[s->control[1] % 3] = s->control[1] & 64 ? 1e5 : 2.5;
     p.scale = s->control[2] % 4;
     p.fix_branching = s->control[3] & 1;
-    p.fix_borders = s->control[3] >> 1 & 1;
+    p.border_faces = s->control[3] >> 1 & 63;
     status = crackle_trace(tracer, runs, object, &p, NULL, 0, NULL, 0, NULL, &made);
     FUZZ_CHECK(status == CRACKLE_OK || status == CRACKLE_BAD_ARGUMENT);
     if (status == CRACKLE_OK)

@@ -36,6 +36,7 @@ LAYERS = [
     {"stored"},
     {"ome"},
     {"precomputed"},
+    {"stored_skeletons"},
     {"verbs"},
     {"view"},
     {"napari"},

@@ -21,7 +21,8 @@ static struct crackle_teasar parameters(double scale, double constant)
     p.pdrf_exponent = 4;
     p.soma_detection = p.soma_acceptance = INFINITY;
     p.max_paths = UINT64_MAX;
-    p.fix_branching = p.fix_borders = 1;
+    p.fix_branching = 1;
+    p.border_faces = 63;
     return p;
 }
 
@@ -129,7 +130,7 @@ static void test_tubes(crackle_tracer *used)
         }
         memcpy(p.voxel_size, sizes[round % 5], sizeof(p.voxel_size));
         p.fix_branching = (uint8_t)random_number(2);
-        p.fix_borders = (uint8_t)random_number(2);
+        p.border_faces = (uint8_t)random_number(64);
         CHECK(object_in(&b, volume, 1, &runs) == CRACKLE_OK);
         CHECK(crackle_trace(used, runs, 0, &p, NULL, 0, NULL, 0, NULL, &one) == CRACKLE_OK);
         CHECK(crackle_trace(fresh, runs, 0, &p, NULL, 0, NULL, 0, NULL, &other) == CRACKLE_OK);
