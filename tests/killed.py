@@ -2,7 +2,7 @@
 
     python killed.py ACTION FOLDER [shards]
 
-ACTION is resume, undo, convert, replace, pyramid, write, index, index-resume or index-undo.
+ACTION is resume, undo, convert, replace, pyramid, write, index, index-resume, index-undo or skeletons.
 
 Every attempt runs in a process of its own, forked before Zarr has started a thread. It kills itself, as a
 power cut would, at the n-th time that the store is to be changed: before the change, or when half of it is on
@@ -438,6 +438,77 @@ def try_index_remap(root: Path, action: str) -> int:
     return deaths
 
 
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def try_skeletons(root: Path) -> int:
+    """Skeletonize by tiles, killed before and after every file; a run that goes on writes the same bytes."""
+
+    import crackle_zarr.stored_skeletons.whole  # noqa: F401 - once, and not in every process
+
+    place, out = root / "labels", root / "out"
+    voxels = np.zeros((16, 32, 64), np.uint32)
+    for number in range(3):
+        voxels[4:9, 10 * number + 3 : 10 * number + 8, 3:61] = number + 1
+
+    def make() -> None:
+        cz.create_array(place, data=voxels, chunks=(16, 16, 16))
+
+    def skeletonize(resume: bool) -> None:
+        cz.skeletonize(
+            zarr.open_array(place, mode="r"),
+            {"const": 5},
+            out=out,
+            resume=resume,
+            memory=2**20,
+            progress=False,
+            parallel=PARALLEL,
+        )
+
+    def dying(n: int, after: bool, resume: bool) -> int:
+        def run() -> None:
+            left, rename = n, os.replace
+
+            def replace(*paths: Any) -> None:
+                nonlocal left
+                if left == 0 and not after:
+                    os.kill(os.getpid(), signal.SIGKILL)
+                rename(*paths)
+                if left == 0:
+                    os.kill(os.getpid(), signal.SIGKILL)
+                left -= 1
+
+            os.replace = replace  # type: ignore[assignment]
+            skeletonize(resume)
+
+        return forked(run)
+
+    must(make)
+    assert dying(10**6, False, False) == 0
+    expected = contents(out)
+    assert len(expected) > 3
+    deaths = 0
+    for after in (False, True):
+        for n in range(1000):
+            shutil.rmtree(out, ignore_errors=True)
+            if dying(n, after, False) == 0:
+                assert contents(out) == expected
+                break
+            deaths += 1
+            resume = (out / "skeletons.json").exists()
+            if not resume:
+                shutil.rmtree(out, ignore_errors=True)  # a temporary file of the plan
+            for again in (n % 3, 10**6) if n % 2 else (10**6,):
+                code = dying(again, not after, resume)
+                resume = (out / "skeletons.json").exists()
+                if code == 0:
+                    break
+            found = contents(out)
+            assert {name: data for name, data in found.items() if ".crackle-" not in name} == expected
+    return deaths
+
+
 def main() -> None:
     what, root = sys.argv[1], Path(sys.argv[2])
     shards = {"shards": (8, 12, 12)} if len(sys.argv) > 3 else {}
@@ -457,6 +528,7 @@ def main() -> None:
         "index": try_index,
         "index-resume": lambda root: try_index_remap(root, "resume"),
         "index-undo": lambda root: try_index_remap(root, "undo"),
+        "skeletons": try_skeletons,
     }
     print(tries[what](root) if what in tries else try_remap(root, what))
 

@@ -15,7 +15,7 @@ import numpy as np
 from ..files.volumes import UnusableError
 from . import places
 from .places import counted
-from .skeletonize import bar, print_rows, say_count, say_dust, show, write
+from .skeleton_output import bar, print_rows, say_count, say_dust, show, write
 
 if TYPE_CHECKING:
     from ..stored_skeletons import SkeletonDataset

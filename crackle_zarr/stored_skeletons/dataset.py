@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bisect
+import importlib
 import os
 from collections.abc import Iterator, Mapping
 from functools import cached_property
@@ -109,11 +110,13 @@ class SkeletonDataset(Mapping[int, Skeleton]):
         """
         if label not in self:
             raise KeyError(label)
-        _, parquet = pyarrow_modules()
+        pyarrow, parquet = pyarrow_modules()
         number = bisect.bisect_right([low for low, _ in self._ranges], int(label)) - 1
+        # A plain int is taken for an int64, which does not hold all labels.
+        typed = pyarrow.scalar(int(label), pyarrow.from_numpy_dtype(self.labels.dtype))
+        wanted = importlib.import_module("pyarrow.compute").field("label") == typed
         vertices, edges = (
-            parquet.read_table(self._part(kind, number), filters=[("label", "=", int(label))])
-            for kind in ("vertices", "edges")
+            parquet.read_table(self._part(kind, number), filters=wanted) for kind in ("vertices", "edges")
         )
         return from_arrow(vertices, edges)[int(label)]
 

@@ -101,6 +101,9 @@ def grid_of(frame: Frame, memory: int) -> Grid:
     unit = frame.unit_shape
     if math.prod(map(min, unit, frame.shape)) > most:
         unit = frame.chunk_shape
+    # The part may begin and end within chunks.
+    first = [start // one for start, one in zip(frame.start, unit, strict=True)]
+    units = [-(-stop // one) - low for stop, one, low in zip(frame.stop, unit, first, strict=True)]
     counts = [1, 1, 1]
 
     def lengths() -> list[int]:
@@ -113,7 +116,7 @@ def grid_of(frame: Frame, memory: int) -> Grid:
         now = lengths()
         # The next chunks go where the tile is shortest.
         for axis in sorted(range(3), key=lambda axis: (now[axis] * frame.size[axis], axis)):
-            if now[axis] >= frame.shape[axis]:
+            if counts[axis] >= units[axis]:
                 continue
             counts[axis] += 1
             if math.prod(lengths()) <= most:
@@ -124,10 +127,9 @@ def grid_of(frame: Frame, memory: int) -> Grid:
     base, step = [], []
     for axis in range(3):
         # As few tiles as that takes, and all about as long.
-        first, last = frame.start[axis] // unit[axis], -(-frame.stop[axis] // unit[axis])
-        tiles = max(1, -(-(last - first) // counts[axis]))
-        base.append(unit[axis] * first)
-        step.append(unit[axis] * max(1, -(-(last - first) // tiles)))
+        tiles = max(1, -(-units[axis] // counts[axis]))
+        base.append(unit[axis] * first[axis])
+        step.append(unit[axis] * max(1, -(-units[axis] // tiles)))
     return Grid(frame.start, frame.stop, (base[0], base[1], base[2]), (step[0], step[1], step[2]))
 
 

@@ -153,17 +153,19 @@ def histogram_of(path: Path) -> Histogram:
 def told_by(path: Path) -> dict[bytes, bytes]:
     """The facts in the metadata of a tile's file."""
     _, parquet = pyarrow_modules()
-    told: dict[bytes, bytes] = parquet.read_schema(str(path)).metadata or {}
+    schema = parquet.read_schema(str(path))
+    told: dict[bytes, bytes] = schema.metadata or {}
     return told
 
 
 def read(path: Path, low: int, high: int) -> Iterator[Piece]:
     """The pieces of a tile whose labels are within ``low`` to ``high``, by label."""
     _, parquet = pyarrow_modules()
+    footer = parquet.read_metadata(str(path))
     with parquet.ParquetFile(str(path)) as file:
         wanted = []
-        for group in range(file.metadata.num_row_groups):
-            statistics = file.metadata.row_group(group).column(0).statistics
+        for group in range(footer.num_row_groups):
+            statistics = footer.row_group(group).column(0).statistics
             if statistics is None or (statistics.min <= high and low <= statistics.max):
                 wanted.append(group)
         if not wanted:

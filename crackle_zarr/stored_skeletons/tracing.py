@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -96,6 +97,11 @@ def pieces_of_tile(frame: Frame, grid: Grid, settings: Settings, tile: Voxel) ->
     )
     traced = trace(objects, fields, targets)
     cut = _touches(objects.start, objects.stop, shape, seams)
+    somas = [one.soma_radius > 0 for _, one in sorted(traced.items())]
+    # What a cell body accounts for has no paths, and would not meet the tiles behind: trace it plainly.
+    plain = {**fields, "soma_acceptance": math.inf}
+    for number in np.flatnonzero(cut & np.array(somas, bool)).tolist():
+        objects.runs.trace(plain, targets, [number, number + 1], 1, traced.__setitem__)
     flat = _in_plane(objects.start, objects.stop, shape, seams & 0b010101)
     made = []
     for number, label in enumerate(objects.labels):
@@ -114,7 +120,7 @@ def pieces_of_tile(frame: Frame, grid: Grid, settings: Settings, tile: Voxel) ->
             Piece(
                 label,
                 _own_voxels(objects, number, shape, seams),
-                one.soma_radius > 0,
+                somas[number],
                 bool(cut[number]),
                 (vertices + np.array(start)).astype(np.uint32),
                 radii,
