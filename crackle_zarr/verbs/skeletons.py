@@ -13,6 +13,7 @@ from .sources import ArrayOptions, Source, is_stored, stored_source
 
 if TYPE_CHECKING:
     from ..skeletons import Report, Skeleton
+    from ..stored.engine import IndexUse
     from ..stored_skeletons import SkeletonDataset
 
 MEMORY = 2 * 2**30
@@ -52,6 +53,7 @@ def skeletonize(
     region: Any = None,
     level: int | None = None,
     verify: bool = True,
+    index: IndexUse = "auto",
 ) -> dict[int, Skeleton] | SkeletonDataset:
     """The skeletons of all labels of a volume: trees of centre lines, by TEASAR.
 
@@ -102,6 +104,7 @@ def skeletonize(
             ``region=(3, ...)``.
         level: see there.
         verify: see there.
+        index: see there; it finds the chunks of labels that are named.
 
     Returns:
         A dict label -> skeleton, ascending; with ``out`` a
@@ -165,6 +168,7 @@ def skeletonize(
     options: ArrayOptions = {
         "region": region,
         "verify": verify,
+        "index": index,
         "executor": executor,
         "parallel": max(parallel or 0, 0),
         "progress": progress,
@@ -218,6 +222,7 @@ def cross_sectional_area(
     region: Any = None,
     level: int | None = None,
     verify: bool = True,
+    index: IndexUse = "auto",
 ) -> SkeletonsT:
     """The area of the section across the object at every vertex of its skeleton.
 
@@ -245,6 +250,7 @@ def cross_sectional_area(
         region: see there; a section ends at its faces, and contacts are about them.
         level: see there.
         verify: see there.
+        index: see there.
 
     Returns:
         ``skeletons``.
@@ -287,6 +293,7 @@ def cross_sectional_area(
     options: ArrayOptions = {
         "region": region,
         "verify": verify,
+        "index": index,
         "executor": executor,
         "parallel": parallel,
         "progress": progress,
