@@ -61,7 +61,7 @@ def skeletonize(
 ) -> None:
     """Skeletonize an array, and write and show the result."""
     from .. import verbs
-    from ..skeletons import Report
+    from ..skeletons import DimensionError, Report
     from ..stored.layout import box_of
     from ..stored.sources import layout_from
     from ..stored_skeletons.frame import frame_of
@@ -72,7 +72,7 @@ def skeletonize(
     layout = layout_from(array)
     try:
         frame = frame_of(layout, box_of(region, layout.shape), anisotropy)
-    except ValueError as error:
+    except (DimensionError, ValueError) as error:
         raise UnusableError(f"{source}: {error}") from error
     teasar = teasar_of(frame.size, frame.unit)
     is_tiled = len(grid_of(frame, memory)) > 1

@@ -85,6 +85,91 @@ def test_options(run, seg) -> None:
     assert skeleton(7, "one").transform.diagonal().tolist() == [0.5, 0.5, 1.25]
 
 
+def test_datasets_by_tiles(run, seg, monkeypatch) -> None:
+    """An array that does not fit the memory goes by tiles, into a dataset, SWC files or a folder."""
+    pytest.importorskip("pyarrow")
+    volume = np.ascontiguousarray(np.tile(seg.T, (2, 2, 2)))
+    attributes = {"voxel_size": [40, 16, 16], "voxel_unit": "nanometer", "voxel_origin": [400, 160, 0]}
+    cz.create_array("seg.zarr", data=volume, chunks=(12, 20, 40), attributes=attributes)
+    small = ["skeletonize", "seg.zarr", "--const", "100", "--dust", "100", "--memory", "3M"]
+    done = run(*small, "--dataset", "all")
+    assert done.code == 0, done.err
+    dataset = cz.open_skeletons("all")
+    assert sorted(dataset) == [7, 9]
+    assert "-> all  vertices, edges and labels in Parquet" in done.out
+    assert "2 skeletons in" in done.out
+    rows = [line.split() for line in done.out.splitlines()]
+    assert next(row for row in rows if row[:1] == ["7"])[-1] == str(len(dataset[7].components()))
+    assert not Path("seg_skeletons").exists()
+    assert run(*small).code == 0
+    assert skeleton(7).cable_length() == pytest.approx(dataset[7].cable_length(), rel=1e-4)
+    np.testing.assert_allclose(skeleton(7).transform[:, 3], (0, 160, 400))
+    assert not Path("seg_skeletons.unfinished").exists()
+    assert run(*small, "--precomputed", "folder").code == 0
+    assert {one.id for one in ks.read_folder("folder")} == {7, 9}
+    done = run(*small, "--dataset", "all")
+    assert done.code == 2
+    assert "overwrite" in done.err
+    assert run(*small, "--dataset", "all", "--force").code == 0
+    done = run(*small, "--dataset", "all", "--resume", "--dust", "7")
+    assert done.code == 2
+    assert "another dust_threshold" in done.err
+
+
+def test_resume(run, seg, monkeypatch) -> None:
+    """An interrupted run leaves its tiles, and --resume goes on with them."""
+    pytest.importorskip("pyarrow")
+    from crackle_zarr._base import atomic_files
+
+    volume = np.ascontiguousarray(np.tile(seg.T, (2, 2, 2)))
+    cz.create_array("seg.zarr", data=volume, chunks=(12, 20, 40))
+    small = ["skeletonize", "seg.zarr", "--const", "5", "--dust", "100", "--memory", "3M", "-j", "1"]
+    rename, left = atomic_files.os.replace, 3
+
+    def replace(*paths) -> None:
+        nonlocal left
+        if left == 0:
+            raise OSError(28, "No space left on device")
+        left -= 1
+        rename(*paths)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(atomic_files.os, "replace", replace)
+        done = run(*small)
+    assert done.code == 2
+    assert "No space left on device" in done.err
+    assert len(list(Path("seg_skeletons.unfinished", "tiles").iterdir())) == 2
+    assert run(*small).code == 2  # it says what to do
+    assert run(*small, "--resume").code == 0
+    assert not Path("seg_skeletons.unfinished").exists()
+    assert sorted(path.name for path in Path("seg_skeletons").iterdir()) == ["7.swc", "9.swc"]
+
+
+def test_labels_and_axes_of_arrays(run, seg) -> None:
+    """Single labels of an array, an array with a time axis, and options that do not fit."""
+    cz.create_array("seg.zarr", data=np.ascontiguousarray(seg.T), chunks=(8, 10, 30))
+    assert run("skeletonize", "seg.zarr", "--const", "5", "-l", "9", "--dust", "9").code == 0
+    expected = cz.skeletonize(seg, {"const": 5}, dust_threshold=9, fix_borders=False, progress=False)
+    assert skeleton(9).consolidate().vertices.tolist() == expected[9].vertices.tolist()
+    cz.create_array(
+        "t.zarr", data=np.stack([seg.T] * 2), chunks=(1, 8, 10, 30), dimension_names=("t", "z", "y", "x")
+    )
+    done = run("skeletonize", "t.zarr", "--const", "5", "-o", "t")
+    assert done.code == 2
+    assert "axis 0 (t) is none of x, y and z" in done.err
+    assert run("skeletonize", "t.zarr", "--const", "5", "-o", "t", "--region", "1", "--dust", "9").code == 0
+    assert skeleton(9, "t").consolidate().vertices.tolist() == expected[9].vertices.tolist()
+    for arguments, message in [
+        (["seg.zarr", "--memory", "lots"], "'lots' is not a number of bytes"),
+        (["seg.zarr", "--resume", "-o", "new"], "nothing that --resume could go on with"),
+        (["seg.npy", "--dataset", "all"], "--dataset is for Zarr arrays"),
+    ]:
+        np.save("seg.npy", seg)
+        done = run("skeletonize", *arguments)
+        assert done.code == 2
+        assert message in done.err
+
+
 def test_region(run, seg) -> None:
     """Coordinates count from the first voxel of the array."""
     cz.create_array("seg.zarr", data=np.ascontiguousarray(seg.T), chunks=(8, 10, 30))
