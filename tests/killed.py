@@ -444,8 +444,10 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 def try_skeletons(root: Path) -> int:
     """Skeletonize by tiles, killed before and after every file; a run that goes on writes the same bytes."""
+    # Once, and not in every process.
+    import pyarrow.parquet  # noqa: F401
 
-    import crackle_zarr.stored_skeletons.whole  # noqa: F401 - once, and not in every process
+    import crackle_zarr.stored_skeletons.whole  # noqa: F401
 
     place, out = root / "labels", root / "out"
     voxels = np.zeros((16, 32, 64), np.uint32)
