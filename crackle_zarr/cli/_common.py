@@ -231,6 +231,10 @@ EXPECTED = (
 
 # Arguments and calls that the Python functions' messages name, and the options that do the same.
 _OPTION_OF = {
+    "create_index(array, overwrite=True)": "'crackle-zarr index build --overwrite'",
+    "crackle_zarr.create_index(array)": "'crackle-zarr index build'",
+    "update_index(array)": "'crackle-zarr index update'",
+    "index='ignore'": "--index ignore",
     "create_chunks=True": "--create-chunks",
     "overwrite=True": "--overwrite",
     "preserve_missing_labels=True keeps such labels": "without --strict, such labels keep their names",

@@ -21,6 +21,7 @@ import click
 from .. import __version__
 from .._base.options import MarkovOrder, Preset
 from . import _common, check, compress, convert, info, ome, questions, remap, skeletonize, stats, view
+from . import index as label_index
 from ._common import EXIT_CODES, EXPECTED, UNUSABLE
 
 
@@ -56,6 +57,7 @@ def cli() -> None:
       crackle-zarr find seg.zarr 42            where label 42 is
       crackle-zarr crop seg.zarr 42 -o 42.npy  its mask, cut to its box
       crackle-zarr remap seg.zarr 42=7         42 becomes 7, in place
+      crackle-zarr index build seg.zarr        answers in a few requests, for many chunks
       crackle-zarr pyramid seg.ome.zarr        the lower levels of OME-Zarr labels
       crackle-zarr skeletonize seg.ckl         centre lines, as SWC files
       crackle-zarr view seg.zarr               see it in Neuroglancer
@@ -161,6 +163,7 @@ for command in (
     questions.crop,
     stats.stats,
     remap.remap,
+    label_index.index,
     ome.pyramid,
     skeletonize.skeletonize,
     skeletonize.swc,

@@ -25,7 +25,7 @@ from ._common import AbsentError
 if TYPE_CHECKING:
     import zarr
 
-    from ..stored.engine import Progress
+    from ..stored.engine import IndexUse, Progress
 
 
 # ---------------------------------------------------------------------------------------
@@ -109,6 +109,17 @@ def _no_verify(command: Callable[..., Any]) -> Callable[..., Any]:
     )
 
 
+def _index(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the option that says whether to use the label index."""
+    return click.option(
+        "--index",
+        type=click.Choice(["auto", "require", "ignore"]),
+        default="auto",
+        show_default=True,
+        help="The label index of an array: use it if it is there and current, require it, or do not look.",
+    )(command)
+
+
 def _level(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the option for a level of a pyramid."""
     return click.option(
@@ -129,6 +140,7 @@ class QueryOptions:
     storage_options: dict[str, Any] | None = None
     progress: bool = True
     level: int | None = None
+    index: IndexUse = "auto"
 
     def refuse_for_file(self, place: str) -> None:
         """Raise UnusableError if an option is set that files do not take."""
@@ -147,6 +159,7 @@ class QueryOptions:
                 "parallel": self.parallel,
                 "verify": self.verify,
                 "progress": progress,
+                "index": self.index,
             }
 
     @contextlib.contextmanager
@@ -180,13 +193,14 @@ def query(command: Callable[..., Any]) -> Callable[..., Any]:
         storage_option: dict[str, Any],
         no_progress: bool,
         level: int | None,
+        index: IndexUse,
         **others: Any,
     ) -> Any:
-        options = QueryOptions(region, parallel, not no_verify, storage_option, not no_progress, level)
+        options = QueryOptions(region, parallel, not no_verify, storage_option, not no_progress, level, index)
         return command(*arguments, options=options, **others)
 
     decorated: Callable[..., Any] = with_options
-    for option in (no_progress, storage_option, _no_verify, _common.parallel, _level, region):
+    for option in (no_progress, storage_option, _no_verify, _common.parallel, _index, _level, region):
         decorated = option(decorated)
     return decorated
 

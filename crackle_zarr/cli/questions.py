@@ -64,6 +64,7 @@ def find(source: str, label: int, as_json: bool, options: QueryOptions) -> None:
                 "start": None if slices is None else [one.start for one in slices],
                 "stop": None if slices is None else [one.stop for one in slices],
                 "chunks": [list(chunk) for chunk in found.chunks],
+                "indexed": found.indexed,
             }
             click.echo(json.dumps(record, indent=2))
         elif slices is not None:

@@ -31,6 +31,10 @@ in memory, they take only ``parallel``.
   workers, such as dask's, it is that number. Twice as many tasks are submitted at a time.
 - ``progress``: True for a bar on stderr, or a function of (chunks done, chunks in all).
 
+- ``index``: "auto" uses the label index of the array if it is there and current (:func:`create_index`);
+  "require" raises :class:`~crackle_zarr.errors.StaleIndexError` or FileNotFoundError otherwise; "ignore" does
+  not look for it.
+
 The functions raise :class:`~crackle_zarr.errors.FormatError` for a damaged chunk, and
 :class:`~crackle_zarr.errors.StoreError` if the store fails; both name the chunk. A chunk that is not in the
 store has only the fill value. Functions take the time to read and verify the bytes that they need; memory

@@ -167,6 +167,7 @@ def test_find(run, seg, source, label):
         "start": [start for start, _ in box],
         "stop": [stop for _, stop in box],
         "chunks": [list(chunk) for chunk in chunks],
+        "indexed": False,
     }
     assert run("labels", source, "--region", written).out.split().count(str(label)) == 1
 
@@ -191,7 +192,8 @@ def test_find_what_is_not_there(run, source, plain, name):
         assert f"{name}: there is no label {absent}; 'crackle-zarr labels" in ran.err.splitlines()[-1]
     ran = run("find", name, 99, "--json")
     assert ran.code == 3
-    assert json.loads(ran.out) == {"file": name, "label": "99", "start": None, "stop": None, "chunks": []}
+    nowhere = {"file": name, "label": "99", "start": None, "stop": None, "chunks": [], "indexed": False}
+    assert json.loads(ran.out) == nowhere
 
 
 def test_negative_labels(run):

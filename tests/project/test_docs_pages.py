@@ -16,6 +16,7 @@ PAGES = [
     "recipes.md",
     "list-labels.md",
     "find-an-object.md",
+    "index-of-labels.md",
     "fix-a-merge.md",
     "view.md",
     "skeletons.md",

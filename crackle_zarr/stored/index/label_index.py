@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, Literal, NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -127,6 +127,27 @@ class LabelIndex:
             wanted = native(self._layout, [integer("a label", label) for label in labels])
             totals = self._ask(lambda lookup: lookup.some(wanted)[0])
         return table_of(totals, self._layout)
+
+    def files(self, kind: Literal["labels", "rows"]) -> list[str]:
+        """The Parquet files of the index, for pandas, polars, duckdb and others: their keys in the array.
+
+        Args:
+            kind: "labels" has a row per label, "rows" one per label and chunk.
+
+        Raises:
+            StaleIndexError: remaps have added files that replace rows of others: ``update_index`` makes them
+                one again.
+        """
+        segments = self._lookup.manifest.segments
+        if len(segments) > 1:
+            raise StaleIndexError(
+                f"the label index of {self._layout.name} has parts that remaps have added, and a reader of "
+                f"its files would see old rows, too: update_index(array) makes them one"
+            )
+        prefix = self._layout.path("")
+        pairs = [pair for segment in segments for pair in segment.pairs]
+        names = [pair.labels.name if kind == "labels" else pair.rows.name for pair in pairs]
+        return [self._lookup.home.key(name).removeprefix(prefix) for name in names]
 
     def rows(self, label: int) -> LabelChunks:
         """A label in each of the chunks that hold it; without chunks if the array lacks it."""
