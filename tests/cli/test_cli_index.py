@@ -61,9 +61,8 @@ def test_a_life(run: Any, seg: str) -> None:
     assert run("remap", seg, "77777=88888").code == 0
     assert run("find", seg, "88888", "--index", "require").code == 0
     assert run("find", seg, "77777", "--index", "require").code == 3
-    assert (
-        run("stats", seg, "--index", "require", "--label", "88888").out.splitlines()[1].startswith("88888,1,")
-    )
+    ran = run("stats", seg, "--index", "require", "--label", "88888")
+    assert ran.out.splitlines()[1].startswith("88888,1,")
     assert run("index", "remove", seg).out == "seg: the label index is removed\n"
     ran = run("labels", seg, "--index", "require")
     assert ran.code == 2

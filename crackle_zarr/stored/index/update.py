@@ -79,7 +79,8 @@ def _renewed(layout: Layout, lookup: Lookup, stamps: Stamps, tags: npt.NDArray[n
         chunks = put_stamps(layout, lookup.home, plan.id, stamps)
         manifest = replace(manifest, id=plan.id, state=CURRENT, chunks=chunks)
         put_in_force(lookup.home, manifest)
-        plan.home.remove_folder(BUILDING)
+    if BUILDING in lookup.home.folders():  # of this update, or left by one that was killed
+        lookup.home.remove_folder(BUILDING)
     return report_of(layout, manifest, measured=0)
 
 
