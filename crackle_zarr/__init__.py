@@ -21,6 +21,7 @@ from .errors import (
     MissingLabelError,
     StaleIndexError,
     StoreError,
+    TakenOverError,
     VerificationError,
 )
 from .files import aload, bload, load, save, save_numpy
@@ -123,6 +124,7 @@ __all__ = [
     "SkeletonDataset",
     "StaleIndexError",
     "StoreError",
+    "TakenOverError",
     "VerificationError",
     "Viewer",
     "__version__",

@@ -43,7 +43,23 @@ class StoreError(CrackleError, OSError):
 
 
 class JournalError(CrackleError):
-    """An array has an unfinished remap, or has none to finish or to undo."""
+    """An array has an unfinished remap, or has none to finish or to undo.
+
+    Attributes:
+        chunks: the keys of objects that somebody else has written meanwhile, and that were left; or none.
+    """
+
+    def __init__(self, message: str, chunks: tuple[str, ...] = ()) -> None:
+        super().__init__(message)
+        self.chunks = chunks
+
+    def __reduce__(self) -> tuple[type, tuple[str, tuple[str, ...]]]:
+        """Pickle with all attributes, for exceptions from worker processes."""
+        return (type(self), (str(self), self.chunks))
+
+
+class TakenOverError(JournalError):
+    """Another process has taken over the edit of an array, and this one has stopped."""
 
 
 class StaleIndexError(CrackleError):

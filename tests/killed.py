@@ -31,6 +31,7 @@ import sync_stores
 
 import crackle_zarr as cz
 import crackle_zarr.codecs.zarr_codec
+from crackle_zarr.stored.editing.steps import step_in
 
 VOXELS = np.repeat(np.arange(16 * 12 * 12, dtype=np.uint32).reshape(16, 12, 12) // 40 % 23, 1, axis=0)
 MAPPING = {1: 2, 2: 1, 3: 0, 4: 900, 5: 6}
@@ -150,14 +151,11 @@ def check_is(folder: Path, allowed: list[np.ndarray]) -> None:
 
 def state(folder: Path) -> str | None:
     """The state of the journal, from the files alone."""
-    names = (
-        {path.name for path in (folder / ".crackle-remap").glob("*")}
-        if (folder / ".crackle-remap").is_dir()
-        else set()
-    )
-    if "finished" in names:
-        return "finished"
-    return "there" if "plan" in names else None
+    journal = folder / ".crackle-remap"
+    if not (journal / "plan").is_file():
+        return None
+    steps = [step_in(path.read_bytes(), path.name) for path in journal.glob("steps-*/*")]
+    return "finished" if any(step is not None and step.what == "finished" for step in steps) else "there"
 
 
 def go_on(folder: Path, action: str, first: int) -> str:

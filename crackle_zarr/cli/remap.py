@@ -100,6 +100,21 @@ def _mapping_of(
 @click.option("--strict", is_flag=True, help="Fail if the mapping lacks a label of the array.")
 @click.option("--resume", is_flag=True, help="Finish a remap that was interrupted.")
 @click.option("--undo", is_flag=True, help="Undo a remap that was interrupted.")
+@click.option(
+    "--theirs",
+    is_flag=True,
+    help="With --resume or --undo: leave chunks as they are that somebody else has written meanwhile.",
+)
+@click.option(
+    "--ours",
+    is_flag=True,
+    help="With --resume or --undo: replace what somebody else has written to such chunks.",
+)
+@click.option(
+    "--force",
+    is_flag=True,
+    help="With --resume or --undo: take the remap from a process that is still at work. It stops.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object, with the indices of the chunks.")
 @_common.parallel
 @storage_option
@@ -115,6 +130,9 @@ def remap(
     strict: bool,
     resume: bool,
     undo: bool,
+    theirs: bool,
+    ours: bool,
+    force: bool,
     as_json: bool,
     parallel: int,
     storage_option: dict[str, Any],
@@ -125,7 +143,8 @@ def remap(
     All labels change at once: 1=2 2=1 swaps them. Only chunks with an old label are rewritten, and
     in these only the label table changes. All new chunks are prepared beside the array before the
     first one is replaced: a damaged chunk, or a label that the dtype cannot hold, leaves the array
-    unchanged. After an interruption --resume finishes the remap, and --undo reverts it.
+    unchanged. After an interruption --resume finishes the remap, and --undo reverts it. Both list chunks
+    that another program has written meanwhile: --theirs leaves them, --ours replaces them.
 
     All levels of OME-Zarr labels are edited, if the source is their group.
 
@@ -141,6 +160,11 @@ def remap(
     if resume and undo:
         raise click.UsageError("--resume and --undo exclude each other.")
     finishing = "--resume" if resume else "--undo" if undo else None
+    for name, value in {"--theirs": theirs, "--ours": ours, "--force": force}.items():
+        if value and not finishing:
+            raise click.UsageError(f"{name} is for --resume and --undo.")
+    if theirs and ours:
+        raise click.UsageError("--theirs and --ours exclude each other.")
     given = {"OLD=NEW": pairs, "--mapping": path, "--edges": edges, "--dry-run": dry_run, "--strict": strict}
     extra = [name for name, value in {**given, "--create-chunks": create_chunks}.items() if value]
     if finishing and extra:
@@ -157,10 +181,11 @@ def remap(
         mapping = None if finishing else _mapping_of(pairs, path, edges, threshold)
         array = opened(source, options.storage_options, "r" if dry_run else "r+")
         with options.bar() as progress:
-            if resume:
-                report = verbs.resume(array, parallel=parallel, progress=progress)
-            elif undo:
-                report = verbs.undo(array, parallel=parallel, progress=progress)
+            if finishing:
+                action = verbs.resume if resume else verbs.undo
+                report = action(
+                    array, theirs=theirs, ours=ours, force=force, parallel=parallel, progress=progress
+                )
             else:
                 try:
                     report = verbs.remap(
@@ -190,10 +215,10 @@ def remap(
         chunks = counted(sum(map(len, report.levels)) or len(report.chunks), "chunk")
         if report.levels:
             chunks += f" in {counted(len(report.levels), 'level')}"
-        action = "restored" if undo else "would change" if report.dry_run else "changed"
+        done = "restored" if undo else "would change" if report.dry_run else "changed"
         wrote = "would be written" if report.dry_run else "written"
         return (
-            f"{source}: {chunks} {action}, {report.bytes_read:,} bytes read, "
+            f"{source}: {chunks} {done}, {report.bytes_read:,} bytes read, "
             f"{report.bytes_written:,} bytes {wrote}"
         )
 
@@ -205,7 +230,7 @@ def _report_journal(source: str, array: zarr.Array[Any] | zarr.Group) -> None:
     from ..stored.editing.journal import Journal
     from ..verbs.edits import journaled
 
-    if Journal(journaled(array)).state is not None:
+    if Journal(journaled(array)).exists():
         click.echo(
             f"crackle-zarr: {source} has an unfinished remap: "
             f"--resume finishes it, --undo restores the array",

@@ -25,7 +25,7 @@ from .._base.mapping import LabelMapping
 from .._base.zarr_facts import Buffer, BufferPrototype
 from ..errors import JournalError
 from ..stored.chunk import Chunk, chunks_of
-from ..stored.editing.edit import RemapReport, edit, finish
+from ..stored.editing.edit import Conflict, RemapReport, edit, finish
 from ..stored.editing.edit import undo as take_back
 from ..stored.editing.entries import Entries, Entry, entries_in
 from ..stored.editing.journal import Journal
@@ -33,7 +33,15 @@ from ..stored.engine import Options, groups, run
 from ..stored.fetch import Steps, drive
 from ..stored.layout import Box, Coords, Layout, common, layout_of
 from ..stored.queries import filled
-from ..stored.relabel import LevelOf, Prepare, Prepared, object_box, refuse_missing, whole_object
+from ..stored.relabel import (
+    LevelOf,
+    Prepare,
+    Prepared,
+    chunks_of_object,
+    object_box,
+    refuse_missing,
+    whole_object,
+)
 from .create import join
 from .levels import METHOD, Factor, factors_between
 from .metadata import Multiscale
@@ -87,7 +95,7 @@ class Pyramid:
     @property
     def has_journal(self) -> bool:
         """Whether there is an unfinished remap of all levels."""
-        return Journal(self).state is not None
+        return Journal(self).exists()
 
 
 def pyramid_of(labels: Multiscale) -> Pyramid:
@@ -108,22 +116,21 @@ def remap(
     pyramid: Pyramid, mapping: LabelMapping, *, dry_run: bool, create_chunks: bool, options: Options
 ) -> RemapReport:
     """Replace labels of all levels: see ``crackle_zarr.remap``."""
-    for layout in pyramid.layouts:
-        if Journal(layout).state is not None:
-            Journal(layout).refuse()
-    report = edit(pyramid, mapping, _Preparing(pyramid, options), dry_run, create_chunks, options)
+    prepare = _Preparing(pyramid, options)
+    report = edit(pyramid, mapping, prepare, dry_run, create_chunks, options, pyramid.layouts)
     return _by_level(report, pyramid)
 
 
-def resume(pyramid: Pyramid, options: Options) -> RemapReport:
+def resume(pyramid: Pyramid, options: Options, *, conflict: Conflict, force: bool) -> RemapReport:
     """Finish an interrupted remap of all levels."""
-    native = pyramid.layouts[0].native
-    return _by_level(finish(pyramid, native, _Preparing(pyramid, options), options), pyramid)
+    native, prepare = pyramid.layouts[0].native, _Preparing(pyramid, options)
+    return _by_level(finish(pyramid, native, prepare, options, conflict=conflict, force=force), pyramid)
 
 
-def undo(pyramid: Pyramid, options: Options) -> RemapReport:
+def undo(pyramid: Pyramid, options: Options, *, conflict: Conflict, force: bool) -> RemapReport:
     """Undo an interrupted remap of all levels."""
-    return _by_level(take_back(pyramid, pyramid.layouts[0].native, options), pyramid)
+    native = pyramid.layouts[0].native
+    return _by_level(take_back(pyramid, native, options, conflict=conflict, force=force), pyramid)
 
 
 def _by_level(report: RemapReport, pyramid: Pyramid) -> RemapReport:
@@ -145,8 +152,20 @@ class _Preparing:
     pyramid: Pyramid
     options: Options
 
-    def __call__(self, mapping: LabelMapping, create_chunks: bool, entries: Entries | None) -> Prepared:
-        """Keep it in entries, if there are some. The first number of each chunk is its level."""
+    def __call__(
+        self,
+        mapping: LabelMapping,
+        create_chunks: bool,
+        entries: Entries | None,
+        only: Sequence[tuple[str, tuple[Coords, ...]]] | None = None,
+    ) -> Prepared:
+        """Keep it in entries, if there are some. The first number of each chunk is its level.
+
+        Objects that are prepared alone get new label tables: whoever wrote one to a lower level did not want
+        it pooled.
+        """
+        if only is not None:
+            return self._only(mapping, create_chunks, entries, only)
         none = Prepared([], [], 0, 0, 0)
         total = none
         before = none  # of the level before, with chunks of its own
@@ -165,7 +184,7 @@ class _Preparing:
                     if rest:
                         yield Prepare(layout, mapping, rest, create_chunks, entries, level)
 
-            left = layout.num_chunks - sum(len(_chunks(layout, one)) for one in again)
+            left = layout.num_chunks - sum(len(chunks_of_object(layout, one)) for one in again)
             prepared = run(tasks(), self.options, total=left, unit="chunk", merge=lambda a, b: a + b) or none
             if not create_chunks:
                 refuse_missing(layout, prepared)
@@ -177,6 +196,26 @@ class _Preparing:
             total += replace(prepared, chunks=[(number, *coords) for coords in prepared.chunks])
             before, pooled = prepared, again
         return total
+
+    def _only(
+        self,
+        mapping: LabelMapping,
+        create_chunks: bool,
+        entries: Entries | None,
+        only: Sequence[tuple[str, tuple[Coords, ...]]],
+    ) -> Prepared:
+        """Prepare some objects again."""
+
+        def tasks() -> Iterator[Prepare]:
+            for _, coords in only:
+                number = coords[0][0]
+                layout = self.pyramid.layouts[number]
+                chunks = chunks_of_object(layout, layout.object_coords(coords[0][1:]))
+                level = self.pyramid.level(number)
+                yield Prepare(layout, mapping, tuple(chunks), create_chunks, entries, level)
+
+        prepared = run(tasks(), self.options, total=len(only), unit="chunk", merge=lambda a, b: a + b)
+        return prepared or Prepared([], [], 0, 0, 0)
 
     def _merged(
         self, number: int, mapping: LabelMapping, changed: Sequence[Coords], pooled: set[Coords]
@@ -192,7 +231,7 @@ class _Preparing:
         fine, coarse = self.pyramid.layouts[number - 1 : number + 1]
         step = self.pyramid.steps[number - 1]
         # Also above objects whose new form is the old one: it is not the relabelled one.
-        again = [one for coords in pooled for one in _chunks(fine, coords)]
+        again = [one for coords in pooled for one in chunks_of_object(fine, coords)]
         certain = {found for one in again for found in _above(fine, coarse, step, one)}
         candidates = {found for one in changed for found in _above(fine, coarse, step, one)}
         tasks = (
@@ -206,22 +245,11 @@ class _Preparing:
     def _repool(self, number: int, coords: Coords, kept: dict[str, str], entries: Entries | None) -> Repool:
         pyramid = self.pyramid
         fine, coarse = pyramid.layouts[number - 1 : number + 1]
-        chunks = _chunks(coarse, coords)
+        chunks = chunks_of_object(coarse, coords)
         box = source_box(fine, object_box(coarse, chunks[0]), pyramid.steps[number - 1])
         keys = {f"{pyramid.paths[number - 1]}/{fine.key(one)}" for one in fine.coords_in(box)}
         there = tuple((key, kept[key]) for key in sorted(keys & kept.keys()))
         return Repool(pyramid, number, tuple(chunks), there, entries)
-
-
-def _chunks(layout: Layout, coords: Coords) -> list[Coords]:
-    """The chunks of an object, in C order."""
-    if layout.shards is None:
-        return [coords]
-    box = tuple(
-        (index * length, (index + 1) * length)
-        for index, length in zip(coords, layout.shards.shape, strict=True)
-    )
-    return list(layout.coords_in(common(box, layout.everything)))
 
 
 def _above(fine: Layout, coarse: Layout, step: Factor, coords: Coords) -> set[Coords]:
@@ -249,7 +277,9 @@ class Examine:
 
     def __call__(self) -> list[Coords] | None:
         """The object, if labels merge; None otherwise."""
-        box = source_box(self.fine, object_box(self.coarse, _chunks(self.coarse, self.coords)[0]), self.step)
+        box = source_box(
+            self.fine, object_box(self.coarse, chunks_of_object(self.coarse, self.coords)[0]), self.step
+        )
         tables = []
         for coords in batches(self.fine, box):
             chunks = chunks_of(self.fine, coords, box)

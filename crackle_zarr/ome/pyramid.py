@@ -92,8 +92,7 @@ def build_pyramid(
     first = layout_of(found.levels[0])
     check_writable(first, options)
     for journal in (Journal(first), Journal(pyramid_of(found))):
-        if journal.state is not None:
-            journal.refuse()
+        journal.refuse()
     planned = _planned(found, first, factors, levels, overwrite)
     store, path = found.group.store_path.store, found.group.path
     check_processes(store, options, found.group.store_path)

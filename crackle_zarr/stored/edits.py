@@ -3,28 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from .._base.mapping import LabelMapping
-from .editing.edit import Preparing, RemapReport, edit, finish
+from .editing.edit import Conflict, RemapReport, edit, finish
 from .editing.edit import undo as take_back
-from .editing.entries import Entries
+from .editing.entries import Entries, Journaled
 from .engine import Options, groups, run
-from .layout import Layout
+from .layout import Coords, Layout
 from .queries import distinct, labels
-from .relabel import Prepare, Prepared, refuse_missing
+from .relabel import Prepare, Prepared, chunks_of_object, refuse_missing
 
 # So many pairs take less time to carry along than the labels of an array to list.
 _FEW_PAIRS = 10_000
 
 
 def remap(
-    layout: Layout, mapping: LabelMapping, *, dry_run: bool, create_chunks: bool, options: Options
+    layout: Layout,
+    mapping: LabelMapping,
+    *,
+    dry_run: bool,
+    create_chunks: bool,
+    options: Options,
+    others: Sequence[Journaled] = (),
 ) -> RemapReport:
     """Replace labels of an array: see ``crackle_zarr.remap``."""
-    return edit(layout, mapping, _preparing(layout, options), dry_run, create_chunks, options)
+    return edit(layout, mapping, _Preparing(layout, options), dry_run, create_chunks, options, others)
 
 
 def among_labels(mapping: LabelMapping, layouts: Sequence[Layout], options: Options) -> LabelMapping:
@@ -42,27 +48,46 @@ def among_labels(mapping: LabelMapping, layouts: Sequence[Layout], options: Opti
     return mapping.among(distinct(np.concatenate(there)))
 
 
-def resume(layout: Layout, options: Options) -> RemapReport:
+def resume(layout: Layout, options: Options, *, conflict: Conflict, force: bool) -> RemapReport:
     """Finish an interrupted remap: see ``crackle_zarr.resume``."""
-    return finish(layout, layout.native, _preparing(layout, options), options)
+    prepare = _Preparing(layout, options)
+    return finish(layout, layout.native, prepare, options, conflict=conflict, force=force)
 
 
-def undo(layout: Layout, options: Options) -> RemapReport:
+def undo(layout: Layout, options: Options, *, conflict: Conflict, force: bool) -> RemapReport:
     """Undo an interrupted remap: see ``crackle_zarr.undo``."""
-    return take_back(layout, layout.native, options)
+    return take_back(layout, layout.native, options, conflict=conflict, force=force)
 
 
-def _preparing(layout: Layout, options: Options) -> Preparing:
-    def prepare(mapping: LabelMapping, create_chunks: bool, entries: Entries | None) -> Prepared:
+@dataclass(frozen=True)
+class _Preparing:
+    """Prepares the new form of all objects that change."""
+
+    layout: Layout
+    options: Options
+
+    def __call__(
+        self,
+        mapping: LabelMapping,
+        create_chunks: bool,
+        entries: Entries | None,
+        only: Sequence[tuple[str, tuple[Coords, ...]]] | None = None,
+    ) -> Prepared:
+        """Keep it in entries, if there are some; see ``editing.edit.Preparing``."""
+        layout, options = self.layout, self.options
+
         def tasks() -> Iterator[Prepare]:
-            for coords in groups(layout, layout.everything, options):
-                yield Prepare(layout, mapping, tuple(coords), create_chunks, entries)
+            if only is not None:
+                for _, coords in only:
+                    chunks = tuple(chunks_of_object(layout, layout.object_coords(coords[0])))
+                    yield Prepare(layout, mapping, chunks, create_chunks, entries)
+                return
+            for group in groups(layout, layout.everything, options):
+                yield Prepare(layout, mapping, tuple(group), create_chunks, entries)
 
         none = Prepared([], [], 0, 0, 0)
-        total = layout.num_chunks
+        total = layout.num_chunks if only is None else len(only)
         prepared = run(tasks(), options, total=total, unit="chunk", merge=lambda a, b: a + b) or none
         if not create_chunks:
             refuse_missing(layout, prepared)
         return prepared
-
-    return prepare

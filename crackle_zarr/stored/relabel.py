@@ -331,6 +331,17 @@ def object_box(layout: Layout, coords: Coords) -> Box:
     return common(box, layout.everything)
 
 
+def chunks_of_object(layout: Layout, coords: Coords) -> list[Coords]:
+    """The chunks of an object, a chunk or a shard, in C order."""
+    if layout.shards is None:
+        return [coords]
+    box = tuple(
+        (index * length, (index + 1) * length)
+        for index, length in zip(coords, layout.shards.shape, strict=True)
+    )
+    return list(layout.coords_in(common(box, layout.everything)))
+
+
 def encoded_by_zarr(layout: Layout, box: Box, voxels: npt.NDArray[Any]) -> bytes:
     """The bytes that Zarr stores for all voxels of an object; empty if it would store nothing."""
     array = layout.array

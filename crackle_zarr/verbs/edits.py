@@ -15,7 +15,7 @@ from .sources import ArrayOptions, Source, is_stored, stored_source
 
 if TYPE_CHECKING:
     from ..ome.edit import Pyramid
-    from ..stored.editing.edit import RemapReport
+    from ..stored.editing.edit import Conflict, RemapReport
     from ..stored.editing.entries import Journaled
     from ..stored.engine import Options, Progress
     from ..stored.layout import Layout
@@ -111,8 +111,9 @@ def remap(
     all new chunks to a journal beside the old ones before it replaces the first chunk. So a damaged chunk, or
     a label that does not fit, stops the remap before the array changes. If the process ends while chunks are
     being replaced, :func:`resume` finishes the work and :func:`undo` restores the old chunks. No other
-    process may write to the array during a remap; a reader may see old and new labels while chunks are being
-    replaced.
+    process of this package edits the array meanwhile. What somebody else writes to a chunk while the remap is
+    prepared is mapped as well; docs/trust.md says what cannot be noticed. A reader may see old and new labels
+    while chunks are being replaced.
 
     Of a group of OME-Zarr all levels are edited, with one journal. Where labels merge, chunks of lower levels
     are pooled again, if :func:`build_pyramid` made them; all others get new label tables. An array that is
@@ -151,7 +152,8 @@ def remap(
             memory of this process, and ``executor`` uses other processes.
         TypeError: ``mapping`` is not a mapping of integers; both or neither of ``mapping`` and ``edges`` is
             given; or ``in_place`` meets immutable bytes.
-        JournalError: the array has an unfinished remap.
+        JournalError: the array has an unfinished remap, or is being remapped by another process.
+        TakenOverError: another process took the remap from this one, which has stopped.
     """
     if not is_stored(binary):
         if dry_run or create_chunks or executor is not None or progress:
@@ -172,26 +174,35 @@ def remap(
     )
     refuse_misfits(labels, layout)
     if pyramid is None:
-        _warn_of_levels(layout)
-        return edits.remap(layout, labels, dry_run=dry_run, create_chunks=create_chunks, options=checked)
+        return edits.remap(
+            layout,
+            labels,
+            dry_run=dry_run,
+            create_chunks=create_chunks,
+            options=checked,
+            others=_image_around(layout),
+        )
     from ..ome import edit
 
     return edit.remap(pyramid, labels, dry_run=dry_run, create_chunks=create_chunks, options=checked)
 
 
-def _warn_of_levels(layout: Layout) -> None:
-    """Warn if an array is one of several levels, of which the others keep their labels."""
+def _image_around(layout: Layout) -> tuple[Journaled, ...]:
+    """All levels of the image of which an array is one, with a warning: the others keep their labels."""
+    from ..ome.edit import pyramid_of
     from ..ome.metadata import image_of_level
 
     found = image_of_level(layout.array)
-    if found is not None and len(found[0].levels) > 1:
-        image, level = found
-        warnings.warn(
-            f"{layout.name} is level {level} of {image.group.store_path}, whose other levels keep their "
-            f"labels: remap the group, and all change",
-            CrackleWarning,
-            stacklevel=3,
-        )
+    if found is None or len(found[0].levels) < 2:
+        return ()
+    image, level = found
+    warnings.warn(
+        f"{layout.name} is level {level} of {image.group.store_path}, whose other levels keep their "
+        f"labels: remap the group, and all change",
+        CrackleWarning,
+        stacklevel=3,
+    )
+    return (pyramid_of(image),)
 
 
 def _editable(source: Source, options: ArrayOptions) -> tuple[Layout, Options]:
@@ -234,48 +245,90 @@ def journaled(source: Source) -> Journaled:
     return pyramid_at(source) or stored_source(source, {})[0]
 
 
-def resume(source: Source, **options: Unpack[ArrayOptions]) -> RemapReport:
+def _conflict(theirs: bool, ours: bool) -> Conflict:
+    if theirs and ours:
+        raise ValueError("theirs and ours exclude each other: what somebody else wrote is kept or replaced")
+    return "theirs" if theirs else "ours" if ours else "tell"
+
+
+def resume(
+    source: Source,
+    *,
+    theirs: bool = False,
+    ours: bool = False,
+    force: bool = False,
+    **options: Unpack[ArrayOptions],
+) -> RemapReport:
     """Finish an interrupted remap of a stored array.
 
-    An interrupted :func:`resume` can be called again.
+    An interrupted :func:`resume` can be called again. Chunks that somebody else has written since the remap
+    prepared them are neither what they were nor what they become: they are left, and an error lists them.
+
+    Args:
+        source: the stored array, or the group of OME-Zarr whose levels were edited.
+        theirs: leave such chunks as they are, and finish.
+        ours: replace what was written to such chunks by what the remap prepared for them.
+        force: also if the process that edits the array lives. It stops before its next batch of chunks.
+        **options: see the module.
 
     Returns:
         A report like that of :func:`remap`. If only the journal was left to remove, the report has no chunks.
 
     Raises:
-        JournalError: there is no unfinished remap, or an :func:`undo` of it has begun.
+        JournalError: there is no unfinished remap; an :func:`undo` of it has begun; the process that edits
+            the array lives; or chunks were written meanwhile, and are in its attribute ``chunks``.
+        TakenOverError: another process took the remap from this one.
         StoreError: the store failed, or contradicts itself about whether the journal exists.
     """
     from ..stored import edits
 
+    conflict = _conflict(theirs, ours)
     layout, checked = _editable(source, options)
     pyramid = pyramid_at(source)
     if pyramid is None:
-        return edits.resume(layout, checked)
+        return edits.resume(layout, checked, conflict=conflict, force=force)
     from ..ome import edit
 
-    return edit.resume(pyramid, checked)
+    return edit.resume(pyramid, checked, conflict=conflict, force=force)
 
 
-def undo(source: Source, **options: Unpack[ArrayOptions]) -> RemapReport:
+def undo(
+    source: Source,
+    *,
+    theirs: bool = False,
+    ours: bool = False,
+    force: bool = False,
+    **options: Unpack[ArrayOptions],
+) -> RemapReport:
     """Undo an interrupted remap of a stored array: restore all its chunks.
 
-    An interrupted :func:`undo` can be called again.
+    An interrupted :func:`undo` can be called again. Chunks that somebody else has written since the remap
+    prepared them are left, and an error lists them.
+
+    Args:
+        source: the stored array, or the group of OME-Zarr whose levels were edited.
+        theirs: leave such chunks as they are, and finish.
+        ours: replace what was written to such chunks by what they were before the remap.
+        force: also if the process that edits the array lives. It stops before its next batch of chunks.
+        **options: see the module.
 
     Returns:
         A report of the restored chunks. If the remap was complete, and only the journal was left to remove,
         the report has no chunks, and the new labels stay.
 
     Raises:
-        JournalError: there is no unfinished remap.
+        JournalError: there is no unfinished remap; the process that edits the array lives; or chunks were
+            written meanwhile, and are in its attribute ``chunks``.
+        TakenOverError: another process took the undo from this one.
         StoreError: the store failed, or contradicts itself about whether the journal exists.
     """
     from ..stored import edits
 
+    conflict = _conflict(theirs, ours)
     layout, checked = _editable(source, options)
     pyramid = pyramid_at(source)
     if pyramid is None:
-        return edits.undo(layout, checked)
+        return edits.undo(layout, checked, conflict=conflict, force=force)
     from ..ome import edit
 
-    return edit.undo(pyramid, checked)
+    return edit.undo(pyramid, checked, conflict=conflict, force=force)

@@ -28,7 +28,9 @@ import crackle_zarr
 from crackle_zarr import FormatError, _binding
 from crackle_zarr.errors import JournalError, StoreError
 from crackle_zarr.stored.editing.entries import Entry
+from crackle_zarr.stored.editing.hold import Hold
 from crackle_zarr.stored.editing.journal import Journal
+from crackle_zarr.stored.editing.owner import new_owner
 from crackle_zarr.stored.layout import layout_of
 from crackle_zarr.stored.writing import run_to_end
 
@@ -96,18 +98,28 @@ def test_a_model_longer_than_the_codes() -> None:
     assert crackle_zarr.header(stream).markov_model_order == 0
 
 
+PLAN = {"keys": [3], "values": [4], "preserve": True, "create_chunks": False}
+
+
+def applying(journal: Journal, entry: Entry) -> Hold:
+    """The journal of an edit that has stopped before it replaced an object."""
+    owner = new_owner()
+    hold = Hold(journal, journal.begin({"id": owner.id, **PLAN}, owner), owner)
+    hold.keep_index(hold.folder, [hold.entries(hold.folder).write([entry])])
+    hold.step("applying", entries=hold.folder)
+    return hold
+
+
 def test_a_journal_that_leads_out_of_the_array(tmp_path: Path) -> None:
     """Found by reading: resume() and undo() wrote to any key that a journal named, even with '../'."""
     array = crackle_zarr.create_array(tmp_path / "a.zarr", shape=(4, 4, 4), dtype="u4", chunks=(2, 4, 4))
     array[...] = 3
     for key, coords in [("../outside", (0, 0, 0)), ("c/0/0/0", (1, 0, 0)), ("zarr.json", (0, 0, 0))]:
-        journal = Journal(layout_of(array))
-        journal.begin({"id": "1", "keys": [3], "values": [4], "preserve": True, "create_chunks": False})
-        journal.apply([journal.entries.write([Entry(key, b"old", b"new", (coords,))])])
+        hold = applying(Journal(layout_of(array)), Entry(key, b"old", b"new", (coords,)))
         for action in (crackle_zarr.resume, crackle_zarr.undo):
             with pytest.raises(JournalError, match="is no chunk of"):
                 action(array)
-        journal.remove()
+        hold.journal.remove(hold.plan)
     assert not (tmp_path / "outside").exists()
     assert (zarr.open_array(tmp_path / "a.zarr")[...] == 3).all()
 
@@ -141,10 +153,9 @@ class Hasty(sync_stores.LocalStore):
 
     def delete_sync(self, key: str) -> None:
         super().delete_sync(key)
-        if key.endswith("/finished") and self.other is not None:
+        if key.endswith("/plan") and self.other is not None:
             other, self.other = self.other, None
-            other.begin({})
-            other.apply([other.entries.write([Entry("c/0/0/0", b"old", b"new", ((0, 0, 0),))])])
+            applying(other, Entry("c/0/0/0", b"old", b"new", ((0, 0, 0),)))
 
     async def delete(self, key: str) -> None:
         await asyncio.to_thread(self.delete_sync, key)
@@ -155,12 +166,14 @@ def test_the_journal_of_another_process(tmp_path: Path) -> None:
     store = Hasty(tmp_path / "a.zarr")
     array = crackle_zarr.create_array(store, shape=(2, 2, 2), dtype="u4", chunks=(2, 2, 2))
     journal = Journal(layout_of(array))
-    journal.begin({})
+    hold = applying(journal, Entry("c/0/0/0", b"old", b"new", ((0, 0, 0),)))
     store.other = Journal(layout_of(zarr.open_array(LocalStore(store.root), mode="r+")))
-    journal.remove()
+    hold.end("new")
     assert store.other is None
-    assert journal.state == "applying"
-    assert len(journal.names()) == 1
+    history = journal.history(certain=True)
+    assert history is not None
+    assert history.step.what == "applying"
+    assert len(Hold(journal, history, new_owner()).batches()) == 1
 
 
 class Stubborn(sync_stores.LocalStore):
@@ -191,8 +204,12 @@ def test_a_remap_that_was_not_done_is_not_finished(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="cannot be read"):
         crackle_zarr.remap(array, {3: 4}, parallel=1)
     store.broken = False
-    assert crackle_zarr.resume(array).chunks == [(0, 0, 0)]
+    with pytest.raises(JournalError, match="no unfinished remap: the last one was taken back"):
+        crackle_zarr.resume(array)
+    assert (array[...] == 3).all()
+    crackle_zarr.remap(array, {3: 4})
     assert (array[...] == 4).all()
+    assert not (tmp_path / "a.zarr" / ".crackle-remap").exists()
 
 
 @pytest.mark.skipif(not hasattr(signal, "pthread_kill"), reason="needs signals to threads")

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-import uuid
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, Protocol, TypeAlias
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal, Protocol
 
 import numpy as np
 
 from ..._base.mapping import LabelMapping
-from ...errors import JournalError, StoreError
+from ...errors import JournalError
 from ..engine import Options
 from ..layout import Coords
-from .applying import check_writable, copy_to_array
+from .applying import Copied, Foreign, check_writable, copy_to_array
 from .entries import Entries, Journaled
 from .followers import Change, followers_of
+from .hold import Hold, take
 from .journal import Journal
+from .owner import at_work
+from .steps import Which
 
 
 @dataclass(frozen=True)
@@ -62,9 +64,34 @@ class Prepared(Protocol):
         ...
 
 
-# Prepares the new form of all objects that change, for a mapping, with or without creating chunks, and keeps
-# it in entries; None: keep nothing.
-Preparing: TypeAlias = Callable[[LabelMapping, bool, Entries | None], Prepared]
+class Preparing(Protocol):
+    """Prepares the new form of all objects that change."""
+
+    def __call__(
+        self,
+        mapping: LabelMapping,
+        create_chunks: bool,
+        entries: Entries | None,
+        only: Sequence[tuple[str, tuple[Coords, ...]]] | None = None,
+    ) -> Prepared:
+        """Prepare it, and keep it in entries.
+
+        Args:
+            mapping: old labels and new ones.
+            create_chunks: whether chunks are written that do not exist.
+            entries: where to keep it; None: keep nothing.
+            only: the objects to prepare, as their keys and their chunks; None: all that change.
+        """
+        ...
+
+
+# What to do with objects that somebody else has written after they were prepared: tell, which leaves them and
+# raises; leave them; or replace them.
+Conflict = Literal["tell", "theirs", "ours"]
+# How often objects are prepared again in one edit because somebody else writes them meanwhile.
+_ROUNDS = 10
+# A message about several objects names this many keys.
+_KEYS = 8
 
 
 def edit(
@@ -74,28 +101,48 @@ def edit(
     dry_run: bool,
     create_chunks: bool,
     options: Options,
+    others: Sequence[Journaled] = (),
 ) -> RemapReport:
-    """Replace labels of an array, or of all levels of a pyramid."""
-    if not dry_run:
-        check_writable(place, options)
+    """Replace labels of an array, or of all levels of a pyramid.
+
+    Args:
+        place: the array or the pyramid.
+        mapping: old labels and new ones.
+        prepare: makes the new form of what changes.
+        dry_run: write nothing.
+        create_chunks: write chunks that do not exist yet.
+        options: how.
+        others: places that share chunks with this one, and must not be edited at the same time.
+
+    Raises:
+        JournalError: there is an unfinished edit.
+        TakenOverError: another process has taken over this one.
+    """
     journal = Journal(place)
+    for one in (Journal(other) for other in others):
+        one.refuse()
     if dry_run:
-        if journal.state is not None:
-            journal.refuse()
+        journal.refuse()
         prepared = prepare(mapping, create_chunks, None)
         return RemapReport(sorted(prepared.chunks), prepared.bytes_read, prepared.bytes_written, True)
-    change = Change(uuid.uuid4().hex, mapping, create_chunks)
-    journal.begin(
-        {
-            "format": 1,
-            "id": change.id,
+    check_writable(place, options)
+    with at_work() as owner:
+        plan = {
+            "id": owner.id,
             "keys": [int(key) for key in mapping.keys],
             "values": [int(value) for value in mapping.values],
             "preserve": mapping.preserve,
             "create_chunks": create_chunks,
         }
-    )
-    return _prepare_and_apply(journal, change, prepare, options)
+        hold = Hold(journal, journal.begin(plan, owner), owner)
+        with hold.kept():
+            try:
+                for one in (Journal(other) for other in others):  # begun since
+                    one.refuse()
+            except BaseException as error:
+                hold.discard(error)
+                raise
+            return _prepare_and_apply(hold, Change(hold.id, mapping, create_chunks), prepare, options)
 
 
 def _change_in(plan: dict[str, Any], native: np.dtype[Any]) -> Change:
@@ -105,75 +152,162 @@ def _change_in(plan: dict[str, Any], native: np.dtype[Any]) -> Change:
     return Change(plan["id"], LabelMapping.of_arrays(keys, values, plan["preserve"]), plan["create_chunks"])
 
 
-def _prepare_and_apply(journal: Journal, change: Change, prepare: Preparing, options: Options) -> RemapReport:
+def _prepare_and_apply(hold: Hold, change: Change, prepare: Preparing, options: Options) -> RemapReport:
+    folder = hold.folder
     try:
-        prepared = prepare(change.mapping, change.create_chunks, journal.entries)
+        prepared = prepare(change.mapping, change.create_chunks, hold.entries(folder))
+        if prepared.names:
+            hold.keep_index(folder, prepared.names)
     except BaseException as error:
-        try:
-            journal.discard()  # the array is unchanged
-        except StoreError as second:
-            error.add_note(
-                f"The journal still exists: resume() does the remap, and undo() removes the journal: {second}"
-            )
+        hold.discard(error)  # the array is unchanged
         raise
+    chunks = prepared.chunks
     if prepared.names:
-        journal.apply(prepared.names)
-        _apply(journal, change, prepared.names, options)
-    journal.remove()
-    return RemapReport(sorted(prepared.chunks), prepared.bytes_read, prepared.bytes_written)
+        hold.step("applying", entries=folder)
+        chunks = _apply(hold, change, options, "tell", prepare).chunks
+    hold.end("new")
+    return RemapReport(sorted(chunks), prepared.bytes_read, prepared.bytes_written)
 
 
-def _apply(journal: Journal, change: Change, names: list[str], options: Options) -> tuple[list[Coords], int]:
-    """Replace all objects, and tell all that follow."""
-    followers = followers_of(journal.layout)
+def _apply(
+    hold: Hold, change: Change, options: Options, conflict: Conflict, prepare: Preparing | None
+) -> Copied:
+    """Replace all objects, and tell all that follow.
+
+    What somebody else wrote since it was prepared is prepared again, if ``prepare`` is given.
+    """
+    place = hold.journal.layout
+    followers = followers_of(place)
     for follower in followers:
         follower.before(change, options)
-    done = copy_to_array(journal.layout, journal.entries, names, "new", options)
+    batches = hold.batches()
+    total = Copied([], 0, [])
+    while True:
+        done = _copy(hold, batches, "new", options, conflict)
+        total += done
+        if not done.foreign or prepare is None or hold.rounds >= _ROUNDS:
+            break
+        entries = hold.entries(hold.entries_folder).within(f"again-{hold.rounds + 1}")
+        prepared = prepare(change.mapping, change.create_chunks, entries, done.foreign)
+        hold.apply_again([key for key, _ in done.foreign], prepared.names)
+        batches = [(name, frozenset()) for name in prepared.names]
+        total = replace(total, foreign=[])
+    _tell(place, total, conflict, "resume", "remap")
     for follower in followers:
         follower.after(change, options)
-    return done
+    return total
 
 
-def finish(place: Journaled, native: np.dtype[Any], prepare: Preparing, options: Options) -> RemapReport:
-    """Finish an interrupted edit; ``native`` is the dtype of its labels."""
+def _copy(
+    hold: Hold,
+    batches: Sequence[tuple[str, frozenset[str]]],
+    which: Which,
+    options: Options,
+    conflict: Conflict,
+) -> Copied:
+    entries = hold.entries(hold.entries_folder)
+    foreign: Foreign = "replace" if conflict == "ours" else "leave"
+    return copy_to_array(hold.journal.layout, entries, batches, which, options, hold.guard, foreign)
+
+
+def _tell(place: Journaled, copied: Copied, conflict: Conflict, call: str, what: str) -> None:
+    """Raise JournalError if objects were left that somebody else has written."""
+    if not copied.foreign or conflict != "tell":
+        return
+    keys = tuple(place.path(key) for key, _ in copied.foreign)
+    more = f" and {len(keys) - _KEYS:,} more" if len(keys) > _KEYS else ""
+    objects = "1 object" if len(keys) == 1 else f"{len(keys):,} objects"
+    raise JournalError(
+        f"{objects} of {place.name} were written by somebody else since the {what} prepared them, and are "
+        f"left as they are: {', '.join(keys[:_KEYS])}{more}. All others are done, and the journal remains: "
+        f"{call}(theirs=True) leaves these as they are, {call}(ours=True) replaces what was written "
+        f"(on the command line --{call} --theirs, --{call} --ours)",
+        keys,
+    )
+
+
+def finish(
+    place: Journaled,
+    native: np.dtype[Any],
+    prepare: Preparing,
+    options: Options,
+    *,
+    conflict: Conflict = "tell",
+    force: bool = False,
+) -> RemapReport:
+    """Finish an interrupted edit.
+
+    Args:
+        place: the array or the pyramid.
+        native: the dtype of its labels.
+        prepare: makes the new form of what changes.
+        options: how.
+        conflict: what to do with objects that somebody else has written.
+        force: also if its owner lives.
+    """
     check_writable(place, options)
     journal = Journal(place)
-    state = journal.certain_state()
-    if state is None:
+    history = journal.history(certain=True)
+    if history is None:
         raise JournalError(f"{place.name} has no unfinished remap")
+    if history.plan is None:
+        raise JournalError(
+            f"the remap of {place.name} ended while it wrote its plan, {journal.key('plan')}. The array is "
+            f"unchanged: undo() removes the rest of the journal (on the command line --undo)"
+        )
+    state = history.step.what
     if state == "finished":
-        journal.remove()
+        journal.remove(history.plan)
+        if history.step.outcome == "old":
+            raise JournalError(
+                f"{place.name} has no unfinished remap: the last one was taken back, and the rest of its "
+                f"journal is removed now"
+            )
         return RemapReport([], 0, 0)
     if state == "undoing":
-        raise JournalError(f"an undo of {place.name} was interrupted: call undo() again")
-    change = _change_in(journal.plan(), native)
-    if state == "applying":
-        chunks, nbytes = _apply(journal, change, journal.names(), options)
-        journal.remove()
-        return RemapReport(chunks, nbytes, nbytes)
-    journal.forget_entries()
-    return _prepare_and_apply(journal, change, prepare, options)
+        journal.refuse_if_alive(history, force)
+        raise JournalError(
+            f"an undo of {place.name} was interrupted: call undo() again (on the command line --undo)"
+        )
+    change = _change_in(history.plan, native)
+    with at_work() as owner:
+        hold = take(journal, history, state, owner, force=force)
+        with hold.kept():
+            if state == "preparing":
+                return _prepare_and_apply(hold, change, prepare, options)
+            done = _apply(hold, change, options, conflict, None)
+            hold.end("new")
+            return RemapReport(done.chunks, done.nbytes, done.nbytes)
 
 
-def undo(place: Journaled, native: np.dtype[Any], options: Options) -> RemapReport:
-    """Undo an interrupted edit; ``native`` is the dtype of its labels."""
+def undo(
+    place: Journaled,
+    native: np.dtype[Any],
+    options: Options,
+    *,
+    conflict: Conflict = "tell",
+    force: bool = False,
+) -> RemapReport:
+    """Undo an interrupted edit; the arguments are those of :func:`finish`."""
     check_writable(place, options)
     journal = Journal(place)
-    state = journal.certain_state()
-    if state is None:
+    history = journal.history(certain=True)
+    if history is None:
         raise JournalError(f"{place.name} has no unfinished remap")
-    chunks: list[Coords] = []
-    nbytes = 0
-    if state in ("applying", "undoing"):
-        followers = followers_of(place)
-        change = _change_in(journal.plan(), native) if followers else None
-        journal.mark("undoing")
-        chunks, nbytes = copy_to_array(place, journal.entries, journal.names(), "old", options)
-        for follower in followers:
-            assert change is not None
-            follower.undone(change, options)
-    if state == "preparing":
-        journal.discard()
-    else:
-        journal.remove()
-    return RemapReport(chunks, nbytes, nbytes)
+    if history.plan is None or history.step.what == "finished":
+        journal.remove(history.plan)
+        return RemapReport([], 0, 0)
+    with at_work() as owner:
+        hold = take(journal, history, "undoing", owner, force=force)
+        with hold.kept():
+            done = Copied([], 0, [])
+            if history.step.entries is not None:
+                done = _copy(hold, hold.batches(), "old", options, conflict)
+                _tell(place, done, conflict, "undo", "remap")
+                followers = followers_of(place)
+                change = _change_in(history.plan, native) if followers else None
+                for follower in followers:
+                    assert change is not None
+                    follower.undone(change, options)
+            hold.end("old")
+            return RemapReport(done.chunks, done.nbytes, done.nbytes)

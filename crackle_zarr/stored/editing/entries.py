@@ -6,7 +6,7 @@ import json
 import struct
 import zlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from zarr.abc.store import Store
@@ -84,11 +84,17 @@ class Entries:
         store: of the files with entries, which need not be the array's.
         root: of their keys, in which all entries of one edit have different names.
         name: the place that is edited, for messages.
+        folder: where new entries are written below the root; they may be of objects that have others already.
     """
 
     store: Store
     root: str
     name: str
+    folder: str = ""
+
+    def within(self, folder: str) -> Entries:
+        """The same entries, where new ones are written to a folder."""
+        return replace(self, folder=folder)
 
     def key(self, name: str) -> str:
         """The key of a file with entries."""
@@ -101,7 +107,7 @@ class Entries:
             for entry in entries
         ]
         payload = b"".join(part for entry in entries for part in (entry.old, entry.new))
-        name = f"entries/{entries[0].key}"
+        name = "/".join(part for part in (self.folder, "entries", entries[0].key) if part)
         write_objects(self.store, {self.key(name): packed(meta, payload)})
         return name
 
