@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator, Sequence
 
 from ..._base import zarr_facts
-from ...errors import JournalError, StoreError, TakenOverError
+from ...errors import FormatError, JournalError, StoreError, TakenOverError
 from ..writing import call_store, read_objects, write_objects
 from .entries import Entries, packed, unpacked
 from .journal import Journal
@@ -64,19 +64,35 @@ class Hold:
 
     @contextlib.contextmanager
     def kept(self) -> Iterator[None]:
-        """Give signs of life while the block runs; where it leaves a journal, say that it has stopped."""
+        """Give signs of life while the block runs; where it leaves a journal, say that it has stopped.
+
+        Raises:
+            TakenOverError: the block failed because another process has taken over the edit.
+        """
         signs = Signs(self.journal.store, f"{self.journal.root}/{self.id}/signs/{self.owner.id}")
         try:
             with signs.given(lambda: not self.guard.is_lost()):
                 yield
-        except TakenOverError:
-            raise
-        except BaseException:
+        except BaseException as error:
             if not self._ended:
-                # Processes elsewhere need not wait then; this process knows it by itself.
                 with contextlib.suppress(StoreError):
-                    signs.give(stopped=True)
+                    self._stop(signs, error)
             raise
+
+    def _stop(self, signs: Signs, error: BaseException) -> None:
+        """Leave the edit to others; raises TakenOverError if it is theirs already."""
+        guard = self.guard
+        lost = isinstance(error, TakenOverError) or guard.is_lost()
+        if lost and not guard.has_plan():
+            guard.forget()  # the other one has finished, and what was written since is in vain
+            for name in (self.id, f"steps-{self.id}"):
+                self.journal.remove_dir(name)
+            self.journal.remove_folder()
+        else:
+            # Processes elsewhere need not wait then; this process knows it by itself.
+            signs.give(stopped=True)
+        if lost and isinstance(error, JournalError | StoreError | FormatError):
+            guard.check()
 
     def step(
         self,
@@ -150,7 +166,11 @@ class Hold:
         self._ended = True
         journal = self.journal
         note = packed({"outcome": outcome, "time": time.time()})
-        write_objects(journal.store, {journal.key(f"over-{one}"): note for one in self.over})
+        signs = {
+            one: Signs(journal.store, f"{journal.root}/{self.id}/signs/{one}").last() for one in self.over
+        }
+        here = [one for one, sign in signs.items() if sign is None or not sign.stopped]
+        write_objects(journal.store, {journal.key(f"over-{one}"): note for one in here})
         journal.remove(self.plan)
 
     def discard(self, error: BaseException) -> None:

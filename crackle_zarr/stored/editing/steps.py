@@ -124,6 +124,12 @@ class Guard:
             (later,) = read_objects(self.store, self._keys[1:])
             raise taken_over(self.name, step_in(later, self._keys[1]))
 
+    def has_plan(self) -> bool:
+        """Whether the journal of the edit still exists."""
+        key = f"{self.root}/plan"
+        (plan,) = read_objects(self.store, [key])
+        return plan is not None and id_of(plan, key) == self.id
+
     def outcome(self) -> Which | None:
         """The form that objects are to have, once the edit is lost; None if nobody knows."""
         plan_key = f"{self.root}/plan"
