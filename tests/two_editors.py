@@ -47,6 +47,7 @@ class Stopping(Faulty):
         super().__init__(store, faults)
         self.at = -1
         self.calls = 0
+        self.where: tuple[str, str] | None = None
         self.stopped = threading.Event()
         self.go_on = threading.Event()
 
@@ -56,6 +57,7 @@ class Stopping(Faulty):
     async def _before(self, call: str, key: str) -> str | None:
         number, self.calls = self.calls, self.calls + 1
         if number == self.at:
+            self.where = (call, key)
             self.stopped.set()
             await asyncio.to_thread(self.go_on.wait)
         return None
@@ -95,3 +97,27 @@ class Editor:
     def finish(self) -> None:
         self.store.go_on.set()
         self.thread.join()
+
+
+def half_done(mapping: dict[int, int] = MAPPING, **options: Any) -> Objects:
+    """The objects of a store with an array whose remap stopped when two of its chunks were replaced."""
+    objects = made(**options)
+    store = Breaking(MemoryStore(objects))
+    try:
+        cz.remap(zarr.open_array(store, mode="r+"), mapping, parallel=1)
+    except cz.StoreError:
+        return objects
+    raise AssertionError("the remap has to stop")
+
+
+class Breaking(Faulty):
+    """A store that takes two chunks, and no more."""
+
+    left = 2
+
+    async def set(self, key: str, value: Buffer, *args: Any, **keywords: Any) -> None:
+        if key.startswith("c/"):
+            self.left -= 1
+            if self.left < 0:
+                raise OSError(28, "No space left on device")
+        await self._store.set(key, value)
