@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -44,8 +45,30 @@ def describe(place: str, options: dict[str, Any]) -> dict[str, Any]:
         "codecs": _codecs(array),
         **space_fields(space_of(array)),
         **_image(found),
+        "unfinished": _unfinished(found, array),
         "fill_value": None if fill is None else str(int(fill)) if array.dtype.kind in "iub" else str(fill),
     }
+
+
+def _unfinished(found: zarr.Array[Any] | zarr.Group, array: zarr.Array[Any]) -> list[str]:
+    """What was begun at an array, or at any level of an image, and is not finished."""
+    from ..errors import CrackleError
+    from ..ome import open_multiscale
+    from ..stored.layout import layout_of
+    from ..stored.told import unfinished_at
+
+    arrays = [array]
+    with contextlib.suppress(
+        ValueError, AttributeError, TypeError
+    ):  # no image, or its metadata are incomplete
+        arrays = list(open_multiscale(found).levels) if hasattr(found, "members") else arrays
+    texts: dict[str, str] = {}
+    try:
+        for one in arrays:
+            texts |= {left.key: left.text for left in unfinished_at(layout_of(one))}
+    except (CrackleError, TypeError) as error:  # an array of floats has no layout
+        return [] if isinstance(error, TypeError) else [f"unknown: {error}"]
+    return list(texts.values())
 
 
 def _image(found: zarr.Array[Any] | zarr.Group) -> dict[str, Any]:
@@ -137,6 +160,7 @@ def info_tables(record: dict[str, Any]) -> Iterator[Table]:
     rows = {
         "kind": f"Zarr array, format {record['zarr_format']}",
         **_image_rows(record),
+        "unfinished": "\n".join(record["unfinished"]),
         "array": record["array"],
         "shape": by(record["shape"]) + named,
         "dtype": record["dtype"],

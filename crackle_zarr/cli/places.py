@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     import zarr
 
     from ..stored.engine import IndexUse, Progress
+    from ..stored.told import OnUnfinished
 
 
 # ---------------------------------------------------------------------------------------
@@ -120,6 +121,16 @@ def _index(command: Callable[..., Any]) -> Callable[..., Any]:
     )(command)
 
 
+def _unfinished(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the option to refuse arrays with something unfinished."""
+    return click.option(
+        "--unfinished",
+        type=click.Choice(["warn", "refuse", "ignore"]),
+        default="warn",
+        help="Of an array with an unfinished remap or conversion, which may be a mixture of labels.",
+    )(command)
+
+
 def _level(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the option for a level of a pyramid."""
     return click.option(
@@ -141,6 +152,7 @@ class QueryOptions:
     progress: bool = True
     level: int | None = None
     index: IndexUse = "auto"
+    unfinished: OnUnfinished = "warn"
 
     def refuse_for_file(self, place: str) -> None:
         """Raise UnusableError if an option is set that files do not take."""
@@ -160,6 +172,7 @@ class QueryOptions:
                 "verify": self.verify,
                 "progress": progress,
                 "index": self.index,
+                "unfinished": self.unfinished,
             }
 
     @contextlib.contextmanager
@@ -194,13 +207,17 @@ def query(command: Callable[..., Any]) -> Callable[..., Any]:
         no_progress: bool,
         level: int | None,
         index: IndexUse,
+        unfinished: OnUnfinished,
         **others: Any,
     ) -> Any:
-        options = QueryOptions(region, parallel, not no_verify, storage_option, not no_progress, level, index)
+        options = QueryOptions(
+            region, parallel, not no_verify, storage_option, not no_progress, level, index, unfinished
+        )
         return command(*arguments, options=options, **others)
 
     decorated: Callable[..., Any] = with_options
-    for option in (no_progress, storage_option, _no_verify, _common.parallel, _index, _level, region):
+    extra = (_unfinished, _no_verify, _common.parallel, _index, _level, region)
+    for option in (no_progress, storage_option, *extra):
         decorated = option(decorated)
     return decorated
 
@@ -443,9 +460,14 @@ def verified(place: str, options: QueryOptions) -> tuple[bool, str]:
         damaged = verbs.verify(array if isinstance(found, zarr.Array) else found, **keywords)
     if not damaged:
         return False, f"{place}: sound" + ("" if _has_crackle(array) else ", as far as decoding can tell")
-    lines = [f"{place}: chunk {commas(one.chunk)}, {one.key}: {one.message}" for one in damaged]
-    noun = "chunk is damaged" if len(damaged) == 1 else "chunks are damaged"
-    return True, "\n".join([*lines, f"{place}: {len(damaged):,} {noun}"])
+    # What is unfinished is listed with an empty index, but the chunk of an array without axes has one, too.
+    unfinished = [one for one in damaged if ".crackle-" in one.key]
+    chunks = [one for one in damaged if ".crackle-" not in one.key]
+    lines = [f"{place}: {one.message}" for one in unfinished]
+    lines += [f"{place}: chunk {commas(one.chunk)}, {one.key}: {one.message}" for one in chunks]
+    noun = "chunk is damaged" if len(chunks) == 1 else "chunks are damaged"
+    rest = ", and it is unfinished" if unfinished else ""
+    return True, "\n".join([*lines, f"{place}: {len(chunks):,} {noun}{rest}"])
 
 
 def _has_crackle(array: zarr.Array[Any]) -> bool:

@@ -23,6 +23,7 @@ from ..stored.editing.journal import Journal
 from ..stored.engine import Options, Progress, run
 from ..stored.index.following import mark_stale
 from ..stored.layout import Coords, Layout, layout_of
+from ..stored.told import PYRAMID
 from ..stored.translating_store import METADATA
 from ..stored.writing import call_store, read_objects, write_objects
 from .create import join, level_like
@@ -30,8 +31,6 @@ from .edit import pyramid_of
 from .levels import Factor, Factors, Level, factors_between, method, multiscales, plan
 from .metadata import Multiscale, group_at, ome_attributes, open_labels, open_multiscale, raw_space
 from .objects import Make, Pooling
-
-MARKER = ".crackle-pyramid"
 
 
 def build_pyramid(
@@ -119,7 +118,7 @@ def build_pyramid(
         _name_levels(found, planned, sparse)
     for name in begun.replaced:
         call_store(store, join(path, name), store.delete_dir(join(path, name)), "deleted from")
-    write_objects(store, {join(path, MARKER): None})
+    write_objects(store, {join(path, PYRAMID): None})
     return open_multiscale(zarr.open_group(store, path=path, mode="r+", use_consolidated=False))
 
 
@@ -253,7 +252,7 @@ class _Run:
     replaced: list[str]
 
     def mark(self, store: Any, path: str) -> None:
-        write_objects(store, {join(path, MARKER): json.dumps(asdict(self)).encode("ascii")})
+        write_objects(store, {join(path, PYRAMID): json.dumps(asdict(self)).encode("ascii")})
 
 
 def _begin(
@@ -300,7 +299,7 @@ def _remove_chunks(store: Any, path: str) -> None:
 
 def _marked(store: Any, path: str) -> _Run | None:
     """The run that a marker tells of; a marker that is half written tells of no work."""
-    (raw,) = read_objects(store, [join(path, MARKER)])
+    (raw,) = read_objects(store, [join(path, PYRAMID)])
     if raw is None:
         return None
     try:

@@ -103,7 +103,7 @@ class Prepare:
         chunks = chunks_of(layout, self.coords, layout.everything)
         verdicts = drive(layout.store, [self._named(chunk, self._examined(chunk)) for chunk in chunks])
         if layout.shards is not None and all(chunk.absent for chunk in chunks):
-            self._refusehidden(chunks)
+            self._refuse_hidden(chunks)
         nbytes_read = sum(chunk.nbytes_read for chunk in chunks)
         changing = [chunk for chunk, verdict in zip(chunks, verdicts, strict=True) if verdict == "changes"]
         absent = [chunk for chunk, verdict in zip(chunks, verdicts, strict=True) if verdict == "absent"]
@@ -173,7 +173,7 @@ class Prepare:
         labels, number = np.unique(voxels, return_inverse=True)
         return self.mapping.renamed(labels)[number.reshape(voxels.shape)]
 
-    def _refusehidden(self, chunks: Sequence[Chunk]) -> None:
+    def _refuse_hidden(self, chunks: Sequence[Chunk]) -> None:
         """Raise StoreError if a shard exists that the store reported as missing before."""
         (index,) = drive(
             self.layout.store, [shard_index(self.layout, self.layout.object_coords(self.coords[0]))]

@@ -100,6 +100,19 @@ def end(store: Any, path: str) -> None:
     write_objects(store, {marker(path): None})
 
 
+def conversion_text(name: str, raw: bytes) -> str:
+    """What the marker of an unfinished conversion says, for messages."""
+    marked = _json(raw)
+    if marked == _CLEARING:
+        return f"{name} is being replaced by a conversion that has not finished: overwrite=True continues it"
+    source = marked.get("source") if isinstance(marked, dict) else None
+    of = f" of {source}" if source else ""
+    return (
+        f"{name} is an unfinished conversion{of}: some of its chunks may be missing. The same call of "
+        f"convert goes on, and overwrite=True starts anew (on the command line --overwrite)"
+    )
+
+
 def _mark(store: Any, path: str, conversion: dict[str, Any]) -> None:
     write_objects(store, {marker(path): json.dumps(conversion).encode("ascii")})
 

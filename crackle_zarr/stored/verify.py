@@ -18,12 +18,12 @@ from .layout import Box, Coords, Layout
 
 @dataclass(frozen=True)
 class Damage:
-    """A chunk that is damaged.
+    """A chunk that is damaged, or something that was not finished.
 
     Attributes:
-        chunk: its grid index.
-        key: the name of the object in the store that holds it.
-        message: what is wrong: for a Crackle stream, which sections and slices.
+        chunk: its grid index; empty for what was not finished.
+        key: the name of the object in the store that holds it, or that tells of what was not finished.
+        message: what is wrong: for a Crackle stream, which sections and slices; and how to finish.
     """
 
     chunk: Coords

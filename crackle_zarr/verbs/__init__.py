@@ -30,6 +30,9 @@ in memory, they take only ``parallel``.
 - ``parallel``: the number of threads; 0 is one per core. With an executor that does not tell its number of
   workers, such as dask's, it is that number. Twice as many tasks are submitted at a time.
 - ``progress``: True for a bar on stderr, or a function of (chunks done, chunks in all).
+- ``unfinished``: what to do where an edit or a conversion of the array has not finished, so that its labels
+  may be a mixture: "warn", once, with a :class:`~crackle_zarr.errors.CrackleWarning`; "refuse", which raises
+  :class:`~crackle_zarr.errors.JournalError`; or "ignore", which saves two small requests, four in a group.
 
 - ``index``: "auto" uses the label index of the array if it is there and current (:func:`create_index`);
   "require" raises :class:`~crackle_zarr.errors.StaleIndexError` or FileNotFoundError otherwise; "ignore" does

@@ -24,24 +24,31 @@ def verify(source: Source, **options: Unpack[ArrayOptions]) -> list[Damage]:
     Returns:
         A list of the damaged chunks, in their order: objects with ``chunk`` (the grid index), ``key`` (the
         name in the store) and ``message``, which names sections and slices. An empty list means that all
-        checksums match. Chunks of other codecs have to decode without an error.
+        checksums match, and that nothing is unfinished: an interrupted remap, conversion or build of levels
+        is listed first, with an empty ``chunk`` and the key of its file. Chunks of other codecs have to
+        decode without an error.
 
     Raises:
         StoreError: the store failed, which does not count as damage.
     """
     from ..stored import verify as verification
+    from ..stored.told import unfinished_at
+    from ..stored.verify import Damage
 
-    layout, box, checked = stored_source(source, options)
+    layout, box, checked = stored_source(source, {**options, "unfinished": "ignore"})
     whole = options.get("region") is None and options.get("level") is None
     try:
         pyramid = pyramid_at(source) if whole else None
     except ValueError:  # nobody knows how its levels were made
         pyramid = None
+    layouts = (layout,) if pyramid is None else pyramid.layouts
+    left = {found.key: found.text for one in layouts for found in unfinished_at(one)}
+    unfinished = [Damage((), key, text) for key, text in left.items()]
     if pyramid is None:
-        return verification.verify(layout, box, checked)
+        return unfinished + verification.verify(layout, box, checked)
     from ..ome import check
 
-    return check.verify(pyramid, checked)
+    return unfinished + check.verify(pyramid, checked)
 
 
 def convert(

@@ -210,7 +210,9 @@ def _editable(source: Source, options: ArrayOptions) -> tuple[Layout, Options]:
         raise TypeError("a remapped view is read-only: remap its array instead")
     if options.get("level") is not None:
         raise TypeError("level is for questions: an edit of a group changes all its levels")
-    layout, _, checked = stored_source(source, options)
+    if "unfinished" in options:
+        raise TypeError("unfinished is for questions: an edit refuses an array with an unfinished one")
+    layout, _, checked = stored_source(source, {**options, "unfinished": "ignore"})
     return layout, checked
 
 
@@ -242,7 +244,7 @@ def pyramid_at(source: Source) -> Pyramid | None:
 
 def journaled(source: Source) -> Journaled:
     """What the journal of a remap of a stored array is of: the array, or all levels of its group."""
-    return pyramid_at(source) or stored_source(source, {})[0]
+    return pyramid_at(source) or stored_source(source, {"unfinished": "ignore"})[0]
 
 
 def _conflict(theirs: bool, ours: bool) -> Conflict:

@@ -14,6 +14,7 @@ from .. import _binding
 if TYPE_CHECKING:
     from ..stored.engine import IndexUse, Options, Progress
     from ..stored.layout import Box, Layout
+    from ..stored.told import OnUnfinished
 
 T = TypeVar("T")
 Labels = npt.NDArray[np.integer[Any]]
@@ -29,6 +30,7 @@ class OtherOptions(TypedDict, total=False):
     executor: Executor | None
     progress: Progress
     index: IndexUse
+    unfinished: OnUnfinished
 
 
 class ArrayOptions(OtherOptions, total=False):
@@ -54,14 +56,16 @@ def stored_source(source: Any, options: ArrayOptions) -> tuple[Layout, Box, Opti
     from ..stored.engine import Options
     from ..stored.layout import box_of
     from ..stored.sources import layout_from
+    from ..stored.told import tell
 
     given = dict(options)
     region, level = given.pop("region", None), given.pop("level", None)
+    unfinished: Any = given.pop("unfinished", "warn")
     unknown = sorted(set(given) - {"verify", "executor", "parallel", "progress", "index"})
     if unknown:
         raise TypeError(
             f"there is no option {', '.join(unknown)}; there are region, level, verify, executor, "
-            f"parallel, progress, index"
+            f"parallel, progress, index, unfinished"
         )
     checked = Options(**given)  # type: ignore[arg-type]
     _binding.threads(checked.parallel)
@@ -73,7 +77,9 @@ def stored_source(source: Any, options: ArrayOptions) -> tuple[Layout, Box, Opti
             f"for a dask.distributed client, use client.get_executor(pure=False)"
         )
     layout = layout_from(source if level is None else array_of_level(source, level))
-    return layout, box_of(region, layout.shape), checked
+    box = box_of(region, layout.shape)
+    tell(layout, unfinished)
+    return layout, box, checked
 
 
 def array_of_level(source: Any, level: Any) -> Any:

@@ -69,6 +69,7 @@ def test_info_json(run, seg, source, plain):
         "voxel_unit": None,
         "voxel_origin": None,
         "turned": False,
+        "unfinished": [],
         "fill_value": "0",
     }
     assert second["zarr_format"] == 2
@@ -196,7 +197,7 @@ def test_damage_is_an_error_everywhere(run, seg, source, arguments):
         (["verify", "broken.zarr"], "broken.zarr"),
         (["crop", "seg.zarr", "1"], "Missing option '-o' / '--output'"),
         (["crop", "seg.zarr", "1", "-o", "x.txt"], "x.txt: the name has to end in .npy or .ckl"),
-        (["remap", "seg.zarr"], "Nothing to do: give OLD=NEW, such as 42=7, or --mapping FILE"),
+        (["remap", "seg.zarr"], "Nothing to do: give OLD=NEW, such as 42=7, --mapping FILE or --edges FILE"),
         (["remap", "seg.zarr", "1:2"], "'1:2' is not OLD=NEW"),
         (["remap", "seg.zarr", "1=x"], "'x' is no label: labels are integers"),
         (["remap", "seg.zarr", "1=2", "1=3"], "the mapping gives the label 1 two new labels: 2 and 3"),

@@ -65,6 +65,18 @@ def test_bytes_for_labels(remote: Remote, stored: Stored, layout: str, verify: b
     check_requests(traffic, layout)
 
 
+def test_requests_for_what_is_unfinished(remote: Remote) -> None:
+    """A question asks once whether a remap, and once whether a conversion is unfinished."""
+    array = remote.open("tissue-v3")
+    with remote.watch_all() as traffic:
+        crackle_zarr.labels(array)
+    asked = [request.path.partition("/.crackle-")[2] for request in traffic if ".crackle-" in request.path]
+    assert sorted(asked) == ["convert", "remap/plan"]
+    with remote.watch_all() as traffic:
+        crackle_zarr.labels(array, unfinished="ignore")
+    assert not [request for request in traffic if ".crackle-" in request.path]
+
+
 @pytest.mark.parametrize("layout", ["v3-zstd", "v3-shards-zstd", "v2-zstd"])
 def test_bytes_behind_a_compressor(remote: Remote, stored: Stored, layout: str) -> None:
     """Chunks behind a compressor are read whole, and once."""

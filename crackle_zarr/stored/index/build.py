@@ -107,8 +107,7 @@ def check_editable(layout: Layout, options: Options) -> None:
             f"{type(store).__name__} cannot write, delete and list, and an index needs all three"
         )
     check_processes(store, options, layout.name)
-    if Journal(layout).state is not None:
-        Journal(layout).refuse()
+    Journal(layout).refuse()
 
 
 def begin(layout: Layout, anew: bool = False) -> Plan:
