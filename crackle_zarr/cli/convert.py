@@ -7,6 +7,7 @@ when an array is read or written, not before.
 from __future__ import annotations
 
 import contextlib
+import datetime
 import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -317,7 +318,10 @@ def convert(
             if to_precomputed:
                 src = _array_of(volume.transposed(), None, None, None)
             else:
-                src = _array_of(volume.transposed(), chunks, shards, zarr_format)
+                options_of_reading = {"npy-axes": npy_axes, "round": rounding or None}
+                src = _array_of(
+                    volume.transposed(), chunks, shards, zarr_format, _fingerprint(source, options_of_reading)
+                )
             lost, note = formats.not_kept(volume, None), volume.note
         else:
             if npy_axes or rounding:
@@ -459,6 +463,8 @@ def _check_new_array(destination: str, overwrite: bool) -> None:
         raise UnusableError(
             f"{destination}: its name has no known suffix: {formats.NAMES}, or .zarr for a Zarr array"
         )
+    if (there / ".crackle-convert").exists():  # verbs.convert goes on, or says that it is another conversion
+        return
     if not overwrite and any((there / name).exists() for name in ("zarr.json", ".zarray", ".zgroup")):
         raise UnusableError(f"{destination} exists already: --overwrite replaces it")
 
@@ -508,11 +514,22 @@ def _of_array(
     )
 
 
+def _fingerprint(source: str, options: dict[str, Any]) -> str:
+    """A file, as it is now, and how it is read: by this an interrupted conversion knows its source again."""
+    path, member = hdf5.split(source)
+    status = Path(path).stat()
+    changed = datetime.datetime.fromtimestamp(status.st_mtime).isoformat(sep=" ")
+    words = [f"--{name} {value}" for name, value in options.items() if value is not None]
+    place = Path(path).resolve().as_uri() + (f":{member}" if member else "")
+    return f"{place} ({', '.join([f'{status.st_size:,} bytes', f'of {changed}', *words])})"
+
+
 def _array_of(
     volume: formats.Volume,
     chunks: tuple[int, ...] | None,
     shards: tuple[int, ...] | None,
     zarr_format: str | None,
+    source: str | None = None,
 ) -> zarr.Array[Any]:
     """A volume (z, y, x) as a Zarr array, the source of verbs.convert.
 
@@ -525,7 +542,10 @@ def _array_of(
     names = AXES[-ndim:] if zarr_format != "2" and 0 < ndim <= len(AXES) else None
     right = chunks is None or len(chunks) == ndim  # else _check_chunks is about to say so
     array = as_zarr(
-        volume, chunks if chunks is not None and right else default_chunks(volume.shape, shards), names
+        volume,
+        chunks if chunks is not None and right else default_chunks(volume.shape, shards),
+        names,
+        source,
     )
     _check_chunks(array, chunks, shards, zarr_format)
     return array

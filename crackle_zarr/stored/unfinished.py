@@ -73,10 +73,7 @@ def begin(
                 f"{marker(path)} in {place} is damaged: try again, or overwrite=True starts anew"
             )
         if there:
-            raise FileExistsError(
-                f"{place} is an unfinished conversion of another source, or with other options: "
-                f"overwrite=True starts anew"
-            )
+            raise FileExistsError(f"{place} is an unfinished conversion {_difference(marked, conversion)}")
     if there or (overwrite and raw is not None):
         # The marker is written last, with the source: leftovers of the old array are never taken for the new
         # one.
@@ -98,6 +95,17 @@ def place_text(store: Any, path: str) -> str:
 def end(store: Any, path: str) -> None:
     """Remove the marker: the conversion is finished."""
     write_objects(store, {marker(path): None})
+
+
+def _difference(marked: Any, conversion: dict[str, Any]) -> str:
+    """How a conversion differs from the one that a marker names, and what to do."""
+    sources = [one.get("source") if isinstance(one, dict) else None for one in (marked, conversion)]
+    if sources[0] == sources[1]:
+        return "with other options: the same call as before goes on, and overwrite=True starts anew"
+    return (
+        f"of {sources[0]}, and not of {sources[1]}: if it is the same place, it has changed since. "
+        f"overwrite=True starts anew (on the command line --overwrite)"
+    )
 
 
 def conversion_text(name: str, raw: bytes) -> str:

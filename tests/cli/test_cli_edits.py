@@ -256,3 +256,119 @@ def test_convert_checks_shapes_first(run, seg, source, plain, arguments, said):
     assert np.array_equal(read(source), seg)
     assert run("convert", plain, "new.zarr", *arguments).code == 2
     assert not Path("new.zarr").exists()
+
+
+# ---------------------------------------------------------------------------------------
+# What was not finished
+
+
+def stopped(monkeypatch, run, *arguments: object) -> None:
+    """Run a conversion that is interrupted after two blocks."""
+    from crackle_zarr.stored import convert as conversion
+
+    blocks = iter(range(2))
+    convert = conversion.Convert.__call__
+
+    def some(self: conversion.Convert) -> int:
+        if next(blocks, None) is None:
+            raise KeyboardInterrupt
+        return convert(self)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(conversion.Convert, "__call__", some)
+        assert run("convert", *arguments, "--parallel", "1").code == 130
+
+
+def test_a_file_goes_on(run, seg, monkeypatch):
+    """A conversion of a file that was interrupted goes on when it is given again, and keeps what is done."""
+    np.save("seg.npy", seg)
+    arguments = ("seg.npy", "new.zarr", "--npy-axes", "zyx", "--chunks", "12,16,16")
+    stopped(monkeypatch, run, *arguments)
+    done = {path: path.stat().st_mtime_ns for path in Path("new.zarr/c").rglob("*") if path.is_file()}
+    assert len(done) == 2
+    ran = run("verify", "new.zarr")
+    assert ran.code == 1
+    assert "is an unfinished conversion of file://" in ran.out
+    assert "is an unfinished conversion" in one_line(run("labels", "new.zarr"))
+    ran = run("convert", "seg.npy", "new.zarr", "--npy-axes", "xyz", "--chunks", "12,16,16")
+    assert ran.code == 2
+    assert "--overwrite" in one_line(ran)
+    assert run("convert", *arguments).code == 0
+    assert np.array_equal(read("new.zarr"), seg)
+    assert done.items() <= {path: path.stat().st_mtime_ns for path in Path("new.zarr/c").rglob("*")}.items()
+    assert run("verify", "new.zarr").code == 0
+
+
+def test_a_file_that_changed_does_not_go_on(run, seg, monkeypatch):
+    """A conversion does not go on from a file that changed meanwhile; --overwrite starts anew, as told."""
+    np.save("seg.npy", seg)
+    arguments = ("seg.npy", "new.zarr", "--npy-axes", "zyx", "--chunks", "12,16,16")
+    stopped(monkeypatch, run, *arguments)
+    np.save("seg.npy", seg + 1)
+    ran = run("convert", *arguments)
+    assert ran.code == 2
+    assert "it has changed since" in one_line(ran)
+    assert run("convert", *arguments, "--overwrite").code == 0
+    assert np.array_equal(read("new.zarr"), seg + 1)
+
+
+def test_an_unfinished_remap_is_told(run, seg, interrupted):
+    """info, verify and questions tell of an unfinished remap, and what they advise helps."""
+    ran = run("info", interrupted)
+    assert "unfinished" in ran.out
+    assert "has an unfinished remap since" in ran.out
+    ran = run("verify", interrupted)
+    assert ran.code == 1
+    assert "--resume, --undo" in ran.out
+    assert "and it is unfinished" in ran.out
+    ran = run("labels", interrupted)
+    assert ran.code == 0
+    assert "has an unfinished remap" in ran.err
+    ran = run("labels", interrupted, "--unfinished", "refuse")
+    assert ran.code == 2
+    assert "has an unfinished remap" in ran.err
+    assert run("labels", interrupted, "--unfinished", "ignore").err == ""
+    ran = run("remap", interrupted, "1=2")
+    assert ran.code == 2
+    assert "--resume, --undo" in one_line(ran)
+    assert run("remap", interrupted, "--undo").code == 0
+    assert run("verify", interrupted).code == 0
+    assert np.array_equal(read(interrupted), seg)
+
+
+@pytest.mark.parametrize("advice", ["--theirs", "--ours"])
+def test_what_others_wrote(run, seg, interrupted, label, advice):
+    """--resume lists chunks that others have written; --theirs and --ours do what the message says."""
+    array = zarr.open_array(str(interrupted), mode="r+")
+    place = tuple(np.argwhere(seg == label)[0])
+    array[place] = 4_000_000
+    ran = run("remap", interrupted, "--resume")
+    assert ran.code == 2
+    assert f"--resume {advice}" in one_line(ran)
+    assert run("remap", interrupted, "--resume", advice).code == 0
+    assert (read(interrupted)[place] == 4_000_000) is np.bool_(advice == "--theirs")
+    assert run("verify", interrupted).code == 0
+    ran = run("remap", interrupted, "1=2", advice)
+    assert ran.code == 2
+    assert "is for --resume and --undo" in one_line(ran)
+
+
+def test_a_remap_at_work_elsewhere(run, seg, source):
+    """A remap at work elsewhere is told with its process, and --force takes it over, as it is told."""
+    from dataclasses import replace
+
+    from crackle_zarr.stored.editing.journal import Journal
+    from crackle_zarr.stored.editing.owner import new_owner
+    from crackle_zarr.stored.layout import layout_of
+
+    owner = replace(new_owner(), machine="far", host="far", pid=4711)
+    plan = {"id": owner.id, "keys": [1], "values": [2], "preserve": True, "create_chunks": False}
+    Journal(layout_of(zarr.open_array(str(source), mode="r+"))).begin(plan, owner)
+    for arguments in (("1=2",), ("--resume",), ("--undo",)):
+        ran = run("remap", source, *arguments)
+        assert ran.code == 2
+        assert "is being remapped since" in one_line(ran)
+        assert "by process 4711 on far" in one_line(ran)
+        assert "--undo --force" in one_line(ran)
+    assert run("remap", source, "--undo", "--force").code == 0
+    assert np.array_equal(read(source), seg)

@@ -24,13 +24,17 @@ from .common import Volume
 class _VolumeStore(MemoryStore):
     """A store with metadata in memory, whose chunks are boxes of a volume. It reads one box at a time."""
 
-    def __init__(self, volume: Volume, chunks: tuple[int, ...]) -> None:
+    def __init__(self, volume: Volume, chunks: tuple[int, ...], source: str | None = None) -> None:
         super().__init__()
-        self._volume, self._chunks = volume, chunks
+        self._volume, self._chunks, self._source = volume, chunks, source
         self._reading = threading.Lock()
 
     def __repr__(self) -> str:
         return f"_VolumeStore({self._volume.shape})"
+
+    def __str__(self) -> str:
+        """What the volume comes from, the same for each process that opens it."""
+        return self._source or super().__str__()
 
     def __eq__(self, other: object) -> bool:
         """Whether ``other`` is this object."""
@@ -65,15 +69,18 @@ class _VolumeStore(MemoryStore):
         return whole.tobytes()
 
 
-def as_zarr(volume: Volume, chunks: tuple[int, ...], names: tuple[str, ...] | None) -> zarr.Array[Any]:
+def as_zarr(
+    volume: Volume, chunks: tuple[int, ...], names: tuple[str, ...] | None, source: str | None = None
+) -> zarr.Array[Any]:
     """A volume as a read-only array, with its space in the attributes.
 
     Args:
         volume: the labels, with the axes in the order of the array.
         chunks: the shape of the chunks, each of which is read at once.
         names: of the axes.
+        source: what the volume comes from, by which an interrupted conversion knows its source again.
     """
-    store = _VolumeStore(volume, chunks)
+    store = _VolumeStore(volume, chunks, source)
     array = zarr.create_array(
         store,
         shape=volume.shape,
