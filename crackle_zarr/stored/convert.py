@@ -30,7 +30,7 @@ from .editing.applying import check_processes
 from .engine import Options, run
 from .layout import Box, box_text, common, layout_of, slices_of
 from .translating_store import translating, translating_array, translating_group
-from .unfinished import begin, clear_metadata, end, exists, marker, place_text
+from .unfinished import Claim, begin, claimed, clear_metadata, end, exists, marker, place_text
 from .writing import read_objects, translated_errors, write_objects
 
 To = Literal["crackle", "zstd", "blosc", "gzip", "none"]
@@ -89,9 +89,23 @@ def convert(
 ) -> ConvertReport:
     """Convert an array, or all arrays of a group: see ``crackle_zarr.convert``."""
     store = translating(store)
-    if isinstance(src, zarr.Array):
-        return _convert_array(translating_array(src), store, path, target, verify, overwrite, options)
-    src = translating_group(src)
+    with claimed(store, path) as claim:
+        if isinstance(src, zarr.Array):
+            src = translating_array(src)
+            return _convert_array(src, store, path, target, verify, overwrite, options, claim)
+        return _convert_group(translating_group(src), store, path, target, verify, overwrite, options, claim)
+
+
+def _convert_group(
+    src: zarr.Group,
+    store: Any,
+    path: str,
+    target: Target,
+    verify: bool,
+    overwrite: bool,
+    options: Options,
+    claim: Claim,
+) -> ConvertReport:
     refuse_overlap(src, store, path, place_text(store, path))
     members = _members(src)
     for name, member in members.items():
@@ -101,7 +115,7 @@ def convert(
             except TypeError as error:
                 raise TypeError(f"{name} in {src.store_path}: {error}") from None
     conversion = {"source": str(src.store_path), "target": repr(target)}
-    continues = begin(store, path, conversion, overwrite)
+    continues = begin(store, path, conversion, overwrite, claim=claim)
     zarr_format = target.zarr_format or zarr_facts.format_of(src)
     report = ConvertReport(0, 0, 0, 0)
     for name, member in [("", src), *members.items()]:
@@ -109,14 +123,14 @@ def convert(
         if isinstance(member, zarr.Group):
             _copy_group(member, store, where, zarr_format)
         else:
-            report += _convert_array(member, store, where, target, verify, False, options, continues)
+            report += _convert_array(member, store, where, target, verify, False, options, claim, continues)
     if verify and {name: zarr_facts.metadata_of(one) for name, one in _members(src).items()} != {
         name: zarr_facts.metadata_of(one) for name, one in members.items()
     }:
         raise VerificationError(
             f"{src.store_path}: members of the group have changed since they were listed: convert it again"
         )
-    end(store, path)
+    end(store, path, claim)
     return report
 
 
@@ -146,13 +160,15 @@ def _convert_array(
     verify: bool,
     overwrite: bool,
     options: Options,
+    claim: Claim,
     continues: bool = False,
 ) -> ConvertReport:
     label_dtype(src.dtype)
-    dst, resumed = _opened(src, store, path, target, overwrite, continues)
+    dst, resumed, marked = _opened(src, store, path, target, overwrite, continues, claim)
     copied = target.copy and can_copy(src, dst)
-    copy_voxels(src, dst, verify=verify, resumed=resumed, options=options, copied=copied)
-    end(dst.store_path.store, path)
+    mine = claim if marked else None
+    copy_voxels(src, dst, verify=verify, resumed=resumed, options=options, copied=copied, claim=mine)
+    end(dst.store_path.store, path, mine)
     grid = math.prod(-(-length // chunk) for length, chunk in zip(dst.shape, dst.chunks, strict=True))
     return ConvertReport(1, grid, stored_nbytes(src), stored_nbytes(dst))
 
@@ -165,6 +181,7 @@ def copy_voxels(
     resumed: bool,
     options: Options,
     copied: bool = False,
+    claim: Claim | None = None,
 ) -> None:
     """Copy all voxels to an array of the same shape, block by block.
 
@@ -175,9 +192,10 @@ def copy_voxels(
         resumed: blocks may be there already, or half written.
         options: how.
         copied: copy streams as they are; see :func:`~crackle_zarr.stored.copying.can_copy`.
+        claim: who converts, which is looked at before each block; None: nobody knows.
     """
     check_processes(dst.store_path.store, options, dst)
-    tasks = (Convert(src, dst, box, verify, resumed, copied) for box in boxes_of(src, dst))
+    tasks = (Convert(src, dst, box, verify, resumed, copied, claim) for box in boxes_of(src, dst))
     run(tasks, options, total=num_blocks(src, dst), unit="block", merge=lambda a, b: a + b)
 
 
@@ -190,9 +208,15 @@ def stored_nbytes(array: zarr.Array[Any]) -> int:
 
 
 def _opened(
-    src: zarr.Array[Any], store: Any, path: str, target: Target, overwrite: bool, in_unfinished_group: bool
-) -> tuple[zarr.Array[Any], bool]:
-    """The destination, and whether parts of it may exist already."""
+    src: zarr.Array[Any],
+    store: Any,
+    path: str,
+    target: Target,
+    overwrite: bool,
+    in_unfinished_group: bool,
+    claim: Claim,
+) -> tuple[zarr.Array[Any], bool, bool]:
+    """The destination, whether parts of it may exist already, and whether it has a marker."""
     wanted = _wanted(src, target)
     conversion = {
         "source": str(src.store_path),
@@ -206,15 +230,15 @@ def _opened(
     _created(src, MemoryStore(), "", target, wanted)
     if in_unfinished_group and exists(store, path) and read_objects(store, [marker(path)]) == [None]:
         # The array was finished, and the group was not.
-        return _with_attributes(zarr.open_array(store, path=path, mode="r+"), wanted), True
-    if begin(store, path, conversion, overwrite):
+        return _with_attributes(zarr.open_array(store, path=path, mode="r+"), wanted), True, False
+    if begin(store, path, conversion, overwrite, claim=claim):
         try:
             dst = zarr.open_array(store, path=path, mode="r+")
         except (FormatError, FileNotFoundError):  # its metadata are half written
             clear_metadata(store, path)
             dst = _created(src, store, path, target, wanted)
-        return _with_attributes(dst, wanted), True
-    return _created(src, store, path, target, wanted), False
+        return _with_attributes(dst, wanted), True, True
+    return _created(src, store, path, target, wanted), False, True
 
 
 def _with_attributes(array: zarr.Array[Any], wanted: dict[str, Any]) -> zarr.Array[Any]:
@@ -341,6 +365,7 @@ class Convert:
     verify: bool
     resumed: bool
     copied: bool = False
+    claim: Claim | None = None
 
     @property
     def weight(self) -> int:
@@ -349,6 +374,8 @@ class Convert:
 
     def __call__(self) -> int:
         """Do it."""
+        if self.claim is not None:
+            self.claim.check(self.dst.store_path.store, self.dst.path)
         if self.copied:
             copy_streams(layout_of(self.src), layout_of(self.dst), self.box, self.verify)
             return 1

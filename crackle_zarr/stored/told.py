@@ -6,17 +6,16 @@ Whoever asks an array is told, because its labels may be a mixture of old and ne
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
 from zarr.abc.store import Store
 
-from .._base import zarr_facts
 from ..errors import JournalError, StoreError
+from .editing.entries import Place
 from .editing.journal import NAME
 from .editing.telling import Unfinished, unfinished_remap
 from .fetch import Wanted, fetch
-from .layout import Coords, Layout
+from .layout import Layout
 from .unfinished import MARKER, conversion_text
 from .warn import warn_once
 from .writing import read_objects
@@ -26,24 +25,6 @@ PYRAMID = ".crackle-pyramid"
 
 # What a question does about something unfinished: warn, raise JournalError, or not ask.
 OnUnfinished: TypeAlias = Literal["warn", "refuse", "ignore"]
-
-
-@dataclass(frozen=True)
-class _Group:
-    """The group around an array, as a place with a journal."""
-
-    store: Store
-    root: str
-
-    @property
-    def name(self) -> str:
-        return str(zarr_facts.place_in(self.store, self.root))
-
-    def path(self, key: str) -> str:
-        return f"{self.root}/{key}" if self.root else key
-
-    def holds(self, key: str, coords: Coords) -> bool:
-        return False
 
 
 def unfinished_at(layout: Layout) -> list[Unfinished]:
@@ -59,7 +40,7 @@ def unfinished_at(layout: Layout) -> list[Unfinished]:
     group = None
     if array_path:
         parent, _, own = array_path.rpartition("/")
-        group = _Group(layout.store, parent)
+        group = Place(layout.store, parent)
         keys += [group.path(f"{NAME}/plan"), group.path(PYRAMID)]
     plan, conversion, *around = _present(layout.store, keys)
     found = [unfinished_remap(layout, plan is not None)]
@@ -86,7 +67,7 @@ def _present(store: Store, keys: list[str]) -> list[bytes | None]:
     return [whole.get(key) for key in keys]
 
 
-def _pyramid(group: _Group, key: str, raw: bytes, own: str) -> Unfinished | None:
+def _pyramid(group: Place, key: str, raw: bytes, own: str) -> Unfinished | None:
     """The unfinished levels of a group, if an array is one of them."""
     try:
         run: Any = json.loads(raw)

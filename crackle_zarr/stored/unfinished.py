@@ -6,19 +6,27 @@ remembers the progress.
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from zarr.storage import LocalStore
 
 from .._base import zarr_facts
-from ..errors import FormatError, StoreError
+from ..errors import FormatError, JournalError, StoreError, TakenOverError
+from .editing.entries import Journaled, Place, packed, unpacked
+from .editing.journal import Journal
+from .editing.owner import Owner, Signs, at_work, clock, life
+from .editing.steps import owner_of, same_again
 from .translating_store import METADATA
 from .writing import call_store, read_objects, write_objects
 
 MARKER = ".crackle-convert"
+# Beside it: who converts, and the sign of life of that call.
+OWNER, SIGN = f"{MARKER}-owner", f"{MARKER}-sign"
 # The objects that make a place an array or a group of Zarr.
 ZARR = ("zarr.json", ".zarray", ".zgroup")
 
@@ -39,6 +47,7 @@ def begin(
     conversion: dict[str, Any],
     overwrite: bool,
     names: Sequence[str] = ZARR,
+    claim: Claim | None = None,
 ) -> bool:
     """Mark a place as an unfinished conversion; returns whether it was one already.
 
@@ -48,9 +57,10 @@ def begin(
         conversion: its source and options, as JSON. Another conversion does not continue this one.
         overwrite: remove what is there.
         names: the objects that make the place a finished or unfinished destination.
+        claim: who converts; None: nobody is told.
 
     Raises:
-        FileExistsError: the place has something else.
+        FileExistsError: the place has something else, or another process converts to it or edits it.
         FormatError: the marker is damaged.
         ValueError: the store cannot delete and list.
         StoreError: the store failed.
@@ -60,9 +70,14 @@ def begin(
         raise ValueError(f"{place} cannot delete and list, and a conversion needs both")
     (raw,) = read_objects(store, [marker(path)])
     marked = None if raw is None else _json(raw)
+    if raw is not None:
+        _refuse_another(store, path, claim)
     there = exists(store, path, names)
+    if there:
+        _refuse_editor(store, path)
     if not overwrite:
         if marked == conversion:
+            _take(store, path, claim)
             return True
         if marked == _CLEARING:
             raise FileExistsError(f"a conversion was replacing {place}: overwrite=True continues it")
@@ -77,13 +92,20 @@ def begin(
     if there or (overwrite and raw is not None):
         # The marker is written last, with the source: leftovers of the old array are never taken for the new
         # one.
+        _take(store, path, claim)
         if marked != _CLEARING:
             _mark(store, path, _CLEARING)
         _clear(store, path, names)
     elif _holds_other_things(store, path):
         kind = "Zarr's" if names == ZARR else "of a conversion"
         raise FileExistsError(f"{place} has objects that are not {kind}: give an empty destination")
+    _take(store, path, claim)
     _mark(store, path, conversion)
+    try:
+        _refuse_editor(store, path)  # it may have begun since
+    except FileExistsError:
+        end(store, path)
+        raise
     return False
 
 
@@ -92,9 +114,106 @@ def place_text(store: Any, path: str) -> str:
     return f"{store}/{path}" if path else str(store)
 
 
-def end(store: Any, path: str) -> None:
-    """Remove the marker: the conversion is finished."""
+def end(store: Any, path: str, claim: Claim | None = None) -> None:
+    """Remove the marker: the conversion is finished.
+
+    Raises:
+        TakenOverError: another process converts to this place by now.
+    """
+    if claim is not None:
+        claim.check(store, path)
+    names = [OWNER] if claim is None or claim.sign != _key(path, SIGN) else [SIGN, OWNER]
+    write_objects(store, {_key(path, name): None for name in names})
     write_objects(store, {marker(path): None})
+
+
+@dataclass(frozen=True)
+class Claim:
+    """Who converts to a place, or to all arrays of a group. It pickles.
+
+    Attributes:
+        owner: the call.
+        sign: the key of its sign of life.
+    """
+
+    owner: Owner
+    sign: str
+
+    def is_lost(self, store: Any, path: str) -> bool:
+        """Whether a destination is another's, or nobody's any more."""
+        key = _key(path, OWNER)
+        (raw,) = read_objects(store, [key])
+        if raw is None or owner_of(raw, key) is None:
+            raw = same_again(store, key, raw)
+        return raw is None or owner_of(raw, key) != self.owner
+
+    def check(self, store: Any, path: str) -> None:
+        """Raise TakenOverError if a destination is another's, or nobody's any more."""
+        if self.is_lost(store, path):
+            raise TakenOverError(
+                f"the conversion to {place_text(store, path)} was taken over or replaced by another process. "
+                f"This call has stopped: verify what it may have written last, when the other one is done"
+            )
+
+
+@contextlib.contextmanager
+def claimed(store: Any, path: str) -> Iterator[Claim]:
+    """This call as the one that converts to a place; while the block runs it gives signs of life."""
+    with at_work() as owner:
+        claim = Claim(owner, _key(path, SIGN))
+        signs = Signs(store, claim.sign)
+        try:
+            with signs.given(lambda: not claim.is_lost(store, path)):
+                yield claim
+        except BaseException:
+            with contextlib.suppress(StoreError):
+                if not claim.is_lost(store, path):
+                    signs.give(stopped=True)
+            raise
+
+
+def _take(store: Any, path: str, claim: Claim | None) -> None:
+    """Say who converts to a place."""
+    if claim is not None:
+        value = packed({"owner": claim.owner.json(), "sign": claim.sign})
+        write_objects(store, {_key(path, OWNER): value})
+        claim.check(store, path)  # another one may have done so at the same time
+
+
+def _refuse_another(store: Any, path: str, claim: Claim | None) -> None:
+    """Raise FileExistsError if another process that lives converts to a place."""
+    key = _key(path, OWNER)
+    (raw,) = read_objects(store, [key])
+    owner = None if raw is None else owner_of(raw, key)
+    if raw is None or owner is None or (claim is not None and owner == claim.owner):
+        return
+    state, age = life(owner, Signs(store, unpacked(raw, key)[0]["sign"]), watch=True)
+    if state == "lives":
+        raise FileExistsError(
+            f"{place_text(store, path)} is being converted to since {clock(owner.since)} by {owner.text()}, "
+            f"last sign {age:.0f} s ago: wait until it is done, or end that process"
+        )
+
+
+def _refuse_editor(store: Any, path: str) -> None:
+    """Raise FileExistsError if a process that lives remaps an array or a group."""
+    journal = Journal(Place(store, path))
+    history = journal.history()
+    if history is None or history.plan is None:
+        return
+    who, lives = journal.told(history, watch=True)
+    if lives is not False and history.step.what != "finished":
+        raise FileExistsError(
+            f"{place_text(store, path)} is being remapped {who}: wait until it is done. If that process "
+            f"hangs, undo(force=True) takes its remap back (on the command line remap --undo --force)"
+        )
+
+
+def refuse_conversion(place: Journaled) -> None:
+    """Raise JournalError if a place is an unfinished conversion."""
+    (raw,) = read_objects(place.store, [place.path(MARKER)])
+    if raw is not None:
+        raise JournalError(conversion_text(place.name, raw))
 
 
 def _difference(marked: Any, conversion: dict[str, Any]) -> str:
@@ -136,11 +255,12 @@ def _clear(store: Any, path: str, metadata: Sequence[str]) -> None:
         StoreError: the store failed, or still lists something afterwards.
     """
     clear_metadata(store, path, metadata)
+    ours = {_key(path, name) for name in (MARKER, OWNER, SIGN)}
     names = _listed(store, path)
     if marker(path) not in names:  # the marker was just written, so this store does not list its keys
         call_store(store, path, store.delete_dir(path) if path else store.clear(), "deleted from")
         return
-    names.remove(marker(path))
+    names = [name for name in names if name not in ours]
     disk = zarr_facts.unwrapped(store)
     if isinstance(disk, LocalStore):  # it cannot delete links to folders
         for place in (Path(disk.root) / name for name in names):
@@ -148,7 +268,7 @@ def _clear(store: Any, path: str, metadata: Sequence[str]) -> None:
                 place.unlink()
     for number in range(0, len(names), _AT_ONCE):
         write_objects(store, dict.fromkeys(names[number : number + _AT_ONCE]))
-    left = set(_listed(store, path)) - {marker(path)}
+    left = set(_listed(store, path)) - ours
     if left:
         raise StoreError(f"{store} still lists {min(left)} after deleting it: overwrite=True tries again")
 
@@ -182,9 +302,11 @@ def _json(raw: bytes) -> Any:
 
 
 def _holds_other_things(store: Any, path: str) -> bool:
+    ours = {_key(path, name) for name in (MARKER, OWNER, SIGN)}
+
     async def any_key() -> bool:
         async for key in store.list_prefix(_key(path, "")):
-            if key != marker(path):
+            if key not in ours:
                 return True
         return False
 

@@ -136,5 +136,5 @@ def _whole(source: Source, options: ArrayOptions) -> tuple[Layout, Options]:
         raise TypeError("a remapped view has no index of its own; queries of it use that of its array")
     if options.get("region") is not None or "index" in options:
         raise TypeError("an index is of the whole array: there are no options region and index")
-    layout, _, checked = stored_source(source, options)
+    layout, _, checked = stored_source(source, {**options, "unfinished": "ignore"})
     return layout, checked

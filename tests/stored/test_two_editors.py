@@ -108,6 +108,65 @@ def test_no_order_mixes_the_array(first: str, second: str) -> None:
 
 
 # ---------------------------------------------------------------------------------------
+# Conversions to a place that is edited, and edits of a place that is converted to
+
+OVER = np.ones((8, 8, 8), np.uint8)
+
+
+def over(array: zarr.Array) -> Any:
+    """Replace the array by another one."""
+    source = zarr.create_array(MemoryStore(), data=OVER, chunks=(4, 4, 4))
+    return cz.convert(source, array.store_path.store, overwrite=True, to="none", parallel=1)
+
+
+def second_of(name: str, objects: dict[str, Any]) -> Any:
+    if name == "convert":
+        return over(opened(objects))
+    return SECOND[name](opened(objects))
+
+
+@pytest.mark.filterwarnings("ignore::crackle_zarr.CrackleWarning")
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        *((first, "convert") for first in FIRST),
+        *(("convert", second) for second in ("remap", "resume", "undo by force", "convert")),
+    ],
+)
+def test_conversions_and_edits(first: str, second: str) -> None:
+    """A conversion and an edit of one place never mix, and a success is one."""
+    start = half_done() if first in ("resume", "undo") else made()
+    for n in range(1000):
+        if not FULL and n % 3:
+            continue
+        objects = dict(start)
+        editor = Editor(objects, n, over if first == "convert" else FIRST[first])
+        stopped = editor.store.where
+        theirs: Exception | None = None
+        try:
+            second_of(second, objects)
+        except (JournalError, FileExistsError, StoreError, FileNotFoundError, ValueError) as refused:
+            theirs = refused
+        editor.finish()
+        if stopped is None:
+            assert editor.error is None
+            break
+        unfinished = has_journal(objects) or ".crackle-convert" in objects
+        try:
+            voxels = opened(objects)[...]
+        except (FileNotFoundError, ValueError):
+            assert unfinished
+            continue
+        wholes = [OVER, VOXELS, NEW, mapped(VOXELS, OTHER), mapped(NEW, OTHER), mapped(OVER, OTHER)]
+        whole = [voxels.dtype == one.dtype and np.array_equal(voxels, one) for one in wholes]
+        assert any(whole) or unfinished, (n, stopped, theirs, editor.error)
+        if editor.error is None and theirs is not None:
+            assert not unfinished
+            assert whole[0] if first == "convert" else any(whole[1:3])
+    assert n > 20
+
+
+# ---------------------------------------------------------------------------------------
 # Owners
 
 

@@ -12,6 +12,7 @@ from ..._base.mapping import LabelMapping
 from ...errors import JournalError
 from ..engine import Options
 from ..layout import Coords
+from ..unfinished import refuse_conversion
 from .applying import Copied, Foreign, check_writable, copy_to_array
 from .entries import Entries, Journaled
 from .followers import Change, followers_of
@@ -119,8 +120,7 @@ def edit(
         TakenOverError: another process has taken over this one.
     """
     journal = Journal(place)
-    for one in (Journal(other) for other in others):
-        one.refuse()
+    _refuse_others(place, others)
     if dry_run:
         journal.refuse()
         prepared = prepare(mapping, create_chunks, None)
@@ -137,12 +137,18 @@ def edit(
         hold = Hold(journal, journal.begin(plan, owner), owner)
         with hold.kept():
             try:
-                for one in (Journal(other) for other in others):  # begun since
-                    one.refuse()
+                _refuse_others(place, others)  # begun since
             except BaseException as error:
                 hold.discard(error)
                 raise
             return _prepare_and_apply(hold, Change(hold.id, mapping, create_chunks), prepare, options)
+
+
+def _refuse_others(place: Journaled, others: Sequence[Journaled]) -> None:
+    """Raise JournalError if something else is being done to a place, or was not finished."""
+    for other in others:
+        Journal(other).refuse()
+    refuse_conversion(place)
 
 
 def _change_in(plan: dict[str, Any], native: np.dtype[Any]) -> Change:

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 from zarr.abc.store import Store
 
+from ..._base import zarr_facts
 from ...errors import FormatError, JournalError
 from ..layout import Coords
 from ..writing import read_objects, write_objects
@@ -36,6 +37,27 @@ class Journaled(Protocol):
     def holds(self, key: str, coords: Coords) -> bool:
         """Whether a key is that of the object with this chunk."""
         ...
+
+
+@dataclass(frozen=True)
+class Place:
+    """A place of a store that may have a journal, of whose chunks nothing is known."""
+
+    store: Store
+    root: str
+
+    @property
+    def name(self) -> str:
+        """The place, for messages."""
+        return str(zarr_facts.place_in(self.store, self.root))
+
+    def path(self, key: str) -> str:
+        """The key within the store, from one within the place."""
+        return f"{self.root}/{key}" if self.root else key
+
+    def holds(self, key: str, coords: Coords) -> bool:
+        """No chunk is known."""
+        return False
 
 
 def packed(meta: Any, payload: bytes = b"") -> bytes:

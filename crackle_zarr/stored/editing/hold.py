@@ -117,6 +117,8 @@ class Hold:
         plan, made = read_objects(journal.store, [plan_key, key])
         if made != value and (made is None or owner_of(made, key) is None):
             made = same_again(journal.store, key, made)
+            if made is not None:
+                raise StoreError(f"{key} in {journal.store} is half written: {WAYS}")
         if plan is None or id_of(plan, plan_key) is None:
             plan = same_again(journal.store, plan_key, plan)
         if plan is None or id_of(plan, plan_key) != self.id or made != value:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-import socket
+import platform
 import threading
 import time
 import uuid
@@ -80,7 +80,7 @@ def owner_in(value: Any) -> Owner | None:
 def new_owner() -> Owner:
     """This call."""
     pid = os.getpid()
-    return Owner(uuid.uuid4().hex, socket.gethostname(), _machine(), pid, _started(pid), time.time())
+    return Owner(uuid.uuid4().hex, platform.node(), _machine(), pid, _started(pid), time.time())
 
 
 def clock(seconds: float) -> str:
@@ -96,7 +96,7 @@ def clock(seconds: float) -> str:
 
 def _machine() -> str:
     """Processes with the same value here see each other by their numbers."""
-    parts = [socket.gethostname()]
+    parts = [platform.node()]
     with contextlib.suppress(OSError):
         parts.append(Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip())
     with contextlib.suppress(OSError):  # containers of one machine number their processes apart

@@ -116,7 +116,9 @@ class Guard:
         own, later = read_objects(self.store, self._keys)
         if own is None or owner_of(own, self._keys[0]) is None:
             own = same_again(self.store, self._keys[0], own)
-        return own is None or later is not None or owner_of(own, self._keys[0]) != self.owner
+        # A step that is half written is nobody's, and one that was not acknowledged is its own.
+        after = None if later is None else owner_of(later, self._keys[1])
+        return own is None or after not in (None, self.owner) or owner_of(own, self._keys[0]) != self.owner
 
     def check(self) -> None:
         """Raise TakenOverError if the edit is not its owner's any more."""
