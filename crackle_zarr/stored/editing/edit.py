@@ -199,6 +199,8 @@ def _apply(
         batches = [(name, frozenset()) for name in prepared.names]
         total = replace(total, foreign=[])
     _tell(place, total, conflict, "resume", "remap")
+    if followers:
+        hold.guard.check()
     for follower in followers:
         follower.after(change, options)
     return total
