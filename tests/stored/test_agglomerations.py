@@ -78,8 +78,10 @@ def test_the_journal_holds_the_labels_of_the_array_only(
         patched.setattr(edit, "copy_to_array", killed)
         with pytest.raises(KeyboardInterrupt):
             cz.remap(array, many)
-    plan = Journal(layout_of(array)).plan()
-    assert sorted(plan["keys"]) == np.unique(seg()).tolist()
+    history = Journal(layout_of(array)).history()
+    assert history is not None
+    assert history.plan is not None
+    assert sorted(history.plan["keys"]) == np.unique(seg()).tolist()
     cz.resume(array)
     np.testing.assert_array_equal(array[...], expected())
 
