@@ -215,7 +215,7 @@ def test_an_interrupted_conversion_continues(tmp_path: Path, encoding: str) -> N
     assert 0 < len(there) < 64
     there[0].write_bytes(there[0].read_bytes()[:-1])
     times = {file: file.stat().st_mtime_ns for file in there[1:]}
-    with pytest.raises(FileExistsError, match="unfinished conversion of"):
+    with pytest.raises(FileExistsError, match="is an unfinished conversion with other options"):
         write_precomputed(src, tmp_path / "v", encoding="raw", chunks=(8, 8, 8))
     write_precomputed(src, tmp_path / "v", **options)
     np.testing.assert_array_equal(open_precomputed(tmp_path / "v")[...], voxels)

@@ -69,11 +69,11 @@ def test_requests_for_what_is_unfinished(remote: Remote) -> None:
     """A question asks once whether a remap, and once whether a conversion is unfinished."""
     array = remote.open("tissue-v3")
     with remote.watch_all() as traffic:
-        crackle_zarr.labels(array)
+        crackle_zarr.labels(array, index="ignore")
     asked = [request.path.partition("/.crackle-")[2] for request in traffic if ".crackle-" in request.path]
     assert sorted(asked) == ["convert", "remap/plan"]
     with remote.watch_all() as traffic:
-        crackle_zarr.labels(array, unfinished="ignore")
+        crackle_zarr.labels(array, index="ignore", unfinished="ignore")
     assert not [request for request in traffic if ".crackle-" in request.path]
 
 
@@ -82,7 +82,7 @@ def test_bytes_behind_a_compressor(remote: Remote, stored: Stored, layout: str) 
     """Chunks behind a compressor are read whole, and once."""
     array = remote.open(f"tissue-{layout}")
     with remote.watch() as traffic:
-        result = crackle_zarr.labels(array)
+        result = crackle_zarr.labels(array, index="ignore")
     np.testing.assert_array_equal(result, np.unique(stored.labels["tissue"]))
     indices = 2 if "shards" in layout else 0
     assert len(gets(traffic)) <= TISSUE_CHUNKS + indices
