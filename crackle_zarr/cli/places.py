@@ -103,6 +103,16 @@ def no_progress(command: Callable[..., Any]) -> Callable[..., Any]:
     )(command)
 
 
+_retries = click.option(
+    "--retries",
+    metavar="N",
+    type=click.IntRange(min=0),
+    default=4,
+    show_default=True,
+    help="Repeat a request to a distant store so often after a fault that may pass, such as status 503.",
+)
+
+
 def _no_verify(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the option to skip checksums."""
     return click.option("--no-verify", is_flag=True, help="Do not verify checksums. Less is read then.")(
@@ -153,6 +163,7 @@ class QueryOptions:
     level: int | None = None
     index: IndexUse = "auto"
     unfinished: OnUnfinished = "warn"
+    retries: int = 4
 
     def refuse_for_file(self, place: str) -> None:
         """Raise UnusableError if an option is set that files do not take."""
@@ -173,6 +184,7 @@ class QueryOptions:
                 "progress": progress,
                 "index": self.index,
                 "unfinished": self.unfinished,
+                "retries": self.retries,
             }
 
     @contextlib.contextmanager
@@ -208,15 +220,24 @@ def query(command: Callable[..., Any]) -> Callable[..., Any]:
         level: int | None,
         index: IndexUse,
         unfinished: OnUnfinished,
+        retries: int,
         **others: Any,
     ) -> Any:
         options = QueryOptions(
-            region, parallel, not no_verify, storage_option, not no_progress, level, index, unfinished
+            region,
+            parallel,
+            not no_verify,
+            storage_option,
+            not no_progress,
+            level,
+            index,
+            unfinished,
+            retries,
         )
         return command(*arguments, options=options, **others)
 
     decorated: Callable[..., Any] = with_options
-    extra = (_unfinished, _no_verify, _common.parallel, _index, _level, region)
+    extra = (_retries, _unfinished, _no_verify, _common.parallel, _index, _level, region)
     for option in (no_progress, storage_option, *extra):
         decorated = option(decorated)
     return decorated

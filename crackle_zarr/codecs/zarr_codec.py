@@ -23,10 +23,12 @@ import numpy.typing as npt
 from zarr.abc.codec import ArrayBytesCodec, ArrayBytesCodecPartialDecodeMixin
 from zarr.abc.store import RangeByteRequest
 from zarr.registry import register_codec
+from zarr.storage import StorePath
 
 from .. import _binding
 from .._base import zarr_facts
 from .._base.options import MarkovOrder, Preset, encoding, with_missing
+from .._base.patience import get_range
 from ..errors import FormatError
 from ..streams.ranges import FIRST_REQUEST, Ranges, consecutive, cut, join, requests_for, truncated
 from .chunk import as_volume, check_header, label_dtype, plain, volume_shape
@@ -36,7 +38,7 @@ if TYPE_CHECKING:
 
     from zarr.abc.store import ByteGetter
 
-    from .._base.zarr_facts import ArraySpec, Buffer, NDBuffer
+    from .._base.zarr_facts import ArraySpec, Buffer, BufferPrototype, NDBuffer
 
 # The smallest gap between two ranges of slices that is skipped: each range is decoded by a call of its own,
 # which reads the labels again.
@@ -184,7 +186,7 @@ class CrackleCodec(ArrayBytesCodec, ArrayBytesCodecPartialDecodeMixin):
             requests: _Requests | None = next(steps)
             while requests is not None:
                 fetched = await asyncio.gather(
-                    *(byte_getter.get(chunk_spec.prototype, request) for request in requests)
+                    *(_get(byte_getter, chunk_spec.prototype, request) for request in requests)
                 )
                 requests, decode = _advance(steps, fetched)
             return None if decode is None else await asyncio.to_thread(decode)
@@ -213,6 +215,20 @@ class CrackleCodec(ArrayBytesCodec, ArrayBytesCodecPartialDecodeMixin):
 # no chunk.
 _Requests: TypeAlias = list[RangeByteRequest | None]
 _Steps: TypeAlias = Generator[_Requests, "Sequence[Buffer | None]", "Callable[[], NDBuffer] | None"]
+
+
+async def _get(
+    byte_getter: Any, prototype: BufferPrototype, request: RangeByteRequest | None
+) -> Buffer | None:
+    """Get a range of a chunk, also from a store that refuses ranges."""
+    if not isinstance(byte_getter, StorePath):  # a shard's chunk, in memory
+        got: Buffer | None = await byte_getter.get(prototype, request)
+        return got
+
+    def get(asked: Any) -> Any:
+        return byte_getter.get(prototype, asked)
+
+    return await get_range(byte_getter.store, byte_getter.path, get, request)
 
 
 def _advance(

@@ -20,6 +20,7 @@ from zarr.abc.store import ByteRequest, RangeByteRequest, Store, SuffixByteReque
 from zarr.storage import LocalStore
 
 from .._base import zarr_facts
+from .._base.patience import reason_of, without_password
 from .._base.zarr_facts import Buffer
 from ..errors import CrackleError, StoreError
 
@@ -179,7 +180,7 @@ def _checked(store: Store, buffer: Buffer | None, wanted: Wanted) -> Bytes | Bas
 def _named(error: Exception, store: Store, key: str) -> BaseException:
     if isinstance(error, MemoryError | CrackleError):
         return error
-    reason = " ".join(str(error).split()) or type(error).__name__
-    named = StoreError(f"{key} cannot be read from {store}: {type(error).__name__}: {reason}")
+    place, reason = without_password(str(store)), f"{type(error).__name__}: {reason_of(error)}"
+    named = StoreError(f"{key} cannot be read from {place}: {reason}")
     named.__cause__ = error
     return named

@@ -21,6 +21,7 @@ from zarr.codecs import ShardingCodec, TransposeCodec
 
 from .._base import zarr_facts
 from .._base.mapping import LabelMapping
+from .._base.patience import patient_array, without_password
 from ..codecs.chunk import label_dtype, volume_shape
 from ..codecs.numcodecs_codec import Crackle
 from ..codecs.zarr_codec import CrackleCodec
@@ -94,7 +95,7 @@ class Layout:
     @property
     def name(self) -> str:
         """The array's place, for messages."""
-        return str(self.array.store_path)
+        return without_password(str(self.array.store_path))
 
     @property
     def writes_empty_chunks(self) -> bool:
@@ -115,6 +116,11 @@ class Layout:
     def everything(self) -> Box:
         """The whole array."""
         return tuple((0, length) for length in self.shape)
+
+    def patient(self, retries: int) -> Layout:
+        """The same array, whose store is asked again, up to so many times, after faults that may pass."""
+        array = patient_array(self.array, retries)
+        return self if array is self.array else replace(self, array=array)
 
     def mapped(self, mapping: LabelMapping) -> Layout:
         """The same array, read with other labels."""
@@ -218,6 +224,7 @@ def layout_of(array: zarr.Array[Any]) -> Layout:
         TypeError: the array's dtype is neither an integer type nor bool.
     """
     label_dtype(array.dtype)
+    array = patient_array(array)
     if zarr_facts.format_of(array) == 2:
         return Layout(array, _chain_v2(array))
     codecs = zarr_facts.codecs(array)

@@ -15,6 +15,7 @@ from zarr.abc.store import ByteRequest, Store
 from zarr.storage import WrapperStore
 
 from .._base import zarr_facts
+from .._base.patience import patient
 from .._base.zarr_facts import Buffer, BufferPrototype
 from ..errors import FormatError
 from .writing import translated_errors
@@ -90,8 +91,8 @@ class TranslatingStore(WrapperStore[Store]):
 
 
 def translating(store: Store) -> Store:
-    """A store whose errors name the key."""
-    return store if isinstance(store, TranslatingStore) else TranslatingStore(store)
+    """A store whose errors name the key, and which meets faults that may pass again."""
+    return store if isinstance(store, TranslatingStore) else TranslatingStore(patient(store))
 
 
 def translating_array(array: zarr.Array[Any]) -> zarr.Array[Any]:

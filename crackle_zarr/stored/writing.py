@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from zarr.abc.store import Store
 
 from .._base import zarr_facts
+from .._base.patience import reason_of, without_password
 from ..errors import CrackleError, StoreError
 from .fetch import CONCURRENCY, Wanted, fetch
 
@@ -120,8 +121,9 @@ def translated_errors(store: object, key: str, action: str) -> Iterator[None]:
     except (CrackleError, MemoryError):
         raise
     except Exception as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise StoreError(f"{key} cannot be {action} {store}: {type(error).__name__}: {reason}") from error
+        place = without_password(str(store))
+        reason = f"{type(error).__name__}: {reason_of(error)}"
+        raise StoreError(f"{key} cannot be {action} {place}: {reason}") from error
 
 
 def read_objects(store: Store, keys: Iterable[str]) -> list[bytes | None]:

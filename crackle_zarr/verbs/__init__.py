@@ -29,6 +29,9 @@ in memory, they take only ``parallel``.
   ``Client.get_executor(pure=False)`` of dask.distributed.
 - ``parallel``: the number of threads; 0 is one per core. With an executor that does not tell its number of
   workers, such as dask's, it is that number. Twice as many tasks are submitted at a time.
+- ``retries``: how often a request to a distant store is repeated after a fault that may pass: status 429 and
+  5xx, timeouts, lost connections, bodies that are too short (4). Pauses grow from 0.2 seconds. A disk and
+  memory are asked once.
 - ``progress``: True for a bar on stderr, or a function of (chunks done, chunks in all).
 - ``unfinished``: what to do where an edit or a conversion of the array has not finished, so that its labels
   may be a mixture: "warn", once, with a :class:`~crackle_zarr.errors.CrackleWarning`; "refuse", which raises

@@ -31,6 +31,7 @@ class OtherOptions(TypedDict, total=False):
     progress: Progress
     index: IndexUse
     unfinished: OnUnfinished
+    retries: int
 
 
 class ArrayOptions(OtherOptions, total=False):
@@ -53,6 +54,7 @@ def stored_source(source: Any, options: ArrayOptions) -> tuple[Layout, Box, Opti
     """The layout of a stored array, the region as a box, and the checked options."""
     if not is_stored(source):
         raise TypeError(f"a stored array is a zarr.Array or a group of OME-Zarr, not {type(source).__name__}")
+    from .._base.patience import RETRIES
     from ..stored.engine import Options
     from ..stored.layout import box_of
     from ..stored.sources import layout_from
@@ -61,6 +63,7 @@ def stored_source(source: Any, options: ArrayOptions) -> tuple[Layout, Box, Opti
     given = dict(options)
     region, level = given.pop("region", None), given.pop("level", None)
     unfinished: Any = given.pop("unfinished", "warn")
+    retries = checked_retries(given.pop("retries", RETRIES))
     unknown = sorted(set(given) - {"verify", "executor", "parallel", "progress", "index"})
     if unknown:
         raise TypeError(
@@ -76,10 +79,25 @@ def stored_source(source: Any, options: ArrayOptions) -> tuple[Layout, Box, Opti
             f"executor is a concurrent.futures.Executor or None, not {type(checked.executor).__name__}; "
             f"for a dask.distributed client, use client.get_executor(pure=False)"
         )
-    layout = layout_from(source if level is None else array_of_level(source, level))
+    layout = layout_from(source if level is None else array_of_level(source, level)).patient(retries)
     box = box_of(region, layout.shape)
     tell(layout, unfinished)
     return layout, box, checked
+
+
+def checked_retries(retries: object) -> int:
+    """How often a request to a store is repeated.
+
+    Raises:
+        TypeError: it is no integer.
+        ValueError: it is negative.
+    """
+    from .._base.integers import integer
+
+    number = integer("retries", retries)
+    if number < 0:
+        raise ValueError(f"retries is a number of repeats, or 0 for none, not {number}")
+    return number
 
 
 def array_of_level(source: Any, level: Any) -> Any:

@@ -1,0 +1,296 @@
+"""How a distant store is read and written: faults that may pass, and ranges that it refuses.
+
+A question over 10^5 chunks must not end at the first lost connection. And stores differ in what they do with
+a byte range: most cut what goes past the end of an object, Icechunk refuses it, and a plain web server knows
+no ranges at all. :class:`PatientStore` is where both are dealt with; :func:`get_range` alone serves Zarr's
+own reading of parts of chunks.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import random
+import re
+import weakref
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any, TypeVar
+
+import zarr
+from zarr.abc.store import ByteRequest, RangeByteRequest, Store
+from zarr.storage import LocalStore, MemoryStore, WrapperStore, ZipStore
+
+from ..errors import CrackleError
+from . import zarr_facts
+from .zarr_facts import Buffer, BufferPrototype
+
+T = TypeVar("T")
+
+RETRIES = 4
+# Seconds before the first repeat; each further pause is twice as long, and by chance up to a half shorter, so
+# that many workers do not come back at the same moment.
+FIRST_PAUSE = 0.2
+
+
+# ---------------------------------------------------------------------------------------
+# Faults
+
+_PASSING_ERRNOS = {
+    errno.EAGAIN,
+    errno.ECONNABORTED,
+    errno.ECONNREFUSED,
+    errno.ECONNRESET,
+    errno.EHOSTUNREACH,
+    errno.EINTR,
+    errno.ENETDOWN,
+    errno.ENETUNREACH,
+    errno.EPIPE,
+    errno.ETIMEDOUT,
+}
+# Of aiohttp, botocore, urllib3 and others, which need not be installed: too short a body, a lost connection.
+_PASSING_NAMES = {
+    "ClientConnectionError",
+    "ClientConnectorError",
+    "ClientOSError",
+    "ClientPayloadError",
+    "ConnectTimeoutError",
+    "ConnectionClosedError",
+    "EndpointConnectionError",
+    "IncompleteRead",
+    "ReadTimeoutError",
+    "ResponseStreamingError",
+    "ServerDisconnectedError",
+    "ServerTimeoutError",
+}
+
+
+def may_pass(error: BaseException) -> bool:
+    """Whether a fault may be gone at the next try: 429, 5xx, timeouts, lost connections, short bodies."""
+    seen: set[int] = set()
+    one: BaseException | None = error
+    while one is not None and id(one) not in seen:
+        seen.add(id(one))
+        status = _status(one)
+        if status is not None:
+            return status == 429 or 500 <= status < 600
+        if isinstance(one, FileNotFoundError | PermissionError | MemoryError | CrackleError):
+            return False
+        if isinstance(one, TimeoutError | ConnectionError | asyncio.TimeoutError):
+            return True
+        if isinstance(one, OSError) and one.errno in _PASSING_ERRNOS:
+            return True
+        if any(kind.__name__ in _PASSING_NAMES for kind in type(one).__mro__):
+            return True
+        one = one.__cause__ or one.__context__
+    return False
+
+
+def _status(error: BaseException) -> int | None:
+    """The status of HTTP that an error of aiohttp or botocore states."""
+    status = getattr(error, "status", None)
+    response = getattr(error, "response", None)
+    if not isinstance(status, int) and isinstance(response, dict):
+        status = response.get("ResponseMetadata", {}).get("HTTPStatusCode")
+    return status if isinstance(status, int) and 100 <= status < 600 else None
+
+
+# ---------------------------------------------------------------------------------------
+# Ranges
+
+# What a store refuses: "ranges", all of a kind; "ends", ranges that go past the end of an object.
+_refusals: dict[int, tuple[weakref.ref[Any], set[tuple[str, type]]]] = {}
+
+
+def _refused_by(store: Store) -> set[tuple[str, type]]:
+    known = _refusals.get(id(store))
+    if known is None or known[0]() is not store:
+        number = id(store)  # not the store: it may compare equal to another, or have no hash
+        known = weakref.ref(store, lambda _: _refusals.pop(number, None)), set()
+        _refusals[number] = known
+    return known[1]
+
+
+async def get_range(
+    store: Store,
+    key: str,
+    get: Callable[[ByteRequest | None], Awaitable[Buffer | None]],
+    byte_range: ByteRequest | None,
+) -> Buffer | None:
+    """Get a range of an object; where the store refuses that, cut it out of what the store gives.
+
+    What was refused is remembered for the store, so it is asked in vain once.
+
+    Args:
+        store: the store.
+        key: of the object.
+        get: gets a range of the object, or with None all of it.
+        byte_range: the range; its end may lie past that of the object.
+    """
+    if byte_range is None:
+        return await get(None)
+    refused = _refused_by(store)
+    kind = type(byte_range)
+    asked: ByteRequest | None = byte_range
+    if ("ranges", kind) in refused:
+        asked = None
+    elif ("ends", kind) in refused and isinstance(byte_range, RangeByteRequest):
+        asked = await _within_object(store, key, byte_range)
+    if asked is not None:
+        try:
+            return await get(asked)
+        except Exception as error:
+            if isinstance(error, FileNotFoundError | KeyError | PermissionError | MemoryError | CrackleError):
+                raise
+            if may_pass(error):
+                raise
+            try:
+                whole = await get(None)
+            except Exception:
+                raise error from None
+            if whole is not None:
+                goes_past = isinstance(asked, RangeByteRequest) and asked.end > len(whole)
+                refused.add(("ends" if goes_past else "ranges", kind))
+    else:
+        whole = await get(None)
+    if whole is None:
+        return None
+    first, last = zarr_facts.range_bounds(byte_range, 0, len(whole))
+    return whole[first:last]
+
+
+async def _within_object(store: Store, key: str, byte_range: RangeByteRequest) -> RangeByteRequest | None:
+    """The part of a range that an object has; None if its size is not to be had."""
+    try:
+        size = await store.getsize(key)
+    except Exception:
+        return None
+    if byte_range.start >= size:
+        return None
+    return RangeByteRequest(byte_range.start, min(byte_range.end, size))
+
+
+# ---------------------------------------------------------------------------------------
+# The store
+
+
+class PatientStore(WrapperStore[Store]):
+    """Wraps a distant store: repeats what may pass, and gets around ranges that the store refuses."""
+
+    def __init__(self, store: Store, retries: int = RETRIES) -> None:
+        """Wrap a store; each request is repeated up to ``retries`` times."""
+        super().__init__(store)
+        self.retries = retries
+
+    def __str__(self) -> str:
+        """The name of the store within."""
+        return str(self._store)
+
+    def _with_store(self, store: Store) -> PatientStore:
+        return type(self)(store, self.retries)
+
+    async def _patiently(self, attempt: Callable[[], Awaitable[T]]) -> T:
+        for number in range(self.retries + 1):
+            try:
+                return await attempt()
+            except Exception as error:
+                if not may_pass(error):
+                    raise
+                if number == self.retries:
+                    if number:
+                        error.add_note(f"tried {number + 1} times")
+                    raise
+            await asyncio.sleep(pause_before(number + 1))
+        raise AssertionError("the last attempt returns or raises")
+
+    async def get(
+        self, key: str, prototype: BufferPrototype, byte_range: ByteRequest | None = None
+    ) -> Buffer | None:
+        """Get an object, or a range of one."""
+
+        def get(asked: ByteRequest | None) -> Awaitable[Buffer | None]:
+            return self._store.get(key, prototype, asked)
+
+        return await self._patiently(lambda: get_range(self._store, key, get, byte_range))
+
+    async def exists(self, key: str) -> bool:
+        """Whether there is an object."""
+        return await self._patiently(lambda: self._store.exists(key))
+
+    async def getsize(self, key: str) -> int:
+        """How many bytes an object has."""
+        return await self._patiently(lambda: self._store.getsize(key))
+
+    async def set(self, key: str, value: Buffer) -> None:
+        """Set an object. A repeat replaces it by the same bytes."""
+        await self._patiently(lambda: self._store.set(key, value))
+
+    async def set_if_not_exists(self, key: str, value: Buffer) -> None:
+        """Set an object where there is none."""
+        await self._patiently(lambda: self._store.set_if_not_exists(key, value))
+
+    async def delete(self, key: str) -> None:
+        """Delete an object."""
+        await self._patiently(lambda: self._store.delete(key))
+
+    async def delete_dir(self, prefix: str) -> None:
+        """Delete all objects below a prefix."""
+        await self._patiently(lambda: self._store.delete_dir(prefix))
+
+    async def list_prefix(self, prefix: str) -> AsyncIterator[str]:
+        """The objects below a prefix."""
+        for key in await self._patiently(lambda: _all_of(self._store.list_prefix(prefix))):
+            yield key
+
+    async def list_dir(self, prefix: str) -> AsyncIterator[str]:
+        """The names directly below a prefix."""
+        for key in await self._patiently(lambda: _all_of(self._store.list_dir(prefix))):
+            yield key
+
+
+async def _all_of(keys: AsyncIterator[str]) -> list[str]:
+    return [key async for key in keys]
+
+
+def pause_before(repeat: int) -> float:
+    """Seconds to wait before a repeat, counted from 1."""
+    return FIRST_PAUSE * 2.0 ** (repeat - 1) * (1 - random.random() / 2)
+
+
+def patient(store: Store, retries: int = RETRIES) -> Store:
+    """A store that repeats what may pass; a disk, an archive and memory need no patience.
+
+    A store that is patient somewhere within stays as it is, unless it is that itself, with other retries.
+    """
+    if isinstance(store, PatientStore):
+        return store if store.retries == retries else PatientStore(store._store, retries)
+    inner: Any = store
+    while not isinstance(inner, PatientStore) and hasattr(inner, "_store"):
+        inner = inner._store
+    if isinstance(inner, PatientStore | LocalStore | MemoryStore | ZipStore):
+        return store
+    return PatientStore(store, retries)
+
+
+def patient_array(array: zarr.Array[Any], retries: int = RETRIES) -> zarr.Array[Any]:
+    """The same array in a patient store."""
+    store = array.store_path.store
+    found = patient(store, retries)
+    return array if found is store else zarr_facts.array_in(array, found)
+
+
+# ---------------------------------------------------------------------------------------
+# Messages
+
+_PASSWORD = re.compile(r"(?P<start>[A-Za-z][\w+.-]*://[^\s/:@]*):[^\s/@]*@")
+
+
+def without_password(text: str) -> str:
+    """A text in which URLs show no password: ``http://user:***@host``."""
+    return _PASSWORD.sub(r"\g<start>:***@", text)
+
+
+def reason_of(error: BaseException) -> str:
+    """What an error says in one line, with how often it was tried, and without passwords."""
+    said = " ".join(str(error).split()) or type(error).__name__
+    notes = "".join(f" ({note})" for note in getattr(error, "__notes__", ()) if note.startswith("tried "))
+    return without_password(said) + notes
