@@ -42,6 +42,14 @@ hypothesis.settings.register_profile("ci", deadline=None, derandomize=True)
 hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "default")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def short_pauses() -> None:
+    """Distant stores are asked again at once: tests fail many requests, and users wait seconds."""
+    from crackle_zarr._base import patience
+
+    patience.FIRST_PAUSE = 0.001
+
+
 @pytest.fixture(scope="session")
 def shared() -> Path:
     """The folder of streams and data beside the project; tests that need it are skipped without it."""

@@ -173,13 +173,32 @@ async def _within_object(store: Store, key: str, byte_range: RangeByteRequest) -
 # The store
 
 
+def session_of(store: Any) -> Any | None:
+    """The session of an Icechunk store, which is a transaction; None for other stores."""
+    inner = zarr_facts.unwrapped(store)
+    return inner.session if type(inner).__module__.partition(".")[0] == "icechunk" else None
+
+
+def _is_foreign(key: str) -> bool:
+    """Whether a key is none of Zarr's, but that of a journal or an index of this package."""
+    return any(part.startswith(".crackle-") for part in key.split("/"))
+
+
 class PatientStore(WrapperStore[Store]):
-    """Wraps a distant store: repeats what may pass, and gets around ranges that the store refuses."""
+    """Wraps a distant store: repeats what may pass, and gets around ranges that the store refuses.
+
+    Icechunk takes Zarr's keys only, and asking it for another is an error. There is nothing under these, so
+    here they are missing.
+    """
 
     def __init__(self, store: Store, retries: int = RETRIES) -> None:
         """Wrap a store; each request is repeated up to ``retries`` times."""
         super().__init__(store)
         self.retries = retries
+        self._takes_only_zarr_keys = session_of(store) is not None
+
+    def _lacks(self, key: str) -> bool:
+        return self._takes_only_zarr_keys and _is_foreign(key)
 
     def __str__(self) -> str:
         """The name of the store within."""
@@ -206,6 +225,8 @@ class PatientStore(WrapperStore[Store]):
         self, key: str, prototype: BufferPrototype, byte_range: ByteRequest | None = None
     ) -> Buffer | None:
         """Get an object, or a range of one."""
+        if self._lacks(key):
+            return None
 
         def get(asked: ByteRequest | None) -> Awaitable[Buffer | None]:
             return self._store.get(key, prototype, asked)
@@ -214,7 +235,7 @@ class PatientStore(WrapperStore[Store]):
 
     async def exists(self, key: str) -> bool:
         """Whether there is an object."""
-        return await self._patiently(lambda: self._store.exists(key))
+        return not self._lacks(key) and await self._patiently(lambda: self._store.exists(key))
 
     async def getsize(self, key: str) -> int:
         """How many bytes an object has."""
@@ -238,11 +259,15 @@ class PatientStore(WrapperStore[Store]):
 
     async def list_prefix(self, prefix: str) -> AsyncIterator[str]:
         """The objects below a prefix."""
+        if self._lacks(prefix):
+            return
         for key in await self._patiently(lambda: _all_of(self._store.list_prefix(prefix))):
             yield key
 
     async def list_dir(self, prefix: str) -> AsyncIterator[str]:
         """The names directly below a prefix."""
+        if self._lacks(prefix):
+            return
         for key in await self._patiently(lambda: _all_of(self._store.list_dir(prefix))):
             yield key
 

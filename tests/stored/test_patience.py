@@ -350,7 +350,8 @@ def test_the_error_tells_how_often_it_was_tried(
     assert (f"(tried {count} times)" in str(caught.value)) == (retries > 0)
     assert len(no_pauses) == retries
     for number, pause in enumerate(no_pauses):
-        assert 0.1 * 2**number <= pause <= 0.2 * 2**number
+        longest = patience.FIRST_PAUSE * 2**number
+        assert longest / 2 <= pause <= longest
 
 
 @pytest.mark.parametrize(

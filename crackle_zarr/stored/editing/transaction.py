@@ -1,0 +1,74 @@
+"""Edits in a store that is a transaction: a session of Icechunk, whose changes nobody sees before its commit.
+
+There the session is what a journal is elsewhere. An edit writes into it, and the caller commits; what was
+stopped half-way is dropped with ``session.discard_changes()``; older states are Icechunk's own snapshots.
+So there is nothing to resume and nothing to undo.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from typing import Any
+
+from zarr.storage import LocalStore
+
+from ..._base.mapping import LabelMapping
+from ..._base.patience import session_of
+from ...errors import JournalError
+from ..engine import Options
+from .applying import copy_to_array
+from .entries import Entries, Journaled
+
+_WAY_BACK = "session.discard_changes() drops all that was not committed, session.commit(...) keeps it"
+
+
+def is_transaction(place: Journaled) -> bool:
+    """Whether a place is in a session of Icechunk."""
+    return session_of(place.store) is not None
+
+
+def refuse_to_go_on(place: Journaled) -> None:
+    """Raise JournalError: a session has no unfinished edit."""
+    raise JournalError(f"{place.name} is in a session of Icechunk, which needs no journal: {_WAY_BACK}")
+
+
+def check_session(place: Journaled, options: Options) -> None:
+    """Raise ValueError if a session cannot be edited, before anything is read."""
+    if place.store.read_only:
+        raise ValueError(
+            f"{place.name} is in a read-only session of Icechunk: open it in one that can be committed, "
+            f"such as repo.writable_session('main').store"
+        )
+    if not options.in_this_process:
+        raise ValueError(
+            f"{place.name} is in a writable session of Icechunk, which other processes cannot share: use "
+            f"threads (executor=None) in place of {options.executor!r}"
+        )
+
+
+def edit_in_transaction(
+    place: Journaled,
+    mapping: LabelMapping,
+    prepare: Any,
+    create_chunks: bool,
+    options: Options,
+) -> tuple[Any, list[Any], int]:
+    """Replace labels in a session; nothing is committed.
+
+    All new forms are prepared before the first object is replaced, in a temporary folder: so what is wrong
+    with the mapping or with a chunk is found while the session is still unchanged.
+
+    Returns:
+        What was prepared, the chunks that changed, and the number of bytes written.
+    """
+    check_session(place, options)
+    with tempfile.TemporaryDirectory(prefix="crackle-zarr-") as folder:
+        entries = Entries(LocalStore(folder), "", place.name)
+        prepared = prepare(mapping, create_chunks, entries)
+        try:
+            batches = [(name, frozenset[str]()) for name in prepared.names]
+            done = copy_to_array(place, entries, batches, "new", options)
+        except BaseException as error:
+            error.add_note(f"{place.name} is changed in part within its session: {_WAY_BACK}")
+            raise
+    return prepared, done.chunks, done.nbytes
