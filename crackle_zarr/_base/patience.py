@@ -179,26 +179,43 @@ def session_of(store: Any) -> Any | None:
     return inner.session if type(inner).__module__.partition(".")[0] == "icechunk" else None
 
 
+_FORMAT_2 = (".zarray", ".zattrs", ".zgroup", ".zmetadata")
+
+# What is kept beside sessions of Icechunk, by the identity of their stores.
+_beside: dict[int, tuple[weakref.ref[Any], MemoryStore]] = {}
+
+
+def _memory_beside(store: Store) -> MemoryStore:
+    known = _beside.get(id(store))
+    if known is None or known[0]() is not store:
+        number = id(store)
+        known = weakref.ref(store, lambda _: _beside.pop(number, None)), MemoryStore()
+        _beside[number] = known
+    return known[1]
+
+
 def _is_foreign(key: str) -> bool:
-    """Whether a key is none of Zarr's, but that of a journal or an index of this package."""
-    return any(part.startswith(".crackle-") for part in key.split("/"))
+    """Whether a key is none of Zarr's format 3: of a journal of this package, or of format 2."""
+    parts = key.split("/")
+    return parts[-1] in _FORMAT_2 or any(part.startswith(".crackle-") for part in parts)
 
 
 class PatientStore(WrapperStore[Store]):
     """Wraps a distant store: repeats what may pass, and gets around ranges that the store refuses.
 
-    Icechunk takes Zarr's keys only, and asking it for another is an error. There is nothing under these, so
-    here they are missing.
+    Icechunk takes Zarr's keys only, and asking it for another is an error. What this package keeps under
+    others, such as the marker of a conversion, is kept in memory for it: a session of Icechunk lives no
+    longer than its process, and nobody else sees it before its commit.
     """
 
     def __init__(self, store: Store, retries: int = RETRIES) -> None:
         """Wrap a store; each request is repeated up to ``retries`` times."""
         super().__init__(store)
         self.retries = retries
-        self._takes_only_zarr_keys = session_of(store) is not None
+        self._beside = None if session_of(store) is None else _memory_beside(zarr_facts.unwrapped(store))
 
-    def _lacks(self, key: str) -> bool:
-        return self._takes_only_zarr_keys and _is_foreign(key)
+    def _place_of(self, key: str) -> Store:
+        return self._store if self._beside is None or not _is_foreign(key) else self._beside
 
     def __str__(self) -> str:
         """The name of the store within."""
@@ -225,50 +242,45 @@ class PatientStore(WrapperStore[Store]):
         self, key: str, prototype: BufferPrototype, byte_range: ByteRequest | None = None
     ) -> Buffer | None:
         """Get an object, or a range of one."""
-        if self._lacks(key):
-            return None
+        store = self._place_of(key)
 
         def get(asked: ByteRequest | None) -> Awaitable[Buffer | None]:
-            return self._store.get(key, prototype, asked)
+            return store.get(key, prototype, asked)
 
-        return await self._patiently(lambda: get_range(self._store, key, get, byte_range))
+        return await self._patiently(lambda: get_range(store, key, get, byte_range))
 
     async def exists(self, key: str) -> bool:
         """Whether there is an object."""
-        return not self._lacks(key) and await self._patiently(lambda: self._store.exists(key))
+        return await self._patiently(lambda: self._place_of(key).exists(key))
 
     async def getsize(self, key: str) -> int:
         """How many bytes an object has."""
-        return await self._patiently(lambda: self._store.getsize(key))
+        return await self._patiently(lambda: self._place_of(key).getsize(key))
 
     async def set(self, key: str, value: Buffer) -> None:
         """Set an object. A repeat replaces it by the same bytes."""
-        await self._patiently(lambda: self._store.set(key, value))
+        await self._patiently(lambda: self._place_of(key).set(key, value))
 
     async def set_if_not_exists(self, key: str, value: Buffer) -> None:
         """Set an object where there is none."""
-        await self._patiently(lambda: self._store.set_if_not_exists(key, value))
+        await self._patiently(lambda: self._place_of(key).set_if_not_exists(key, value))
 
     async def delete(self, key: str) -> None:
         """Delete an object."""
-        await self._patiently(lambda: self._store.delete(key))
+        await self._patiently(lambda: self._place_of(key).delete(key))
 
     async def delete_dir(self, prefix: str) -> None:
         """Delete all objects below a prefix."""
-        await self._patiently(lambda: self._store.delete_dir(prefix))
+        await self._patiently(lambda: self._place_of(prefix).delete_dir(prefix))
 
     async def list_prefix(self, prefix: str) -> AsyncIterator[str]:
         """The objects below a prefix."""
-        if self._lacks(prefix):
-            return
-        for key in await self._patiently(lambda: _all_of(self._store.list_prefix(prefix))):
+        for key in await self._patiently(lambda: _all_of(self._place_of(prefix).list_prefix(prefix))):
             yield key
 
     async def list_dir(self, prefix: str) -> AsyncIterator[str]:
         """The names directly below a prefix."""
-        if self._lacks(prefix):
-            return
-        for key in await self._patiently(lambda: _all_of(self._store.list_dir(prefix))):
+        for key in await self._patiently(lambda: _all_of(self._place_of(prefix).list_dir(prefix))):
             yield key
 
 
@@ -289,7 +301,7 @@ def patient(store: Store, retries: int = RETRIES) -> Store:
     if isinstance(store, PatientStore):
         return store if store.retries == retries else PatientStore(store._store, retries)
     inner: Any = store
-    while not isinstance(inner, PatientStore) and hasattr(inner, "_store"):
+    while not isinstance(inner, PatientStore) and isinstance(getattr(inner, "_store", None), Store):
         inner = inner._store
     if isinstance(inner, PatientStore | LocalStore | MemoryStore | ZipStore):
         return store

@@ -319,8 +319,8 @@ def node_at(store: Store, path: str) -> zarr.Array[Any] | zarr.Group | None:
 
 def unwrapped(store: Any) -> Any:
     """The innermost store of nested wrappers."""
-    while hasattr(store, "_store"):
-        store = store._store
+    while isinstance(inner := getattr(store, "_store", None), Store):  # Icechunk has something else there
+        store = inner
     return store
 
 

@@ -330,9 +330,7 @@ def test_what_does_not_pass_is_not_repeated(store: Distant, fault: str) -> None:
 
 
 @pytest.mark.parametrize("retries", [0, 1, 4])
-def test_the_error_tells_how_often_it_was_tried(
-    store: Distant, retries: int, no_pauses: list[float]
-) -> None:
+def test_the_error_tells_how_often_it_was_tried(store: Distant, retries: int, no_pauses: list[float]) -> None:
     """A fault that stays ends the question after the given number of repeats, with growing pauses."""
     array = stored(store)
     count = 0
@@ -344,7 +342,7 @@ def test_the_error_tells_how_often_it_was_tried(
             raise StatusError(503)
 
     store.objection = always
-    with pytest.raises(cz.StoreError, match="c/0/0/0 cannot be read from .*status 503") as caught:
+    with pytest.raises(cz.StoreError, match=r"c/0/0/0 cannot be read from .*status 503") as caught:
         cz.labels(array, retries=retries)
     assert count == retries + 1
     assert (f"(tried {count} times)" in str(caught.value)) == (retries > 0)

@@ -20,6 +20,7 @@ from .hold import Hold, take
 from .journal import Journal
 from .owner import at_work
 from .steps import Which
+from .transaction import edit_in_transaction, is_transaction, refuse_to_go_on
 
 
 @dataclass(frozen=True)
@@ -125,6 +126,9 @@ def edit(
         journal.refuse()
         prepared = prepare(mapping, create_chunks, None)
         return RemapReport(sorted(prepared.chunks), prepared.bytes_read, prepared.bytes_written, True)
+    if is_transaction(place):
+        prepared, chunks, nbytes = edit_in_transaction(place, mapping, prepare, create_chunks, options)
+        return RemapReport(sorted(chunks), prepared.bytes_read, nbytes)
     check_writable(place, options)
     with at_work() as owner:
         plan = {
@@ -253,6 +257,8 @@ def finish(
         conflict: what to do with objects that somebody else has written.
         force: also if its owner lives.
     """
+    if is_transaction(place):
+        refuse_to_go_on(place)
     check_writable(place, options)
     journal = Journal(place)
     history = journal.history(certain=True)
@@ -297,6 +303,8 @@ def undo(
     force: bool = False,
 ) -> RemapReport:
     """Undo an interrupted edit; the arguments are those of :func:`finish`."""
+    if is_transaction(place):
+        refuse_to_go_on(place)
     check_writable(place, options)
     journal = Journal(place)
     history = journal.history(certain=True)

@@ -28,6 +28,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ..._base import zarr_facts
+from ..._base.patience import session_of
 from ...errors import FormatError, StoreError
 from ..editing.applying import check_processes
 from ..editing.entries import packed
@@ -100,6 +101,11 @@ def check_editable(layout: Layout, options: Options) -> None:
     store = layout.store
     if layout.mapping is not None:
         raise ValueError("a remapped view has no index of its own: index its array, which serves the view")
+    if session_of(store) is not None:
+        raise ValueError(
+            f"{layout.name} is in Icechunk, which takes no other objects than Zarr's: an index cannot lie "
+            f"beside it"
+        )
     if store.read_only:
         raise ValueError(f"{layout.name} is open for reading only: open it with mode='r+'")
     if not (store.supports_writes and store.supports_deletes and store.supports_listing):
