@@ -23,6 +23,7 @@ PAGES = [
     "from-kimimaro.md",
     "run-on-a-cluster.md",
     "read-from-s3.md",
+    "stores.md",
     "static-host.md",
     "files.md",
     "ome-zarr.md",
@@ -35,6 +36,8 @@ pytestmark = pytest.mark.skipif(not DOCS.is_dir(), reason="the documents are not
 @pytest.fixture
 def environment(page: str) -> dict[str, str]:
     """The environment of a page: no S3 credentials of the user, and no proxy for 127.0.0.1."""
+    if page == "stores.md":
+        servers.need("icechunk")
     if page != "read-from-s3.md":
         return {}
     for module in ("s3fs", "moto.server"):
