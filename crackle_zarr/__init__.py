@@ -98,8 +98,8 @@ if TYPE_CHECKING:
         Skeleton,
         connect_points,
     )
-    from .stored.index.build import IndexReport
     from .stored.index.label_index import LabelIndex
+    from .stored.index.publish import IndexReport
     from .stored_skeletons import SkeletonDataset, open_skeletons
     from .view import Viewer, view
 
@@ -223,7 +223,7 @@ _LATE = {
     "Crackle": "codecs.numcodecs_codec",
     "CrackleCodec": "codecs.zarr_codec",
     "DimensionError": "skeletons",
-    "IndexReport": "stored.index.build",
+    "IndexReport": "stored.index.publish",
     "LabelIndex": "stored.index.label_index",
     "Skeleton": "skeletons",
     "SkeletonDataset": "stored_skeletons",

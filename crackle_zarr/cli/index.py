@@ -14,7 +14,7 @@ from ._common import EXIT_CODES
 from .places import QueryOptions, array_at, commas, counted, no_progress, source_argument, storage_option
 
 if TYPE_CHECKING:
-    from ..stored.index.build import IndexReport
+    from ..stored.index.publish import IndexReport
 
 _level = click.option(
     "--level",

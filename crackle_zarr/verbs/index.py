@@ -8,9 +8,9 @@ from .sources import ArrayOptions, Source, stored_source
 
 if TYPE_CHECKING:
     from ..stored.engine import Options
-    from ..stored.index.build import IndexReport
     from ..stored.index.check import Change
     from ..stored.index.label_index import LabelIndex
+    from ..stored.index.publish import IndexReport
     from ..stored.layout import Layout
 
 

@@ -120,14 +120,16 @@ def test_requests_of_queries() -> None:
     chunks = len(cz.find(array, label).chunks)
     from crackle_zarr.stored.index import lookup
 
+    # The look for unfinished edits, one round of requests before each query, is not the index's.
+    quiet: Any = {"unfinished": "ignore"}
     for ask, most in (
-        (lambda: cz.find(array, label).slices, 5),
-        (lambda: cz.contains(array, label), 3),
-        (lambda: cz.voxel_counts(array, label), 5),
-        (lambda: cz.num_labels(array), 1),
-        (lambda: cz.crop(array, label), 5 + 3 * chunks),
-        (lambda: cz.point_cloud(array, label), 5 + 3 * chunks),
-        (lambda: list(cz.each(array, labels=[label])), 5 + 3 * chunks),
+        (lambda: cz.find(array, label, **quiet).slices, 5),
+        (lambda: cz.contains(array, label, **quiet), 3),
+        (lambda: cz.voxel_counts(array, label, **quiet), 5),
+        (lambda: cz.num_labels(array, **quiet), 1),
+        (lambda: cz.crop(array, label, **quiet), 5 + 3 * chunks),
+        (lambda: cz.point_cloud(array, label, **quiet), 5 + 3 * chunks),
+        (lambda: list(cz.each(array, labels=[label], **quiet)), 5 + 3 * chunks),
     ):
         lookup._footers.clear()
         assert requests_of(ask) <= most

@@ -22,13 +22,14 @@ from ...errors import FormatError, StaleIndexError, StoreError
 from ..engine import Options
 from ..layout import Layout
 from . import passes
-from .build import about_of, group_tasks, measure, put_in_force, put_stamps, runs_of_task
+from .build import group_tasks, measure, runs_of_task
 from .choice import native, why_changed_shape
 from .home import Home, home_of
 from .listing import listing_of, tags_of
 from .lookup import Lookup, newest
 from .manifest import CURRENT, STALE, Manifest, Segment, unpacked
 from .parquet import has_pyarrow
+from .publish import about_of, put_in_force, put_stamps
 from .rows import Rows, added
 from .runs import Run, rows_between
 from .stamps import Stamps, coords_of, same

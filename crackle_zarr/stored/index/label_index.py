@@ -13,9 +13,9 @@ from ...errors import StaleIndexError
 from ...streams.statistics_table import StatisticsTable
 from ..layout import Coords, Layout
 from .answers import table_of
-from .build import IndexReport, report_of
 from .choice import lookup_of, native
 from .lookup import GoneError, Lookup
+from .publish import IndexReport, report_of
 from .stamps import coords_of
 
 T = TypeVar("T")

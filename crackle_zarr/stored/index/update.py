@@ -15,24 +15,13 @@ import numpy.typing as npt
 from ..engine import Options, run
 from ..layout import Layout
 from . import passes
-from .build import (
-    IndexReport,
-    Plan,
-    about_of,
-    begin,
-    check_editable,
-    manifest_of,
-    measure,
-    put_in_force,
-    put_stamps,
-    report_of,
-    tasks_of,
-)
+from .build import Plan, begin, check_editable, measure, tasks_of
 from .check import changes, opened
 from .home import BUILDING, home_of
 from .listing import listing_of, tags_of
 from .lookup import Lookup
 from .manifest import CURRENT, Manifest, Pair
+from .publish import IndexReport, about_of, manifest_of, put_in_force, put_stamps, report_of
 from .rows import Rows, firsts_of, in_order
 from .runs import Run, rows_between
 from .stamps import Stamps, coords_of
