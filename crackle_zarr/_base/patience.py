@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 import errno
 import random
-import re
 import weakref
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, TypeVar
@@ -22,6 +21,7 @@ from zarr.storage import LocalStore, MemoryStore, WrapperStore, ZipStore
 
 from ..errors import CrackleError
 from . import zarr_facts
+from .passwords import without_password
 from .zarr_facts import Buffer, BufferPrototype
 
 T = TypeVar("T")
@@ -317,13 +317,6 @@ def patient_array(array: zarr.Array[Any], retries: int = RETRIES) -> zarr.Array[
 
 # ---------------------------------------------------------------------------------------
 # Messages
-
-_PASSWORD = re.compile(r"(?P<start>[A-Za-z][\w+.-]*://[^\s/:@]*):[^\s/@]*@")
-
-
-def without_password(text: str) -> str:
-    """A text in which URLs show no password: ``http://user:***@host``."""
-    return _PASSWORD.sub(r"\g<start>:***@", text)
 
 
 def reason_of(error: BaseException) -> str:

@@ -12,6 +12,7 @@ installation has the last that its Python allows.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 import sys
 from collections.abc import Coroutine, Sequence
@@ -25,6 +26,7 @@ from zarr.abc.store import ByteRequest, OffsetByteRequest, RangeByteRequest, Sto
 from zarr.core.array_spec import ArrayConfig, ArraySpec
 from zarr.core.buffer import Buffer, BufferPrototype, NDBuffer, default_buffer_prototype
 from zarr.core.sync import _get_loop, sync
+from zarr.core.sync import loop as zarr_loop
 from zarr.storage import LocalStore, MemoryStore, StorePath
 from zarr.storage._common import make_store_path
 
@@ -56,6 +58,26 @@ def run(coroutine: Coroutine[Any, Any, T]) -> T:
 def event_loop() -> asyncio.AbstractEventLoop:
     """Zarr's event loop, which runs in a thread of its own."""
     return _get_loop()
+
+
+def end_pending() -> None:
+    """Cancel what is under way in Zarr's event loop, and wait until it has ended.
+
+    Of requests that go out together, the first that fails ends the call. The others stay behind, and as the
+    process ends each of them prints a traceback.
+    """
+    loop = zarr_loop[0]
+    if loop is None or not loop.is_running():
+        return
+
+    async def end() -> None:
+        tasks = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    with contextlib.suppress(TimeoutError):
+        asyncio.run_coroutine_threadsafe(end(), loop).result(timeout=5)
 
 
 # ---------------------------------------------------------------------------------------

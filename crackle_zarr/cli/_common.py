@@ -15,6 +15,7 @@ import click
 from tqdm import tqdm  # type: ignore[import-untyped]
 
 from .._base.options import PRESETS, MarkovOrder, check_markov_model_order
+from .._base.passwords import without_password
 from ..errors import CrackleError, CrackleWarning, FormatError, VerificationError
 
 P = TypeVar("P", Path, str)
@@ -259,7 +260,7 @@ def one_line(error: BaseException, path: Path | str | None = None) -> str:
         text = _in_options(error) or type(error).__name__
         if path is not None and str(path) not in text:
             text = f"{path}: {text}"
-    return f"crackle-zarr: {text}"
+    return f"crackle-zarr: {without_password(text)}"
 
 
 def _in_options(message: object) -> str:

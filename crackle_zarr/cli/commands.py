@@ -20,6 +20,7 @@ import click
 
 from .. import __version__
 from .._base.options import MarkovOrder, Preset
+from .._base.passwords import without_password
 from . import _common, check, compress, convert, info, ome, questions, remap, skeletonize, stats, view
 from . import index as label_index
 from ._common import EXIT_CODES, EXPECTED, UNUSABLE
@@ -191,6 +192,7 @@ def main(arguments: Sequence[str] | None = None, program: str = "crackle-zarr") 
         context = getattr(error, "ctx", None)
         command = context.command_path if context is not None else program
         text = " ".join(error.format_message().split())
+        text = without_password(text)
         click.echo(f"crackle-zarr: {text} ('{command} --help' shows the options.)", err=True)
         sys.exit(UNUSABLE)
     except _common.ClosedPipeError:
@@ -198,8 +200,20 @@ def main(arguments: Sequence[str] | None = None, program: str = "crackle-zarr") 
         sys.exit(0)
     except EXPECTED as error:
         click.echo(_common.one_line(error), err=True)
+        _end_pending()
         sys.exit(_common.exit_code(error))
+    except SystemExit:
+        _end_pending()
+        raise
     sys.exit(0)
+
+
+def _end_pending() -> None:
+    """End requests that a failed call has left behind; each would print a traceback."""
+    if "zarr" in sys.modules:
+        from .._base import zarr_facts
+
+        zarr_facts.end_pending()
 
 
 def _discard_stdout() -> None:

@@ -21,6 +21,7 @@ from zarr.storage import LocalStore, MemoryStore
 
 from .._base import zarr_facts
 from .._base.options import MarkovOrder
+from .._base.passwords import without_password
 from ..codecs.chunk import label_dtype
 from ..codecs.create import create_array
 from ..errors import CrackleError, FormatError, StoreError, VerificationError
@@ -114,7 +115,7 @@ def _convert_group(
                 label_dtype(member.dtype)
             except TypeError as error:
                 raise TypeError(f"{name} in {src.store_path}: {error}") from None
-    conversion = {"source": str(src.store_path), "target": repr(target)}
+    conversion = {"source": without_password(str(src.store_path)), "target": repr(target)}
     continues = begin(store, path, conversion, overwrite, claim=claim)
     zarr_format = target.zarr_format or zarr_facts.format_of(src)
     report = ConvertReport(0, 0, 0, 0)
@@ -219,7 +220,7 @@ def _opened(
     """The destination, whether parts of it may exist already, and whether it has a marker."""
     wanted = _wanted(src, target)
     conversion = {
-        "source": str(src.store_path),
+        "source": without_password(str(src.store_path)),
         **{name: repr(wanted[name]) for name in ("shape", "dtype", "chunks", "shards", "zarr_format")},
         "to": target.to,
         "options": [target.markov_model_order, target.allow_pins],

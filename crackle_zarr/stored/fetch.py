@@ -20,7 +20,8 @@ from zarr.abc.store import ByteRequest, RangeByteRequest, Store, SuffixByteReque
 from zarr.storage import LocalStore
 
 from .._base import zarr_facts
-from .._base.patience import reason_of, without_password
+from .._base.passwords import without_password
+from .._base.patience import reason_of
 from .._base.zarr_facts import Buffer
 from ..errors import CrackleError, StoreError
 

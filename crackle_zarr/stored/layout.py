@@ -21,7 +21,8 @@ from zarr.codecs import ShardingCodec, TransposeCodec
 
 from .._base import zarr_facts
 from .._base.mapping import LabelMapping
-from .._base.patience import patient_array, without_password
+from .._base.passwords import without_password
+from .._base.patience import patient_array
 from ..codecs.chunk import label_dtype, volume_shape
 from ..codecs.numcodecs_codec import Crackle
 from ..codecs.zarr_codec import CrackleCodec

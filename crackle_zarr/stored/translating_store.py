@@ -18,7 +18,7 @@ from .._base import zarr_facts
 from .._base.patience import patient
 from .._base.zarr_facts import Buffer, BufferPrototype
 from ..errors import FormatError
-from .writing import translated_errors
+from .writing import MISSING_OBJECT, translated_errors
 
 METADATA = ("zarr.json", ".zarray", ".zgroup", ".zattrs", ".zmetadata")
 
@@ -60,9 +60,13 @@ class TranslatingStore(WrapperStore[Store]):
             await self._store.set_if_not_exists(key, value)
 
     async def delete(self, key: str) -> None:
-        """Delete an object."""
+        """Delete an object; one that does not exist is no error."""
         with translated_errors(self, key, "deleted from"):
-            await self._store.delete(key)
+            try:
+                await self._store.delete(key)
+            except MISSING_OBJECT:
+                if await self._store.exists(key):
+                    raise
 
     async def delete_dir(self, prefix: str) -> None:
         """Delete all objects below a prefix."""

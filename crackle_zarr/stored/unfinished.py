@@ -16,6 +16,7 @@ from typing import Any
 from zarr.storage import LocalStore
 
 from .._base import zarr_facts
+from .._base.passwords import without_password
 from ..errors import FormatError, JournalError, StoreError, TakenOverError
 from .editing.entries import Journaled, Place, packed, unpacked
 from .editing.journal import Journal
@@ -111,7 +112,7 @@ def begin(
 
 def place_text(store: Any, path: str) -> str:
     """A place in messages."""
-    return f"{store}/{path}" if path else str(store)
+    return without_password(f"{store}/{path}" if path else str(store))
 
 
 def end(store: Any, path: str, claim: Claim | None = None) -> None:

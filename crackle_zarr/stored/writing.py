@@ -11,7 +11,8 @@ from typing import Any, TypeVar
 from zarr.abc.store import Store
 
 from .._base import zarr_facts
-from .._base.patience import reason_of, without_password
+from .._base.passwords import without_password
+from .._base.patience import reason_of
 from ..errors import CrackleError, StoreError
 from .fetch import CONCURRENCY, Wanted, fetch
 
@@ -32,7 +33,7 @@ def write_objects(store: Store, values: Mapping[str, bytes | None]) -> None:
                     continue
                 try:
                     store.delete_sync(key)  # type: ignore[attr-defined]
-                except _MISSING_OBJECT:
+                except MISSING_OBJECT:
                     if read_objects(store, [key]) != [None]:
                         raise
         return
@@ -41,7 +42,7 @@ def write_objects(store: Store, values: Mapping[str, bytes | None]) -> None:
 
 # Some stores raise these when they are asked to delete a missing object. That is no error, but the store may
 # be wrong: a plan that outlives its remap would be applied twice.
-_MISSING_OBJECT = (FileNotFoundError, KeyError)
+MISSING_OBJECT = (FileNotFoundError, KeyError)
 
 
 async def _write_all(store: Store, values: Mapping[str, bytes | None]) -> None:
@@ -55,7 +56,7 @@ async def _write_all(store: Store, values: Mapping[str, bytes | None]) -> None:
                     return
                 try:
                     await store.delete(key)
-                except _MISSING_OBJECT:
+                except MISSING_OBJECT:
                     if await store.get(key, zarr_facts.prototype()) is not None:
                         raise
 

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import os
 import pickle
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Callable, Iterable
 from typing import Any
 
@@ -393,6 +396,7 @@ def test_patient_stores_wrap_once() -> None:
         ("file:///tmp/a:b@c", "file:///tmp/a:b@c"),
         ("https://:token@host", "https://:***@host"),
         ("no url a:b@c", "no url a:b@c"),
+        ("http://user:p@ss@host/x", "http://user:***@host/x"),
     ],
 )
 def test_without_password(text: str, shown: str) -> None:
@@ -414,3 +418,36 @@ def test_messages_show_no_password(store: Distant) -> None:
             ask(array)
         assert "secret" not in str(caught.value)
         assert "me:***@host" in str(caught.value)
+
+
+def test_the_command_line_shows_no_password(run: Any) -> None:
+    """Whatever a command says of a URL, its password is not in it."""
+    pytest.importorskip("aiohttp")
+    for command in ("labels", "info", "verify"):
+        ran = run(command, "http://me:sec@ret@127.0.0.1:9/seg.zarr")
+        assert ran.code != 0
+        assert "me:***@127.0.0.1" in ran.err
+        assert "ret@" not in ran.out + ran.err
+
+
+def test_an_endpoint_that_is_not_there() -> None:
+    """One line says so, and nothing follows it as the process ends."""
+    pytest.importorskip("s3fs")
+    environment = {
+        **os.environ,
+        "AWS_ENDPOINT_URL": "http://127.0.0.1:9",
+        "AWS_ACCESS_KEY_ID": "key",
+        "AWS_SECRET_ACCESS_KEY": "secret",
+        "AWS_MAX_ATTEMPTS": "1",
+        "NO_PROXY": "127.0.0.1",
+    }
+    done = subprocess.run(
+        [sys.executable, "-m", "crackle_zarr", "labels", "s3://bucket/seg.zarr"],
+        capture_output=True,
+        text=True,
+        env=environment,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert len(done.stderr.splitlines()) == 1, done.stderr
+    assert "127.0.0.1:9" in done.stderr
