@@ -100,7 +100,7 @@ class Simulation:
         segment = found.manifest.segments[0]
         parts = list(found.between(segment, "rows", int(limits.min), int(limits.max)))
         dtype = np.dtype(
-            [("label", "u8"), *[(name, parts[0].dtype[name]) for name in parts[0].dtype.names[1:]]]
+            [("label", "u8"), *[(name, parts[0].dtype[name]) for name in (parts[0].dtype.names or ())[1:]]]
         )
         self.rows = np.concatenate(parts).astype(dtype)
         self.grid = layout.grid
