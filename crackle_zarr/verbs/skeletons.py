@@ -99,7 +99,7 @@ def skeletonize(
             arrays only, as the two below.
         tick_threshold: leave out ends shorter than this.
         join_close: join trees of a label whose balls touch.
-        executor: see :mod:`crackle_zarr.verbs`.
+        executor: see the questions to stored arrays.
         region: see there. An array with more axes than x, y and z needs one index of each other axis, as in
             ``region=(3, ...)``.
         level: see there.
@@ -245,7 +245,7 @@ def cross_sectional_area(
         visualize_section_planes: see there.
         step: see there.
         memory: stored arrays only, as all below: the voxels of a tile, as for :func:`skeletonize`.
-        executor: see :mod:`crackle_zarr.verbs`.
+        executor: see the questions to stored arrays.
         parallel: see there.
         region: see there; a section ends at its faces, and contacts are about them.
         level: see there.
