@@ -60,8 +60,9 @@ static double now(void)
     }
 
 WATCH(BORDERS, ck_border_targets,
-      (const struct ck_run *runs, u64 count, const u32 *size, const double *voxel_size, u32 **points, u64 *num_points),
-      (runs, count, size, voxel_size, points, num_points))
+      (const struct ck_run *runs, u64 count, const u32 *size, const double *voxel_size, unsigned int faces, u32 **points,
+       u64 *num_points),
+      (runs, count, size, voxel_size, faces, points, num_points))
 WATCH(PLACES, ck_places_init, (struct ck_places *p, const struct ck_run *runs, u64 count), (p, runs, count))
 WATCH(DISTANCE, ck_distance_field,
       (const struct ck_places *p, struct ck_fields *f, const u32 *size, int is_bounded, const double *voxel_size,

@@ -329,8 +329,9 @@ def test_default_arguments() -> None:
 
 
 def test_name_at_the_top() -> None:
-    """``crackle_zarr.skeletonize`` is the same function."""
-    assert crackle_zarr.skeletonize is skeletonize
+    """``crackle_zarr.skeletonize``, which takes stored arrays too, gives volumes to this function."""
+    volume = bar((20, 6, 6), slice(None), slice(1, 5), slice(1, 5))
+    assert crackle_zarr.skeletonize(volume, progress=False) == skeletonize(volume, progress=False)
 
 
 @pytest.mark.parametrize("axis", [0, 1])

@@ -171,6 +171,8 @@ OF_A_STREAM: dict[str, Callable[[bytes, Chunk], object]] = {
     "slices_with": lambda s, c: slices_with(_binding.Reader(s)),
     "entries_in": lambda s, c: _binding.Reader(s).entries_in(0, 1),
     "statistics": lambda s, c: cz.statistics(s, parallel=c.parallel),
+    "statistics of an array": lambda s, c: cz.statistics(c.volume, parallel=c.parallel),
+    "labels of an array": lambda s, c: cz.labels(c.volume),
     "voxel_counts": lambda s, c: cz.voxel_counts(s, parallel=c.parallel),
     "point_cloud": lambda s, c: cz.point_cloud(s, parallel=c.parallel),
     "surface": lambda s, c: surfaces(_binding.Reader(s)),
