@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from crackle_zarr._binding import codec, library, parallel, skeleton_graphs, skeletons, streams
+from crackle_zarr._binding import codec, library, parallel, skeleton_graphs, skeletons, streams, volumes
 
-MODULES = (library, parallel, codec, streams, skeletons, skeleton_graphs)
+MODULES = (library, parallel, codec, streams, skeletons, skeleton_graphs, volumes)
 
 ffi, lib = library.ffi, library.lib
 

@@ -41,7 +41,7 @@ def statistics(binary: Source, units: bool = False, **options: Unpack[ArrayOptio
     """
     if not is_stored(binary):
         if units:
-            raise TypeError("units is for stored arrays: a stream has no voxel size, and no array in memory has")
+            raise TypeError("units is for stored arrays: a stream has no voxel size, nor has another array")
         no_options(options)
         if is_array(binary):
             return volumes.statistics(binary, options.get("parallel", 0))

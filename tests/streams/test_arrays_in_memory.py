@@ -181,7 +181,7 @@ def test_options_of_stored_arrays_are_refused() -> None:
     """A region is for stored arrays: an array in memory is sliced."""
     with pytest.raises(TypeError, match="for stored arrays only"):
         cz.labels(np.zeros(3, int), region=np.s_[:2])
-    with pytest.raises(TypeError, match="no array in memory"):
+    with pytest.raises(TypeError, match="has no voxel size"):
         cz.statistics(np.zeros(3, int), units=True)
 
 
