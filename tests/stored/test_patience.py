@@ -449,5 +449,9 @@ def test_an_endpoint_that_is_not_there() -> None:
         check=False,
     )
     assert done.returncode == 2
-    assert len(done.stderr.splitlines()) == 1, done.stderr
+    # Former releases of s3fs say in two lines that they did not close a session.
+    said = [
+        one for one in done.stderr.splitlines() if not one.lower().startswith(("unclosed", "client_session"))
+    ]
+    assert len(said) == 1, done.stderr
     assert "127.0.0.1:9" in done.stderr
