@@ -10,6 +10,8 @@ Each call is made in a process of its own, so that its peak of memory can be rea
   smaller one: --slow.
 - sizes: time per voxel of components from 10^3 to 10^7 voxels.
 - postprocess: skeletons of up to a million vertices with loops, ticks, dust and gaps.
+- tiles: the whole volume as a Zarr array, by tiles on two processes, against the same volume in memory on one
+  thread: time, trees, and lengths label by label; and single labels from the chunks that hold them.
 """
 
 from __future__ import annotations
@@ -23,10 +25,13 @@ import subprocess
 import sys
 import tempfile
 import time
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import zarr
 from _common import load, machine, parser, save, show
 from _volumes import dendrite, jacks
 from stages import build as build_program
@@ -35,7 +40,7 @@ import crackle_zarr
 from crackle_zarr.skeletons.objects import find_objects
 
 OURS, THEIRS = "crackle_zarr", "kimimaro"
-PARTS = ("crop", "stages", "dendrite", "sizes", "postprocess")
+PARTS = ("crop", "stages", "dendrite", "sizes", "postprocess", "tiles")
 SPACING = (16, 16, 40)
 PARAMETERS = {
     "scale": 1.5,
@@ -55,6 +60,11 @@ AIM_SPEED, AIM_THREADS, AIM_MIB = 10, 1.7, 350
 AIM_THIN = 40
 # The slowest size per voxel against the fastest, from 10^4 voxels on.
 AIM_FLAT = 3
+
+# Tiles on two processes against half the time of the volume in memory; a label of some chunks, in seconds.
+AIM_TILES, AIM_LABEL = 1.3, 1.0
+# The median over labels of cable by tiles against cable in memory may differ from 1 by this.
+AIM_CABLE = 0.02
 
 # By how much totals may differ from Kimimaro's. Its own differ by up to 0.4, 0.4, 1.2 and 3.1 % between a
 # volume and its mirror image, where nothing but ties is decided otherwise.
@@ -501,6 +511,108 @@ def postprocessing(arguments: argparse.Namespace, most: int, folder: Path) -> di
     return figures
 
 
+# ---------------------------------------------------------------------------------------
+# Tiles
+
+
+def tiles(arguments: argparse.Namespace, volume: np.ndarray, folder: Path) -> dict[str, Any]:
+    is_small = volume.size < 10**6
+    side = 16 if is_small else 64
+    place = str(folder / "seg.zarr")
+    crackle_zarr.create_array(
+        place,
+        data=volume.T,
+        chunks=(side, side, side),
+        dimension_names=("z", "y", "x"),
+        attributes={"voxel_size": list(SPACING[::-1]), "voxel_unit": "nanometer"},
+    )
+    array = zarr.open_array(place, mode="r")
+    parameters = {name: value for name, value in PARAMETERS.items() if name != "max_paths"}
+    options = {"dust_threshold": 100 if is_small else 1000, "fix_borders": False, "progress": False}
+    memory = 2**21 if is_small else 2**30
+    seconds: dict[str, list[float]] = {"in memory": [], "by tiles": []}
+    whole: dict[int, Any] = {}
+    dataset: Any = None
+    for _ in range(arguments.repeats):
+        start = time.perf_counter()
+        whole = crackle_zarr.skeletons.skeletonize(volume, parameters, SPACING, parallel=1, **options)
+        seconds["in memory"].append(time.perf_counter() - start)
+        with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as executor:
+            # Processes that have begun, as a pool of a longer session has.
+            list(executor.map(time.sleep, [0.5, 0.5]))
+            start = time.perf_counter()
+            dataset = crackle_zarr.skeletonize(
+                array,
+                parameters,
+                executor=executor,
+                out=folder / "skeletons",
+                overwrite=True,
+                memory=memory,
+                **options,
+            )
+            seconds["by tiles"].append(time.perf_counter() - start)
+    one, two = (statistics.median(seconds[name]) for name in ("in memory", "by tiles"))
+    by_tiles = dataset.to_dict()
+    if by_tiles.keys() != whole.keys():
+        raise SystemExit("by tiles other labels have skeletons than in memory")
+    ratios = [by_tiles[label].cable_length() / whole[label].cable_length() for label in whole]
+    more = sum(len(by_tiles[label].components()) > len(whole[label].components()) for label in whole)
+    alone = _single_labels(array, parameters, options, whole)
+    cable = float(np.median(ratios))
+    ratio = two / (one / 2)
+    figures: dict[str, Any] = {
+        "shape": volume.shape,
+        "tile": dataset.plan["tiles"]["step"],
+        "in memory, s": one,
+        "by tiles on two processes, s": two,
+        "against half the time in memory": ratio,
+        "labels": len(whole),
+        "labels with more trees": more,
+        "median ratio of cables": cable,
+        "ratios, 5 and 95 %": np.percentile(ratios, [5, 95]).tolist(),
+        "total cable": sum(s.cable_length() for s in by_tiles.values())
+        / sum(s.cable_length() for s in whole.values()),
+        "ends": [sum(len(s.terminals()) for s in some.values()) for some in (by_tiles, whole)],
+        "single labels": len(alone),
+    }
+    if alone:
+        figures |= {"a label, median s": statistics.median(alone), "a label, longest s": max(alone)}
+    rows = [[name, str(value)] for name, value in figures.items()]
+    show("by tiles", ["", ""], rows)
+    checks = [
+        ["tiles on two processes, against half the time in memory", ratio, AIM_TILES, ratio <= AIM_TILES],
+        ["labels with more trees than in memory", more, 0, more == 0],
+        ["median of cables, off 1", abs(cable - 1), AIM_CABLE, abs(cable - 1) <= AIM_CABLE],
+    ]
+    if alone:
+        longest = max(alone)
+        checks.append(["a label of some chunks, longest s", longest, AIM_LABEL, longest < AIM_LABEL])
+    show(
+        "Aims for tiles",
+        ["", "measured", "aim", ""],
+        [[name, f"{value:.3g}", str(aim), verdict(met)] for name, value, aim, met in checks],
+    )
+    return figures
+
+
+def _single_labels(
+    array: Any, parameters: dict[str, Any], options: dict[str, Any], whole: dict[int, Any]
+) -> list[float]:
+    """Seconds of labels that lie in 2 to 12 chunks each, and are what they are in memory."""
+    took = []
+    for label in random.Random(0).sample(sorted(whole), min(len(whole), 200)):
+        if not 2 <= len(crackle_zarr.find(array, label).chunks) <= 12:
+            continue
+        start = time.perf_counter()
+        found = crackle_zarr.skeletonize(array, parameters, labels=[label], **options)
+        took.append(time.perf_counter() - start)
+        if found != {label: whole[label]}:
+            raise SystemExit(f"label {label} alone has another skeleton than in the volume in memory")
+        if len(took) == 15:
+            break
+    return took
+
+
 def main() -> None:
     options = parser(__doc__ or "")
     options.set_defaults(repeats=3)
@@ -527,6 +639,8 @@ def main() -> None:
             results["crop"] = crop(arguments, volume, folder)
         if "stages" in parts:
             results["stages"] = stages(volume, folder)
+        if "tiles" in parts:
+            results["tiles"] = tiles(arguments, volume, folder)
         del volume
         if "dendrite" in parts:
             results["dendrite"] = thin(arguments, 0.2 if small else 4 if arguments.large else 1, folder)

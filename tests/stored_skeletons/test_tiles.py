@@ -82,6 +82,7 @@ def test_one_tile_is_the_volume_in_memory(array: zarr.Array, voxels: np.ndarray,
     assert cz.skeletonize(array, TEASAR, out=tmp_path / "out", **OPTIONS).to_dict() == whole
 
 
+@pytest.mark.filterwarnings("default")  # from dask's own modules, as its event loops end
 @pytest.mark.parametrize("kind", ["threads", "processes", "dask"])
 def test_executors(kind: str, array: zarr.Array, by_tiles: Any, tmp_path: Path) -> None:
     """Threads, processes and dask write the same bytes."""
@@ -95,7 +96,9 @@ def test_executors(kind: str, array: zarr.Array, by_tiles: Any, tmp_path: Path) 
     else:
         distributed = pytest.importorskip("distributed")
         with (
-            distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster,
+            distributed.LocalCluster(
+                n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None, host="127.0.0.1"
+            ) as cluster,
             distributed.Client(cluster) as client,
         ):
             cz.skeletonize(array, TEASAR, executor=client.get_executor(pure=False), parallel=2, **given)
