@@ -104,7 +104,7 @@ class LabelIndex:
         last = highest if high is None else min(integer("high", high) - 1, highest)
         totals = self._ask(lambda lookup: lookup.totals(first, last, ["label"])) if first <= last else None
         found = np.empty(0, dtype=dtype) if totals is None else totals["label"]
-        return np.ascontiguousarray(found).astype(self._layout.array.dtype)
+        return np.ascontiguousarray(found).astype(self._layout.array.dtype, copy=False)
 
     def find(self, label: int) -> list[Coords]:
         """The grid indices of the chunks that hold a label, in C order; empty if the array lacks it."""

@@ -92,12 +92,21 @@ class Lookup:
             found.setdefault((one.kind, one.segment), []).append(table[np.isin(table["label"], labels)])
         places = range(len(self.manifest.segments))
         totals = [self.joined("labels", found.get(("labels", place), [])) for place in places]
-        parts = [self.joined("rows", found.get(("rows", place), [])) for place in places]
+        parts = [self.joined("rows", found.get(("rows", place), []), columns["rows"]) for place in places]
         return present(newest(totals, totals)), newest(parts, totals)
 
-    def joined(self, kind: str, parts: Iterable[npt.NDArray[Any]]) -> npt.NDArray[Any]:
+    def _dtype(self, kind: str, columns: Sequence[str] | None) -> np.dtype[Any]:
+        """The dtype of tables with some columns. Others take no memory: there may be 10^8 rows."""
+        whole = self._dtypes[kind]
+        if columns is None:
+            return whole
+        return np.dtype([(name, whole[name]) for name in whole.names or () if name in columns])
+
+    def joined(
+        self, kind: str, parts: Iterable[npt.NDArray[Any]], columns: Sequence[str] | None = None
+    ) -> npt.NDArray[Any]:
         """Tables of a kind as one."""
-        return np.concatenate([np.empty(0, dtype=self._dtypes[kind]), *parts])
+        return np.concatenate([np.empty(0, dtype=self._dtype(kind, columns)), *parts])
 
     # -----------------------------------------------------------------------------------
     # All labels of a range
@@ -108,14 +117,15 @@ class Lookup:
         Args:
             first: the lowest label.
             last: the highest label.
-            columns: the columns to read, with "label"; others are undefined. None: all.
+            columns: the columns to have, with "label". None: all.
         """
         several = len(self.manifest.segments) > 1
         if columns is not None and several:
             columns = [*columns, "voxel_count"]  # it tells which labels are gone
         parts = []
         for segment in self.manifest.segments:
-            parts.append(self.joined("labels", self.between(segment, "labels", first, last, columns)))
+            tables = self.between(segment, "labels", first, last, columns)
+            parts.append(self.joined("labels", tables, columns))
         return present(newest(parts, parts)) if several else newest(parts, parts)
 
     def rows(self, first: int, last: int, columns: Sequence[str] | None = None) -> Rows:
@@ -123,10 +133,11 @@ class Lookup:
         several = len(self.manifest.segments) > 1
         parts, known = [], []
         for segment in self.manifest.segments:
-            parts.append(self.joined("rows", self.between(segment, "rows", first, last, columns)))
+            tables = self.between(segment, "rows", first, last, columns)
+            parts.append(self.joined("rows", tables, columns))
             if several:
                 totals = self.between(segment, "labels", first, last, ["label"])
-                known.append(self.joined("labels", totals))
+                known.append(self.joined("labels", totals, ["label"]))
         return newest(parts, known)
 
     def between(
@@ -176,15 +187,14 @@ class Lookup:
     def _tables(self, asked: Sequence[_Asked]) -> list[npt.NDArray[Any]]:
         ranges = []
         for one in asked:
-            names = columns_of(self._dtypes[one.kind])
-            chosen = names if one.columns is None else [name for name in names if name in one.columns]
+            chosen = columns_of(self._dtype(one.kind, one.columns))
             key = self.home.key(one.footer.file.name)
             ranges.append((chosen, one.footer.wanted(one.groups, chosen, key)))
         came = iter(self._fetched([wanted for _, some in ranges for wanted in some]))
         tables = []
         for one, (chosen, some) in zip(asked, ranges, strict=True):
             pieces = [(wanted.start, next(came).tobytes()) for wanted in some]
-            tables.append(one.footer.table(one.groups, chosen, pieces, self._dtypes[one.kind]))
+            tables.append(one.footer.table(one.groups, chosen, pieces, self._dtype(one.kind, one.columns)))
         return tables
 
     def _fetched(self, wanted: Sequence[Wanted]) -> list[Bytes]:

@@ -139,14 +139,14 @@ class Footer:
         found = [self.parsed.row_group(group).column(0).statistics for group in range(self.num_groups)]
         return [(1, 0) if one is None else (int(one.min), int(one.max)) for one in found]
 
-    def wanted(self, groups: Iterable[int], columns: Sequence[str] | None, key: str) -> list[Wanted]:
-        """The ranges to read for some columns (None: all) of some row groups, in order."""
+    def wanted(self, groups: Iterable[int], columns: Sequence[str], key: str) -> list[Wanted]:
+        """The ranges to read for some columns of some row groups, in order."""
         ranges = []
         for group in groups:
             one = self.parsed.row_group(group)
             for number in range(one.num_columns):
                 column = one.column(number)
-                if columns is None or column.path_in_schema in columns:
+                if column.path_in_schema in columns:
                     start = column.data_page_offset
                     ranges.append((start, start + column.total_compressed_size))
         joined: list[list[int]] = []
@@ -160,7 +160,7 @@ class Footer:
     def table(
         self,
         groups: Sequence[int],
-        columns: Sequence[str] | None,
+        columns: Sequence[str],
         pieces: Sequence[tuple[int, bytes]],
         dtype: np.dtype[Any],
     ) -> npt.NDArray[Any]:
@@ -168,9 +168,9 @@ class Footer:
 
         Args:
             groups: the row groups.
-            columns: those that were read; None: all. Other fields are undefined.
+            columns: those of the result.
             pieces: the start of each range, and its bytes.
-            dtype: of the result.
+            dtype: of the result, whose columns were read.
 
         Raises:
             FormatError: a page is damaged.
@@ -183,7 +183,7 @@ class Footer:
                 page_checksum_verification=True,
                 pre_buffer=False,
             )
-            found = opened.read_row_groups(list(groups), columns=columns, use_threads=False)
+            found = opened.read_row_groups(list(groups), columns=list(columns), use_threads=False)
         except (MemoryError, KeyboardInterrupt):
             raise
         except Exception as error:
