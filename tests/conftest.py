@@ -50,6 +50,14 @@ def short_pauses() -> None:
     patience.FIRST_PAUSE = 0.001
 
 
+@pytest.fixture(scope="session", autouse=True)
+def threads_for_few_voxels() -> None:
+    """Threads are used for any volume: those of the tests are small, and users' are not."""
+    from crackle_zarr._binding import parallel
+
+    parallel.VOXELS_PER_THREAD = 1
+
+
 @pytest.fixture(scope="session")
 def shared() -> Path:
     """The folder of streams and data beside the project; tests that need it are skipped without it."""

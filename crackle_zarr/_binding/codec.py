@@ -14,7 +14,15 @@ import numpy.typing as npt
 from .._base.header import CrackleHeader
 from .._base.options import MarkovOrder
 from .library import Buffer, bytes_in, check_status, ffi, label_bits, lib, take_bytes, verify_flag
-from .parallel import RANGES_PER_THREAD, VOXELS_AT_ONCE, over_slices, run_in_thread, slices_at_once, slices_of
+from .parallel import (
+    RANGES_PER_THREAD,
+    VOXELS_AT_ONCE,
+    Cut,
+    over_slices,
+    run_in_thread,
+    slices_at_once,
+    slices_of,
+)
 
 MAX_MARKOV_ORDER: int = lib.CRACKLE_MAX_MARKOV_ORDER
 
@@ -351,7 +359,7 @@ def best_parts(
     num_slices: int,
     crack_format: int,
     parallel: int,
-    depth: int,
+    cut: Cut,
     per_thread: int = RANGES_PER_THREAD,
 ) -> Sequence[Any]:
     """The parts of a volume in the crack format with fewer cracks; ``crack_format`` is a first guess."""
@@ -363,11 +371,11 @@ def best_parts(
         check_status(status, where)
         return owned
 
-    parts = over_slices(work, 0, num_slices, parallel, depth, per_thread)
+    parts = over_slices(work, 0, num_slices, parallel, cut, per_thread)
     fewer = lib.crackle_fewer_cracks(parts, len(parts))
     if fewer != crack_format:
         crack_format = fewer
-        parts = over_slices(work, 0, num_slices, parallel, depth, per_thread)
+        parts = over_slices(work, 0, num_slices, parallel, cut, per_thread)
     return parts
 
 

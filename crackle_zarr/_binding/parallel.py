@@ -1,7 +1,9 @@
 """Threads over ranges of slices, and how Ctrl-C ends them.
 
-cffi releases the GIL around every call of C, so threads over ranges of slices run side by side. They end with
-the call that started them. Nothing is started or locked at import, so forking and spawning are safe.
+cffi releases the GIL around every call of C, so threads over ranges of slices run side by side. To start one
+takes as long as decoding 40,000 voxels, so a thread that is done waits a moment for the next call, and calls
+on few voxels use no other thread. Nothing is started or locked at import, and a forked process forgets the
+threads that it does not have, so forking and spawning are safe.
 
 Python handles signals between two calls of C, not within one. So one call of C gets only as many slices as C
 processes in a fraction of a second, and Ctrl-C takes effect when the ranges that have begun are finished. A
@@ -13,12 +15,13 @@ from __future__ import annotations
 
 import collections
 import contextlib
+import functools
 import itertools
 import os
 import queue
 import threading
 from collections.abc import Callable, Sequence
-from typing import Any, Generic, ParamSpec, TypeVar
+from typing import Any, ClassVar, Generic, NamedTuple, ParamSpec, TypeVar
 
 import numpy as np
 
@@ -35,7 +38,12 @@ def threads(parallel: int) -> int:
         raise TypeError(f"parallel is a number of threads, not {type(parallel).__name__}")
     if parallel < 0:
         raise ValueError(f"parallel is a number of threads, or 0 for one per core, not {parallel}")
-    return int(parallel) or os.cpu_count() or 1
+    return int(parallel) or _cores()
+
+
+@functools.cache  # to ask Linux takes as long as decoding a thousand voxels
+def _cores() -> int:
+    return os.cpu_count() or 1
 
 
 # Slices differ in cost. With several short ranges each, threads finish at about the same time.
@@ -49,10 +57,25 @@ _VOXELS_OF_SHARED = 2**25
 _VOXELS_OF_PINS = 2**27
 # A measuring call fills a row per label, so it processes at least this many voxels for each row.
 _VOXELS_PER_ROW = 64
+# Every thread has to get at least this many voxels, so that it gains more than it takes to call it.
+VOXELS_PER_THREAD = 2**18
 
 
-def slices_at_once(*heads: CrackleHeader, shared: bool = False, rows: int = 0) -> int:
-    """The largest number of slices for one call of C.
+class Cut(NamedTuple):
+    """How slices are cut into ranges."""
+
+    depth: int
+    """The most slices for one call of C."""
+    area: int
+    """Voxels of a slice. Few in all get fewer threads."""
+
+    def divided(self, by: int) -> Cut:
+        """Ranges of fewer slices, for calls that take longer per slice."""
+        return self._replace(depth=max(1, self.depth // by))
+
+
+def slices_at_once(*heads: CrackleHeader, shared: bool = False, rows: int = 0) -> Cut:
+    """How slices of streams are cut.
 
     Args:
         heads: of the streams.
@@ -66,8 +89,9 @@ def slices_at_once(*heads: CrackleHeader, shared: bool = False, rows: int = 0) -
     return slices_of(heads[0].sx, heads[0].sy, max(voxels, _VOXELS_PER_ROW * rows))
 
 
-def slices_of(sx: int, sy: int, voxels: int) -> int:
-    return max(1, voxels // max(1, sx * sy))
+def slices_of(sx: int, sy: int, voxels: int) -> Cut:
+    """Ranges of at most so many voxels."""
+    return Cut(max(1, voxels // max(1, sx * sy)), sx * sy)
 
 
 class Stop:
@@ -113,7 +137,7 @@ def over_slices(
     z_start: int,
     z_end: int,
     parallel: int,
-    depth: int,
+    cut: Cut,
     per_thread: int = RANGES_PER_THREAD,
 ) -> list[T]:
     """Call ``work(z_start, z_end)`` over consecutive ranges of slices in some threads, this one included.
@@ -123,8 +147,8 @@ def over_slices(
             the first in the order of z is raised.
         z_start: the first slice.
         z_end: the slice after the last.
-        parallel: threads; 0 is one per core.
-        depth: how many slices a range has at most.
+        parallel: threads at most; 0 is one per core.
+        cut: how long ranges are.
         per_thread: how many ranges each of several threads takes, where they are not shorter anyway.
 
     Raises:
@@ -132,8 +156,8 @@ def over_slices(
             begun are finished, and no others begin.
     """
     num_slices = max(1, z_end - z_start)
-    count = min(threads(parallel), num_slices)
-    ranges = -(-num_slices // depth)
+    count = max(1, min(threads(parallel), num_slices, num_slices * cut.area // VOXELS_PER_THREAD))
+    ranges = -(-num_slices // cut.depth)
     if count > 1:
         ranges = max(ranges, min(count * per_thread, num_slices))
     edges = [z_start + (z_end - z_start) * i // ranges for i in range(ranges + 1)]
@@ -190,6 +214,64 @@ def crew(work: Callable[[int, int, Any], T], edges: Sequence[int], parallel: int
 _PATIENCE = 0.1
 
 
+class _Helper:
+    """A thread that works for one call after the other, and ends when none has come for a while.
+
+    It does not stay for good, since Python warns of forking while there are threads. It is a daemon, so that
+    a process ends without it.
+    """
+
+    # How many seconds it waits for the next call.
+    LINGER = 1.0
+    idle: ClassVar[collections.deque[_Helper]] = collections.deque()
+
+    def __init__(self) -> None:
+        self._tasks: queue.SimpleQueue[Callable[[_Helper], None]] = queue.SimpleQueue()
+        self._ends = False
+
+    @classmethod
+    def call(cls, task: Callable[[_Helper], None]) -> None:
+        """Let some thread call ``task``, soon or never: the caller must get by without it."""
+        try:
+            helper = cls.idle.pop()
+            helper._tasks.put(task)
+        except IndexError:
+            helper = cls()
+            helper._tasks.put(task)
+            with contextlib.suppress(RuntimeError):  # no more threads available
+                threading.Thread(target=helper._run, name="crackle", daemon=True).start()
+
+    def is_free(self) -> None:
+        """Be there for other calls, or end if enough are."""
+        self._ends = len(self.idle) >= _cores()
+        if not self._ends:
+            self.idle.append(self)
+
+    def _run(self) -> None:
+        while not self._ends and (task := self._next()) is not None:
+            task(self)
+            del task  # it holds arrays of a call that is over
+
+    def _next(self) -> Callable[[_Helper], None] | None:
+        # Who took this thread from the list is about to put a task. If it does not, since it was interrupted
+        # between the two, this ends after the second wait.
+        for _ in range(2):
+            with contextlib.suppress(queue.Empty):
+                return self._tasks.get(timeout=self.LINGER)
+            with contextlib.suppress(ValueError):
+                self.idle.remove(self)
+                return None
+        return None
+
+
+def _forget_helpers() -> None:
+    _Helper.idle = collections.deque()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_helpers)
+
+
 class _Crew(Generic[T]):
     """A group of threads that take ranges of slices in order.
 
@@ -213,16 +295,15 @@ class _Crew(Generic[T]):
 
     def results(self, count: int) -> list[T]:
         """Run all ranges in ``count`` threads; returns their results in order."""
-        others = count if self._stop is not None else count - 1
-        helpers = [threading.Thread(target=self._help, name="crackle") for _ in range(others)]
-        started = []
         is_done = False
+        started = []
         try:
-            for helper in helpers:
-                with contextlib.suppress(RuntimeError):  # no more threads available: this one does the work
-                    helper.start()
-                    started.append(helper)
-            if self._stop is None or not started:
+            if self._stop is None:
+                for _ in range(count - 1):
+                    _Helper.call(self._help_as)
+            else:
+                started = self._started(count)
+            if not started:
                 self._serve()
             while self._todo or self._working:
                 self._let_end()
@@ -250,7 +331,19 @@ class _Crew(Generic[T]):
                 del failure
         return [self._results[number] for number in sorted(self._results)]
 
-    def _help(self) -> None:
+    def _started(self, count: int) -> list[threading.Thread]:
+        started = []
+        for helper in [threading.Thread(target=self._help, name="crackle") for _ in range(count)]:
+            with contextlib.suppress(RuntimeError):  # no more threads available: this one does the work
+                helper.start()
+                started.append(helper)
+        return started
+
+    def _help_as(self, helper: _Helper) -> None:
+        # It is free before the caller knows that it has ended, so that the next call finds it.
+        self._help(helper.is_free)
+
+    def _help(self, then: Callable[[], None] = lambda: None) -> None:
         # Register before taking a range: the caller then either waits for this thread, or has left it no
         # range.
         self._working.append(None)
@@ -258,7 +351,9 @@ class _Crew(Generic[T]):
             _thread.stop = self._outer
             self._serve()
         finally:
+            _thread.stop = None
             self._working.pop()
+            then()
             self._ended.put(None)
 
     def _serve(self) -> None:

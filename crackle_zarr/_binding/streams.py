@@ -25,6 +25,7 @@ from .library import (
 from .parallel import (
     RANGES_PER_THREAD,
     VOXELS_AT_ONCE,
+    Cut,
     over_slices,
     raise_if_interrupted,
     run_in_thread,
@@ -157,8 +158,8 @@ class Reader(Decoder):
             check_status(lib.crackle_contacts(self._parts, start, end, flags, out, count, where), where)
             return take_array(out[0], int(count[0]), CONTACT)
 
-        depth = slices_at_once(self.header, shared=True)
-        return np.concatenate(over_slices(work, 0, self.header.sz, parallel, depth, 1))
+        cut = slices_at_once(self.header, shared=True)
+        return np.concatenate(over_slices(work, 0, self.header.sz, parallel, cut, 1))
 
     def overlaps(self, other: Reader, parallel: int = 1, verify: bool = True) -> npt.NDArray[Any]:
         """The labels of two streams that share voxels; see :data:`OVERLAP`. Pairs may repeat."""
@@ -172,8 +173,8 @@ class Reader(Decoder):
             return take_array(out[0], int(count[0]), OVERLAP)
 
         # Few ranges: each reports a pair that extends through all of them.
-        depth = slices_at_once(self.header, other.header, shared=True)
-        return np.concatenate(over_slices(work, 0, self.header.sz, parallel, depth, 1))
+        cut = slices_at_once(self.header, other.header, shared=True)
+        return np.concatenate(over_slices(work, 0, self.header.sz, parallel, cut, 1))
 
     def equal(self, other: Reader, parallel: int = 1, verify: bool = True) -> bool:
         """Whether another stream of the same shape holds the same labels."""
@@ -184,8 +185,8 @@ class Reader(Decoder):
             check_status(lib.crackle_equal(self._parts, other._parts, start, end, flags, equal, where), where)
             return bool(equal[0])
 
-        depth = slices_at_once(self.header, other.header)
-        return all(over_slices(work, 0, self.header.sz, parallel, depth))
+        cut = slices_at_once(self.header, other.header)
+        return all(over_slices(work, 0, self.header.sz, parallel, cut))
 
     def component_counts(self) -> npt.NDArray[np.uint64]:
         """Connected components per slice, as the labels section states them."""
@@ -261,8 +262,8 @@ def recompress(binary: Buffer, markov_order: MarkovOrder, parallel: int = 1) -> 
 
     # Every range of a pins stream parses all of its pins.
     per_thread = 1 if head.label_format else RANGES_PER_THREAD
-    depth = max(1, slices_at_once(head) // 2)  # reading and tracing takes longer than either
-    parts = best_parts(make, head.sz, head.crack_format, parallel, depth, per_thread)
+    cut = slices_at_once(head).divided(2)  # reading and tracing takes longer than either
+    parts = best_parts(make, head.sz, head.crack_format, parallel, cut, per_thread)
     out, nbytes = ffi.new("uint8_t **"), ffi.new("size_t *")
     where, order = ffi.new("struct crackle_where *"), markov_order_of(markov_order)
     data = bytes_in(binary)
@@ -303,11 +304,11 @@ def pool(reader: Reader, depth: int, sparse: bool, parallel: int = 1) -> bytes:
 
     halves = ((head.sx + 1) // 2, (head.sy + 1) // 2, -(-head.sz // depth))
     shape = shape_of(halves, head.dtype, head.fortran_order)
-    return _assembled(shape, make, head.crack_format, parallel, max(1, slices_at_once(head) // depth))
+    return _assembled(shape, make, head.crack_format, parallel, slices_at_once(head).divided(depth))
 
 
-def _assembled(shape: Any, make: MakePart, crack_format: int, parallel: int, depth: int) -> bytes:
-    parts = best_parts(make, shape.sz, crack_format, parallel, depth)
+def _assembled(shape: Any, make: MakePart, crack_format: int, parallel: int, cut: Cut) -> bytes:
+    parts = best_parts(make, shape.sz, crack_format, parallel, cut)
     options = ffi.new("struct crackle_options *", {"format_version": 1})
     out, nbytes = ffi.new("uint8_t **"), ffi.new("size_t *")
     check_status(lib.crackle_assemble(shape, options, parts, len(parts), ffi.NULL, out, nbytes))
@@ -332,7 +333,7 @@ def connected_components(
     """
     where, made = ffi.new("struct crackle_where *"), ffi.new("crackle_joiner **")
     head = read_header(binary)
-    sz, depth = head.sz, min(_SLICES_AT_ONCE, slices_of(head.sx, head.sy, VOXELS_AT_ONCE))
+    sz, depth = head.sz, min(_SLICES_AT_ONCE, slices_of(head.sx, head.sy, VOXELS_AT_ONCE).depth)
     with bytes_in(binary) as data:
         flags = verify_flag(verify)
         status = lib.crackle_joiner_begin(data, len(data), flags, connectivity, binary_image, made, where)

@@ -66,8 +66,8 @@ def voxel_counts(binary: Source, label: int | None = None, parallel: int = 0) ->
             extents = reader.measure(z_start, z_end, only_counts=True)
             return np.ascontiguousarray(extents["voxels"])
 
-        depth = _binding.slices_at_once(head, shared=True, rows=len(table))
-        counts = np.sum(_binding.over_slices(work, 0, head.sz, threads, depth), axis=0, dtype=np.uint64)
+        cut = _binding.slices_at_once(head, shared=True, rows=len(table))
+        counts = np.sum(_binding.over_slices(work, 0, head.sz, threads, cut), axis=0, dtype=np.uint64)
     found: dict[int, int] = {}
     for name, count in zip(table.tolist(), counts.tolist(), strict=True):
         if count:

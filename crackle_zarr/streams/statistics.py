@@ -143,6 +143,6 @@ def statistics_of(reader: _binding.Reader, parallel: int = 1) -> StatisticsTable
             part[name] = extents[name]
         return part
 
-    depth = _binding.slices_at_once(head, shared=True, rows=len(table))
-    found = _binding.over_slices(rows, 0, head.sz, parallel, depth)
+    cut = _binding.slices_at_once(head, shared=True, rows=len(table))
+    found = _binding.over_slices(rows, 0, head.sz, parallel, cut)
     return table_of(merged(np.concatenate(found)), head.dtype, 3)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import gc
 import itertools
@@ -27,6 +28,7 @@ from volumes import cells
 
 import crackle_zarr as cz
 from crackle_zarr import _binding
+from crackle_zarr._binding.parallel import Cut, _Helper
 from crackle_zarr._crackle import ffi
 
 needs_signals = pytest.mark.skipif(
@@ -41,13 +43,15 @@ PATIENCE = 20
 # ---------------------------------------------------------------------------------------
 # Which ranges begin
 
+ONE_BY_ONE = Cut(1, 1)
+
 
 def test_ranges_are_consecutive_and_short() -> None:
     """For any number of threads, ranges follow each other, and none exceeds the maximum length."""
     for slices in (0, 1, 2, 7, 40):
         for depth in (1, 3, 7, 1000):
             for parallel in (1, 2, 5, 100):
-                found = _binding.over_slices(lambda a, b: (a, b), 3, 3 + slices, parallel, depth)
+                found = _binding.over_slices(lambda a, b: (a, b), 3, 3 + slices, parallel, Cut(depth, 1))
                 assert found[0][0] == 3
                 assert found[-1][1] == 3 + slices
                 assert all(a[1] == b[0] for a, b in itertools.pairwise(found))
@@ -66,7 +70,7 @@ def test_a_failure_is_that_of_the_first_range() -> None:
                 raise ValueError(start)
 
         with pytest.raises(ValueError, match=r"^3$"):
-            _binding.over_slices(work, 0, 1000, parallel, 1)
+            _binding.over_slices(work, 0, 1000, parallel, ONE_BY_ONE)
         assert len(begun) <= 3 + parallel
 
 
@@ -77,6 +81,7 @@ def test_without_threads_the_caller_does_it_all(monkeypatch: pytest.MonkeyPatch)
         raise RuntimeError("can't start new thread")
 
     monkeypatch.setattr(threading.Thread, "start", refuse)
+    monkeypatch.setattr(_Helper, "idle", collections.deque())  # none is left of another call
     volume = cells((30, 20, 10), 40)
     assert np.array_equal(cz.decompress(cz.compress(volume, parallel=4), parallel=4), volume)
 
@@ -95,7 +100,7 @@ def test_no_range_begins_after_an_interrupt(parallel: int) -> None:
         ended.append(start)
 
     with pytest.raises(KeyboardInterrupt):
-        _binding.over_slices(work, 0, 20_000, parallel, 1)
+        _binding.over_slices(work, 0, 20_000, parallel, ONE_BY_ONE)
     assert len(begun) < 10_000
     # The interrupt may have reached this thread within its own range.
     assert len(begun) - len(ended) <= 1
@@ -123,7 +128,7 @@ def test_a_second_interrupt_leaves_nothing_behind() -> None:
             ended.append(start)
 
     with contextlib.suppress(KeyboardInterrupt), pytest.raises(KeyboardInterrupt):
-        _binding.over_slices(work, 0, 4, 2, 1)
+        _binding.over_slices(work, 0, 4, 2, ONE_BY_ONE)
     assert len(ended) == 1
 
 
@@ -139,11 +144,15 @@ def test_threads_end_with_the_call_that_they_work_for() -> None:
                 stop.set()
 
         with ThreadPoolExecutor(1) as pool:
-            future = pool.submit(stop.call, _binding.over_slices, work, 0, 1000, parallel, 1)
+            future = pool.submit(stop.call, _binding.over_slices, work, 0, 1000, parallel, ONE_BY_ONE)
             with pytest.raises(KeyboardInterrupt):
                 future.result()
             assert len(begun) <= 5 + 2 * parallel
-            assert pool.submit(_binding.over_slices, lambda a, b: a, 0, 3, 1, 1).result() == [0, 1, 2]
+            assert pool.submit(_binding.over_slices, lambda a, b: a, 0, 3, 1, ONE_BY_ONE).result() == [
+                0,
+                1,
+                2,
+            ]
 
 
 # ---------------------------------------------------------------------------------------

@@ -17,6 +17,7 @@ from volumes import VOLUMES, cells, noise
 
 import crackle_zarr
 from crackle_zarr import FormatError, _binding
+from crackle_zarr._binding import parallel as crews
 
 Array = npt.NDArray[Any]
 
@@ -70,12 +71,47 @@ def test_a_failure_in_one_thread_reaches_the_caller() -> None:
         assert caught.value.slice == 10
 
 
-def test_no_thread_outlives_its_call() -> None:
-    """The threads of a call end before it returns."""
-    before = threading.active_count()
-    stream = crackle_zarr.compress(VOLUMES["balls"](), parallel=6)
-    crackle_zarr.decompress(stream, parallel=6)
-    assert threading.active_count() == before
+def crackle_threads() -> set[threading.Thread]:
+    return {thread for thread in threading.enumerate() if thread.name == "crackle"}
+
+
+def test_threads_stay_for_the_next_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The threads of a call work for the next one, and end when none comes for a while."""
+    for thread in crackle_threads():  # of other tests
+        thread.join(30)
+    monkeypatch.setattr(crews._Helper, "LINGER", 0.5)
+    volume = VOLUMES["balls"]()
+    seen = set()
+    for _ in range(20):
+        stream = crackle_zarr.compress(volume, parallel=2)
+        assert np.array_equal(crackle_zarr.decompress(stream, parallel=2), volume)
+        seen |= crackle_threads()
+    assert 1 <= len(seen) < 10  # of 40 calls
+    for thread in seen:
+        thread.join(30)
+    assert not any(thread.is_alive() for thread in seen)
+    assert np.array_equal(crackle_zarr.decompress(stream, parallel=2), volume)
+
+
+def test_few_threads_wait() -> None:
+    """Many calls at once do not leave more waiting threads than there are cores."""
+    volume = cells((60, 50, 40), 80)
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda _: crackle_zarr.compress(volume, parallel=8), range(40)))
+    assert len(crews._Helper.idle) <= (os.cpu_count() or 1) + 8  # each caller may add one at the same time
+
+
+def test_few_voxels_use_no_other_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A call on few voxels calls no other thread, and one on many does."""
+    called = []
+    call = crews._Helper.call
+    monkeypatch.setattr(crews, "VOXELS_PER_THREAD", 2**18)
+    monkeypatch.setattr(crews._Helper, "call", lambda task: (called.append(task), call(task)))
+    small = cells((64, 64, 64), 80)
+    crackle_zarr.statistics(crackle_zarr.decompress(crackle_zarr.compress(small)))
+    assert not called
+    crackle_zarr.compress(cells((128, 128, 64), 80), parallel=2)
+    assert called
 
 
 METHODS = [method for method in ("fork", "spawn") if method in multiprocessing.get_all_start_methods()]
@@ -110,7 +146,9 @@ import atexit, faulthandler, multiprocessing, os, signal, sys, threading
 import numpy as np
 import crackle_zarr as cz
 from crackle_zarr import _binding
+from crackle_zarr._binding import parallel as crews
 
+crews.VOXELS_PER_THREAD = 1  # these volumes are small
 faulthandler.dump_traceback_later(240, exit=True)
 volume = np.arange(8000, dtype=np.uint32).reshape(20, 20, 20, order="F") // 30
 stream = cz.compress(volume)
@@ -193,7 +231,7 @@ reader, array = _binding.Reader(stream), cz.CrackleArray(stream)
 points = cz.point_cloud(stream)
 for name in [name for name in sys.modules if name.startswith("crackle_zarr")]:
     del sys.modules[name]
-del cz, _binding
+del cz, _binding, crews
 """,
 }
 
