@@ -51,9 +51,13 @@ def _header(fields: Any) -> CrackleHeader:
 
 def read_header(binary: Buffer) -> CrackleHeader:
     """Read and check the header; ``binary`` needs to hold no more than the first 29 bytes."""
-    fields, where = ffi.new("struct crackle_header *"), ffi.new("struct crackle_where *")
     with bytes_in(binary) as data:
-        check_status(lib.crackle_read_header(data, len(data), fields, where), where)
+        return _header_in(data)
+
+
+def _header_in(data: Any) -> CrackleHeader:
+    fields, where = ffi.new("struct crackle_header *"), ffi.new("struct crackle_where *")
+    check_status(lib.crackle_read_header(data, len(data), fields, where), where)
     return _header(fields)
 
 
@@ -128,7 +132,7 @@ class Decoder:
         check_status(lib.crackle_split(data, len(data), parts, where), where)
         self._parts = parts
         self._keep: tuple[Any, ...] = (data,)  # the C pointers in _parts live in these
-        self.header = read_header(binary)
+        self.header = _header_in(data)
 
     @property
     def parts(self) -> Any:

@@ -57,6 +57,8 @@ def check_status(status: int, where: Any = ffi.NULL) -> None:
 
 def bytes_in(binary: Buffer) -> Any:
     """A ``uint8_t[]`` over the caller's bytes, without a copy."""
+    if type(binary) is bytes:
+        return ffi.from_buffer("uint8_t[]", binary)
     if isinstance(binary, str) or not is_buffer(binary):
         raise TypeError(
             f"a Crackle stream is bytes, a bytearray, a memoryview or another bytes-like object, "

@@ -51,6 +51,8 @@ class _HoldsStream(Protocol):
 
 def bytes_of(source: Source) -> _binding.Buffer:
     """The bytes-like object with the stream of a source."""
+    if isinstance(source, bytes):  # to ask whether it follows the protocol takes 7 microseconds
+        return source
     return source.binary if isinstance(source, _HoldsStream) else source
 
 
@@ -372,7 +374,9 @@ def labels(binary: Source) -> Labels:
 
 def unique_labels(reader: _binding.Reader) -> Labels:
     """The labels of a stream, ascending, each once."""
-    return np.unique(label_table(reader))
+    table = label_table(reader)
+    # Most tables are sorted, and each label is in them once: to see that is faster than to sort.
+    return table if bool((table[1:] > table[:-1]).all()) else np.unique(table)
 
 
 def label_table(reader: _binding.Reader) -> Labels:

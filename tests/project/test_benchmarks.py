@@ -16,7 +16,7 @@ import pytest
 BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
 SCRIPTS = [
     *("chunks", "codec", "density", "hard", "memory", "operations", "presets", "shapes", "sizes", "slice"),
-    *("index", "pyramid", "skeletons", "stages", "stored", "threads", "wasm"),
+    *("index", "pyramid", "skeletons", "small", "stages", "stored", "threads", "wasm"),
 ]
 
 pytestmark = pytest.mark.skipif(not BENCHMARKS.is_dir(), reason="the benchmarks are not part of this tree")
