@@ -7,6 +7,7 @@ worker are submitted at once. A task runs the same way in a thread, in a process
 
 from __future__ import annotations
 
+import functools
 import itertools
 import sys
 import uuid
@@ -14,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
-from typing import Generic, Literal, Protocol, TypeAlias, TypeVar
+from typing import Generic, Literal, Protocol, TypeAlias, TypeVar, cast, runtime_checkable
 
 from tqdm import tqdm  # type: ignore[import-untyped]
 
@@ -77,6 +78,15 @@ class Question(Protocol[P]):
         ...
 
 
+@runtime_checkable
+class MergesMany(Protocol[P]):
+    """A question that merges many answers faster at once than two by two."""
+
+    def merge_many(self, answers: list[P]) -> P:
+        """Merge answers, of which there is at least one."""
+        ...
+
+
 @dataclass(frozen=True)
 class Task(Generic[P]):
     """A question to some chunks, which are all in one shard if there are shards."""
@@ -97,12 +107,18 @@ class Task(Generic[P]):
         answer: P | None = None
         chunks = iter(chunks_of(self.layout, self.coords, self.box))
         while batch := list(itertools.islice(chunks, size)):
-            for more in drive(self.layout.store, [self._ask(chunk) for chunk in batch]):
-                if more is not None:
-                    answer = more if answer is None else self.question.merge(answer, more)
+            more = drive(self.layout.store, [self._ask(chunk) for chunk in batch])
+            found = [one for one in (answer, *more) if one is not None]
+            answer = self._merged(found) if found else None
             if answer is not None and self.question.enough(answer):
                 break
         return answer
+
+    def _merged(self, answers: list[P]) -> P:
+        question: object = self.question
+        if isinstance(question, MergesMany):
+            return cast(MergesMany[P], question).merge_many(answers)
+        return functools.reduce(self.question.merge, answers)
 
     def _ask(self, chunk: Chunk) -> Steps[P | None]:
         _binding.raise_if_interrupted()

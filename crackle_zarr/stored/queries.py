@@ -123,6 +123,10 @@ class LabelsThere:
         """The labels of either."""
         return distinct(np.concatenate([a, b]))
 
+    def merge_many(self, answers: list[Table]) -> Table:
+        """The labels of any."""
+        return distinct(np.concatenate(answers))
+
     def enough(self, answer: Table) -> bool:
         """Never: any chunk may add a label."""
         return False
@@ -207,14 +211,14 @@ def array_bounds(
     chunk: Chunk, run: Run, extents: npt.NDArray[Any]
 ) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint64]]:
     """The first and the last-but-one indices of extents along the array's axes: a row per extent."""
-    start = np.broadcast_to(run.origin, (len(extents), len(run.origin))).astype(np.uint64)
+    start = np.empty((len(extents), len(run.origin)), dtype=np.uint64)
+    start[...] = run.origin
     stop = start + np.uint64(1)
     for place, axis in enumerate(chunk.stream_axes):
         if axis is not None:
-            first = np.uint64(run.z[0] if place == 2 else 0)
-            origin = np.uint64(run.origin[axis])
-            start[:, axis] = extents["start"][:, place] - first + origin
-            stop[:, axis] = extents["stop"][:, place] - first + origin
+            moved = np.uint64((int(run.origin[axis]) - (run.z[0] if place == 2 else 0)) % 2**64)
+            np.add(extents["start"][:, place], moved, out=start[:, axis])
+            np.add(extents["stop"][:, place], moved, out=stop[:, axis])
     return start, stop
 
 

@@ -23,20 +23,23 @@ from .chunk import Chunk
 from .engine import Options, ask
 from .fetch import Steps
 from .index import answers
-from .layout import Box, Layout, Run
+from .layout import Box, Layout, Run, num_voxels
 from .queries import array_bounds, filled, find, measured
 
 __all__ = ["StatisticsTable"]
 
 
 def rows_of(chunk: Chunk, table: npt.NDArray[Any], found: Iterable[tuple[Run, Rows]]) -> Rows:
-    """The extents of a stream's table entries as rows along the array's axes."""
+    """The extents of a stream's table entries as rows along the array's axes.
+
+    A label may have several rows, in no order.
+    """
     ndim = len(chunk.box)
-    parts = [np.empty(0, dtype=rows_dtype(table.dtype, ndim))]
+    parts = []
     for run, extents in found:
         some = extents["voxels"] > 0
         extents = extents[some]
-        rows: Rows = np.empty(len(extents), dtype=parts[0].dtype)
+        rows: Rows = np.empty(len(extents), dtype=rows_dtype(table.dtype, ndim))
         rows["label"], rows["voxels"] = table[some], extents["voxels"]
         rows["start"], rows["stop"] = array_bounds(chunk, run, extents)
         # Within the stream sums count from its origin, and slices from its first: move them to the array's.
@@ -47,11 +50,15 @@ def rows_of(chunk: Chunk, table: npt.NDArray[Any], found: Iterable[tuple[Run, Ro
                 sums[:, axis] = extents["sum"][:, place]
                 if place == 2:
                     sums[:, axis] -= extents["voxels"] * np.uint64(run.z[0])
-        voxels = np.broadcast_to(extents["voxels"][:, np.newaxis], sums.shape)
-        moved = wide.product(voxels, np.broadcast_to(origin, sums.shape))
-        rows["high"], rows["low"] = wide.add((np.zeros_like(sums), sums), moved)
+        voxels = extents["voxels"][:, np.newaxis]
+        if num_voxels(chunk.box) * max((stop for _, stop in chunk.box), default=0) < 2**64:
+            sums += voxels * origin
+            rows["high"], rows["low"] = 0, sums
+        else:
+            moved = wide.product(np.broadcast_to(voxels, sums.shape), np.broadcast_to(origin, sums.shape))
+            rows["high"], rows["low"] = wide.add((np.zeros_like(sums), sums), moved)
         parts.append(rows)
-    return merged(np.concatenate(parts))
+    return np.concatenate(parts) if parts else np.empty(0, dtype=rows_dtype(table.dtype, ndim))
 
 
 def _rows_of_box(label: npt.NDArray[Any], box: Box) -> Rows:
@@ -75,7 +82,7 @@ class Measure:
     verify: bool
 
     def ask(self, chunk: Chunk) -> Steps[Rows]:
-        """Measure one chunk."""
+        """Measure one chunk; a label may have several rows."""
         found = yield from measured(chunk, chunk.runs, self.verify)
         if found is None:
             return _rows_of_box(filled(chunk.layout), chunk.box)
@@ -84,12 +91,22 @@ class Measure:
         return rows_of(chunk, chunk.table(reader, self.verify), found)
 
     def merge(self, a: Rows, b: Rows) -> Rows:
-        """Add up the rows of two chunks, or of more."""
-        return merged(np.concatenate([a, b]))
+        """Add up the rows of some chunks, and of others."""
+        return self.merge_many([a, b])
+
+    def merge_many(self, answers: list[Rows]) -> Rows:
+        """Add up the rows of some chunks."""
+        return merged(answers[0] if len(answers) == 1 else np.concatenate(answers))
 
     def enough(self, answer: Rows) -> bool:
         """Never: every chunk counts."""
         return False
+
+
+def measure(chunk: Chunk, verify: bool) -> Steps[Rows]:
+    """A row per label of a chunk, ascending."""
+    rows = yield from Measure(verify).ask(chunk)
+    return merged(rows)
 
 
 def statistics(layout: Layout, box: Box, options: Options) -> StatisticsTable:

@@ -381,3 +381,17 @@ def test_tables_in_files(tmp_path: Any) -> None:
     read = pyarrow.parquet.read_table(tmp_path / "t.parquet").to_pydict()
     assert read["label"] == table["label"].tolist()
     assert read["centroid_1"] == table["centroid"][:, 1].tolist()
+
+
+def test_sums_beyond_64_bits() -> None:
+    """Far from the origin, where sums of indices take more than 64 bits, centroids and boxes are exact."""
+    far = 2**61
+    array = cz.create_array({}, shape=(far, 8), dtype="uint16", chunks=(8, 8))
+    array[far - 16 :] = np.arange(128, dtype=np.uint16).reshape(16, 8) // 60
+    table = cz.statistics(array, region=(slice(far - 16, far), slice(None)))
+    rows = {int(row["label"]): row for row in table}
+    assert [int(rows[name]["voxel_count"]) for name in (0, 1, 2)] == [60, 60, 8]
+    assert rows[2]["start"].tolist() == [far - 1, 0]
+    assert rows[2]["stop"].tolist() == [far, 8]
+    assert rows[2]["centroid"].tolist() == [float(far - 1), 3.5]
+    assert rows[1]["start"].tolist() == [far - 9, 0]

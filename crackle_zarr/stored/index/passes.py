@@ -24,7 +24,7 @@ from ..engine import BATCH
 from ..fetch import Bytes, Steps, Wanted, drive
 from ..layout import Coords, Layout, num_voxels
 from ..relabel import hidden, whole_object
-from ..statistics import Measure
+from ..statistics import measure
 from .home import Home
 from .manifest import File, Pair, Segment
 from .parquet import file_of
@@ -143,7 +143,7 @@ def _decoded(layout: Layout, group: Sequence[Coords]) -> Iterator[tuple[Rows, St
                 yield no_rows(layout), stamp
                 continue
             chunk.take(_binding.Reader(encode(decoded_object(layout, key, raw, chunk.box))))
-            (rows,) = drive(layout.store, [_named(chunk, Measure(True).ask(chunk))])
+            (rows,) = drive(layout.store, [_named(chunk, measure(chunk, True))])
             yield rows_of_chunk(int(stamp["chunk"][0]), rows), stamp
 
 
@@ -186,7 +186,7 @@ def _ask(chunk: Chunk) -> Steps[tuple[Rows, Stamps]]:
     stamp = _stamp(chunk, raw)
     if num_voxels(chunk.box) == 0:
         return no_rows(chunk.layout), stamp
-    found = yield from Measure(True).ask(chunk)
+    found = yield from measure(chunk, True)
     return rows_of_chunk(int(stamp["chunk"][0]), found), stamp
 
 
