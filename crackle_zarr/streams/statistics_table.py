@@ -1,21 +1,17 @@
-"""The table of labels that ``statistics`` returns, and its export to pandas, polars, Arrow, Parquet and CSV.
+"""The table of labels that ``statistics`` returns.
 
-The table is a structured array with a flat field for each column, so all libraries that take structured
-arrays take it. Fields with a number per axis are neighbours in memory; their common name gives all of them as
-one array, without a copy.
+Fields with a number per axis are neighbours in memory; their common name gives all of them as one array,
+without a copy.
 """
 
 from __future__ import annotations
 
-import csv
-import importlib
-import io
-import os
 from collections.abc import Sequence
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
+
+from .exported_table import ExportedTable, pyarrow_with_parquet
 
 # Columns with a number per axis; their fields are start_0, start_1 and so on.
 _PER_AXIS = {"start": "u8", "stop": "u8", "centroid": "f8"}
@@ -32,7 +28,7 @@ class StatisticsRow(np.void):  # type: ignore[misc] # final to the stubs alone
         return super().__getitem__(key)
 
 
-class StatisticsTable(np.ndarray[Any, np.dtype[Any]]):
+class StatisticsTable(ExportedTable):
     """A structured array with a row per label, ascending.
 
     Columns: ``label`` in the array's dtype; ``voxel_count`` (u8); ``start_0``, ``start_1`` ... and ``stop_0``
@@ -71,69 +67,6 @@ class StatisticsTable(np.ndarray[Any, np.dtype[Any]]):
         """Load a pickle. In those of former versions a field has a number per axis: split it."""
         version, shape, dtype, *rest = state
         super().__setstate__((version, shape, _flat(dtype), *rest))
-
-    def to_pandas(self) -> Any:
-        """A ``pandas.DataFrame`` with the columns of :meth:`to_csv`, in the machine's byte order.
-
-        Raises:
-            ImportError: pandas is not installed.
-        """
-        try:
-            pandas = importlib.import_module("pandas")
-        except ImportError:
-            raise ImportError("a DataFrame needs pandas: pip install pandas") from None
-        return pandas.DataFrame(self.columns())
-
-    def to_arrow(self) -> Any:
-        """A ``pyarrow.Table`` with the columns of :meth:`to_csv`.
-
-        Raises:
-            ImportError: pyarrow is not installed.
-        """
-        pyarrow, _ = _pyarrow()
-        return pyarrow.table({name: pyarrow.array(column) for name, column in self.columns().items()})
-
-    def __arrow_c_stream__(self, requested_schema: Any = None) -> Any:
-        """The table as a stream of Arrow's C interface, for polars, duckdb and pandas 3."""
-        return self.to_arrow().__arrow_c_stream__(requested_schema)
-
-    def __dataframe__(self, nan_as_null: bool = False, allow_copy: bool = True) -> Any:
-        """The table in the dataframe interchange protocol."""
-        return self.to_arrow().__dataframe__(nan_as_null, allow_copy)
-
-    def to_csv(self, file: str | os.PathLike[str] | IO[str]) -> None:
-        """Write a line per label, below a line with the names of the columns.
-
-        Args:
-            file: a path, or a file opened for text. Labels are written as integers with all their digits.
-        """
-        if isinstance(file, str | os.PathLike):
-            with open(file, "w", newline="", encoding="ascii") as opened:
-                self.to_csv(opened)
-            return
-        columns = self.columns()
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(columns)
-        writer.writerows(zip(*(column.tolist() for column in columns.values()), strict=True))
-
-    def to_parquet(self, file: str | os.PathLike[str] | io.IOBase) -> None:
-        """Write a Parquet file with the columns of :meth:`to_csv`.
-
-        Raises:
-            ImportError: pyarrow is not installed.
-        """
-        _pyarrow()[1].write_table(self.to_arrow(), file)
-
-    def columns(self) -> dict[str, npt.NDArray[Any]]:
-        """The columns by name, each contiguous and in the machine's byte order; labels of bool as 0 and 1."""
-        plain = self.view(np.ndarray)
-        found = {}
-        for name in self.dtype.names or ():
-            values = plain[name]
-            if values.dtype.kind == "b":
-                values = values.astype(np.uint8)
-            found[name] = np.ascontiguousarray(values.astype(values.dtype.newbyteorder("="), copy=False))
-        return found
 
 
 def _flat(dtype: np.dtype[Any]) -> np.dtype[Any]:
@@ -187,17 +120,10 @@ def physical(rows: StatisticsTable, size: Sequence[float], origin: Sequence[floa
 
 def boxes_table(rows: StatisticsTable, axes: Sequence[str]) -> Any:
     """Labels, voxel counts and boxes as a ``pyarrow.Table``; see :func:`crackle_zarr.to_parquet`."""
-    pyarrow, _ = _pyarrow()
+    pyarrow, _ = pyarrow_with_parquet()
     columns = rows.columns()
     chosen = {name: columns[name] for name in ("label", "voxel_count")}
     for axis, name in enumerate(axes):
         chosen[f"min_{name}"] = columns[f"start_{axis}"].astype(np.uint32)
         chosen[f"max_{name}"] = (columns[f"stop_{axis}"] - np.uint64(1)).astype(np.uint32)
     return pyarrow.table({name: pyarrow.array(column) for name, column in chosen.items()})
-
-
-def _pyarrow() -> tuple[Any, Any]:
-    try:
-        return importlib.import_module("pyarrow"), importlib.import_module("pyarrow.parquet")
-    except ImportError:
-        raise ImportError("Arrow and Parquet need pyarrow: pip install 'crackle-zarr[parquet]'") from None

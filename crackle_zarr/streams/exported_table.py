@@ -1,0 +1,94 @@
+"""Tables as structured arrays, and their export to pandas, polars, Arrow, Parquet and CSV.
+
+A table has a flat field for each column, so all libraries that take structured arrays take it.
+"""
+
+from __future__ import annotations
+
+import csv
+import importlib
+import io
+import os
+from typing import IO, Any
+
+import numpy as np
+import numpy.typing as npt
+
+
+class ExportedTable(np.ndarray[Any, np.dtype[Any]]):
+    """A structured array that other libraries and files take as a table."""
+
+    def to_pandas(self) -> Any:
+        """A ``pandas.DataFrame`` with the columns of :meth:`to_csv`, in the machine's byte order.
+
+        Raises:
+            ImportError: pandas is not installed.
+        """
+        try:
+            pandas = importlib.import_module("pandas")
+        except ImportError:
+            raise ImportError("a DataFrame needs pandas: pip install pandas") from None
+        return pandas.DataFrame(self.columns())
+
+    def to_arrow(self) -> Any:
+        """A ``pyarrow.Table`` with the columns of :meth:`to_csv`.
+
+        Raises:
+            ImportError: pyarrow is not installed.
+        """
+        pyarrow, _ = pyarrow_with_parquet()
+        return pyarrow.table({name: pyarrow.array(column) for name, column in self.columns().items()})
+
+    def __arrow_c_stream__(self, requested_schema: Any = None) -> Any:
+        """The table as a stream of Arrow's C interface, for polars, duckdb and pandas 3."""
+        return self.to_arrow().__arrow_c_stream__(requested_schema)
+
+    def __dataframe__(self, nan_as_null: bool = False, allow_copy: bool = True) -> Any:
+        """The table in the dataframe interchange protocol."""
+        return self.to_arrow().__dataframe__(nan_as_null, allow_copy)
+
+    def to_csv(self, file: str | os.PathLike[str] | IO[str]) -> None:
+        """Write a line per label, below a line with the names of the columns.
+
+        Args:
+            file: a path, or a file opened for text. Labels are written as integers with all their digits.
+        """
+        if isinstance(file, str | os.PathLike):
+            with open(file, "w", newline="", encoding="ascii") as opened:
+                self.to_csv(opened)
+            return
+        columns = self.columns()
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(columns)
+        writer.writerows(zip(*(column.tolist() for column in columns.values()), strict=True))
+
+    def to_parquet(self, file: str | os.PathLike[str] | io.IOBase) -> None:
+        """Write a Parquet file with the columns of :meth:`to_csv`.
+
+        Raises:
+            ImportError: pyarrow is not installed.
+        """
+        pyarrow_with_parquet()[1].write_table(self.to_arrow(), file)
+
+    def columns(self) -> dict[str, npt.NDArray[Any]]:
+        """The columns by name, each contiguous and in the machine's byte order; labels of bool as 0 and 1."""
+        plain = self.view(np.ndarray)
+        found = {}
+        for name in self.dtype.names or ():
+            values = plain[name]
+            if values.dtype.kind == "b":
+                values = values.astype(np.uint8)
+            found[name] = np.ascontiguousarray(values.astype(values.dtype.newbyteorder("="), copy=False))
+        return found
+
+
+def pyarrow_with_parquet() -> tuple[Any, Any]:
+    """The two modules.
+
+    Raises:
+        ImportError: pyarrow is not installed.
+    """
+    try:
+        return importlib.import_module("pyarrow"), importlib.import_module("pyarrow.parquet")
+    except ImportError:
+        raise ImportError("Arrow and Parquet need pyarrow: pip install 'crackle-zarr[parquet]'") from None
