@@ -25,6 +25,7 @@ from .errors import (
     VerificationError,
 )
 from .files import aload, bload, load, save, save_numpy
+from .streams.agreement import Agreement, OverlapTable
 from .streams.arithmetic import (
     add_scalar,
     apply_binary_mask,
@@ -37,7 +38,7 @@ from .streams.arithmetic import (
 from .streams.array import CrackleArray
 from .streams.components_3d import component_map, connected_components
 from .streams.constructors import compressa, full, ones, zeros
-from .streams.neighbours import contacts, edge_labels, overlaps, voxel_connectivity_graph
+from .streams.neighbours import contacts, edge_labels, voxel_connectivity_graph
 from .streams.points import select_enclosed_points, signed_distance_to_boundary
 from .streams.rewriting import mode_pooling, mode_pooling_2x2x1, mode_pooling_2x2x2, recompress, reencode
 from .streams.sections import component_lengths, components, crack_codes
@@ -70,9 +71,11 @@ from .verbs import (
     labels,
     lazy_remap,
     max,
+    metrics,
     min,
     num_labels,
     open_index,
+    overlaps,
     point_cloud,
     remap,
     remove_index,
@@ -107,6 +110,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "PRESETS",
+    "Agreement",
     "Crackle",
     "CrackleArray",
     "CrackleCodec",
@@ -120,6 +124,7 @@ __all__ = [
     "LabelIndex",
     "LabelMapping",
     "MissingLabelError",
+    "OverlapTable",
     "Skeleton",
     "SkeletonDataset",
     "StaleIndexError",
@@ -173,6 +178,7 @@ __all__ = [
     "mask",
     "mask_except",
     "max",
+    "metrics",
     "min",
     "mode_pooling",
     "mode_pooling_2x2x1",

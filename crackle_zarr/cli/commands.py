@@ -21,7 +21,20 @@ import click
 from .. import __version__
 from .._base.options import MarkovOrder, Preset
 from .._base.passwords import without_password
-from . import _common, check, compress, convert, info, ome, questions, remap, skeletonize, stats, view
+from . import (
+    _common,
+    check,
+    compare,
+    compress,
+    convert,
+    info,
+    ome,
+    questions,
+    remap,
+    skeletonize,
+    stats,
+    view,
+)
 from . import index as label_index
 from ._common import EXIT_CODES, EXPECTED, UNUSABLE
 
@@ -55,6 +68,7 @@ def cli() -> None:
       crackle-zarr info seg.zarr               shape, chunks, codecs, sizes, ratio
       crackle-zarr labels seg.zarr             every label, one per line
       crackle-zarr stats seg.zarr -o seg.csv   voxels, box and centroid of each label
+      crackle-zarr compare truth.zarr seg.zarr Rand indices, variation of information
       crackle-zarr find seg.zarr 42            where label 42 is
       crackle-zarr crop seg.zarr 42 -o 42.npy  its mask, cut to its box
       crackle-zarr remap seg.zarr 42=7         42 becomes 7, in place
@@ -163,6 +177,7 @@ for command in (
     questions.find,
     questions.crop,
     stats.stats,
+    compare.compare,
     remap.remap,
     label_index.index,
     ome.pyramid,

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import importlib.util
-import io
-import os
 import sys
 from collections.abc import Iterable
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import click
 import numpy as np
 
 from .. import verbs
-from .._base import atomic_files
 from ..files import volumes
 from ..files.volumes import UnusableError
 from . import _common
@@ -29,10 +25,10 @@ from .places import (
     as_ranges,
     counted,
     is_stored,
-    new_file,
     query,
     source_argument,
 )
+from .table_files import checked_table_file, write_table
 
 # Rows of a table on a terminal, without --all.
 _ROWS = 40
@@ -102,18 +98,12 @@ def stats(
       crackle-zarr stats seg.zarr --region 0:64,:,:
     """
     if output is not None:
-        if output.suffix.lower() not in (".csv", ".parquet"):
-            raise click.UsageError(f"--output {output}: the name has to end in .csv or .parquet.")
-        if output.suffix.lower() == ".parquet" and importlib.util.find_spec("pyarrow") is None:
-            raise click.UsageError(
-                f"--output {output}: Parquet needs pyarrow: pip install 'crackle-zarr[parquet]'"
-            )
-        new_file(output, force)
+        checked_table_file("--output", output, force)
 
     def work(source: str) -> None:
         table = _statistics(source, labels, units, options)
         if output is not None:
-            _write_table(table, output)
+            write_table(table, output)
             click.echo(f"{source} -> {output}  {counted(len(table), 'label')}")
         elif as_csv or not sys.stdout.isatty():
             table.to_csv(sys.stdout)
@@ -162,18 +152,6 @@ def _as_dtype_of(labels: Iterable[int], table: Any) -> Any:
 
     dtype = np.dtype(np.uint8) if table["label"].dtype.kind == "b" else table["label"].dtype
     return np.array([label for label in labels if holds(dtype, label)], dtype=dtype)
-
-
-def _write_table(table: StatisticsTable, path: Path) -> None:
-    def write(file: IO[bytes]) -> None:
-        if path.suffix.lower() == ".parquet":
-            table.to_parquet(cast(io.IOBase, file))
-            return
-        text = io.TextIOWrapper(file, encoding="ascii", newline="")
-        table.to_csv(text)
-        text.detach()
-
-    atomic_files.replace(os.fspath(path), write)
 
 
 def _show_statistics(table: StatisticsTable, every: bool) -> None:

@@ -13,7 +13,8 @@ import numpy.typing as npt
 
 from .. import _binding
 from . import stream
-from .objects import boxes_of, signed_labels
+from .agreement import OverlapTable, no_pairs, pairs_of, table_of
+from .objects import boxes_of
 from .stream import Source, reader_of
 
 
@@ -93,15 +94,12 @@ def three_sizes(anisotropy: Any) -> tuple[float, float, float]:
 
 
 def overlaps(a: Source, b: Source, parallel: int = 0) -> dict[tuple[int, int], int]:
-    """The number of voxels that each pair of labels of two volumes shares.
+    """The number of voxels that each pair of labels shares; see :func:`crackle_zarr.overlaps`."""
+    return overlap_table(a, b, parallel).to_dict()
 
-    Args:
-        a: a stream.
-        b: a stream of the same shape and any dtype: another segmentation, or the parents of components.
-        parallel: threads; 0 is one per core.
 
-    Returns:
-        A dict (label of a, label of b) -> number of voxels, for all pairs that share voxels.
+def overlap_table(a: Source, b: Source, parallel: int = 0) -> OverlapTable:
+    """The pairs of labels of two volumes that share voxels.
 
     Raises:
         ValueError: the shapes differ.
@@ -110,17 +108,12 @@ def overlaps(a: Source, b: Source, parallel: int = 0) -> dict[tuple[int, int], i
     first, second = reader_of(a), reader_of(b)
     if first.header.shape != second.header.shape:
         raise ValueError(f"the volumes have different shapes: {first.header.shape} and {second.header.shape}")
+    dtypes = first.header.dtype, second.header.dtype
     if first.header.voxels() == 0:
-        return {}
+        return table_of(no_pairs(*dtypes))
     found = first.overlaps(second, threads)
-    # Sort the 64-bit patterns as they are, because one dtype may be signed and the other unsigned.
-    pairs, voxels = _added_up(np.stack([found["a"], found["b"]], axis=1), found["voxels"])
-    names = zip(
-        signed_labels(pairs[:, 0], first.header.dtype),
-        signed_labels(pairs[:, 1], second.header.dtype),
-        strict=True,
-    )
-    return dict(sorted(zip(names, voxels.tolist(), strict=True)))
+    # Modulo 2^n: labels have 64 bits here, and the bits of negative ones are extended.
+    return table_of(pairs_of(found["a"].astype(dtypes[0]), found["b"].astype(dtypes[1]), found["voxels"]))
 
 
 def voxel_connectivity_graph(

@@ -49,6 +49,7 @@ holds the chunks in progress and the result.
 
 from .agglomeration import agglomerate
 from .arrays import convert, verify
+from .comparison import metrics, overlaps
 from .edits import lazy_remap, remap, resume, undo
 from .index import check_index, create_index, open_index, remove_index, update_index
 from .labels import contains, contains_range, find, labels, max, min, num_labels
@@ -74,9 +75,11 @@ __all__ = [
     "labels",
     "lazy_remap",
     "max",
+    "metrics",
     "min",
     "num_labels",
     "open_index",
+    "overlaps",
     "point_cloud",
     "remap",
     "remove_index",
