@@ -92,7 +92,8 @@ def skeletonize(
         report: see there; is filled in only where labels are traced in one piece.
         labels: the same as ``object_ids``.
         out: stored arrays only: a folder for a dataset of skeletons, new or empty; None: return a dict.
-        memory: the bytes that a task may take: how large tiles are. A tile has at least one chunk.
+        memory: the bytes that a task is meant to take: how large tiles are. It is a target and no limit: a
+            tile has at least one chunk, and tasks were measured to take up to 1.7 times as much.
         resume: go on with an interrupted run at ``out``. Array and parameters must be the same.
         overwrite: replace a dataset at ``out``.
         cable_threshold: leave out trees with no more cable than this, as :func:`postprocess` does; stored
@@ -121,7 +122,8 @@ def skeletonize(
         ImportError: tiles and ``out`` need pyarrow, which is not installed.
 
     Complexity:
-        As there. Memory: ``memory`` for each task at work. Merging holds the skeletons of a range of labels.
+        As there. Memory: about ``memory`` for each task at work. Merging holds the skeletons of a range of
+        labels.
     """
     if labels is not None and object_ids is not None:
         raise TypeError("labels and object_ids are the same: give one of them")
