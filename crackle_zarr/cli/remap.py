@@ -19,6 +19,8 @@ from ._common import EXIT_CODES
 if TYPE_CHECKING:
     import zarr
 
+    from ..stored.engine import IndexUse
+
 from .places import (
     LabelCommand,
     QueryOptions,
@@ -116,6 +118,14 @@ def _mapping_of(
     help="With --resume or --undo: take the remap from a process that is still at work. It stops.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object, with the indices of the chunks.")
+@click.option(
+    "--index",
+    type=click.Choice(["auto", "require", "ignore"]),
+    default="auto",
+    show_default=True,
+    help="The label index of an array tells which chunks hold the old labels: use it if it is there and "
+    "current, require it, or read the labels of all chunks.",
+)
 @_common.parallel
 @storage_option
 @no_progress
@@ -134,6 +144,7 @@ def remap(
     ours: bool,
     force: bool,
     as_json: bool,
+    index: IndexUse,
     parallel: int,
     storage_option: dict[str, Any],
     no_progress: bool,
@@ -196,6 +207,7 @@ def remap(
                         dry_run=dry_run,
                         create_chunks=create_chunks,
                         progress=progress,
+                        index=index,
                     )
                 except KeyError as error:  # --strict
                     raise UnusableError(str(error.args[0])) from error

@@ -29,7 +29,8 @@ from ..stored.editing.edit import Conflict, RemapReport, edit, finish
 from ..stored.editing.edit import undo as take_back
 from ..stored.editing.entries import Entries, Entry, entries_in
 from ..stored.editing.journal import Journal
-from ..stored.engine import Options, groups, run
+from ..stored.edits import groups_with
+from ..stored.engine import Options, run
 from ..stored.fetch import Steps, drive
 from ..stored.layout import Box, Coords, Layout, common, layout_of
 from ..stored.queries import filled
@@ -175,17 +176,11 @@ class _Preparing:
             if number and self.pyramid.steps:
                 again = self._merged(number, mapping, before.chunks, pooled)
             level = self.pyramid.level(number)
-
-            def tasks(
-                layout: Layout = layout, level: LevelOf = level, again: set[Coords] = again
-            ) -> Iterator[Prepare]:
-                for coords in groups(layout, layout.everything, self.options):
-                    rest = tuple(one for one in coords if layout.object_coords(one) not in again)
-                    if rest:
-                        yield Prepare(layout, mapping, rest, create_chunks, entries, level)
-
-            left = layout.num_chunks - sum(len(chunks_of_object(layout, one)) for one in again)
-            prepared = run(tasks(), self.options, total=left, unit="chunk", merge=lambda a, b: a + b) or none
+            left, chosen = groups_with(layout, mapping, self.options, again)
+            tasks = (
+                Prepare(layout, mapping, tuple(coords), create_chunks, entries, level) for coords in chosen
+            )
+            prepared = run(tasks, self.options, total=left, unit="chunk", merge=lambda a, b: a + b) or none
             if not create_chunks:
                 refuse_missing(layout, prepared)
             if again:

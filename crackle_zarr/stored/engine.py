@@ -146,7 +146,7 @@ def ask(
         total, each_task = layout.num_chunks_in(box), groups(layout, box, options)
     else:
         listed = list(coords)
-        total, each_task = len(listed), _groups_of(layout, listed, options)
+        total, each_task = len(listed), groups_of(layout, listed, options)
     tasks = (Task(layout, question, tuple(group), box) for group in each_task)
     return run(tasks, options, total=total, unit="chunk", merge=question.merge, enough=question.enough)
 
@@ -165,7 +165,8 @@ def groups(layout: Layout, box: Box, options: Options) -> Iterator[list[Coords]]
         yield batch
 
 
-def _groups_of(layout: Layout, coords: list[Coords], options: Options) -> Iterator[list[Coords]]:
+def groups_of(layout: Layout, coords: list[Coords], options: Options) -> Iterator[list[Coords]]:
+    """Some chunks, in groups for one task each, as :func:`groups` makes them."""
     if layout.shards is not None:
         by_shard: dict[Coords, list[Coords]] = {}
         for one in coords:

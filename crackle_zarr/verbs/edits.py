@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from ..ome.edit import Pyramid
     from ..stored.editing.edit import Conflict, RemapReport
     from ..stored.editing.entries import Journaled
-    from ..stored.engine import Options, Progress
+    from ..stored.engine import IndexUse, Options, Progress
     from ..stored.layout import Layout
     from ..stored.lazy import RemappedArray
 
@@ -101,6 +101,7 @@ def remap(
     threshold: float | None = None,
     executor: Executor | None = None,
     progress: Progress = False,
+    index: IndexUse = "auto",
 ) -> Any:
     """Replace labels by others, all at once: {1: 2, 2: 1} swaps.
 
@@ -138,6 +139,10 @@ def remap(
         threshold: see :func:`agglomerate`.
         executor: stored arrays only; see the module.
         progress: stored arrays only; see the module.
+        index: stored arrays only: "auto" reads from a label index which chunks hold the old labels, and reads
+            only those, and the chunks that a listing of the store shows to have changed since. Without a
+            current index, or a store that lists times or ETags, it reads the label table of each chunk, as
+            "ignore" does. "require" raises without a current index.
 
     Returns:
         Of a stream, a new stream of the same dtype, or ``binary``'s buffer when changed in place. Of a stored
@@ -152,19 +157,23 @@ def remap(
             memory of this process, and ``executor`` uses other processes.
         TypeError: ``mapping`` is not a mapping of integers; both or neither of ``mapping`` and ``edges`` is
             given; or ``in_place`` meets immutable bytes.
+        FileNotFoundError: ``index`` is "require", and there is none.
         JournalError: the array has an unfinished remap, or is being remapped by another process.
+        StaleIndexError: ``index`` is "require", and there is none that is current.
         TakenOverError: another process took the remap from this one, which has stopped.
     """
     if not is_stored(binary):
-        if dry_run or create_chunks or executor is not None or progress:
-            raise TypeError("dry_run, create_chunks, executor and progress are for stored arrays")
+        if dry_run or create_chunks or executor is not None or progress or index != "auto":
+            raise TypeError("dry_run, create_chunks, executor, progress and index are for stored arrays")
         labels = _mapping(mapping, bool(preserve_missing_labels), edges, scores, threshold)
         return stream.remap(binary, labels, labels.preserve, in_place, parallel)
     if in_place:
         raise TypeError("in_place is for streams: a stored array is always changed in place")
     from ..stored import edits
 
-    layout, checked = _editable(binary, {"executor": executor, "parallel": parallel, "progress": progress})
+    layout, checked = _editable(
+        binary, {"executor": executor, "parallel": parallel, "progress": progress, "index": index}
+    )
     preserve = True if preserve_missing_labels is None else preserve_missing_labels
     pyramid = pyramid_at(binary)
     labels = edits.among_labels(

@@ -26,7 +26,7 @@ from .parquet import has_pyarrow, pyarrow
 T = TypeVar("T")
 
 # A query of so few chunks costs as many requests as an index would.
-_FEW_CHUNKS = 2
+FEW_CHUNKS = 2
 
 
 def read_manifest(layout: Layout, home: Home) -> Manifest:
@@ -97,7 +97,7 @@ def _chosen(layout: Layout, box: Box, use: str) -> Lookup | None:
         return None
     if use == "require":
         return lookup_of(layout)
-    if layout.num_chunks_in(box) <= _FEW_CHUNKS:
+    if layout.num_chunks_in(box) <= FEW_CHUNKS:
         return None
     try:
         return lookup_of(layout)

@@ -80,6 +80,7 @@ def _on_disk(folder: str, prefix: str) -> Iterator[tuple[str, tuple[int, int]]]:
 
 
 async def _by_fsspec(fs: Any, root: str) -> dict[str, Any] | None:
+    fs.invalidate_cache()  # a listing from before a write would hide the write
     try:
         found = await fs._find(root, detail=True) if fs.async_impl else fs.find(root, detail=True)
     except (NotImplementedError, FileNotFoundError):  # a web server does not list
