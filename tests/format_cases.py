@@ -97,13 +97,16 @@ REFUSED = {
     "inter.nii.gz": (lambda path: scaled(path, 0.3, 5.1), "the file has 5.09"),
     "colours.tif": (
         lambda path: tifffile.imwrite(path, np.zeros((4, 5, 3), "u1"), photometric="rgb"),
-        "a TIFF file of colours (3 samples per pixel)",
+        "an image of colours (3 samples per pixel)",
     ),
     "four.tif": (
         lambda path: tifffile.imwrite(path, np.zeros((2, 2, 4, 5), "u1"), **GRAY),
-        "4 axes, 2 x 2 x 4 x 5",
+        "a volume of 4 axes, 5 x 4 x 2 x 2",
     ),
-    "four.nrrd": (lambda path: write_nrrd(path, np.zeros((2, 3, 4, 5), "u1")), "4 axes, 2 x 3 x 4 x 5"),
+    "four.nrrd": (
+        lambda path: write_nrrd(path, np.zeros((2, 3, 4, 5), "u1")),
+        "a volume of 4 axes, 2 x 3 x 4 x 5",
+    ),
     "detached.nrrd": (
         lambda path: write_nhdr(path, np.zeros((2, 3), "u1")),
         "a NRRD header whose voxels lie in another file",

@@ -21,9 +21,9 @@ from .._base.options import MarkovOrder, Preset
 from .._base.options import encoding as encoding_options
 from ..errors import FormatError, StoreError, VerificationError
 from ..files import formats
-from ..files.formats import hdf5, whole_numbers
+from ..files.formats import slices, whole_numbers
 from ..files.volumes import UnusableError
-from . import _common, precomputed
+from . import _common, file_axes, precomputed
 from ._common import EXIT_CODES
 from .ome import check_place, levels_text, pyramid_options, write
 from .places import (
@@ -48,6 +48,7 @@ from .places import (
 if TYPE_CHECKING:
     import zarr
 
+    from ..files.formats.colours import Packing
     from ..stored.convert import To
 
 
@@ -88,9 +89,23 @@ def _sizes(ctx: click.Context, param: click.Parameter, value: str | None) -> tup
 )
 @click.option(
     "--npy-axes",
-    type=click.Choice(["xyz", "zyx"]),
-    help="The order of the axes of a .npy file, read or written. The default is xyz, as for compress.",
+    metavar="NAMES",
+    callback=file_axes.npy_axes,
+    help="The axes of a NumPy file, read or written, in its order, such as zyx, xyz or tzyx. The default: "
+    "index for index as Zarr and HDF5 (zyx), and xyz for other formats, as for compress.",
 )
+@click.option(
+    "--index",
+    "indices",
+    metavar="AXIS=NUMBER",
+    multiple=True,
+    callback=file_axes.indices,
+    help="Convert one index of an axis, such as t=3, for files with more than three. Axes without names "
+    "have numbers from 0. Repeatable.",
+)
+@click.option("--layer", metavar="NUMBER", type=click.IntRange(0), help="The same as --index layer=NUMBER.")
+@click.option("--rgb", is_flag=True, help="Pack colours into labels: 65536 R + 256 G + B, as of VAST.")
+@click.option("--bgr", is_flag=True, help="Pack colours into labels: R + 256 G + 65536 B, as of webknossos.")
 @click.option(
     "--encoding",
     type=click.Choice(precomputed.ENCODINGS),
@@ -145,6 +160,10 @@ def convert(
     shards: tuple[int, ...] | None,
     zarr_format: str | None,
     npy_axes: str | None,
+    indices: dict[str, int],
+    layer: int | None,
+    rgb: bool,
+    bgr: bool,
     encoding: str | None,
     scale: str | None,
     preset: Preset | None,
@@ -167,11 +186,14 @@ def convert(
     """Convert labels to another file format, codec or chunk shape.
 
     SOURCE and DESTINATION are Zarr arrays, or files: .ckl and .npy, also within .gz, .xz, .lzma, .bz2 or
-    .zst; .nrrd; .nii and .nii.gz; .tif and .tiff; and datasets of HDF5, written file.h5:/volumes/labels.
-    The content of SOURCE determines its format, and the name of DESTINATION the new format: a name
-    without one of these endings is a Zarr array. For NRRD, NIfTI, TIFF and HDF5: pip install
-    'crackle-zarr[formats]'. Precomputed volumes of Neuroglancer are written precomputed://PATH-or-URL;
-    chunks of compressed_segmentation need: pip install 'crackle-zarr[precomputed]'.
+    .zst; .nrrd; .nii and .nii.gz; .mha; .tif and .tiff; .png; and datasets of HDF5, written
+    file.h5:/volumes/labels. SOURCE may also be .npz (file.npz:name), .mgz and .mgh, .hdr with .img, .mnc,
+    .mhd, .gipl, .vtk, .mrc, .map and .rec, or a folder or a quoted glob of images, one per slice, in
+    natural order. 'z_{:04}.tif' writes a file per slice. The content of SOURCE determines its format,
+    and the name of DESTINATION the new format: a name without one of these endings is a Zarr array.
+    The libraries of all formats: pip install 'crackle-zarr[formats]'. Precomputed volumes of
+    Neuroglancer are written precomputed://PATH-or-URL; chunks of compressed_segmentation need: pip
+    install 'crackle-zarr[precomputed]'.
 
     The command reads the result back and compares it with the source.
 
@@ -188,19 +210,21 @@ def convert(
     an array, or level 0 of another image. bool becomes 0 and 1. Viewers open DESTINATION itself, or with
     --name the image around the labels.
 
-    Axes keep their names: x, y, z in streams, NRRD, NIfTI and .npy (--npy-axes zyx for arrays as
-    most NumPy users have them); a page per z with rows along y in TIFF; z, y, x in HDF5 and Zarr,
-    unless a Zarr array names its axes differently.
+    Axes keep their names: x, y, z in streams and medical formats; a page per z with rows along y in
+    TIFF and MRC; z, y, x in HDF5 and Zarr, unless a Zarr array names its axes differently. NumPy's files
+    have no names: from and to Zarr and HDF5 every index stays as it is, and for other formats their
+    axes are x, y, z; --npy-axes says otherwise. The line on stdout shows both shapes with their axes.
+    More than three axes go to Zarr; --index t=3 takes one index of an axis.
 
     Labels stay exact. Whole numbers that a file stores as floats, or that NIfTI scales, become the
     smallest integers that hold them; other numbers are rejected, or rounded with --round.
 
     The voxel size, its unit and the origin are written to every format that can hold them: NIfTI,
-    NRRD, HDF5 and Zarr (attributes voxel_size, voxel_unit, voxel_origin); TIFF keeps the size. The
+    NRRD, MetaImage, HDF5 and Zarr (attributes voxel_size, voxel_unit, voxel_origin); TIFF keeps the size. The
     line on stdout names what is not kept. NRRD to NRRD and NIfTI to NIfTI keep the other fields of
     the header. bool becomes 0 and 1 in .ckl, NRRD and NIfTI.
 
-    To Zarr, .npy and HDF5 the volume is written slab by slab; other formats take it into memory.
+    To Zarr, .npy, HDF5 and slices the volume is written slab by slab; other formats take it into memory.
 
     \b
     Examples:
@@ -212,7 +236,11 @@ def convert(
       crackle-zarr convert aseg.nii seg.zarr --round
       crackle-zarr convert sample.h5:/volumes/labels/neuron_ids seg.zarr
       crackle-zarr convert seg.zarr out.h5:/labels
-      crackle-zarr convert seg.npy seg.zarr --npy-axes zyx
+      crackle-zarr convert seg.npy seg.zarr --npy-axes xyz
+      crackle-zarr convert slices/ seg.zarr
+      crackle-zarr convert 'export/z_*.png' seg.zarr --rgb
+      crackle-zarr convert seg.zarr 'out/z_{:04}.tif'
+      crackle-zarr convert movie.tif frame.ckl --index t=3
       crackle-zarr convert precomputed://https://example.org/seg seg.zarr --scale 16_16_40
       crackle-zarr convert seg.zarr precomputed://public/seg --encoding crackle
       crackle-zarr convert seg.nii.gz seg.ome.zarr --ome
@@ -221,7 +249,13 @@ def convert(
     """
     to_precomputed = is_precomputed(destination)
     _check_precomputed(ctx, source, destination, encoding, scale)
-    format = None if is_stored(destination) else formats.of_name(destination)
+    if rgb and bgr:
+        raise click.UsageError("--rgb and --bgr are two ways to pack colours: give one.")
+    packing: Packing | None = "rgb" if rgb else "bgr" if bgr else None
+    wanted = indices | ({} if layer is None else {"layer": layer})
+    format = None if is_url(destination) else formats.of_name(destination)
+    if Path(destination).is_dir():
+        format = None
     encoded = any(option is not None for option in (preset, markov, pins))
     if to != "crackle" and encoded:
         raise click.UsageError(f"--preset, --markov and --pins are for Crackle, not for --to {to}.")
@@ -243,14 +277,23 @@ def convert(
         if format != "ckl" and encoded:
             raise click.UsageError(f"--preset, --markov and --pins are for Crackle, not for {destination}.")
     options = QueryOptions(None, parallel, True, storage_option, not no_progress)
-    zyx = npy_axes == "zyx"
+    # The axes of NumPy's files, unless they are given: those of Zarr and HDF5, else as for compress.
+    from_or_to_zyx = format in (None, "hdf5") and not to_precomputed
 
     def labels(volume: formats.Volume, source: str) -> formats.Volume:
-        """The volume in a file as integers, with the axes (x, y, z) if it has three."""
-        if npy_axes and "npy" not in (format, volume.format):
+        """The volume in a file as integers, with the axes (x, y, z, ...)."""
+        if npy_axes and not {format, volume.format} & {"npy", "npz"}:
             raise UnusableError(
                 f"{source}: --npy-axes is for .npy files, but neither SOURCE nor DESTINATION is one"
             )
+        if wanted:  # numbers at other indices are not looked at
+            volume = file_axes.ordered(volume, source, npy_axes, slow_first=from_or_to_zyx)
+            return whole(file_axes.at(volume, source, wanted), source)
+        # Messages have the indices of the file's own axes.
+        return file_axes.ordered(whole(volume, source), source, npy_axes, slow_first=from_or_to_zyx)
+
+    def whole(volume: formats.Volume, source: str) -> formats.Volume:
+        """A volume of whole numbers as integers."""
         with options.bar("voxel") as progress:
             seen, total = 0, math.prod(volume.shape)
 
@@ -260,27 +303,46 @@ def convert(
                 if callable(progress):
                     progress(seen, total)
 
-            volume = whole_numbers.labels_of(volume, source, rounding=rounding, progress=advance)
-        turned = volume.format == "hdf5" or (volume.format == "npy" and zyx)
-        return volume.transposed() if turned else volume
+            return whole_numbers.labels_of(volume, source, rounding=rounding, progress=advance)
+
+    def shape_of_file(volume: formats.Volume) -> str:
+        """The shape of a file with its axes, as its users order them."""
+        if volume.format not in formats.OWN_AXES:
+            return file_axes.text_of(file_axes.ordered(volume, "", None, slow_first=False), volume.format)
+        default = "zyx" if from_or_to_zyx or volume.format == "hdf5" else "xyz"
+        ndim = len(volume.shape)
+        names = npy_axes if npy_axes and volume.format != "hdf5" else None if ndim > 3 else default
+        if names == "zyx":
+            names = names[-ndim:] if ndim else ""
+        return file_axes.shape_text(volume.shape, None if names is None else names[:ndim])
 
     def to_file(source: str) -> str:
         assert format is not None
-        target = Path(hdf5.split(destination)[0])
+        target = Path(formats.split(destination)[0])
         _check_file(source, destination, target, overwrite)
         with contextlib.ExitStack() as stack:
             if is_stored(source):
-                volume = _of_array(source, storage_option, destination, scale)
                 if npy_axes and format != "npy":
                     raise UnusableError(
                         f"{source}: --npy-axes is for .npy files, but neither SOURCE nor DESTINATION is one"
                     )
+                turned = format == "npy" and npy_axes is None and not is_precomputed(source)
+                volume, before = _of_array(source, storage_option, scale, turned and not wanted)
+                volume = file_axes.at(volume, source, wanted)
+                formats.check(destination, volume.shape)
             else:
                 refuse_storage_options(source, storage_option)
                 formats.require(format)  # fail before the work
-                volume = labels(stack.enter_context(formats.opened(source, parallel)), source)
-            if format == "npy" and zyx:
-                volume = volume.transposed()
+                found = stack.enter_context(formats.opened(source, parallel, packing))
+                volume, before = labels(found, source), shape_of_file(found)
+                turned = format == "npy" and npy_axes is None and found.format == "hdf5"
+            after = file_axes.text_of(volume, format)
+            watched = file_axes.Watched(volume)
+            volume = watched.volume
+            if format == "npy":
+                volume = volume.transposed() if turned else volume
+                volume = volume if npy_axes is None else file_axes.in_order_of(volume, npy_axes, source)
+                after = file_axes.shape_text(volume.shape, volume.axes)
             formats.write(
                 destination,
                 volume,
@@ -292,9 +354,10 @@ def convert(
             )
             if not no_verify:
                 formats.verify(destination, volume, parallel)
-        size = target.stat().st_size
-        summary = f"{source} -> {destination}  {by(volume.shape)} {volume.dtype.name}, {volume.nbytes:,} -> "
+        size = formats.nbytes_of(destination, volume)
+        summary = f"{source} -> {destination}  {before} -> {after} {volume.dtype.name}, {volume.nbytes:,} -> "
         summary += f"{size:,} bytes, ratio {volume.nbytes / max(1, size):.1f}"
+        _say_doubt(source, watched.doubt(size if format == "ckl" else None))
         return _with_notes(summary, volume.note, formats.not_kept(volume, format))
 
     def to_array(source: str) -> str:
@@ -302,35 +365,49 @@ def convert(
             return _to_array(source, stack)
 
     def _to_array(source: str, stack: contextlib.ExitStack) -> str:
-        from_file = not is_stored(source) and Path(hdf5.split(source)[0]).exists()
+        from_file = not is_stored(source) and formats.exists(source)
         urls = [place for place in (source, destination) if is_remote(place)]
         if not urls:
             refuse_storage_options(source, storage_option)
-        lost = note = ""
+        lost = note = shapes = ""
+        watched: file_axes.Watched | None = None
         src: Any
         if from_file:
             if not to_precomputed:
                 _check_new_array(destination, overwrite or ome)
             if ome:
                 check_place(destination, name, overwrite)
-            _check_destination(hdf5.split(source)[0], destination)
-            volume = labels(stack.enter_context(formats.opened(source, parallel)), source)
+            _check_destination(formats.split(source)[0], destination)
+            found = stack.enter_context(formats.opened(source, parallel, packing))
+            volume = labels(found, source)
+            shapes = f"{shape_of_file(found)} -> {file_axes.text_of(volume, None)}, "
+            watched = file_axes.Watched(volume)
+            volume = watched.volume
             if to_precomputed:
                 src = _array_of(volume.transposed(), None, None, None)
             else:
-                options_of_reading = {"npy-axes": npy_axes, "round": rounding or None}
+                # Defaults are named, too: an earlier version may have had others.
+                axes = npy_axes or ("Zarr" if volume.format in ("npy", "npz") else None)
+                options_of_reading: dict[str, Any] = {
+                    "npy-axes": axes,
+                    "round": rounding or None,
+                    "colours": packing,
+                }
+                options_of_reading |= {f"index {name}": index for name, index in wanted.items()}
                 src = _array_of(
                     volume.transposed(), chunks, shards, zarr_format, _fingerprint(source, options_of_reading)
                 )
             lost, note = formats.not_kept(volume, None), volume.note
         else:
-            if npy_axes or rounding:
+            if npy_axes or rounding or wanted or packing:
                 option = "--npy-axes is for .npy files" if npy_axes else "--round is for files of floats"
+                option = option if npy_axes or rounding else "--index, --layer, --rgb and --bgr are for files"
                 raise UnusableError(f"{source}: {option}, but neither SOURCE nor DESTINATION is one")
             src = opened(source, storage_option if is_remote(source) else None, scale=scale)
             _check_destination(source, destination)
             if not to_precomputed:
                 _check_chunks(src, chunks, shards, "3" if ome else zarr_format)
+            shapes = _shapes_of_arrays(src)
         if to_precomputed:
             with options.bar("block") as progress:
                 summary, notes = precomputed.write(
@@ -347,9 +424,9 @@ def convert(
                     progress=progress,
                 )
             notes = "; ".join(filter(None, [note, notes]))
-            return _with_notes(f"{source} -> {destination}  {summary}", notes, lost)
+            return _with_notes(f"{source} -> {destination}  {shapes}{summary}", notes, lost)
         if ome:
-            return _with_notes(_to_ome(source, src), note, lost)
+            return _with_notes(_to_ome(source, src, shapes), note, lost)
         dst: Any = destination
         if is_url(destination):
             from zarr.storage import FsspecStore
@@ -379,12 +456,14 @@ def convert(
         before, after = report.bytes_before, report.bytes_after
         if from_file:
             before = src.nbytes
-        summary = f"{source} -> {destination}  {what}"
+        if watched is not None:
+            _say_doubt(source, watched.doubt(after if to == "crackle" else None))
+        summary = f"{source} -> {destination}  {shapes}{what}"
         if before and after:  # else it is a store that cannot list
             summary += f", {before:,} -> {after:,} bytes, ratio {before / after:.1f}"
         return _with_notes(summary, note, lost)
 
-    def _to_ome(source: str, src: zarr.Array[Any] | zarr.Group) -> str:
+    def _to_ome(source: str, src: zarr.Array[Any] | zarr.Group, shapes: str) -> str:
         encoding = {"preset": preset, "markov_model_order": markov, "allow_pins": pins}
         try:
             labels = write(
@@ -407,7 +486,9 @@ def convert(
             raise
         except (FileExistsError, TypeError, ValueError) as error:  # the arguments do not fit each other
             raise UnusableError(f"{source} -> {destination}: {error}") from error
-        return f"{source} -> {destination}  {levels_text(labels)}; {labels.spaces[0].text(labels.names)}"
+        return (
+            f"{source} -> {destination}  {shapes}{levels_text(labels)}; {labels.spaces[0].text(labels.names)}"
+        )
 
     _common.Batch().run([source], to_array if format is None else to_file)
 
@@ -433,6 +514,27 @@ def _check_precomputed(
         raise click.UsageError("--preset, --markov and --pins are for Crackle: give --encoding crackle.")
 
 
+def _shapes_of_arrays(src: zarr.Array[Any] | zarr.Group) -> str:
+    """The shape of an array with its axes, twice, because it stays; nothing of a group."""
+    import zarr
+
+    from .._base import zarr_facts
+
+    if not isinstance(src, zarr.Array):
+        return ""
+    text = file_axes.shape_text(src.shape, zarr_facts.dimension_names(src))
+    return f"{text} -> {text}, "
+
+
+def _say_doubt(source: str, reason: str) -> None:
+    """Warn on stderr about labels that look like intensities."""
+    if reason:
+        click.echo(
+            f"crackle-zarr: {source}: this looks like intensities, not like a segmentation: {reason}",
+            err=True,
+        )
+
+
 def _with_notes(summary: str, note: str, lost: str) -> str:
     """The line about a conversion, with notes on converted floats and on metadata that was not kept."""
     return summary + (f"; {note}" if note else "") + (f"; not kept: {lost}" if lost else "")
@@ -440,6 +542,8 @@ def _with_notes(summary: str, note: str, lost: str) -> str:
 
 def _check_file(source: str, destination: str, target: Path, overwrite: bool) -> None:
     """Reject an output file that exists, that is the source, or whose folder does not exist."""
+    if slices.is_pattern(destination):
+        return  # each file is checked when its name is known
     if not is_url(source) and Path(source).is_dir() and Path(source).resolve() in target.resolve().parents:
         raise UnusableError(f"{target}: the destination lies in the source: give another destination")
     if target.exists():
@@ -470,11 +574,11 @@ def _check_new_array(destination: str, overwrite: bool) -> None:
 
 
 def _of_array(
-    source: str, options: dict[str, Any] | None, destination: str, scale: str | None = None
-) -> formats.Volume:
-    """The array at a path or URL as a volume with the axes (x, y, z), for a file.
+    source: str, options: dict[str, Any] | None, scale: str | None, as_they_are: bool
+) -> tuple[formats.Volume, str]:
+    """The array at a path or URL as a volume with the axes (x, y, z), for a file, and its shape as text.
 
-    Boxes are read on demand.
+    Boxes are read on demand. With ``as_they_are``, the axes are those of the array in reverse order.
     """
     from .._base import zarr_facts
     from ..codecs.chunk import label_dtype
@@ -483,8 +587,8 @@ def _of_array(
         refuse_storage_options(source, options)
     array = array_at(source, options if is_remote(source) else None, scale=scale)
     label_dtype(array.dtype)
-    order = formats.xyz_order(array.ndim, zarr_facts.dimension_names(array))
-    formats.check(destination, [array.shape[axis] for axis in order])
+    names = zarr_facts.dimension_names(array)
+    order = formats.xyz_order(array.ndim, None if as_they_are else names)
 
     def read_box(box: formats.Box) -> Any:
         place = [slice(0)] * array.ndim
@@ -506,17 +610,28 @@ def _of_array(
         native = voxels.astype(voxels.dtype.newbyteorder("="), copy=False)
         return native.reshape(shape).transpose(order)
 
-    return formats.Volume(
+    named = names is not None and all(names)
+    if not named and array.ndim > 3:
+        names, named = tuple(map(str, range(array.ndim))), True
+    volume = formats.Volume(
         tuple(array.shape[axis] for axis in order),
         array.dtype.newbyteorder("="),
         read_box,
         space_of(array).of_axes(order),
+        axes=tuple(str((names or ())[axis]) for axis in order) if named else None,
     )
+    return volume, file_axes.shape_text(array.shape, names)
 
 
 def _fingerprint(source: str, options: dict[str, Any]) -> str:
     """A file, as it is now, and how it is read: by this an interrupted conversion knows its source again."""
-    path, member = hdf5.split(source)
+    if slices.is_sequence(source):
+        files = [path.stat() for path in slices.paths(source)]
+        newest = datetime.datetime.fromtimestamp(max(one.st_mtime for one in files)).isoformat(sep=" ")
+        words = [f"--{name} {value}" for name, value in options.items() if value is not None]
+        size = f"{len(files)} files of {sum(one.st_size for one in files):,} bytes"
+        return f"{Path(source).absolute().as_uri()} ({', '.join([size, f'of {newest}', *words])})"
+    path, member = formats.split(source)
     status = Path(path).stat()
     changed = datetime.datetime.fromtimestamp(status.st_mtime).isoformat(sep=" ")
     words = [f"--{name} {value}" for name, value in options.items() if value is not None]
@@ -535,11 +650,11 @@ def _array_of(
 
     Its chunks are read on demand.
     """
-    from ..codecs.create import AXES, default_chunks
+    from ..codecs.create import default_chunks
     from ..files.formats.as_zarr import as_zarr
 
     ndim = len(volume.shape)
-    names = AXES[-ndim:] if zarr_format != "2" and 0 < ndim <= len(AXES) else None
+    names = volume.axes if zarr_format != "2" and ndim and not file_axes.is_numbered(volume.axes) else None
     right = chunks is None or len(chunks) == ndim  # else _check_chunks is about to say so
     array = as_zarr(
         volume,

@@ -15,7 +15,7 @@ import click
 from .. import _binding
 from .._base.header import LABEL_FORMATS
 from ..files import crackle_files, formats, volumes
-from ..files.formats import hdf5
+from ..files.formats import hdf5, npz, slices
 from ..files.volumes import UnusableError
 from ..streams import stream
 from . import _common, array_info, places, precomputed
@@ -40,8 +40,8 @@ def section_sizes(binary: _binding.Buffer, voxels: int) -> dict[str, int]:
 
 def _describe(place: str) -> dict[str, Any]:
     """The record of a file, as ``info --json`` prints it."""
-    path = Path(hdf5.split(place)[0])
-    if formats.of_name(place) not in (None, "ckl", "npy"):
+    path = Path(formats.split(place)[0])
+    if slices.is_sequence(place) or formats.of_name(place) not in (None, "ckl", "npy"):
         return _describe_volume(place, path)
     try:
         kind = volumes.kind_of(path)
@@ -50,7 +50,8 @@ def _describe(place: str) -> dict[str, Any]:
     file_nbytes = path.stat().st_size
     record: dict[str, Any] = {"file": str(path), "kind": kind, "file_nbytes": file_nbytes}
     if kind == "npy":
-        volume = volumes.read_volume(path)
+        mapped = volumes.mapped_npy(path)  # voxels are read only if the file is compressed
+        volume = volumes.read_volume(path) if mapped is None or mapped.dtype.kind == "f" else mapped
         order = "F" if volume.flags.f_contiguous and not volume.flags.c_contiguous else "C"
         return record | {
             "nbytes": volume.nbytes,
@@ -85,15 +86,23 @@ def _describe(place: str) -> dict[str, Any]:
 
 def _describe_volume(place: str, path: Path) -> dict[str, Any]:
     """The record of a file of another format; without a dataset's name, of all datasets of HDF5."""
-    record: dict[str, Any] = {"file": place, "kind": "volume", "file_nbytes": path.stat().st_size}
-    _, member = hdf5.split(place)
-    if formats.of_name(place) == "hdf5" and member is None:
-        formats.require("hdf5")
-        return record | {"kind": "hdf5", "datasets": hdf5.listed(path)}
-    with formats.opened(place) as volume:
+    files = slices.paths(place) if slices.is_sequence(place) else [path]
+    file_nbytes = sum(one.stat().st_size for one in files)
+    record: dict[str, Any] = {"file": place, "kind": "volume", "file_nbytes": file_nbytes}
+    _, member = formats.split(place)
+    format = formats.of_name(place)
+    if format in formats.MEMBERS and member is None:
+        formats.require(format)
+        listed = hdf5.listed(path) if format == "hdf5" else npz.listed(path)
+        return record | {"kind": format, "datasets": listed}
+    with formats.opened_unpacked(place) as volume:
         xyz = volume.transposed() if volume.format == "hdf5" else volume
+        if xyz.axes is None and len(xyz.shape) <= 3 and volume.format not in ("npy", "npz"):
+            xyz = dataclasses.replace(xyz, axes=tuple("xyz"[: len(xyz.shape)]))
         return record | {
             "format": formats.FORMATS[volume.format].name if volume.format else None,
+            "files": len(files),
+            "axes": None if xyz.axes is None else list(xyz.axes),
             "nbytes": xyz.nbytes,
             "ratio": xyz.nbytes / record["file_nbytes"],
             "shape": list(xyz.shape),
@@ -158,7 +167,7 @@ def _info_tables(record: dict[str, Any]) -> Iterator[Table]:
     from rich.table import Table
     from rich.text import Text
 
-    if record["kind"] == "hdf5":
+    if record["kind"] in formats.MEMBERS:
         yield _datasets_table(record)
         return
     raw, file_nbytes = record["nbytes"], record["file_nbytes"]
@@ -172,7 +181,14 @@ def _info_tables(record: dict[str, Any]) -> Iterator[Table]:
         "file": f"{file_nbytes:,} bytes{_ratio(raw, file_nbytes)}",
     }
     if record["kind"] == "volume":
-        rows |= {"kind": record["format"], "shape": f"{shape} (x, y, z)", **places.space_rows(record, "xyz")}
+        axes = record["axes"]
+        rows |= {
+            "kind": record["format"],
+            "shape": shape if axes is None else f"{shape} ({', '.join(axes)})",
+            **places.space_rows(record, axes or "xyz"),
+        }
+        if record["files"] > 1:
+            rows["file"] = f"{record['files']:,} files, {rows['file']}"
         if record["scaled"]:
             rows["numbers"] = record["scaled"]
     if record["kind"] == "ckl":
@@ -215,9 +231,11 @@ def _datasets_table(record: dict[str, Any]) -> Table:
     from rich.table import Table
     from rich.text import Text
 
-    title = f"{record['file']}: HDF5, {record['file_nbytes']:,} bytes"
+    name = formats.FORMATS[record["kind"]].name
+    title = f"{record['file']}: {name}, {record['file_nbytes']:,} bytes"
     table = Table(title=Text(title), title_justify="left", box=box.SIMPLE)
-    for column in ("dataset of integers", "shape", "dtype", "chunks", "compression"):
+    what = "dataset of integers" if record["kind"] == "hdf5" else "array"
+    for column in (what, "shape", "dtype", "chunks", "compression"):
         table.add_column(column)
     for dataset in record["datasets"]:
         table.add_row(

@@ -17,6 +17,7 @@ from tqdm import tqdm  # type: ignore[import-untyped]
 
 from .. import verbs
 from ..errors import FormatError, StoreError
+from ..files.formats import slices
 from ..files.space import Space
 from ..files.volumes import UnusableError
 from . import _common
@@ -285,8 +286,8 @@ def is_remote(place: str) -> bool:
 
 
 def is_stored(place: str) -> bool:
-    """Whether a place is in Zarr: a URL or a directory; otherwise it is a file."""
-    return is_url(place) or Path(place).is_dir()
+    """Whether a place is in Zarr: a URL or a directory; otherwise it is a file, or a sequence of images."""
+    return is_url(place) or (Path(place).is_dir() and not slices.is_sequence(place))
 
 
 def refuse_storage_options(place: str, options: dict[str, Any] | None) -> None:

@@ -2,6 +2,7 @@
 
 from .._base.atomic_files import FileLike
 from ..streams.saving import save_numpy
-from .crackle_files import aload, bload, load, save
+from .crackle_files import aload, bload, save
+from .loading import load
 
 __all__ = ["FileLike", "aload", "bload", "load", "save", "save_numpy"]

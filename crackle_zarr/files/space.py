@@ -81,6 +81,15 @@ class Space:
             origin=None if self.origin is None else self.origin[::-1],
         )
 
+    def padded(self, ndim: int) -> Space:
+        """For a volume with more axes behind those of space: an edge of 1, and an origin of 0."""
+        size, origin = self.voxel_size, self.origin
+        return replace(
+            self,
+            voxel_size=None if size is None else size + (1.0,) * (ndim - len(size)),
+            origin=None if origin is None else origin + (0.0,) * (ndim - len(origin)),
+        )
+
     def of_axes(self, order: Sequence[int]) -> Space:
         """For the same volume with its axes in another order."""
         size, origin = self.voxel_size, self.origin

@@ -28,7 +28,10 @@ NPY_MAGIC = b"\x93NUMPY"
 Kind = Literal["npy", "ckl"]
 
 # Suffixes of files that only 'convert' reads; see formats/.
-_CONVERTIBLE = (".nrrd", ".nii", ".tif", ".tiff", ".h5", ".hdf5")
+_CONVERTIBLE = (
+    *(".nrrd", ".nii", ".tif", ".tiff", ".h5", ".hdf5", ".npz", ".png", ".mgh", ".mgz", ".hdr"),
+    *(".img", ".mnc", ".mha", ".mhd", ".mrc", ".map", ".rec"),
+)
 
 
 class UnusableError(ValueError):
@@ -165,7 +168,7 @@ def decoded(
             pass  # outer formats verify their checksum only at the end
     except (ValueError, TypeError, OverflowError, SyntaxError, tokenize.TokenError) as error:
         if "allow_pickle" in str(error):
-            raise UnusableError(f"{path}: it holds Python objects, but labels are integers") from None
+            raise UnusableError(f"{path}: {_of_objects(path)}") from None
         raise UnusableError(f"{path}: a damaged .npy file: {error}") from error
     if array.dtype.kind not in ("iubf" if numbers else "iub"):
         raise UnusableError(
@@ -173,6 +176,19 @@ def decoded(
             f"np.save(..., np.load(...).astype(np.uint32))"
         )
     return array
+
+
+def _of_objects(path: Path) -> str:
+    """What to do about a file of Python objects, which may run code when it is read."""
+    text = "it holds Python objects, but labels are integers"
+    if not path.name.endswith("_seg.npy"):
+        return text
+    # A colon is left out of the two lines, and they begin after one: so they are easily copied.
+    return (
+        f"{text}; of a file of Cellpose that you trust, these two lines of Python save the masks: "
+        f"masks = np.load('{path}', allow_pickle=True).item()['masks']; "
+        f"np.save('{path.with_name(path.stem)}_masks.npy', masks)"
+    )
 
 
 # ---------------------------------------------------------------------------------------

@@ -17,7 +17,7 @@ from .._base import zarr_facts
 from ..codecs.create import AXES, create_array, default_chunks
 from ..files import formats, volumes
 from ..files.crackle_files import MAGIC, file_in_errors
-from ..files.formats import whole_numbers
+from ..files.formats import slices, whole_numbers
 from ..files.formats.as_zarr import as_zarr
 from ..files.space import Space
 from ..files.volumes import UnusableError
@@ -122,7 +122,7 @@ def open_image(
     found = _zarr_or_file(source, storage_options)
     if isinstance(found, Path):
         volume = formats.read(found)
-        if volume.format != "npy" or npy_axes == "xyz":
+        if volume.format not in ("npy", "npz") or npy_axes == "xyz":
             volume = volume.transposed()
         opened = _plain(volume, Path(str(source)).name)
     elif isinstance(found, zarr.Group):
@@ -151,9 +151,11 @@ def _zarr_or_file(source: Any, storage_options: dict[str, Any] | None) -> Any:
     if not isinstance(source, str | os.PathLike):
         return source
     place = os.fspath(source)
+    if slices.is_sequence(place):
+        return Path(place)
     if "://" in place or Path(place).is_dir():
         return zarr.open(place, mode="r", storage_options=storage_options or None)
-    path = Path(formats.hdf5.split(place)[0])
+    path = Path(formats.split(place)[0])
     if not path.exists():
         raise FileNotFoundError(2, os.strerror(2), place)
     return Path(place)
@@ -194,14 +196,16 @@ def _last_name(node: zarr.Array[Any] | zarr.Group) -> str:
 
 
 def _labels_of_file(place: str, npy_axes: Axes, progress: Progress) -> Source:
-    path = Path(formats.hdf5.split(place)[0])
-    with volumes.unpacked(path) as (content, _):
-        if content.peek(len(MAGIC)).startswith(MAGIC):
-            with file_in_errors(path):
-                return _of_stream(content.read(), path.name)
+    path = Path(formats.split(place)[0])
+    if not slices.is_sequence(place):
+        with volumes.unpacked(path) as (content, _):
+            if content.peek(len(MAGIC)).startswith(MAGIC):
+                with file_in_errors(path):
+                    return _of_stream(content.read(), path.name)
     with formats.opened(place) as volume:
         volume = whole_numbers.labels_of(volume, place)
-        keeps_axes = volume.format == "hdf5" or (volume.format == "npy" and npy_axes == "zyx")
+        of_numpy = volume.format in ("npy", "npz")
+        keeps_axes = volume.format == "hdf5" or (of_numpy and npy_axes == "zyx")
         return _in_memory(volume if keeps_axes else volume.transposed(), path.name, progress)
 
 
@@ -209,7 +213,7 @@ def _in_memory(volume: formats.Volume, title: str, progress: Progress) -> Source
     """A volume (..., z, y, x), stored as Crackle in memory; a slab at a time is decoded."""
     if not volume.shape or 0 in volume.shape:
         raise ValueError(f"{title}: a volume of shape {volume.shape} has nothing to show")
-    names = _names(volume.shape)
+    names = volume.axes or _names(volume.shape)
     array = as_zarr(volume, default_chunks(volume.shape, None), names)
     store = MemoryStore()
     verbs.convert(array, store, verify=False, progress=progress)

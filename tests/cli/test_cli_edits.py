@@ -176,7 +176,7 @@ def test_convert(run, seg, plain, to):
     assert np.array_equal(made[...], seg)
     assert made.chunks == (4, 20, 25)
     assert made.metadata.zarr_format == 3
-    assert ran.out.startswith("plain.zarr -> new.zarr  1 array, 12 chunks, ")
+    assert ran.out.startswith("plain.zarr -> new.zarr  12 x 40 x 50 -> 12 x 40 x 50, 1 array, 12 chunks, ")
     assert "ratio" in ran.out
     assert (
         json.loads(run("info", "--json", "new.zarr").out)[0]["codecs"][-1]

@@ -28,7 +28,9 @@ def test_convert_there_and_back(run, seg, name):
     np.save("seg.npy", seg)
     ran = run("convert", "seg.npy", name)
     assert ran.code == 0, ran.err
-    assert ran.out.startswith(f"seg.npy -> {name}  50 x 40 x 10 uint32, 80,000 -> ")
+    shapes = "50 x 40 x 10 (x, y, z)"
+    shown = "10 x 40 x 50 (z, y, x)" if name == "seg.tif" else shapes
+    assert ran.out.startswith(f"seg.npy -> {name}  {shapes} -> {shown} uint32, 80,000 -> ")
     assert "ratio" in ran.out
     assert "not kept" not in ran.out
     ran = run("convert", name, "back.npy", "-j", 1)
@@ -61,15 +63,18 @@ def test_convert_options_of_streams(run, seg):
 def test_convert_file_and_array(run, seg, name):
     """A file (x, y, z) becomes an array (z, y, x), and that the same file."""
     formats.write(Path(name), volume_of(seg))
-    ran = run("convert", name, "seg.zarr", "--chunks", "4,20,25")
+    axes = ["--npy-axes", "xyz"] if name == "seg.npy" else []
+    ran = run("convert", name, "seg.zarr", "--chunks", "4,20,25", *axes)
     assert ran.code == 0, ran.err
-    assert ran.out.startswith(f"{name} -> seg.zarr  1 array, 12 chunks, 80,000 -> ")
+    shown = "10 x 40 x 50 (z, y, x)" if name == "seg.tif" else "50 x 40 x 10 (x, y, z)"
+    said = f"{name} -> seg.zarr  {shown} -> 10 x 40 x 50 (z, y, x), 1 array, 12 chunks, 80,000 -> "
+    assert ran.out.startswith(said)
     made = zarr.open_array("seg.zarr", mode="r")
     same(np.asarray(made[...]), seg.T)
     assert made.metadata.dimension_names == ("z", "y", "x")
     assert made.chunks == (4, 20, 25)
     assert made.fill_value == 0
-    ran = run("convert", "seg.zarr", f"back{Path(name).suffix}")
+    ran = run("convert", "seg.zarr", f"back{Path(name).suffix}", *axes)
     assert ran.code == 0, ran.err
     same(formats.read(Path(f"back{Path(name).suffix}")).array, seg)
 
@@ -85,13 +90,13 @@ def test_convert_arrays_of_all_kinds(run, shape, dtype):
         assert ran.code == 0, ran.err
         made = zarr.open_array("a.zarr", mode="r")
         assert made.metadata.zarr_format == zarr_format
-        same(np.asarray(made[...]), array.T)
+        same(np.asarray(made[...]), array)
         assert run("convert", "a.zarr", "b.npy", "--overwrite").code == 0
         same(np.load("b.npy"), array)
     ran = run("convert", "a.zarr", "b.nrrd")
     assert ran.code == (0 if len(shape) < 4 else 2)
     if ran.code:
-        assert "only .npy and HDF5 can hold a volume of" in one_line(ran)
+        assert "only Zarr, .npy and HDF5 can hold a volume of" in one_line(ran)
         assert run("convert", "a.npy", "b.tif").code == 2
 
 
@@ -206,7 +211,7 @@ def test_convert_refuses_what_exists(run, seg):
 )
 def test_convert_checks_shapes_first(run, seg, arguments, said):
     """Shapes that do not suit are refused before a destination is replaced or begun."""
-    np.save("seg.npy", seg)
+    np.save("seg.npy", seg.T)
     assert run("convert", "seg.npy", "seg.zarr").code == 0
     ran = run("convert", "seg.npy", "seg.zarr", "--overwrite", *arguments)
     assert ran.code == 2

@@ -43,7 +43,7 @@ def test_a_destination(run: Any, source: str) -> None:
     """Datasets are (z, y, x), chunked and compressed; the file's other datasets stay."""
     cz.create_array("seg.zarr", data=SEG, chunks=(8, 16, 16))
     cz.save(SEG.T, "seg.ckl")
-    np.save("seg.npy", SEG.T)
+    np.save("seg.npy", SEG)
     save("out.h5", other=SEG[:3])
     done = run("convert", source, "out.h5:/made/labels")
     assert done.code == 0, done.err

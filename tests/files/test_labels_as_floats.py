@@ -61,7 +61,8 @@ def test_whole_numbers(run: Any, name: str, labels: list[int], dtype: str) -> No
     assert f"float32 as {dtype}" in done.out
     array = zarr.open_array("new.zarr", mode="r")
     assert array.dtype == dtype
-    np.testing.assert_array_equal(array[...].T, values)
+    # NumPy's files and Zarr have the same indices; the others of (x, y, z) are turned around.
+    np.testing.assert_array_equal(array[...] if name == "a.npy" else array[...].T, values)
     done = run("convert", name, "new.ckl")
     assert done.code == 0, done.err
     np.testing.assert_array_equal(cz.load("new.ckl"), values)

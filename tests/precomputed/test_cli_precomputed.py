@@ -24,10 +24,14 @@ def test_there_and_back(run: Any, encoding: str) -> None:
     crackle_zarr.create_array("seg.zarr", data=voxels, chunks=(16, 32, 32), attributes=SPACE)
     ran = run("convert", "seg.zarr", VOLUME, "--encoding", encoding)
     assert ran.code == 0, ran.err
-    assert ran.out.startswith(f"seg.zarr -> {VOLUME}  1 scale, ")
+    assert ran.out.startswith(
+        f"seg.zarr -> {VOLUME}  40 x 50 x 60 (z, y, x) -> 40 x 50 x 60 (z, y, x), 1 scale, "
+    )
     ran = run("convert", VOLUME, "back.zarr")
     assert ran.code == 0, ran.err
-    assert ran.out.startswith(f"{VOLUME} -> back.zarr  1 array, ")
+    assert ran.out.startswith(
+        f"{VOLUME} -> back.zarr  40 x 50 x 60 (z, y, x) -> 40 x 50 x 60 (z, y, x), 1 array, "
+    )
     back = zarr.open_array("back.zarr", mode="r")
     np.testing.assert_array_equal(back[...], voxels)
     assert {key: back.attrs[key] for key in SPACE} == SPACE

@@ -75,7 +75,7 @@ LATE_IMPORTS = {
     ("__init__.py", "f'.{_LATE[name]}'"),  # modules of this package
     ("__init__.py", "f'.{name}'"),
     ("_moved.py", "f'.{part}'"),
-    ("files/formats/__init__.py", "module"),  # packages of the extras that file formats need
+    ("files/formats/registry.py", "module"),  # packages of the extras that file formats need
     ("_base/atomic_files.py", "name"),  # zstd of Python 3.14, or its backport
 }
 

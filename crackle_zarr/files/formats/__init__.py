@@ -9,12 +9,11 @@ written, its name determines the format. The libraries are imported only when a 
 
 from __future__ import annotations
 
-import importlib
+import io
 import os
-import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any
 
@@ -26,152 +25,50 @@ from ...errors import VerificationError
 from ...streams.array import CrackleArray
 from .. import crackle_files, volumes
 from ..volumes import UnusableError
-from . import hdf5, nifti, nrrd, tiff
+from . import colours, hdf5, npz, slices
+from .colours import Packing
 from .common import Box, Format, Volume, in_file, in_memory, shape_text, without_ones, working
+from .registry import (
+    FORMATS,
+    MEMBERS,
+    NAMES,
+    OWN_AXES,
+    Entry,
+    by_suffix,
+    detected,
+    not_kept,
+    of_name,
+    require,
+    split,
+    writable,
+)
 
 __all__ = [
+    "FORMATS",
+    "MEMBERS",
+    "NAMES",
+    "OWN_AXES",
     "Box",
+    "Entry",
     "Format",
     "Volume",
     "check",
+    "detected",
+    "exists",
     "in_memory",
+    "nbytes_of",
+    "not_kept",
     "of_name",
+    "opened",
+    "opened_unpacked",
     "read",
     "require",
+    "split",
     "verify",
+    "writable",
     "write",
     "xyz_order",
 ]
-
-
-@dataclass(frozen=True)
-class Entry:
-    """A file format.
-
-    Attributes:
-        name: the name in messages.
-        suffixes: of file names; the first is the usual one.
-        magic: whether the first 352 bytes of a file are of this format.
-        library: the module, and the package to install for it; the extra has the name of the format.
-        outer: the compressed formats in which a file may be written. NRRD, TIFF and HDF5 compress by
-            themselves, and readers of NIfTI support only gzip.
-        keeps: the parts of a :class:`~crackle_zarr.files.space.Space` that the format can hold.
-        read: makes a volume from (library, path, open content, outer format, log records).
-        write: writes (library, file, volume).
-        least_axes: the least number of axes of a file.
-    """
-
-    name: str
-    suffixes: tuple[str, ...]
-    magic: Callable[[bytes], bool]
-    library: tuple[str, str] | None = None
-    outer: tuple[str, ...] = ()
-    keeps: tuple[str, ...] = ()
-    read: Callable[..., Volume] | None = None
-    write: Callable[[Any, IO[bytes], Volume], None] | None = None
-    least_axes: int = 0
-
-
-def _begins(*magics: bytes) -> Callable[[bytes], bool]:
-    return lambda begin: begin.startswith(magics)
-
-
-FORMATS: dict[Format, Entry] = {
-    "ckl": Entry(
-        "Crackle",
-        (".ckl",),
-        _begins(crackle_files.MAGIC),
-        outer=tuple(atomic_files.OUTER_SUFFIX),
-        least_axes=3,
-    ),
-    "npy": Entry("NumPy", (".npy",), _begins(volumes.NPY_MAGIC), outer=tuple(atomic_files.OUTER_SUFFIX)),
-    "nrrd": Entry(
-        "NRRD",
-        (".nrrd",),
-        _begins(b"NRRD000"),
-        ("nrrd", "pynrrd"),
-        keeps=("size", "origin", "orientation"),
-        read=nrrd.read,
-        write=nrrd.write,
-    ),
-    "nifti": Entry(
-        "NIfTI",
-        (".nii",),
-        lambda begin: begin[344:348] == b"n+1\0" or begin[4:8] == b"n+2\0",
-        ("nibabel", "nibabel"),
-        outer=(".gz",),
-        keeps=("size", "origin", "orientation"),
-        read=nifti.read,
-        write=nifti.write,
-    ),
-    "tiff": Entry(
-        "TIFF",
-        (".tif", ".tiff"),
-        _begins(b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"),
-        ("tifffile", "tifffile"),
-        keeps=("size",),
-        read=tiff.read,
-        write=tiff.write,
-        least_axes=2,
-    ),
-    "hdf5": Entry(
-        "HDF5",
-        hdf5.SUFFIXES,
-        _begins(b"\x89HDF\r\n\x1a\n"),
-        ("h5py", "h5py"),
-        keeps=("size", "origin"),
-    ),
-}
-# The parts of a space that a Zarr array keeps as attributes.
-ZARR_KEEPS = ("size", "origin")
-NAMES = ".ckl, .npy, .nrrd, .nii, .nii.gz, .tif, .tiff or .h5:/dataset"
-
-
-def not_kept(volume: Volume, format: Format | None) -> str:
-    """What of space a format has no place for, in words; None is a Zarr array."""
-    kept = ZARR_KEEPS if format is None else FORMATS[format].keeps
-    return volume.space.not_kept(**dict.fromkeys(kept, True))
-
-
-# ---------------------------------------------------------------------------------------
-# Names, libraries
-
-
-def _by_suffix(name: str) -> Format | None:
-    suffix = Path(name).suffix.lower()
-    return next((format for format, entry in FORMATS.items() if suffix in entry.suffixes), None)
-
-
-def of_name(path: Path | str) -> Format | None:
-    """The format that a file of this name is written in; None: it names none."""
-    plain, member = hdf5.split(os.fspath(path))
-    if member is not None:
-        return "hdf5"
-    name, outer = volumes.split_name(Path(plain))
-    format = _by_suffix(name)
-    if format is not None and outer and outer.lower() not in FORMATS[format].outer:
-        return None
-    return format
-
-
-def require(format: Format) -> Any:
-    """The library of a format; None for those that need none.
-
-    Raises:
-        ImportError: it is not installed; the message has the command that installs it.
-    """
-    entry = FORMATS[format]
-    if entry.library is None:
-        return None
-    module, package = entry.library
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            return importlib.import_module(module)
-    except ImportError as error:
-        raise ImportError(
-            f"{entry.name} files need the package {package}: pip install 'crackle-zarr[{format}]'"
-        ) from error
 
 
 # ---------------------------------------------------------------------------------------
@@ -179,40 +76,60 @@ def require(format: Format) -> Any:
 
 
 @contextmanager
-def opened(place: Path | str, parallel: int = 0) -> Iterator[Volume]:
+def opened(place: Path | str, parallel: int = 0, packing: Packing | None = None) -> Iterator[Volume]:
     """The volume in a file of any of the formats, whose voxels are read while this is open.
 
     Args:
-        place: a path; of HDF5, with the name of a dataset behind a colon.
+        place: a path; of HDF5 and ``.npz``, with the name of a dataset behind a colon; or a folder or a glob
+            of images, one per slice.
         parallel: threads for streams; 0 is one per core.
+        packing: how to pack colours into integers; None refuses them.
 
     Raises:
-        UnusableError: it is of none of them, or damaged, or holds no numbers or more than three axes.
+        UnusableError: it is of none of them, or damaged, or holds no numbers.
         FormatError: the stream or the outer format is damaged.
         ImportError: the format needs a library that is not there.
     """
-    plain, member = hdf5.split(os.fspath(place))
+    with opened_unpacked(place, parallel) as volume:
+        yield colours.packed(place, volume, packing)
+
+
+@contextmanager
+def opened_unpacked(place: Path | str, parallel: int = 0) -> Iterator[Volume]:
+    """As :func:`opened`, but the samples of colours are an axis, ``s``."""
+    name = os.fspath(place)
+    if slices.is_sequence(name):
+        yield replace(slices.read(name, _opened), format=by_suffix(str(slices.paths(name)[0])))
+        return
+    with _opened(place, parallel) as volume:
+        yield volume
+
+
+@contextmanager
+def _opened(place: Path | str, parallel: int = 0) -> Iterator[Volume]:
+    """The volume in one file, whose colours are an axis."""
+    plain, member = split(os.fspath(place))
     path = Path(plain)
     with volumes.unpacked(path) as (content, outer):
-        format = _detected(path, content, outer)
-        if format == "hdf5":
+        format = detected(path, content, outer)
+        entry = FORMATS[format]
+        if format in MEMBERS:
             require(format)
-            with working(path, "a damaged or foreign HDF5 file"):
-                yield replace(hdf5.read(path, member), format=format)
+            with working(path, f"a damaged or foreign {entry.name} file"):
+                found = hdf5.read(path, member) if format == "hdf5" else npz.read(path, member)
+                yield replace(found, format=format)
             return
         if member is not None:
-            raise UnusableError(f"{path}: no HDF5 file, so it has no dataset /{member}")
+            raise UnusableError(f"{path}: no {' or '.join(MEMBERS)} file, so it has no dataset {member}")
         if format == "ckl":
             yield _of_stream(path, content, parallel)
             return
         if format == "npy":
             yield _of_npy(path, content, outer, parallel)
             return
-        entry, library = FORMATS[format], require(format)
+        library = require(format)
         assert entry.read is not None
-        if outer is not None and format != "nifti":  # the other libraries seek in the file
-            import io
-
+        if outer is not None and not entry.reads_outer:  # the other libraries seek in the file
             content = io.BufferedReader(io.BytesIO(content.read()))
         with working(path, f"a damaged or foreign {entry.name} file") as log:
             volume = entry.read(library, path, content, outer, log)
@@ -238,29 +155,29 @@ def _of_npy(path: Path, content: Any, outer: str | None, parallel: int) -> Volum
     return in_memory(volumes.decoded(path, content, "npy", parallel, numbers=True), format="npy")
 
 
+def exists(place: Path | str) -> bool:
+    """Whether there is a file at a place, or a folder or a glob of images."""
+    return slices.is_sequence(os.fspath(place)) or Path(split(os.fspath(place))[0]).exists()
+
+
+def nbytes_of(place: Path | str, volume: Volume) -> int:
+    """The size of the file, or of the files of slices, that a volume was written to."""
+    name = os.fspath(place)
+    if slices.is_pattern(name):
+        return sum(path.stat().st_size for path in slices.targets(name, volume.shape[2]))
+    return Path(split(name)[0]).stat().st_size
+
+
 def read(path: Path, parallel: int = 0) -> Volume:
     """The volume in a file, all of it in memory; raises what :func:`opened` raises."""
     with opened(path, parallel) as volume:
         return replace(
-            in_memory(volume.array), space=volume.space, header=volume.header, format=volume.format
+            in_memory(volume.array),
+            space=volume.space,
+            header=volume.header,
+            format=volume.format,
+            axes=volume.axes,
         )
-
-
-def _detected(path: Path, content: Any, outer: str | None) -> Format:
-    """The format of a file's content."""
-    begin: bytes = content.peek(352)[:352]
-    for format, entry in FORMATS.items():
-        if entry.magic(begin):
-            return format
-    if begin[344:348] == b"ni1\0" or begin[4:8] == b"ni2\0":
-        raise UnusableError(f"{path}: a NIfTI header whose voxels lie in another file: save it as one .nii")
-    by_name = _by_suffix(volumes.split_name(path)[0])
-    if by_name is not None and FORMATS[by_name].library is not None:
-        return by_name  # the library's error says what is wrong with the file
-    within = f" within {outer}" if outer else ""
-    raise UnusableError(
-        f"{path}: neither Crackle nor .npy, NRRD, NIfTI, TIFF or HDF5{within}: it begins with {begin[:6]!r}"
-    )
 
 
 # ---------------------------------------------------------------------------------------
@@ -275,17 +192,18 @@ def check(place: Path | str, shape: Sequence[int]) -> None:
         ImportError: the format needs a library that is not there.
     """
     format = of_name(place)
-    if format is None:
-        raise UnusableError(f"{place}: the output's name has to end in {NAMES}")
+    if format is None or not writable(format):
+        only = "" if format is None else f": {FORMATS[format].name} files are read, but not written"
+        raise UnusableError(f"{place}: the output's name has to end in {NAMES}{only}")
     require(format)
     if format in ("npy", "hdf5"):
-        if format == "hdf5" and hdf5.split(os.fspath(place))[1] is None:
+        if format == "hdf5" and split(os.fspath(place))[1] is None:
             raise UnusableError(f"{place}: name a dataset of the HDF5 file, such as {place}:/labels")
         return
     if len(without_ones(shape)) > 3:
         raise UnusableError(
-            f"{place}: only .npy and HDF5 can hold a volume of {len(shape)} axes, {shape_text(shape)}: the "
-            f"other formats have up to three"
+            f"{place}: only Zarr, .npy and HDF5 can hold a volume of {len(shape)} axes, {shape_text(shape)}: "
+            f"the other formats have up to three; --index t=0 takes one index of an axis"
         )
     if format != "ckl" and (not shape or 0 in shape):
         raise UnusableError(
@@ -326,8 +244,11 @@ def write(
     check(place, volume.shape)
     format = of_name(place)
     assert format is not None
+    if slices.is_pattern(os.fspath(place)):
+        slices.write(os.fspath(place), volume, write, overwrite=overwrite)
+        return
     if format == "hdf5":
-        plain, member = hdf5.split(os.fspath(place))
+        plain, member = split(os.fspath(place))
         assert member is not None
         with working(Path(plain), "it cannot be written as HDF5"):
             hdf5.write(Path(plain), member, volume, overwrite=overwrite)
@@ -367,14 +288,18 @@ def verify(place: Path | str, volume: Volume, parallel: int = 0) -> None:
     Raises:
         VerificationError: the file does not hold the labels.
     """
-    plain, member = hdf5.split(os.fspath(place))
+    if slices.is_pattern(os.fspath(place)):
+        for _, one, part in slices.each(os.fspath(place), volume):
+            verify(one, part, parallel)
+        return
+    plain, member = split(os.fspath(place))
     path = Path(plain)
     if not path.is_file():
         return  # a device or a pipe cannot be read back
     format = of_name(place)
     assert format is not None
     dtype = volume.dtype.newbyteorder("=")
-    if dtype.kind == "b" and format in ("ckl", "nrrd", "nifti"):
+    if dtype.kind == "b" and not FORMATS[format].has_bool:
         dtype = np.dtype(np.uint8)
     expected = replace(volume.transposed() if format == "hdf5" else volume)
     shape = expected.shape if format in ("npy", "hdf5") else without_ones(expected.shape)

@@ -12,7 +12,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -20,7 +20,8 @@ import numpy.typing as npt
 from ..space import Space
 from ..volumes import UnusableError
 
-Format = Literal["ckl", "npy", "nrrd", "nifti", "tiff", "hdf5"]
+# The key of a format in the registry.
+Format = str
 # A box of voxels: a slice of every axis, without steps.
 Box = tuple[slice, ...]
 
@@ -30,7 +31,8 @@ class Volume:
     """Labels in a file, read on demand, with the file's metadata.
 
     Attributes:
-        shape: of the labels, with the axes (x, y, z); for ``.npy`` and HDF5 in the file's own order.
+        shape: of the labels, with the axes (x, y, z) and then others; for ``.npy``, ``.npz`` and HDF5 in the
+            file's own order.
         dtype: of the labels.
         read_box: returns the labels of a box.
         space: the position of the voxels, as far as the file states it.
@@ -39,6 +41,8 @@ class Volume:
         note: how the file's numbers were converted to labels.
         slow_axis: the axis that varies slowest in the file: 0 for the first, -1 for the last.
         close: closes the file.
+        axes: the names of the axes: x, y, z, c (channel), t (time), s (samples of a colour), layer; None if
+            the file does not name them.
     """
 
     shape: tuple[int, ...]
@@ -50,6 +54,7 @@ class Volume:
     note: str = ""
     slow_axis: int = -1
     close: Callable[[], object] = lambda: None
+    axes: tuple[str, ...] | None = None
 
     @property
     def array(self) -> npt.NDArray[Any]:
@@ -63,13 +68,37 @@ class Volume:
 
     def transposed(self) -> Volume:
         """The same labels with the axes in reverse order."""
-        read = self.read_box
+        return self.of_axes(tuple(reversed(range(len(self.shape)))))
+
+    def of_axes(self, order: Sequence[int]) -> Volume:
+        """The same labels with the axes in another order: axis ``i`` of the result is axis ``order[i]``."""
+        read, back = self.read_box, [list(order).index(axis) for axis in range(len(order))]
+        slow = list(order).index(self.slow_axis % len(order)) if order else 0
+        names, placed = self.axes, len(self.space.voxel_size or self.space.origin or ()) == len(order)
         return replace(
             self,
-            shape=self.shape[::-1],
-            read_box=lambda box: read(box[::-1]).T,
-            space=self.space.transposed(),
-            slow_axis=-1 - self.slow_axis,
+            shape=tuple(self.shape[axis] for axis in order),
+            read_box=lambda box: read(tuple(box[axis] for axis in back)).transpose(order),
+            space=self.space.of_axes(order) if placed else self.space,
+            slow_axis=-1 if slow == len(order) - 1 and slow else 0,
+            axes=None if names is None else tuple(names[axis] for axis in order),
+        )
+
+    def at(self, axis: int, index: int) -> Volume:
+        """The labels at one index of an axis, which the result does not have."""
+        read, rest = self.read_box, [one for one in range(len(self.shape)) if one != axis]
+
+        def read_box(box: Box) -> npt.NDArray[Any]:
+            return read((*box[:axis], slice(index, index + 1), *box[axis:])).squeeze(axis)
+
+        placed = len(self.space.voxel_size or self.space.origin or ()) == len(self.shape)
+        return replace(
+            self,
+            shape=tuple(self.shape[one] for one in rest),
+            read_box=read_box,
+            header=None,
+            space=self.space.of_axes(rest) if placed else self.space,
+            axes=None if self.axes is None else tuple(self.axes[one] for one in rest),
         )
 
     def slabs(self, nbytes: int = 2**26) -> Iterator[Box]:
@@ -111,7 +140,7 @@ def working(path: Path, trouble: str) -> Iterator[list[logging.LogRecord]]:
     Yields the library's log records instead of printing them: it reports some damage only there.
     """
     handler = RecordKeeper()
-    loggers = [logging.getLogger(name) for name in ("nibabel.global", "tifffile")]
+    loggers = [logging.getLogger(name) for name in ("nibabel.global", "tifffile", "PIL", "mrcfile")]
     before = [(logger.handlers, logger.propagate) for logger in loggers]
     for logger in loggers:
         logger.handlers, logger.propagate = [handler], False
@@ -146,13 +175,6 @@ class RecordKeeper(logging.Handler):
 
 def _reason(error: Exception) -> str:
     return f"{type(error).__name__}: {error}" if isinstance(error, KeyError) or not str(error) else str(error)
-
-
-def check_axes(path: Path, shape: Sequence[int], names: str = "") -> None:
-    """Raise UnusableError if a volume has more than three axes."""
-    if len(shape) > 3:
-        axes = f" ({names})" if names else ""
-        raise UnusableError(f"{path}: {len(shape)} axes, {shape_text(shape)}{axes}: a volume has up to three")
 
 
 def shape_text(shape: Sequence[int]) -> str:

@@ -6,7 +6,6 @@ integers.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,19 +18,9 @@ from ..volumes import UnusableError
 from .common import Box, Volume
 
 SUFFIXES = (".h5", ".hdf5", ".hdf", ".he5")
-_PLACE = re.compile(r"^(.*?\.(?:h5|hdf5|hdf|he5))(?::(.*))?$", re.IGNORECASE | re.DOTALL)
 
 # The chunk shape of new datasets: some 256 KiB, which suits HDF5's cache.
 _CHUNK = (16, 128, 128)
-
-
-def split(place: str) -> tuple[str, str | None]:
-    """Split a place into the path of a file and the name of a dataset, or None."""
-    found = _PLACE.match(place)
-    if found is None:
-        return place, None
-    name = (found[2] or "").strip("/")
-    return found[1], name or None
 
 
 def datasets(file: Any) -> Iterator[tuple[str, Any]]:

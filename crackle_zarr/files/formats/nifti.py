@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any
 
@@ -13,7 +14,7 @@ import numpy.typing as npt
 from ..._base import atomic_files
 from ..space import Space
 from ..volumes import UnusableError
-from .common import Box, Volume, bool_as_integers, check_axes, in_file, positive, shape_text, without_ones
+from .common import Box, Volume, bool_as_integers, in_file, positive, shape_text, without_ones
 
 # Units of space by their codes. A header without a unit is assumed to mean millimetres.
 _XYZT = {1: "meter", 2: "millimeter", 3: "micrometer"}
@@ -35,45 +36,64 @@ def read(nibabel: Any, path: Path, content: Any, outer: str | None, log: list[lo
     if any(length < 1 for length in lengths):
         raise UnusableError(f"{path}: a damaged NIfTI file: its axes are {shape_text(lengths)}")
     shape = without_ones(lengths)
-    check_axes(path, shape)
+    _refuse_cifti(path, head)
     offset = int(head.get_data_offset())
     needed = offset + math.prod(shape) * stored.itemsize
     # Check the size before allocating what a damaged header may claim.
     if outer is None and path.stat().st_size < needed:
         raise UnusableError(f"{path}: a damaged NIfTI file: it needs {needed:,} bytes or more")
-    space = _space(head, len(shape))
-    fields: dict[str, Any] = {"space": space, "header": (head, head.get_best_affine())}
+    space = space_of(head, min(3, len(shape))).padded(len(shape))
+    fields: dict[str, Any] = {
+        "space": space,
+        "header": (head, head.get_best_affine()),
+        "axes": axes_of(shape),
+    }
     if outer is None:
         mapped = np.memmap(path, dtype=stored, mode="r", offset=offset, shape=shape, order="F")
         volume = in_file(mapped, **fields)
     else:
-        slabs = _Slabs(path, outer, stored, offset, shape)
+        slabs = Slabs(path, outer, stored, offset, shape)
         volume = Volume(shape, stored.newbyteorder("="), slabs.read_box, close=slabs.close, **fields)
         slabs.check_end(needed)
     slope, inter = (1.0 if value is None else value for value in head.get_slope_inter())
-    inter = 0.0 if head.get_slope_inter()[1] is None else inter
-    return volume if (slope, inter) == (1.0, 0.0) else _scaled(volume, float(slope), float(inter))
+    return volume if (slope, inter) == (1.0, 0.0) else scaled_by(volume, float(slope), float(inter))
 
 
-def _scaled(volume: Volume, slope: float, inter: float) -> Volume:
+def axes_of(shape: tuple[int, ...]) -> tuple[str, ...] | None:
+    """The names of the axes: x, y, z, time, and a fifth of values."""
+    return tuple("xyztc"[: len(shape)]) if len(shape) <= 5 else None
+
+
+# The intents of CIFTI-2: dense and parcellated matrices.
+_CIFTI_INTENTS = range(3000, 3100)
+
+
+def _refuse_cifti(path: Path, head: Any) -> None:
+    if int(head["intent_code"]) in _CIFTI_INTENTS:
+        raise UnusableError(
+            f"{path}: a CIFTI file, whose numbers belong to vertices of surfaces and not to voxels: "
+            f"'wb_command -cifti-separate' writes its volume as NIfTI"
+        )
+
+
+def scaled_by(volume: Volume, slope: float, inter: float) -> Volume:
     """A volume with its numbers scaled (scl_slope, scl_inter): floats, which may be whole numbers."""
     read_box = volume.read_box
 
     def scaled(box: Box) -> npt.NDArray[Any]:
         return read_box(box) * np.float64(slope) + np.float64(inter)
 
-    return Volume(
-        volume.shape,
-        np.dtype(np.float64),
-        scaled,
-        volume.space,
-        close=volume.close,
+    return replace(
+        volume,
+        dtype=np.dtype(np.float64),
+        read_box=scaled,
+        header=None,
         note=f"scaled by scl_slope {slope:g} and scl_inter {inter:g}",
     )
 
 
-class _Slabs:
-    """Reads a compressed file from beginning to end, a few slices at a time.
+class Slabs:
+    """Reads the voxels of a compressed file from beginning to end, a few slices at a time.
 
     To read an earlier slice, it starts again at the beginning.
     """
@@ -88,6 +108,7 @@ class _Slabs:
         self._kept: tuple[int, int, Any] | None = None
 
     def read_box(self, box: Box) -> npt.NDArray[Any]:
+        """The voxels of a box; the last slab read is kept."""
         start, stop, _ = box[-1].indices(self._shape[-1])
         if self._kept is None or not self._kept[0] <= start <= stop <= self._kept[1]:
             self._kept = (start, stop, self._slab(start, stop))
@@ -100,7 +121,7 @@ class _Slabs:
         raw = self._stream.read((stop - start) * plane)
         self._place += len(raw)
         if len(raw) != (stop - start) * plane:
-            raise UnusableError(f"{self._path}: a damaged NIfTI file: it ends within its voxels")
+            raise UnusableError(f"{self._path}: a damaged file: it ends within its voxels")
         shape = (*self._shape[:-1], stop - start)
         found = np.frombuffer(raw, self._dtype).reshape(shape, order="F")
         return found.astype(self._dtype.newbyteorder("="), copy=False)
@@ -113,7 +134,7 @@ class _Slabs:
         while self._place < place:
             skipped = len(self._stream.read(min(2**20, place - self._place)))
             if not skipped:
-                raise UnusableError(f"{self._path}: a damaged NIfTI file: it ends before its voxels")
+                raise UnusableError(f"{self._path}: a damaged file: it ends before its voxels")
             self._place += skipped
 
     def check_end(self, needed: int) -> None:
@@ -129,12 +150,14 @@ class _Slabs:
             raise UnusableError(f"{self._path}: a damaged NIfTI file: it needs {needed:,} bytes or more")
 
     def close(self) -> None:
+        """Close the file."""
         if self._file is not None:
             self._file.close()
         self._file = self._stream = None
 
 
-def _space(head: Any, ndim: int) -> Space:
+def space_of(head: Any, ndim: int) -> Space:
+    """The space of the first axes of a header."""
     code = int(head["xyzt_units"]) & 7
     unit = _XYZT.get(code, "millimeter")
     declared = int(head["sform_code"]) > 0 or int(head["qform_code"]) > 0

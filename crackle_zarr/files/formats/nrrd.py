@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from ..space import UNITS, Space, unit_of
 from ..volumes import UnusableError
-from .common import Volume, bool_as_integers, check_axes, in_file, in_memory, positive
+from .common import Volume, bool_as_integers, in_file, in_memory, positive
 
 # NRRD's axes of space in NIfTI's: right, anterior, superior.
 _SPACES = {
@@ -40,13 +40,55 @@ def read(nrrd: Any, path: Path, content: Any, outer: str | None, log: list[loggi
         )
     if header["type"] == "block":
         raise UnusableError(f"{path}: labels are numbers, not blocks of bytes")
-    check_axes(path, header["sizes"])
     mapped = None if outer is not None else _mapped(path, header, content)
+    names = _names(header)
     kept = {key: value for key, value in header.items() if key not in _NRRD_OF_DATA}
-    space = _space(header, len(header["sizes"]))
+    domain = [axis for axis, name in enumerate(names) if name in ("x", "y", "z")]
+    # Axes of colours and layers come first in the file, and last in a volume.
+    order = domain + [axis for axis in range(len(names)) if axis not in domain]
+    straight = order == list(range(len(names)))
+    fields: dict[str, Any] = {
+        "space": _space(header, domain).padded(len(names)).of_axes(_back(order)),
+        "header": kept if straight else None,
+        "axes": tuple(names),
+    }
     if mapped is not None:
-        return in_file(mapped, space=space, header=kept)
-    return in_memory(nrrd.read_data(header, content, index_order="F"), space=space, header=kept)
+        volume = in_file(mapped, **fields)
+    else:
+        volume = in_memory(nrrd.read_data(header, content, index_order="F"), **fields)
+    return volume if straight else volume.of_axes(order)
+
+
+def _back(order: list[int]) -> list[int]:
+    """The permutation that undoes another."""
+    return [order.index(axis) for axis in range(len(order))]
+
+
+# Kinds of axes that are not of space, and their names in a volume.
+_KINDS = {
+    "list": "layer",
+    "vector": "layer",
+    "time": "t",
+    "rgb-color": "s",
+    "rgba-color": "s",
+    "3-color": "s",
+    "4-color": "s",
+}
+
+
+def _names(header: Any) -> list[str]:
+    """The names of the axes: x, y, z for those of space, and others by their kinds."""
+    ndim = len(header["sizes"])
+    kinds = [str(kind).lower() for kind in header.get("kinds") or ()]
+    kinds = kinds if len(kinds) == ndim else ["domain"] * ndim
+    if ndim <= 3 and not any(kind.endswith("-color") for kind in kinds):
+        return list("xyz"[:ndim])  # kinds are often wrong, and a plane of layers is unusual
+    free = iter("xyzct")
+    names: list[str] = []
+    for kind in kinds:
+        name = _KINDS.get(kind)
+        names.append(name if name is not None and name not in names else next(free, f"axis{len(names)}"))
+    return names
 
 
 _TYPES = {
@@ -78,18 +120,23 @@ def _mapped(path: Path, header: Any, content: Any) -> npt.NDArray[Any] | None:
     return np.memmap(path, dtype=dtype, mode="r", offset=offset, shape=shape, order="F")
 
 
-def _space(header: Any, ndim: int) -> Space:
+def _space(header: Any, domain: list[int]) -> Space:
+    ndim = len(header["sizes"])
     directions = header.get("space directions")
     if directions is None:
         units = [unit_of(unit or "mm") for unit in header.get("units") or ["mm"] * ndim]
-        if len(units) != ndim or "spacings" not in header or None in units:
+        if len(units) != ndim or "spacings" not in header:
             return Space()
-        edges = zip(header["spacings"].tolist(), units, strict=True)
+        units = [units[axis] for axis in domain]
+        if None in units:
+            return Space()
+        edges = zip(header["spacings"][domain].tolist(), units, strict=True)
         unit = units[0] if len(set(units)) == 1 else "millimeter"
         size = positive([edge * UNITS[str(one)] / UNITS[str(unit)] for edge, one in edges])
         return Space(size, unit)
     units = header.get("space units") or ["mm"]
     unit = unit_of(units[0] or "mm")
+    directions = [directions[axis] for axis in domain]
     if unit is None or len(set(units)) > 1 or any(row is None for row in directions):
         return Space()
     columns = np.array(directions, dtype=np.float64).T

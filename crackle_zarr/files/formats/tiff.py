@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import math
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any
 
@@ -13,7 +15,7 @@ import numpy.typing as npt
 
 from ..space import UNITS, Space, unit_of
 from ..volumes import UnusableError
-from .common import Box, Volume, check_axes, in_file, in_memory, positive
+from .common import Box, Volume, in_file, in_memory, positive, working
 
 # tifffile's warnings about lost voxels; its other warnings are about metadata.
 _LOSS = re.compile("missing|corrupt|expected|out of range|does not match|failed to re")
@@ -36,25 +38,60 @@ def read(tifffile: Any, path: Path, content: Any, outer: str | None, log: list[l
     if one.dtype.kind not in "iubf":
         raise UnusableError(f"{path}: labels are numbers, not {one.dtype}")
     space = _space(tiff)
-    by_page = (
-        len(one.pages) > 1 and one.axes[-2:] == "YX" and one.ndim == 3 and len(one.pages) == one.shape[0]
-    )
-    if outer is None and one.dataoffset is not None and one.ndim <= 3 and one.axes[-2:] == "YX":
+    axes = tuple(_NAMES.get(name, name.lower()) for name in one.axes)
+    pages_in_order = one.axes[-2:] == "YX" and len(one.pages) == math.prod(one.shape[:-2])
+    volume: Volume
+    if outer is None and one.dataoffset is not None and one.axes[-2:] == "YX":
         mapped = np.memmap(path, one.dtype.newbyteorder(tiff.byteorder), "r", one.dataoffset, one.shape)
-        volume = in_file(mapped.T, space=space)
+        volume = in_file(mapped, axes=axes)
         _check_log(path, log)
-    elif outer is None and by_page:
+    elif outer is None and len(one.pages) > 1 and pages_in_order:
         pages = _Pages(tifffile, path, one.shape, one.dtype)
-        volume = Volume(one.shape[::-1], one.dtype.newbyteorder("="), pages.read_box, space)
+        volume = Volume(one.shape, one.dtype.newbyteorder("="), pages.read_box, slow_axis=0, axes=axes)
         _check_log(path, log)
     else:
-        array, axes = _whole(path, one), one.axes
+        array = _whole(path, one)
         _check_log(path, log)
-        array, axes = _in_order(path, array, axes)
-        volume = in_memory(array.T, space=space)
-    if space.voxel_size is not None and len(space.voxel_size) != len(volume.shape):
-        return Volume(volume.shape, volume.dtype, volume.read_box)
-    return volume
+        for name in "yx":
+            if name not in axes:  # a single row or column, which the library dropped
+                array, axes = array[..., None], (*axes, name)
+        volume = in_memory(array, axes=axes)
+    volume = _in_order(volume)
+    of_space = sum(name in ("x", "y", "z") for name in volume.axes or ())
+    if space.voxel_size is not None and len(space.voxel_size) != of_space:
+        space = Space()
+    return replace(volume, space=space.padded(len(volume.shape)))
+
+
+# The library's names of axes for those of a volume: pages that nothing describes are slices.
+_NAMES = {"I": "z", "Q": "z"}
+
+
+def _in_order(volume: Volume) -> Volume:
+    """A volume with the axes (x, y, z), and then others; without those of length 1 beyond three."""
+    given = volume.axes or ()
+    if len(set(given)) < len(given):
+        given = _distinct(given)
+        volume = replace(volume, axes=given)
+    for name in [name for name in given if name not in ("x", "y", "z")]:
+        axis = (volume.axes or ()).index(name)
+        if volume.shape[axis] == 1 and (len(volume.shape) > 3 or name == "s"):
+            volume = volume.at(axis, 0)
+    names = volume.axes or ()
+    if "z" not in names and len(names) == 3 and "s" not in names:
+        (extra,) = (name for name in names if name not in ("x", "y"))
+        volume = replace(volume, axes=tuple("z" if name == extra else name for name in names))
+        names = volume.axes or ()
+    first = [names.index(name) for name in ("x", "y", "z") if name in names]
+    return volume.of_axes(first + [axis for axis in reversed(range(len(names))) if axis not in first])
+
+
+def _distinct(names: tuple[str, ...]) -> tuple[str, ...]:
+    """Names of axes, with a number behind those that come twice."""
+    return tuple(
+        name if names.index(name) == place else f"{name}{names[:place].count(name) + 1}"
+        for place, name in enumerate(names)
+    )
 
 
 def _whole(path: Path, series: Any) -> npt.NDArray[Any]:
@@ -82,45 +119,39 @@ class _Pages:
         self._kept: tuple[int, int, Any] | None = None
 
     def read_box(self, box: Box) -> npt.NDArray[Any]:
-        start, stop, _ = box[-1].indices(self._shape[0])
-        if self._kept is None or not self._kept[0] <= start <= stop <= self._kept[1]:
-            self._kept = (start, stop, self._slab(start, stop))
-        first, _, slab = self._kept
-        return np.array(slab[(*box[:-1], slice(start - first, stop - first))], order="K")
+        """The voxels of a box of the array as the file has it: pages, then rows and columns."""
+        outer = self._shape[:-2]
+        ranges = [range(*part.indices(length)) for part, length in zip(box[:-2], outer, strict=True)]
+        numbers = [int(np.ravel_multi_index(at, outer)) for at in itertools.product(*ranges)]
+        lengths = tuple(len(one) for one in ranges)
+        rows, columns = box[-2], box[-1]
+        plane = (
+            len(range(*one.indices(n))) for one, n in zip((rows, columns), self._shape[-2:], strict=True)
+        )
+        shape = (*lengths, *plane)
+        if not numbers:
+            return np.empty(shape, self._dtype)
+        start, stop = numbers[0], numbers[-1] + 1
+        pages: npt.NDArray[Any]
+        if len(numbers) < stop - start:  # not adjacent: read page by page
+            pages = np.stack([self._slab(number, number + 1)[0] for number in numbers])
+        else:
+            if self._kept is None or not self._kept[0] <= start <= stop <= self._kept[1]:
+                self._kept = (start, stop, self._slab(start, stop))
+            pages = self._kept[2][start - self._kept[0] : stop - self._kept[0]]
+        found: npt.NDArray[Any] = np.array(pages[:, rows, columns], order="K").reshape(shape)
+        return found
 
     def _slab(self, start: int, stop: int) -> npt.NDArray[Any]:
-        from .common import working
-
-        slab = np.empty((stop - start, *self._shape[1:]), dtype=self._dtype.newbyteorder("="))
+        slab = np.empty((stop - start, *self._shape[-2:]), dtype=self._dtype.newbyteorder("="))
         with (
             working(self._path, "a damaged or foreign TIFF file") as log,
             self._tifffile.TiffFile(self._path) as tiff,
         ):
-            for z in range(start, stop):
-                slab[z - start] = _whole(self._path, tiff.series[0].pages[z])
+            for page in range(start, stop):
+                slab[page - start] = _whole(self._path, tiff.series[0].pages[page])
             _check_log(self._path, log)
-        return slab.T
-
-
-def _in_order(path: Path, array: npt.NDArray[Any], axes: str) -> tuple[npt.NDArray[Any], str]:
-    """An array with the axes (y, x), or with one more before them."""
-    if "S" in axes:
-        channel = axes.index("S")
-        if array.shape[channel] > 1:
-            raise UnusableError(
-                f"{path}: a TIFF file of colours ({array.shape[channel]} samples per pixel), but labels are "
-                f"single integers"
-            )
-        array, axes = array.squeeze(channel), axes.replace("S", "")
-    for name in "YX":
-        if name not in axes:  # a single row or column, which the library dropped
-            array, axes = array[..., None], axes + name
-    for name in [name for name in axes if name not in "YX"]:
-        if array.ndim > 3 and array.shape[axes.index(name)] == 1:
-            array, axes = array.squeeze(axes.index(name)), axes.replace(name, "")
-    check_axes(path, array.shape, axes)
-    order = sorted(range(array.ndim), key=lambda axis: (" YX".find(axes[axis]), axis))
-    return array.transpose(order), "".join(axes[axis] for axis in order)
+        return slab
 
 
 def _space(tiff: Any) -> Space:
