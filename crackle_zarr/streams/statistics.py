@@ -77,13 +77,13 @@ def bounding_boxes(
 ) -> Any:
     """The bounding box of each label of a stream; see :func:`crackle_zarr.bounding_boxes`."""
     wanted = None if label is None else integer("label", label)
-    return by_label(statistics(binary, parallel), wanted, box_of_row(no_slice_conversion))
+    return by_label(statistics(binary, parallel), wanted, boxes_of(no_slice_conversion))
 
 
 def centroids(binary: Source, label: int | None = None, parallel: int = 0) -> Any:
     """The mean index of each label of a stream; see :func:`crackle_zarr.centroids`."""
     wanted = None if label is None else integer("label", label)
-    return by_label(statistics(binary, parallel), wanted, centroid_of_row)
+    return by_label(statistics(binary, parallel), wanted, centroids_of)
 
 
 def to_parquet(binary: Source, parallel: int = 0) -> Any:
@@ -94,35 +94,48 @@ def to_parquet(binary: Source, parallel: int = 0) -> Any:
     return boxes_table(statistics(binary, parallel), ["x", "y", "z"])
 
 
-def by_label(rows: StatisticsTable | None, label: int | None, take: Callable[[Any], T]) -> Any:
-    """Apply ``take`` to each row, for a dict by label; or to the row of one label.
+def by_label(
+    rows: StatisticsTable | None, label: int | None, take: Callable[[StatisticsTable], list[T]]
+) -> Any:
+    """What ``take`` makes of the rows, a value for each, as a dict by label; or that of one label.
 
     Raises:
         MissingLabelError: there is no such label.
     """
-    found = {} if rows is None else dict(zip(rows["label"].tolist(), rows, strict=True))
+    # Tables may have millions of rows: columns become lists at once, and no row becomes an object.
+    names = [] if rows is None else rows["label"].tolist()
     if label is None:
-        return {int(name): take(row) for name, row in found.items()}
-    if label not in found:
+        return {} if rows is None else dict(zip(map(int, names), take(rows), strict=True))
+    if rows is None or label not in names:
         raise MissingLabelError(f"there is no label {label}")
-    return take(found[label])
+    place = names.index(label)
+    (found,) = take(rows[place : place + 1])
+    return found
 
 
-def box_of_row(as_integers: bool) -> Callable[[Any], Any]:
-    """A function that turns a row into a tuple of slices, or into an array: lowest indices, then highest."""
+def counts_of(rows: StatisticsTable) -> list[int]:
+    """The number of voxels in each row."""
+    counts: list[int] = rows["voxel_count"].tolist()
+    return counts
 
-    def box(row: Any) -> Any:
+
+def boxes_of(as_integers: bool) -> Callable[[StatisticsTable], list[Any]]:
+    """A function that gives the box in each row as slices, or as an array: lowest indices, then highest."""
+
+    def boxes(rows: StatisticsTable) -> list[Any]:
         if as_integers:
-            return np.concatenate([row["start"], row["stop"] - np.uint64(1)])
-        return tuple(map(slice, row["start"].tolist(), row["stop"].tolist()))
+            return [
+                box.copy() for box in np.concatenate([rows["start"], rows["stop"] - np.uint64(1)], axis=1)
+            ]
+        ends = zip(rows["start"].tolist(), rows["stop"].tolist(), strict=True)
+        return [tuple(map(slice, start, stop)) for start, stop in ends]
 
-    return box
+    return boxes
 
 
-def centroid_of_row(row: Any) -> npt.NDArray[np.float64]:
-    """The mean index in a row, as a copy that does not keep the table alive."""
-    centroid: npt.NDArray[np.float64] = row["centroid"].copy()
-    return centroid
+def centroids_of(rows: StatisticsTable) -> list[npt.NDArray[np.float64]]:
+    """The mean index in each row, as copies that do not keep the table alive."""
+    return [centroid.copy() for centroid in rows["centroid"]]
 
 
 def statistics_of(reader: _binding.Reader, parallel: int = 1) -> StatisticsTable:

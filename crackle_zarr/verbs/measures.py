@@ -68,10 +68,10 @@ def voxel_counts(
     """
     given: ArrayOptions = {**options, "parallel": parallel}
     if is_stored(binary):
-        return _column(binary, label, given, lambda row: int(row["voxel_count"]))
+        return _column(binary, label, given, of_stream.counts_of)
     no_options(given)
     if is_array(binary):
-        return _column(binary, label, given, lambda row: int(row["voxel_count"]))
+        return _column(binary, label, given, of_stream.counts_of)
     return stream_objects.voxel_counts(binary, label, parallel)
 
 
@@ -95,7 +95,7 @@ def bounding_boxes(
     Raises:
         MissingLabelError: there is no such label.
     """
-    take = of_stream.box_of_row(no_slice_conversion)
+    take = of_stream.boxes_of(no_slice_conversion)
     return _column(binary, label, {**options, "parallel": parallel}, take)
 
 
@@ -107,10 +107,12 @@ def centroids(
     Raises:
         MissingLabelError: there is no such label.
     """
-    return _column(binary, label, {**options, "parallel": parallel}, of_stream.centroid_of_row)
+    return _column(binary, label, {**options, "parallel": parallel}, of_stream.centroids_of)
 
 
-def _column(source: Source, label: int | None, options: ArrayOptions, take: Callable[[Any], T]) -> Any:
+def _column(
+    source: Source, label: int | None, options: ArrayOptions, take: Callable[[StatisticsTable], list[T]]
+) -> Any:
     wanted = None if label is None else integer("label", label)
     if wanted is not None and is_stored(source):
         from ..ome.metadata import space_of
