@@ -94,7 +94,9 @@ if TYPE_CHECKING:
     from .codecs.create import create_array
     from .codecs.numcodecs_codec import Crackle
     from .codecs.zarr_codec import CrackleCodec
-    from .ome import build_pyramid, create_ome_labels, write_ome_labels
+    from .files.label_names import LabelNames
+    from .files.label_tables import read_label_names
+    from .ome import build_pyramid, create_ome_labels, label_names, set_label_names, write_ome_labels
     from .precomputed import open_precomputed, write_precomputed
     from .skeletons import (
         DimensionError,
@@ -123,6 +125,7 @@ __all__ = [
     "JournalError",
     "LabelIndex",
     "LabelMapping",
+    "LabelNames",
     "MissingLabelError",
     "OverlapTable",
     "Skeleton",
@@ -171,6 +174,7 @@ __all__ = [
     "floordiv_scalar",
     "full",
     "header",
+    "label_names",
     "labels",
     "labels_for_z_range",
     "lazy_remap",
@@ -192,6 +196,7 @@ __all__ = [
     "open_skeletons",
     "overlaps",
     "point_cloud",
+    "read_label_names",
     "recompress",
     "reencode",
     "refit",
@@ -203,6 +208,7 @@ __all__ = [
     "save_numpy",
     "select",
     "select_enclosed_points",
+    "set_label_names",
     "signed_distance_to_boundary",
     "skeletonize",
     "statistics",
@@ -231,6 +237,7 @@ _LATE = {
     "DimensionError": "skeletons",
     "IndexReport": "stored.index.publish",
     "LabelIndex": "stored.index.label_index",
+    "LabelNames": "files.label_names",
     "Skeleton": "skeletons",
     "SkeletonDataset": "stored_skeletons",
     "Viewer": "view",
@@ -238,8 +245,11 @@ _LATE = {
     "connect_points": "skeletons",
     "create_array": "codecs.create",
     "create_ome_labels": "ome",
+    "label_names": "ome",
     "open_precomputed": "precomputed",
     "open_skeletons": "stored_skeletons",
+    "read_label_names": "files.label_tables",
+    "set_label_names": "ome",
     "view": "view",
     "write_ome_labels": "ome",
     "write_precomputed": "precomputed",

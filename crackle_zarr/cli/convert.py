@@ -24,6 +24,7 @@ from ..files import formats
 from ..files.formats import slices, whole_numbers
 from ..files.volumes import UnusableError
 from . import _common, file_axes, precomputed
+from . import names as label_names
 from ._common import EXIT_CODES
 from .ome import check_place, levels_text, pyramid_options, write
 from .places import (
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
     import zarr
 
     from ..files.formats.colours import Packing
+    from ..files.label_names import LabelNames
     from ..stored.convert import To
 
 
@@ -139,6 +141,7 @@ def _sizes(ctx: click.Context, param: click.Parameter, value: str | None) -> tup
 )
 @click.option("--unit", metavar="UNIT", help="With --voxel-size: such as nanometer, or nm.")
 @pyramid_options
+@label_names.option
 @click.option("--overwrite", is_flag=True, help="Replace what is at DESTINATION.")
 @click.option("--no-verify", is_flag=True, help="Do not read everything back to compare it.")
 @click.option(
@@ -176,6 +179,7 @@ def convert(
     factors: Any,
     levels: int | None,
     sparse: bool,
+    names: LabelNames | None,
     overwrite: bool,
     no_verify: bool,
     rounding: bool,
@@ -216,6 +220,10 @@ def convert(
     axes are x, y, z; --npy-axes says otherwise. The line on stdout shows both shapes with their axes.
     More than three axes go to Zarr; --index t=3 takes one index of an axis.
 
+    Names and colours of labels are those of --names, or of the source: the segments of .seg.nrrd, the
+    attribute label_names of a Zarr array, or image-label of OME-Zarr. They are written to Zarr, OME-Zarr,
+    NRRD and precomputed volumes; labels, stats and view show them.
+
     Labels stay exact. Whole numbers that a file stores as floats, or that NIfTI scales, become the
     smallest integers that hold them; other numbers are rejected, or rounded with --round.
 
@@ -246,6 +254,8 @@ def convert(
       crackle-zarr convert seg.nii.gz seg.ome.zarr --ome
       crackle-zarr convert seg.ckl seg.ome.zarr --ome --voxel-size 40,8,8 --unit nm
       crackle-zarr convert seg.zarr image.ome.zarr --ome --name cells
+      crackle-zarr convert seg.seg.nrrd seg.zarr
+      crackle-zarr convert aseg.nii.gz seg.zarr --names FreeSurferColorLUT.txt
     """
     to_precomputed = is_precomputed(destination)
     _check_precomputed(ctx, source, destination, encoding, scale)
@@ -343,6 +353,7 @@ def convert(
                 volume = volume.transposed() if turned else volume
                 volume = volume if npy_axes is None else file_axes.in_order_of(volume, npy_axes, source)
                 after = file_axes.shape_text(volume.shape, volume.axes)
+            volume, nameless = label_names.for_file(volume, names, format)
             formats.write(
                 destination,
                 volume,
@@ -358,7 +369,8 @@ def convert(
         summary = f"{source} -> {destination}  {before} -> {after} {volume.dtype.name}, {volume.nbytes:,} -> "
         summary += f"{size:,} bytes, ratio {volume.nbytes / max(1, size):.1f}"
         _say_doubt(source, watched.doubt(size if format == "ckl" else None))
-        return _with_notes(summary, volume.note, formats.not_kept(volume, format))
+        lost = ", ".join(filter(None, [formats.not_kept(volume, format), nameless]))
+        return _with_notes(summary, volume.note, lost)
 
     def to_array(source: str) -> str:
         with contextlib.ExitStack() as stack:
@@ -397,6 +409,7 @@ def convert(
                 src = _array_of(
                     volume.transposed(), chunks, shards, zarr_format, _fingerprint(source, options_of_reading)
                 )
+            label_names.give(src, names or volume.label_names)
             lost, note = formats.not_kept(volume, None), volume.note
         else:
             if npy_axes or rounding or wanted or packing:
@@ -421,6 +434,7 @@ def convert(
                     parallel=parallel,
                     storage_options=storage_option if is_remote(destination) else None,
                     from_file=from_file,
+                    names=names,
                     progress=progress,
                 )
             notes = "; ".join(filter(None, [note, notes]))
@@ -452,6 +466,8 @@ def convert(
                 )
         except FileExistsError as error:
             raise UnusableError(f"{source} -> {destination}: {error}") from error
+        if names and not from_file:
+            label_names.write(destination, names, storage_option)
         what = f"{counted(report.arrays, 'array')}, {counted(report.chunks, 'chunk')}"
         before, after = report.bytes_before, report.bytes_after
         if from_file:
@@ -480,6 +496,7 @@ def convert(
                 verify=not no_verify,
                 chunks=chunks,
                 shards=shards,
+                names=names,
                 **encoding,
             )
         except (FormatError, VerificationError):
@@ -619,6 +636,7 @@ def _of_array(
         read_box,
         space_of(array).of_axes(order),
         axes=tuple(str((names or ())[axis]) for axis in order) if named else None,
+        label_names=label_names.of_array(array),
     )
     return volume, file_axes.shape_text(array.shape, names)
 

@@ -26,6 +26,7 @@ from .places import (
 if TYPE_CHECKING:
     import zarr
 
+    from ..files.label_names import LabelNames
     from ..ome import Multiscale
 
 
@@ -151,6 +152,7 @@ def write(
     voxel_size: tuple[float, ...] | None,
     unit: str | None,
     options: QueryOptions,
+    names: LabelNames | None = None,
     **keywords: Any,
 ) -> Multiscale:
     """Write an array, or level 0 of an image, as OME-Zarr labels.
@@ -162,12 +164,14 @@ def write(
         voxel_size: instead of the source's.
         unit: of ``voxel_size``.
         options: for URLs, and threads.
+        names: of labels, instead of the source's.
         keywords: for ``write_ome_labels``.
     """
     import zarr
 
     from .._base import zarr_facts
     from ..ome import open_multiscale, write_ome_labels
+    from .names import as_properties, of_array
     from .places import space_of
 
     if not is_url(destination):
@@ -182,9 +186,10 @@ def write(
         image = open_multiscale(source)
         array, axes, space = image.levels[0], image.axes, image.spaces[0]
     else:
-        names = zarr_facts.dimension_names(source)
+        of_axes = zarr_facts.dimension_names(source)
         array, space = source, space_of(source)
-        axes = list(names) if names is not None and all(names) else None
+        axes = list(of_axes) if of_axes is not None and all(of_axes) else None
+    keywords |= as_properties(of_array(source) if names is None else names, array.dtype)
     if keywords.get("chunks") is None:  # as in the source
         keywords["chunks"] = zarr_facts.chunk_shape(array)
         keywords["shards"] = keywords.get("shards") or array.shards

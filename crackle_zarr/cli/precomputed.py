@@ -12,6 +12,7 @@ from .places import by, counted, is_precomputed, opening, space_fields
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from ..files.label_names import LabelNames
     from ..stored.engine import Progress
 
 ENCODINGS = ("compressed_segmentation", "crackle", "raw")
@@ -30,6 +31,7 @@ def write(
     storage_options: dict[str, Any] | None,
     progress: Progress,
     from_file: bool,
+    names: LabelNames | None,
 ) -> tuple[str, str]:
     """Write an array or a group; returns what was done, and notes on the position of voxels, as text.
 
@@ -44,7 +46,7 @@ def write(
     from ..stored.engine import Options
 
     try:
-        plan = Plan.of(source, encoding, chunks, crackle)
+        plan = Plan.of(source, encoding, chunks, crackle, names)
         with opening(destination):
             store, name = store_at(destination, storage_options, read_only=False)
         report = plan.write(

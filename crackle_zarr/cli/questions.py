@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import click
 import numpy as np
 
 from .. import verbs
 from ..files import crackle_files, volumes
+from ..files.label_names import LabelNames
 from ..files.volumes import UnusableError
 from ..streams import saving, stream
-from . import _common, places
+from . import _common, names, places
 from ._common import EXIT_CODES
 from .places import (
     LabelCommand,
@@ -134,13 +136,20 @@ def crop(source: str, label: int, output: Path, force: bool, options: QueryOptio
 @click.command(epilog=EXIT_CODES)
 @_common.places
 @click.option("--count", is_flag=True, help="Print the number of labels instead.")
+@click.option(
+    "--json",
+    "as_json",
+    is_flag=True,
+    help="Print a JSON array with an object per volume: its labels with their names and colours.",
+)
 @places.query
-def labels(inputs: tuple[str, ...], count: bool, options: QueryOptions) -> None:
+def labels(inputs: tuple[str, ...], count: bool, as_json: bool, options: QueryOptions) -> None:
     """List the labels of volumes, ascending, one per line.
 
     The labels of a stream come from its label table, without decoding. Those of a Zarr array stored
     with Crackle come from the label tables of its chunks. The labels of several volumes follow each
-    other. With --count there is a line per volume, with the number and the name.
+    other. With --count there is a line per volume, with the number and the name. The name of a label
+    follows it after a tab, if the array has one: 'cut -f1' leaves the labels.
 
     \b
     Examples:
@@ -148,13 +157,21 @@ def labels(inputs: tuple[str, ...], count: bool, options: QueryOptions) -> None:
       crackle-zarr labels --count *.ckl
       crackle-zarr labels seg.ckl | sort -R | head
       crackle-zarr labels seg.zarr --region 0:64,:,100:200
+      crackle-zarr labels --json seg.zarr
       crackle-zarr labels https://example.org/seg.zarr
     """
 
+    if count and as_json:
+        raise click.UsageError("--count and --json exclude each other: in JSON, count the labels.")
+    listed: list[dict[str, Any]] = []
+
     def work(place: str) -> str | None:
+        known = LabelNames()
         if places.is_stored(place):
             found = places.labels_of(place, options)
             number = len(found)
+            if not count:
+                known = names.of_array(array_at(place, options.storage_options, level=options.level))
         else:
             options.refuse_for_file(place)
             path = Path(place)
@@ -167,6 +184,14 @@ def labels(inputs: tuple[str, ...], count: bool, options: QueryOptions) -> None:
                 found = np.empty(0) if count else stream.labels(binary)
         if count:
             return f"{number} {place}"
-        return "\n".join(str(int(label)) for label in found.tolist()) if number else None
+        labels = [int(label) for label in found.tolist()]
+        if as_json:
+            listed.append({"file": place, "labels": names.records(labels, known)})
+            return None
+        return "\n".join(names.line(label, known) for label in labels) if labels else None
 
-    _common.Batch().run(inputs, work)
+    try:
+        _common.Batch().run(inputs, work)
+    finally:
+        if as_json:
+            click.echo(json.dumps(listed, indent=2))

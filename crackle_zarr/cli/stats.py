@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -12,8 +13,9 @@ import numpy as np
 
 from .. import verbs
 from ..files import volumes
+from ..files.label_names import LabelNames
 from ..files.volumes import UnusableError
-from . import _common
+from . import _common, names
 from ._common import EXIT_CODES
 
 if TYPE_CHECKING:
@@ -53,6 +55,7 @@ _ENDS = ("start", "stop")
 @click.option(
     "--csv", "as_csv", is_flag=True, help="Print CSV. This is the default if stdout is no terminal."
 )
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON array with an object per row.")
 @click.option(
     "-l", "--label", "labels", metavar="LABEL", type=int, multiple=True, help="Only this label. Repeatable."
 )
@@ -70,6 +73,7 @@ def stats(
     source: str,
     output: Path | None,
     as_csv: bool,
+    as_json: bool,
     labels: tuple[int, ...],
     every: bool,
     units: bool,
@@ -84,7 +88,8 @@ def stats(
     axes are x, y and z.
 
     The output is a table on a terminal. In a pipe or a file it is CSV with the columns label,
-    voxel_count, start_0 ..., stop_0 ..., centroid_0 ....
+    voxel_count, start_0 ..., stop_0 ..., centroid_0 .... For an array whose labels have names
+    there is a column name, too. In JSON, labels are text.
 
     With --units positions are in the unit of the voxel size, which info shows: boxes from face to face,
     centroids at centres of voxels.
@@ -98,17 +103,25 @@ def stats(
       crackle-zarr stats seg.zarr --region 0:64,:,:
     """
     if output is not None:
+        if as_json:
+            raise click.UsageError("--json is for the terminal, and --output for .csv and .parquet.")
         checked_table_file("--output", output, force)
 
     def work(source: str) -> None:
-        table = _statistics(source, labels, units, options)
+        table, known = _statistics(source, labels, units, options), LabelNames()
+        if is_stored(source):
+            known = names.of_array(array_at(source, options.storage_options, level=options.level))
+        # Without names there is no column of them.
+        column = known if len(known) else None
         if output is not None:
-            write_table(table, output)
+            write_table(table, output, column)
             click.echo(f"{source} -> {output}  {counted(len(table), 'label')}")
+        elif as_json:
+            _echo_json(table, column)
         elif as_csv or not sys.stdout.isatty():
-            table.to_csv(sys.stdout)
+            table.to_csv(sys.stdout, column)
         else:
-            _show_statistics(table, every)
+            _show_statistics(table, every, column)
         present = set(table["label"].tolist())
         for label in labels:
             if label not in present:
@@ -154,21 +167,33 @@ def _as_dtype_of(labels: Iterable[int], table: Any) -> Any:
     return np.array([label for label in labels if holds(dtype, label)], dtype=dtype)
 
 
-def _show_statistics(table: StatisticsTable, every: bool) -> None:
+def _echo_json(table: StatisticsTable, known: LabelNames | None) -> None:
+    """Print rows as JSON; labels are text, because many JSON readers cannot hold large integers."""
+    columns = {name: column.tolist() for name, column in table.columns(known).items()}
+    columns["label"] = [str(label) for label in columns["label"]]
+    click.echo(
+        json.dumps([dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)])
+    )
+
+
+def _show_statistics(table: StatisticsTable, every: bool, known: LabelNames | None) -> None:
     from rich import box
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     shown = Table(box=box.SIMPLE)
-    for name in ("label", "voxels", "box", "centroid"):
-        shown.add_column(name, justify="right", no_wrap=True)
+    for name in ("label", *(("name",) if known else ()), "voxels", "box", "centroid"):
+        shown.add_column(name, justify="left" if name == "name" else "right", no_wrap=name != "name")
     rows = table if every else table[:_ROWS]
     for row in rows:
         # Of physical positions six digits; integers are shown in full.
         ends = ([int(n) if float(n).is_integer() else f"{n:.6g}" for n in row[k].tolist()] for k in _ENDS)
         bounds = map(slice, *ends)
         centroid = ", ".join(f"{index:.1f}" for index in row["centroid"].tolist())
-        shown.add_row(str(int(row["label"])), f"{int(row['voxel_count']):,}", as_ranges(bounds), centroid)
+        label = int(row["label"])
+        name_cell = [Text(known.get(label, ""))] if known else []
+        shown.add_row(str(label), *name_cell, f"{int(row['voxel_count']):,}", as_ranges(bounds), centroid)
     console = Console(highlight=False)
     console.print(shown)
     if len(rows) < len(table):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import io
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, cast
 
@@ -26,15 +27,15 @@ def checked_table_file(option: str, path: Path, force: bool) -> None:
     new_file(path, force)
 
 
-def write_table(table: ExportedTable, path: Path) -> None:
-    """Write a table; the file appears only when it is complete."""
+def write_table(table: ExportedTable, path: Path, names: Mapping[int, str] | None = None) -> None:
+    """Write a table, with ``names`` of labels if given; the file appears only when it is complete."""
 
     def write(file: IO[bytes]) -> None:
         if path.suffix.lower() == ".parquet":
-            table.to_parquet(cast(io.IOBase, file))
+            table.to_parquet(cast(io.IOBase, file), names)
             return
-        text = io.TextIOWrapper(file, encoding="ascii", newline="")
-        table.to_csv(text)
+        text = io.TextIOWrapper(file, encoding="utf-8", newline="")
+        table.to_csv(text, names)
         text.detach()
 
     atomic_files.replace(os.fspath(path), write)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from .create import create_ome_labels
 from .metadata import Axis, Multiscale, label_images, open_labels, open_multiscale, space_of
+from .names import label_names, set_label_names
 from .pyramid import build_pyramid
 from .write import write_ome_labels
 
@@ -17,8 +18,10 @@ __all__ = [
     "build_pyramid",
     "create_ome_labels",
     "label_images",
+    "label_names",
     "open_labels",
     "open_multiscale",
+    "set_label_names",
     "space_of",
     "write_ome_labels",
 ]

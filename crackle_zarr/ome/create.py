@@ -11,6 +11,7 @@ import zarr
 
 from .._base import zarr_facts
 from ..codecs.create import create_array, default_chunks
+from ..files.label_names import rgba
 from ..files.space import Space
 from ..stored.writing import write_objects
 from .levels import Factors, Level, axes_of, factors_between, multiscales, per_axis, plan, unit_named
@@ -210,7 +211,7 @@ def _image_label(
     label: dict[str, Any] = {}
     if colors is not None:
         label["colors"] = [
-            {"label-value": int(value), "rgba": _rgba(color)} for value, color in colors.items()
+            {"label-value": int(value), "rgba": list(rgba(color))} for value, color in colors.items()
         ]
     if properties is not None:
         label["properties"] = [{"label-value": int(key), **facts} for key, facts in properties.items()]
@@ -218,14 +219,6 @@ def _image_label(
     if image is not None:
         label["source"] = {"image": image}
     return label
-
-
-def _rgba(color: Sequence[int]) -> list[int]:
-    parts = [int(part) for part in color]
-    parts += [255] if len(parts) == 3 else []
-    if len(parts) != 4 or not all(0 <= part <= 255 for part in parts):
-        raise ValueError(f"a colour is red, green, blue and perhaps opacity from 0 to 255, not {color!r}")
-    return parts
 
 
 # ---------------------------------------------------------------------------------------

@@ -99,11 +99,13 @@ class Info:
         dtype: of the labels.
         channels: how many there are.
         scales: the finest first.
+        properties: the folder of the segment properties; None if there are none.
     """
 
     dtype: np.dtype[Any]
     channels: int
     scales: tuple[Scale, ...]
+    properties: str | None = None
 
     def scale(self, wanted: str | int | None, place: str) -> Scale:
         """A scale by its key or number; None: the finest.
@@ -163,7 +165,9 @@ def parse(raw: bytes, place: str) -> Info:
         scales = value.get("scales")
         if not isinstance(scales, list) or not scales:
             raise ValueError('"scales" is a list of one or more')
-        return Info(np.dtype(dtype), channels, tuple(map(_scale, scales)))
+        properties = value.get("segment_properties")
+        folder = properties.strip("/") if isinstance(properties, str) else None
+        return Info(np.dtype(dtype), channels, tuple(map(_scale, scales)), folder or None)
     except ValueError as error:
         raise FormatError(f"{place}: its info file is damaged: {error}") from error
 

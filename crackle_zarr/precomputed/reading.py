@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -13,11 +14,14 @@ from zarr.storage import FsspecStore, LocalStore, MemoryStore
 
 from .._base import zarr_facts
 from ..codecs.create import create_array
+from ..errors import CrackleWarning, FormatError
+from ..files.label_names import LabelNames
 from ..files.space import Space
 from ..files.volumes import UnusableError
 from ..stored.writing import read_objects
 from . import encodings
 from .info import Info, Scale, parse
+from .properties import parse_names
 from .store import ScaleStore
 
 SCHEME = "precomputed://"
@@ -42,7 +46,8 @@ def open_precomputed(
     Returns:
         The array, with the axes z, y, x. Several channels are an axis before them. The attributes
         ``voxel_size``, ``voxel_unit`` and ``voxel_origin`` have the resolution and the voxel_offset times the
-        resolution. Chunks that do not exist have the label 0.
+        resolution; ``label_names`` has the names in the segment properties. Chunks that do not exist have the
+        label 0.
 
     Raises:
         ValueError: the volume is no segmentation, has no such scale, or has chunks of an unknown encoding.
@@ -53,7 +58,7 @@ def open_precomputed(
     """
     store, name = store_at(place, storage_options)
     info = read_info(store, name)
-    return array_of(store, name, info, info.scale(scale, name))
+    return array_of(store, name, info, info.scale(scale, name), names=_names(store, info, name))
 
 
 def array_of(
@@ -64,8 +69,9 @@ def array_of(
     *,
     read_only: bool = True,
     crackle: Mapping[str, Any] | None = None,
+    names: LabelNames | None = None,
 ) -> zarr.Array[Any]:
-    """A scale as an array; ``crackle`` has the options of streams that are written."""
+    """A scale as an array, with options of Crackle for streams that are written, and names of labels."""
     encodings.check(info, scale, name)
     several = info.channels > 1
     chain: dict[str, Any] = {"compressors": None, "filters": None}
@@ -80,11 +86,25 @@ def array_of(
         dtype=info.dtype,
         fill_value=0,
         dimension_names=(*(("c",) * several), *AXES),
-        attributes=_space(scale, several).attributes(),
+        attributes=_space(scale, several).attributes() | (names or LabelNames()).attributes(),
         **chain,
     )
     metadata = {key: value.to_bytes() for key, value in zarr_facts.metadata_objects(array).items()}
     return zarr_facts.array_in(array, ScaleStore(store, info, scale, name, metadata, read_only=read_only))
+
+
+def _names(store: Store, info: Info, name: str) -> LabelNames:
+    """The names of labels in the segment properties of a volume."""
+    if info.properties is None:
+        return LabelNames()
+    (raw,) = read_objects(store, [f"{info.properties}/{INFO}"])
+    if raw is None:
+        return LabelNames()
+    try:
+        return parse_names(raw, name)
+    except FormatError as error:  # the voxels are sound
+        warnings.warn(CrackleWarning(f"names of labels are left out: {error}"), stacklevel=3)
+        return LabelNames()
 
 
 def _space(scale: Scale, several_channels: bool) -> Space:

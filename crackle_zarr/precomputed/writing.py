@@ -25,9 +25,11 @@ from .._base.options import encoding as options_of
 from ..codecs.chunk import label_dtype
 from ..codecs.create import default_chunks
 from ..files import formats
+from ..files.label_names import LabelNames
 from ..files.space import Space
 from ..files.volumes import UnusableError
 from ..ome.metadata import label_images, open_labels, open_multiscale, space_of
+from ..ome.names import known_names
 from ..stored.convert import (
     Convert,
     ConvertReport,
@@ -46,6 +48,7 @@ from ..stored.unfinished import begin, end
 from ..stored.writing import write_objects
 from . import encodings
 from .info import ENCODINGS, Info, Scale
+from .properties import PROPERTIES, segment_names
 from .reading import AXES, INFO, array_of, is_precomputed, open_precomputed, store_at
 
 Encoding = Literal["compressed_segmentation", "crackle", "raw"]
@@ -72,9 +75,10 @@ def write_precomputed(
 ) -> ConvertReport:
     """Write labels as a precomputed segmentation, which Neuroglancer shows from a static web server.
 
-    Of a group of OME-Zarr labels, all levels of its pyramid become scales. Calling the function again with
-    the same source and options continues an interrupted conversion. Chunks that have only the label 0 are
-    not written; Neuroglancer shows them as 0.
+    Of a group of OME-Zarr labels, all levels of its pyramid become scales. Names of labels
+    (:func:`crackle_zarr.label_names`) become segment properties, which Neuroglancer shows. Calling the
+    function again with the same source and options continues an interrupted conversion. Chunks that have only
+    the label 0 are not written; Neuroglancer shows them as 0.
 
     Args:
         source: a ``zarr.Array`` with up to three axes longer than 1; a ``zarr.Group`` of OME-Zarr labels; or
@@ -142,30 +146,42 @@ class Plan:
         info: the volume.
         crackle: options of Crackle, if some were given.
         notes: what of the source's position the volume cannot hold.
+        names: of labels.
     """
 
     levels: tuple[Level, ...]
     info: Info
     crackle: dict[str, Any] | None
     notes: tuple[str, ...]
+    names: LabelNames
 
     @classmethod
     def of(
-        cls, source: Any, encoding: str, chunks: tuple[int, ...] | None, crackle: dict[str, Any] | None
+        cls,
+        source: Any,
+        encoding: str,
+        chunks: tuple[int, ...] | None,
+        crackle: dict[str, Any] | None,
+        names: LabelNames | None = None,
     ) -> Plan:
-        """Plan a volume, and check the arguments; see :func:`write_precomputed`."""
+        """Plan a volume, and check the arguments; see :func:`write_precomputed`.
+
+        The default of ``names`` is those of the source.
+        """
         if encoding not in ENCODINGS:
             raise ValueError(f"encoding is {', '.join(map(repr, ENCODINGS))}, not {encoding!r}")
         if crackle is not None and encoding != "crackle":
             raise ValueError(f"options of Crackle are for the encoding 'crackle', not {encoding!r}")
         if chunks is not None and (len(chunks) != 3 or min(chunks) < 1):
             raise ValueError(f"chunks are three positive numbers along z, y and x, not {chunks}")
+        source = _opened(source)
         levels = _levels(source, encoding)
         scales, notes = _scales(levels, encoding, chunks)
         info = Info(levels[0].array.dtype, 1, scales)
         for scale in scales:
             encodings.check(info, scale, str(levels[0].original.store_path))
-        return cls(levels, info, crackle, notes)
+        known = known_names(source) if names is None else names
+        return cls(levels, info, crackle, notes, known.within(info.dtype))
 
     def write(
         self, store: Store, name: str, *, verify: bool, overwrite: bool, options: Options
@@ -181,12 +197,17 @@ class Plan:
                 )
         check_processes(store, options, name)
         content = self.info.as_json()
+        if len(self.names):
+            content["segment_properties"] = PROPERTIES
         conversion = {
             "source": [str(level.original.store_path) for level in self.levels],
             "info": content,
             "crackle": self.crackle,
         }
         resumed = begin(store, "", conversion, overwrite, names=(INFO,))
+        if len(self.names):
+            listed = {label: self.names[label] for label in sorted(self.names) if label}
+            write_objects(store, {f"{PROPERTIES}/{INFO}": json.dumps(segment_names(listed)).encode("ascii")})
         write_objects(store, {INFO: json.dumps(content, indent=2).encode("ascii")})
         made = [
             array_of(store, name, self.info, scale, read_only=False, crackle=self.crackle)
@@ -222,11 +243,13 @@ class Plan:
 # The source
 
 
-def _levels(source: Any, encoding: str) -> tuple[Level, ...]:
+def _opened(source: Any) -> Any:
     if is_precomputed(source):
-        source = open_precomputed(source)
-    elif not isinstance(source, zarr.Array | zarr.Group):
-        source = zarr.open(source, mode="r")
+        return open_precomputed(source)
+    return source if isinstance(source, zarr.Array | zarr.Group) else zarr.open(source, mode="r")
+
+
+def _levels(source: Any, encoding: str) -> tuple[Level, ...]:
     if isinstance(source, zarr.Array):
         return (_level(source, zarr_facts.dimension_names(source), space_of(source), encoding),)
     image = open_labels(source) if label_images(source) else open_multiscale(source)

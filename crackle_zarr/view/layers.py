@@ -111,11 +111,19 @@ class LabelLayer(Layer):
         return [int(label) for label in found if label != 0]
 
     def segment_properties(self) -> dict[str, Any]:
-        """The list of labels. Negative ones have their name, because the page shows unsigned integers."""
+        """The list of labels with their names.
+
+        The name of a negative label begins with the label, because the page shows unsigned integers.
+        """
         if self._properties is None:
             labels = self.labels()
             shown = {shown_label(self.volume, label): label for label in labels}
-            names = {one: str(label) for one, label in shown.items() if one != label}
+            known = self.volume.source.label_names
+            names = {
+                one: " ".join([*[str(label)] * (one != label), *[known[label]] * (label in known)])
+                for one, label in shown.items()
+                if one != label or label in known
+            }
             self._properties = precomputed.segment_properties(sorted(shown), names)
         return self._properties
 

@@ -19,9 +19,11 @@ from ..files import formats, volumes
 from ..files.crackle_files import MAGIC, file_in_errors
 from ..files.formats import slices, whole_numbers
 from ..files.formats.as_zarr import as_zarr
+from ..files.label_names import LabelNames
 from ..files.space import Space
 from ..files.volumes import UnusableError
 from ..ome.metadata import ome_attributes, space_of
+from ..ome.names import known_names, names_of_image
 from ..stored.engine import Progress
 from ..stored.lazy import RemappedArray
 from ..streams import stream
@@ -47,6 +49,7 @@ class Source:
         title: what to call it.
         image: the image to which labels belong, if the metadata name one.
         colors: red, green and blue of labels, from the metadata.
+        label_names: names of labels, from the metadata.
     """
 
     levels: list[Any]
@@ -55,6 +58,7 @@ class Source:
     title: str
     image: zarr.Group | None = None
     colors: dict[int, tuple[int, int, int]] = field(default_factory=dict)
+    label_names: dict[int, str] = field(default_factory=dict)
 
     @property
     def array(self) -> Any:
@@ -176,11 +180,20 @@ def _of_multiscale(found: ome.Multiscale) -> Source:
         found.name or _last_name(found.group) or "labels",
         found.image,
         {label: color[:3] for label, color in found.colors.items()},
+        names_of_image(found),
     )
 
 
 def _of_array(array: Any, stored: zarr.Array[Any]) -> Source:
-    return Source([array], [space_of(stored)], zarr_facts.dimension_names(stored), _last_name(stored))
+    known = known_names(array)
+    return Source(
+        [array],
+        [space_of(stored)],
+        zarr_facts.dimension_names(stored),
+        _last_name(stored),
+        colors={label: color[:3] for label, color in known.colors.items()},
+        label_names=known,
+    )
 
 
 def _last_name(node: zarr.Array[Any] | zarr.Group) -> str:
@@ -218,7 +231,15 @@ def _in_memory(volume: formats.Volume, title: str, progress: Progress) -> Source
     store = MemoryStore()
     verbs.convert(array, store, verify=False, progress=progress)
     stored = zarr.open_array(store, mode="r")
-    return Source([stored], [volume.space], names, title)
+    known = volume.label_names or LabelNames()
+    return Source(
+        [stored],
+        [volume.space],
+        names,
+        title,
+        colors={label: color[:3] for label, color in known.colors.items()},
+        label_names=known,
+    )
 
 
 def _of_stream(binary: Any, title: str) -> Source:

@@ -266,7 +266,13 @@ def write(
             array, path, preset=preset, markov_model_order=markov, allow_pins=pins, parallel=parallel
         )
         return
-    whole = in_memory(array, space=volume.space, header=volume.header, format=volume.format)
+    whole = in_memory(
+        array,
+        space=volume.space,
+        label_names=volume.label_names,
+        header=volume.header,
+        format=volume.format,
+    )
     library, outer = require(format), atomic_files.OUTER_SUFFIX.get(path.suffix.lower())
     write_format = FORMATS[format].write
     assert write_format is not None

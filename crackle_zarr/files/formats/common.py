@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ..label_names import LabelNames
 from ..space import Space
 from ..volumes import UnusableError
 
@@ -36,6 +37,7 @@ class Volume:
         dtype: of the labels.
         read_box: returns the labels of a box.
         space: the position of the voxels, as far as the file states it.
+        label_names: names and colours of labels, for formats that can hold them.
         header: further metadata, for writing a file of the same format.
         format: the format of the file; None if the labels do not come from a file.
         note: how the file's numbers were converted to labels.
@@ -49,6 +51,7 @@ class Volume:
     dtype: np.dtype[Any]
     read_box: Callable[[Box], npt.NDArray[Any]]
     space: Space = field(default_factory=Space)
+    label_names: LabelNames | None = None
     header: Any = None
     format: Format | None = None
     note: str = ""

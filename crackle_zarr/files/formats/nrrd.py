@@ -13,6 +13,7 @@ import numpy.typing as npt
 from ..space import UNITS, Space, unit_of
 from ..volumes import UnusableError
 from .common import Volume, bool_as_integers, in_file, in_memory, positive
+from .segments import names_of, with_segments
 
 # NRRD's axes of space in NIfTI's: right, anterior, superior.
 _SPACES = {
@@ -49,6 +50,7 @@ def read(nrrd: Any, path: Path, content: Any, outer: str | None, log: list[loggi
     straight = order == list(range(len(names)))
     fields: dict[str, Any] = {
         "space": _space(header, domain).padded(len(names)).of_axes(_back(order)),
+        "label_names": names_of(header, path),
         "header": kept if straight else None,
         "axes": tuple(names),
     }
@@ -173,6 +175,8 @@ def write(nrrd: Any, file: IO[bytes], volume: Volume) -> None:
         header = {"spacings": list(size), "units": ["mm"] * len(size)}
     else:
         header = {}
+    if volume.label_names and volume.label_names != names_of(header, "the header"):
+        header = with_segments(header, volume.label_names, volume.shape)
     header["encoding"] = "gzip"
     # Level 9, the library's default, takes several times as long and makes labels hardly smaller.
     nrrd.write(file, array, header, index_order="F", compression_level=6)
