@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
-from typing import Generic, Literal, Protocol, TypeAlias, TypeVar, cast, runtime_checkable
+from typing import TYPE_CHECKING, Generic, Literal, Protocol, TypeAlias, TypeVar, cast, runtime_checkable
 
 from tqdm import tqdm  # type: ignore[import-untyped]
 
@@ -24,6 +24,9 @@ from ..errors import FormatError
 from .chunk import Chunk, chunks_of
 from .fetch import Steps, drive
 from .layout import Box, Coords, Layout, num_voxels
+
+if TYPE_CHECKING:
+    from .index.choice import Looked
 
 P = TypeVar("P")
 R = TypeVar("R")
@@ -51,6 +54,7 @@ class Options:
     progress: Progress = False
     verify: bool = True
     index: IndexUse = "auto"
+    looked: Looked | None = None  # what a look for the index has found already
 
     @property
     def in_this_process(self) -> bool:

@@ -177,7 +177,7 @@ def select(layout: Layout, labels: Table, box: Box, options: Options) -> dict[in
     """The objects of some labels, given ascending and of the layout's native dtype, that are there."""
     if not len(labels):
         return {}
-    listed = answers.listed(layout, labels, box, options.index)
+    listed = answers.listed(layout, labels, box, options)
     coords = None if listed is None else listed.chunks
     parts = ask(layout, Objects(labels, options.verify), box, options, coords) or {}
     crops = {label: assembled(some) for label, some in parts.items()}
@@ -268,7 +268,7 @@ def _labels_and_chunks(
 
     An index tells the voxels of each pair, too.
     """
-    pairs = answers.pairs(layout, labels, box, options.index)
+    pairs = answers.pairs(layout, labels, box, options)
     if pairs is not None:
         numbers, place = np.unique(pairs.chunks, return_inverse=True)
         return pairs.labels, place.astype(np.int64), coords_of(layout, numbers), pairs.voxels
@@ -369,7 +369,7 @@ def point_clouds(layout: Layout, labels: Table, box: Box, options: Options) -> d
     """The surface voxels of some labels, given ascending, that are there: sorted, each once."""
     if not len(labels):
         return {}
-    listed = answers.listed(layout, labels, box, options.index)
+    listed = answers.listed(layout, labels, box, options)
     coords = None if listed is None else listed.chunks
     surface = ask(layout, Surfaces(labels, options.verify, box), box, options, coords)
     if surface is None:

@@ -236,7 +236,7 @@ def labels(
     layout: Layout, box: Box, options: Options, low: int | None = None, high: int | None = None
 ) -> Table:
     """The labels in a box, ascending, in the array's dtype; those in [low, high), where these are given."""
-    found = answers.labels(layout, box, options.index, low, high)
+    found = answers.labels(layout, box, options, low, high)
     if found is None:
         found = ask(layout, LabelsThere(options.verify), box, options)
     if found is None:
@@ -249,7 +249,7 @@ def labels(
 
 def num_labels(layout: Layout, box: Box, options: Options) -> int:
     """The number of labels in a box."""
-    number = answers.num_labels(layout, box, options.index)
+    number = answers.num_labels(layout, box, options)
     return len(labels(layout, box, options)) if number is None else number
 
 
@@ -258,12 +258,12 @@ def contains(layout: Layout, label: int, box: Box, options: Options) -> bool:
     if not holds(layout.native, label):
         return False
     if box == layout.everything:
-        there = answers.contains(layout, label, box, options.index)
+        there = answers.contains(layout, label, box, options)
         if there is not None:
             return there
     coords, listed = None, False
     if box != layout.everything:
-        found = answers.listed(layout, np.array([label], dtype=layout.native), box, options.index)
+        found = answers.listed(layout, np.array([label], dtype=layout.native), box, options)
         if found is not None:
             if found.inside.any():
                 return True
@@ -355,12 +355,12 @@ def find(layout: Layout, label: int, box: Box, options: Options, space_of: Calla
     if not holds(layout.native, label):
         return Found(label, [], layout, box, options, space_of)
     if box == layout.everything:
-        known = answers.found(layout, label, options.index)
+        known = answers.found(layout, label, options)
         if known is not None:
             return Found(label, known[0], layout, box, options, space_of, True, known[1])
         chunks = ask(layout, ChunksWith(label, options.verify), box, options) or []
         return Found(label, sorted(chunks), layout, box, options, space_of)
-    listed = answers.listed(layout, np.array([label], dtype=layout.native), box, options.index)
+    listed = answers.listed(layout, np.array([label], dtype=layout.native), box, options)
     if listed is None:
         chunks = ask(layout, ChunksWith(label, options.verify), box, options) or []
         return Found(label, sorted(chunks), layout, box, options, space_of)

@@ -111,7 +111,7 @@ def measure(chunk: Chunk, verify: bool) -> Steps[Rows]:
 
 def statistics(layout: Layout, box: Box, options: Options) -> StatisticsTable:
     """A row per label that is in a box."""
-    totals = answers.statistics(layout, box, options.index)
+    totals = answers.statistics(layout, box, options)
     if totals is not None:
         return answers.table_of(totals, layout)
     rows = ask(layout, Measure(options.verify), box, options)
@@ -125,7 +125,7 @@ def statistics_of(
     dtype, ndim = layout.array.dtype, len(layout.shape)
     rows = None
     if holds(layout.native, label):
-        rows = answers.one_label(layout, label, box, options.index)
+        rows = answers.one_label(layout, label, box, options)
         if rows is None:
             found = find(layout, label, box, options, space_of)
             if found.chunks and found.slices is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from concurrent.futures import Executor
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypedDict, TypeVar
 
 import numpy as np
@@ -56,6 +57,7 @@ def stored_source(source: Any, options: ArrayOptions) -> tuple[Layout, Box, Opti
         raise TypeError(f"a stored array is a zarr.Array or a group of OME-Zarr, not {type(source).__name__}")
     from .._base.patience import RETRIES
     from ..stored.engine import Options
+    from ..stored.index.choice import look
     from ..stored.layout import box_of
     from ..stored.sources import layout_from
     from ..stored.told import tell
@@ -81,7 +83,10 @@ def stored_source(source: Any, options: ArrayOptions) -> tuple[Layout, Box, Opti
         )
     layout = layout_from(source if level is None else array_of_level(source, level)).patient(retries)
     box = box_of(region, layout.shape)
-    tell(layout, unfinished)
+    if unfinished in ("warn", "refuse"):
+        checked = replace(checked, looked=look(layout, box, checked.index))
+    if checked.looked is None or checked.looked.lookup is None:
+        tell(layout, unfinished)
     return layout, box, checked
 
 

@@ -105,6 +105,103 @@ def test_unfinished(action: str, monkeypatch: pytest.MonkeyPatch) -> None:
     check_index_of(array)
 
 
+@pytest.mark.parametrize("small", [True, False])
+def test_an_undo_of_a_whole_edit(small: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An edit dies when all is done but its end is not noted: an undo of it leaves no index of new labels.
+
+    While the undo is under way, and where it was stopped, queries are told and ask the chunks.
+    """
+    from crackle_zarr.stored.editing import edit
+    from crackle_zarr.stored.editing.hold import Hold
+
+    if not small:
+        monkeypatch.setattr(following, "_MOST_CHUNKS", -1)
+    voxels = cubes(3)
+    array = stored(voxels)
+    cz.create_index(array)
+    label = int(voxels[0, 0, 0])
+
+    def fail(*_: Any, **__: Any) -> Any:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Hold, "end", fail)
+        with pytest.raises(KeyboardInterrupt):
+            cz.remap(array, {label: 5})
+    assert cz.find(array, 5, index="require").indexed
+    with monkeypatch.context() as patch:
+        patch.setattr(edit, "copy_to_array", fail)
+        with pytest.raises(KeyboardInterrupt):
+            cz.undo(array)
+    with pytest.raises(cz.StaleIndexError):
+        cz.find(array, 5, index="require")
+    with pytest.raises(cz.JournalError, match="is being undone"):
+        cz.find(array, 5, unfinished="refuse")
+    with monkeypatch.context() as patch:
+        patch.setattr(Hold, "end", fail)
+        with pytest.raises(KeyboardInterrupt):
+            cz.undo(array)
+    cz.undo(array)
+    assert np.array_equal(array[...], voxels)
+    check_index_of(array)
+
+
+def test_no_index_of_what_is_unfinished(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An array that is half converted, and a level that is half built, get no index."""
+    from crackle_zarr.ome import pyramid
+    from crackle_zarr.stored import convert
+
+    def fail(*_: Any, **__: Any) -> Any:
+        raise cz.StoreError("the disk is full")
+
+    source = stored(cubes(6))
+    with monkeypatch.context() as patch:
+        patch.setattr(convert, "run", fail)
+        with pytest.raises(cz.StoreError, match="full"):
+            cz.convert(source, LocalStore(tmp_path))
+    with pytest.raises(cz.JournalError, match="unfinished conversion"):
+        cz.create_index(zarr.open_array(LocalStore(tmp_path), mode="r+"))
+    group = zarr.open_group(MemoryStore(), mode="w")
+    voxels = cubes(5, (16, 32, 64)).astype(np.uint32)
+    labels = cz.write_ome_labels(group, "cells", voxels, chunks=(8, 8, 16), factors=(2, 2, 2), levels=2)
+    cz.create_index(labels.group, level=1)
+    before = zarr.open_array(labels.levels[1].store_path, mode="r")
+    with monkeypatch.context() as patch:
+        patch.setattr(pyramid, "run", fail)
+        with pytest.raises(cz.StoreError, match="full"):
+            cz.build_pyramid(labels.group, (2, 2, 2), levels=2)
+    with pytest.raises(cz.JournalError, match="unfinished levels"):
+        cz.labels(before, unfinished="refuse")
+    with pytest.raises(cz.JournalError, match="unfinished levels"):
+        cz.create_index(labels.group, level=1)
+
+
+def test_an_edit_that_begins_during_a_build(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An index that is put in force while an edit is under way is marked as stale, and the build says so."""
+    from crackle_zarr.stored.index import build
+
+    voxels = cubes(3)
+    array = stored(voxels)
+    label = int(voxels[0, 0, 0])
+    put = build.put_in_force
+
+    def put_late(*arguments: Any) -> None:
+        with monkeypatch.context() as patch:
+            failing_copy(patch)
+            with pytest.raises(KeyboardInterrupt):
+                cz.remap(array, {label: 5})
+        put(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(build, "put_in_force", put_late)
+        with pytest.raises(cz.JournalError):
+            cz.create_index(array)
+    cz.resume(array)
+    with pytest.raises(cz.StaleIndexError):
+        cz.labels(array, index="require")
+    assert np.array_equal(cz.labels(array), np.unique(array[...]))
+
+
 def test_edits_without_pyarrow(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without pyarrow a remap marks the index as stale, and an update makes it right."""
     voxels = cubes(4)

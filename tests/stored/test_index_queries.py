@@ -135,6 +135,20 @@ def test_requests_of_queries() -> None:
         assert requests_of(ask) <= most
 
 
+def test_requests_for_what_is_unfinished() -> None:
+    """With a current index a query does not look for unfinished edits; without one it does."""
+    array = stored(cubes(4, (32, 64, 64), 300), Counted(), chunks=(8, 8, 8))
+    assert requests_of(lambda: cz.contains(array, 10**9)) >= 4 + 1 + array.nchunks
+    cz.create_index(array)
+    assert requests_of(lambda: cz.num_labels(array)) == 1
+    assert requests_of(lambda: cz.num_labels(array, index="require", unfinished="refuse")) == 1
+    label = int(cz.labels(array)[150])
+    assert requests_of(lambda: cz.contains(array, label)) <= 3
+    with_index = requests_of(lambda: cz.labels(array))
+    assert requests_of(lambda: cz.labels(array, unfinished="ignore")) == with_index
+    assert requests_of(lambda: cz.labels(array, index="ignore")) >= 4 + array.nchunks
+
+
 @pytest.mark.parametrize("gone", [True, False])
 def test_left_behind(gone: bool) -> None:
     """A plain write is noticed where a query reads the chunk, and gives an error, not a wrong answer."""

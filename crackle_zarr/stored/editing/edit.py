@@ -318,12 +318,13 @@ def undo(
         with hold.kept():
             done = Copied([], 0, [])
             if history.step.entries is not None:
+                change = _change_in(history.plan, native)
+                followers = followers_of(place)
+                for follower in followers:
+                    follower.undoing(change)
                 done = _copy(hold, hold.batches(), "old", options, conflict)
                 _tell(place, done, conflict, "undo", "remap")
-                followers = followers_of(place)
-                change = _change_in(history.plan, native) if followers else None
                 for follower in followers:
-                    assert change is not None
                     follower.undone(change, options)
             hold.end("old")
             return RemapReport(done.chunks, done.nbytes, done.nbytes)

@@ -42,6 +42,10 @@ class Follower(Protocol):
         """All objects are replaced, and the journal still exists."""
         ...
 
+    def undoing(self, change: Change) -> None:
+        """An undo is about to restore the first object."""
+        ...
+
     def undone(self, change: Change, options: Options) -> None:
         """All objects have their old form again, and the journal still exists."""
         ...

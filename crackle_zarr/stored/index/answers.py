@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from ...errors import StaleIndexError
 from ...streams.statistics_table import StatisticsTable, empty_table
+from ..engine import Options
 from ..layout import Box, Coords, Layout
 from .choice import ask_index, old_labels
 from .lookup import Lookup
@@ -101,7 +102,7 @@ def _limits(layout: Layout) -> tuple[int, int]:
 
 
 def labels(
-    layout: Layout, box: Box, use: str, low: int | None = None, high: int | None = None
+    layout: Layout, box: Box, options: Options, low: int | None = None, high: int | None = None
 ) -> npt.NDArray[Any] | None:
     """The labels of an array or a view in [low, high), perhaps unordered and repeated."""
     if box != layout.everything:
@@ -112,23 +113,23 @@ def labels(
         last = last if high is None else min(last, high - 1)
         if first > last:
             return np.empty(0, dtype=layout.native)
-    found = ask_index(layout, box, use, lambda lookup: lookup.totals(first, last, ["label"]))
+    found = ask_index(layout, box, options, lambda lookup: lookup.totals(first, last, ["label"]))
     return None if found is None else _renamed(layout, np.ascontiguousarray(found["label"]))
 
 
-def num_labels(layout: Layout, box: Box, use: str) -> int | None:
+def num_labels(layout: Layout, box: Box, options: Options) -> int | None:
     """The number of labels of an array; None for a view."""
     if box != layout.everything or layout.mapping is not None:
         return None
-    return ask_index(layout, box, use, lambda lookup: lookup.manifest.num_labels)
+    return ask_index(layout, box, options, lambda lookup: lookup.manifest.num_labels)
 
 
-def statistics(layout: Layout, box: Box, use: str) -> Totals | None:
+def statistics(layout: Layout, box: Box, options: Options) -> Totals | None:
     """The totals of all labels of an array; None for a view, whose labels may merge."""
     if box != layout.everything or layout.mapping is not None:
         return None
     first, last = _limits(layout)
-    return ask_index(layout, box, use, lambda lookup: lookup.totals(first, last))
+    return ask_index(layout, box, options, lambda lookup: lookup.totals(first, last))
 
 
 def table_of(totals: Totals, layout: Layout) -> StatisticsTable:
@@ -139,12 +140,12 @@ def table_of(totals: Totals, layout: Layout) -> StatisticsTable:
     return table
 
 
-def one_label(layout: Layout, label: int, box: Box, use: str) -> Any:
+def one_label(layout: Layout, label: int, box: Box, options: Options) -> Any:
     """The row of a label as ``statistics`` measures it, with sums of 128 bits; None: no index is used."""
     old = old_labels(layout, np.array([label], dtype=layout.native))
     if box != layout.everything or old is None or len(old) > _MOST_LABELS:
         return None
-    rows = ask_index(layout, box, use, lambda lookup: lookup.some(old, True)[1])
+    rows = ask_index(layout, box, options, lambda lookup: lookup.some(old, True)[1])
     if rows is None:
         return None
     rows = rows.copy()
@@ -156,16 +157,16 @@ def one_label(layout: Layout, label: int, box: Box, use: str) -> Any:
 # Chunks
 
 
-def contains(layout: Layout, label: int, box: Box, use: str) -> bool | None:
+def contains(layout: Layout, label: int, box: Box, options: Options) -> bool | None:
     """Whether a label is in the whole array."""
     old = old_labels(layout, np.array([label], dtype=layout.native))
     if box != layout.everything or old is None or len(old) > _MOST_LABELS:
         return None
-    return ask_index(layout, box, use, lambda lookup: bool(len(lookup.some(old)[0])))
+    return ask_index(layout, box, options, lambda lookup: bool(len(lookup.some(old)[0])))
 
 
 def found(
-    layout: Layout, label: int, use: str
+    layout: Layout, label: int, options: Options
 ) -> tuple[list[Coords], tuple[tuple[int, int], ...] | None] | None:
     """The chunks that hold a label of the whole array, and its bounding box."""
     old = old_labels(layout, np.array([label], dtype=layout.native))
@@ -180,15 +181,15 @@ def found(
         start, stop = totals["start"].min(axis=0).tolist(), totals["stop"].max(axis=0).tolist()
         return chunks, tuple(zip(start, stop, strict=True))
 
-    return ask_index(layout, layout.everything, use, question)
+    return ask_index(layout, layout.everything, options, question)
 
 
-def listed(layout: Layout, labels: npt.NDArray[Any], box: Box, use: str) -> Listed | None:
+def listed(layout: Layout, labels: npt.NDArray[Any], box: Box, options: Options) -> Listed | None:
     """The chunks that hold some labels, given ascending, in a box."""
     old = old_labels(layout, labels)
     if old is None or len(old) > _MOST_LABELS:
         return None
-    rows = ask_index(layout, box, use, lambda lookup: lookup.some(old, True)[1])
+    rows = ask_index(layout, box, options, lambda lookup: lookup.some(old, True)[1])
     return None if rows is None else _listed(layout, rows, box)
 
 
@@ -216,19 +217,19 @@ def _listed(layout: Layout, rows: Rows, box: Box) -> Listed:
     return Listed(layout, coords_of(layout, numbers), whole, sure, most, starts, stops)
 
 
-def pairs(layout: Layout, labels: npt.NDArray[Any] | None, box: Box, use: str) -> Pairs | None:
+def pairs(layout: Layout, labels: npt.NDArray[Any] | None, box: Box, options: Options) -> Pairs | None:
     """Labels of a whole array or view with the chunks that hold them; None of ``labels``: all of an array."""
     if box != layout.everything or (labels is None and layout.mapping is not None):
         return None
     columns = ["label", "chunk", "voxel_count"]
     if labels is None:
         first, last = _limits(layout)
-        rows = ask_index(layout, box, use, lambda lookup: lookup.rows(first, last, columns))
+        rows = ask_index(layout, box, options, lambda lookup: lookup.rows(first, last, columns))
     else:
         old = old_labels(layout, labels)
         if old is None or len(old) > _MOST_LABELS:
             return None
-        rows = ask_index(layout, box, use, lambda lookup: lookup.some(old, columns)[1])
+        rows = ask_index(layout, box, options, lambda lookup: lookup.some(old, columns)[1])
     if rows is None:
         return None
     names, chunks, voxels = _renamed(layout, rows["label"].copy()), rows["chunk"], rows["voxel_count"]

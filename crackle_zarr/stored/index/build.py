@@ -24,17 +24,18 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ..._base.patience import session_of
-from ...errors import FormatError, StoreError
+from ...errors import FormatError, JournalError, StoreError
 from ..editing.applying import check_processes
 from ..editing.entries import packed
 from ..editing.entries import unpacked as unpacked_blob
 from ..editing.journal import Journal
 from ..engine import Options, run
 from ..layout import Coords, Layout
+from ..told import unfinished_at
 from . import passes
 from .home import BUILDING, Home, home_of
 from .listing import Listing, listing_of, tags_of
-from .manifest import geometry_of
+from .manifest import STALE, geometry_of, unpacked
 from .parquet import pyarrow
 from .publish import IndexReport, about_of, manifest_of, put_in_force, report_of
 from .runs import Run, runs_there
@@ -88,7 +89,31 @@ def check_editable(layout: Layout, options: Options) -> None:
             f"{type(store).__name__} cannot write, delete and list, and an index needs all three"
         )
     check_processes(store, options, layout.name)
+    refuse_unfinished(layout)
+
+
+def refuse_unfinished(layout: Layout) -> None:
+    """Raise JournalError if the labels of an array may be a mixture, or are about to become one."""
     Journal(layout).refuse()
+    for one in unfinished_at(layout):
+        if one.mixed:
+            raise JournalError(one.text)
+
+
+def stale_if_edited(layout: Layout) -> None:
+    """Mark an index as stale that was put in force during an edit, which may have seen no manifest to mark.
+
+    Raises:
+        JournalError: there is such an edit. The next update makes the index right.
+    """
+    try:
+        refuse_unfinished(layout)
+    except JournalError:
+        home = home_of(layout)
+        raw = home.manifest()
+        if raw is not None:
+            home.put_manifest(replace(unpacked(raw, home.name), state=STALE).packed())
+        raise
 
 
 def begin(layout: Layout, anew: bool = False) -> Plan:
@@ -251,6 +276,8 @@ def finish(
     tags, _ = tags_of(layout, stamps["chunk"], listing)
     stamps["tag"] = tags
     manifest = manifest_of(layout, plan.home, plan.id, (segment,), stamps)
+    refuse_unfinished(layout)
     put_in_force(plan.home, manifest)
+    stale_if_edited(layout)
     plan.home.remove_folder(BUILDING)
     return report_of(layout, manifest)

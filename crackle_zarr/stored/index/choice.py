@@ -9,6 +9,7 @@ finds out.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 import numpy as np
@@ -16,6 +17,7 @@ import numpy.typing as npt
 
 from ..._base.integers import holds
 from ...errors import FormatError, StaleIndexError, StoreError
+from ..engine import Options
 from ..layout import Box, Layout
 from ..warn import warn_once
 from .home import Home, home_of
@@ -91,14 +93,42 @@ def lookup_of(layout: Layout) -> Lookup:
     return Lookup(layout, home, manifest)
 
 
-def _chosen(layout: Layout, box: Box, use: str) -> Lookup | None:
-    """The index that a query uses, if any."""
-    if use == "ignore":
-        return None
+@dataclass(frozen=True)
+class Looked:
+    """What a look for an index found when a query began; None: there is no current one."""
+
+    lookup: Lookup | None
+
+
+def look(layout: Layout, box: Box, use: str) -> Looked | None:
+    """Look for an index before a query; None: the query has no reason to.
+
+    A current manifest is certain that nothing is being done to its array: whatever replaces a chunk, a remap,
+    its undo, a conversion or a build of a pyramid, first marks the manifest or removes it.
+    """
+    if use == "auto" and layout.num_chunks_in(box) > FEW_CHUNKS:
+        return Looked(_current(layout))
     if use == "require":
-        return lookup_of(layout)
-    if layout.num_chunks_in(box) <= FEW_CHUNKS:
+        try:
+            return Looked(lookup_of(layout))
+        except (FileNotFoundError, ImportError, StaleIndexError, StoreError):
+            return None  # the query asks again, and raises
+    return None
+
+
+def _chosen(layout: Layout, box: Box, options: Options) -> Lookup | None:
+    """The index that a query uses, if any."""
+    if options.index == "ignore":
         return None
+    if options.looked is not None and (options.looked.lookup is not None or options.index == "auto"):
+        return options.looked.lookup
+    if options.index == "require":
+        return lookup_of(layout)
+    return _current(layout) if layout.num_chunks_in(box) > FEW_CHUNKS else None
+
+
+def _current(layout: Layout) -> Lookup | None:
+    """The index of an array, if it is there and current and can be read."""
     try:
         return lookup_of(layout)
     except (FileNotFoundError, StaleIndexError, StoreError):
@@ -114,7 +144,7 @@ def _chosen(layout: Layout, box: Box, use: str) -> Lookup | None:
         return None
 
 
-def ask_index(layout: Layout, box: Box, use: str, question: Callable[[Lookup], T]) -> T | None:
+def ask_index(layout: Layout, box: Box, options: Options, question: Callable[[Lookup], T]) -> T | None:
     """Ask the index of an array; None if there is none to use.
 
     Raises:
@@ -123,14 +153,14 @@ def ask_index(layout: Layout, box: Box, use: str, question: Callable[[Lookup], T
         FormatError: a file of the index is damaged.
         StoreError: the store failed.
     """
-    lookup = _chosen(layout, box, use)
+    lookup = _chosen(layout, box, options)
     if lookup is None:
         return None
     try:
         return question(lookup)
     except GoneError:
         # Another index may have replaced this one: its manifest names other files.
-        again = _chosen(layout, box, use)
+        again = _chosen(layout, box, replace(options, looked=None))
         if again is None:
             return None
         if again.manifest == lookup.manifest:

@@ -104,21 +104,36 @@ class IndexFollower:
         except (FormatError, StaleIndexError):
             self._mark(manifest, STALE)
 
+    def undoing(self, change: Change) -> None:
+        """No query may use the index from now on: the edit may have been whole, and the index right again."""
+        manifest = self._manifest()
+        if manifest is not None and manifest.is_current:
+            self._mark(manifest, {"pending": change.id, "small": False})
+
     def undone(self, change: Change, options: Options) -> None:
         """The index is that of the old labels again."""
         manifest = self._manifest()
-        if manifest is None or (_pending(manifest) != change.id and manifest.id != change.id):
+        if manifest is None or _pending(manifest) != change.id:
             return
         (raw,) = self.home.read([_former(change)])
         try:
             former = None if raw is None else unpacked(raw, self.home.name)
         except FormatError:
             former = None
-        if former is None:
-            self._mark(manifest, STALE)
+        if former is None:  # an update replaced the index since, or an earlier undo has restored it
+            self._update(manifest, options)
         else:
             self.home.put_manifest(former.packed())
             self.home.remove_folder(change.id)
+
+    def _update(self, manifest: Manifest, options: Options) -> None:
+        if not has_pyarrow():
+            self._mark(manifest, STALE)
+            return
+        try:
+            bring_up_to_date(self.layout, False, dataclasses.replace(options, progress=False))
+        except (FormatError, StaleIndexError):
+            self._mark(manifest, STALE)
 
     # -----------------------------------------------------------------------------------
 

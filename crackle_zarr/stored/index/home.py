@@ -22,6 +22,9 @@ from ..writing import call_store, read_objects, write_objects
 
 NAME = ".crackle-index"
 MANIFEST = "index.json"
+# The manifest's key within the array. Without it there is no index, so what is about to remove or to replace
+# an array removes it first: a manifest that is there and current is certain of its array.
+MANIFEST_KEY = f"{NAME}/{MANIFEST}"
 # Within it lies an index that is being built.
 BUILDING = "building"
 

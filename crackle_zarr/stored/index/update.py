@@ -15,7 +15,7 @@ import numpy.typing as npt
 from ..engine import Options, run
 from ..layout import Layout
 from . import passes
-from .build import Plan, begin, check_editable, measure, tasks_of
+from .build import Plan, begin, check_editable, measure, stale_if_edited, tasks_of
 from .check import changes, opened
 from .home import BUILDING, home_of
 from .listing import listing_of, tags_of
@@ -30,7 +30,9 @@ from .stamps import Stamps, coords_of
 def update(layout: Layout, content: bool, options: Options) -> IndexReport:
     """Bring the index of an array up to date; see ``crackle_zarr.update_index``."""
     check_editable(layout, options)
-    return bring_up_to_date(layout, content, options)
+    report = bring_up_to_date(layout, content, options)
+    stale_if_edited(layout)
+    return report
 
 
 def bring_up_to_date(layout: Layout, content: bool, options: Options) -> IndexReport:
