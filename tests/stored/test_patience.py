@@ -397,10 +397,17 @@ def test_patient_stores_wrap_once() -> None:
         ("https://:token@host", "https://:***@host"),
         ("no url a:b@c", "no url a:b@c"),
         ("http://user:p@ss@host/x", "http://user:***@host/x"),
+        (
+            "'https://b/s?X-Amz-Credential=A%2F1&X-Amz-Signature=0f&X-Amz-Security-Token=t&E=9' failed",
+            "'https://b/s?X-Amz-Credential=***&X-Amz-Signature=***&X-Amz-Security-Token=***&E=9' failed",
+        ),
+        ("https://b.host/s?sv=2&sig=a%2Bb%3D&se=2", "https://b.host/s?sv=2&sig=***&se=2"),
+        ("https://h/s?level=3&token=ab#x", "https://h/s?level=3&token=***#x"),
+        ("https://h/s?sigma=3&keys=4&design=5", "https://h/s?sigma=3&keys=4&design=5"),
     ],
 )
 def test_without_password(text: str, shown: str) -> None:
-    """Only the password of a URL is left out."""
+    """The password and the signature of a URL are left out, and nothing else."""
     assert patience.without_password(text) == shown
 
 
@@ -428,6 +435,9 @@ def test_the_command_line_shows_no_password(run: Any) -> None:
         assert ran.code != 0
         assert "me:***@127.0.0.1" in ran.err
         assert "ret@" not in ran.out + ran.err
+        ran = run(command, "http://127.0.0.1:9/seg.zarr?sig=secret&se=2")
+        assert ran.code != 0
+        assert "secret" not in ran.out + ran.err
 
 
 def test_an_endpoint_that_is_not_there() -> None:
