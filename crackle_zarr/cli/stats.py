@@ -67,6 +67,11 @@ _ENDS = ("start", "stop")
     is_flag=True,
     help="Of an array with a voxel size: positions in its unit, and the volume of each label.",
 )
+@click.option(
+    "--by",
+    metavar="AXIS",
+    help="A row per label and position along this axis, by name or number: t for frames of a time series.",
+)
 @_common.force
 @query
 def stats(
@@ -77,6 +82,7 @@ def stats(
     labels: tuple[int, ...],
     every: bool,
     units: bool,
+    by: str | None,
     force: bool,
     options: QueryOptions,
 ) -> None:
@@ -94,6 +100,9 @@ def stats(
     With --units positions are in the unit of the voxel size, which info shows: boxes from face to face,
     centroids at centres of voxels.
 
+    With --by there is a row for each label at each position along an axis that has it, and a column
+    with the position, named as the axis.
+
     \b
     Examples:
       crackle-zarr stats seg.zarr
@@ -101,21 +110,24 @@ def stats(
       crackle-zarr stats seg.zarr -o seg.parquet
       crackle-zarr stats seg.zarr --label 42 --label 43
       crackle-zarr stats seg.zarr --region 0:64,:,:
+      crackle-zarr stats movie.zarr --by t --region 10:20
     """
     if output is not None:
         if as_json:
             raise click.UsageError("--json is for the terminal, and --output for .csv and .parquet.")
         checked_table_file("--output", output, force)
 
+    axis = None if by is None else int(by) if by.lstrip("-").isdecimal() else by
+
     def work(source: str) -> None:
-        table, known = _statistics(source, labels, units, options), LabelNames()
+        table, known = _statistics(source, labels, units, axis, options), LabelNames()
         if is_stored(source):
             known = names.of_array(array_at(source, options.storage_options, level=options.level))
         # Without names there is no column of them.
         column = known if len(known) else None
         if output is not None:
             write_table(table, output, column)
-            click.echo(f"{source} -> {output}  {counted(len(table), 'label')}")
+            click.echo(f"{source} -> {output}  {counted(len(table), 'label' if by is None else 'row')}")
         elif as_json:
             _echo_json(table, column)
         elif as_csv or not sys.stdout.isatty():
@@ -130,13 +142,17 @@ def stats(
     _common.Batch().run([source], work)
 
 
-def _statistics(source: str, labels: tuple[int, ...], units: bool, options: QueryOptions) -> StatisticsTable:
+def _statistics(
+    source: str, labels: tuple[int, ...], units: bool, by: str | int | None, options: QueryOptions
+) -> StatisticsTable:
     """The statistics of a file or an array, for the given labels or for all."""
     table: Any
     if not is_stored(source):
         options.refuse_for_file(source)
         if units:
             raise UnusableError(f"{source}: --units is for Zarr arrays with a voxel size, and this is a file")
+        if by is not None:
+            raise UnusableError(f"{source}: --by is for Zarr arrays, and this is a file")
         table = verbs.statistics(volumes.read_stream(Path(source)), parallel=options.parallel)
         if labels:
             table = table[np.isin(table["label"], _as_dtype_of(labels, table))]
@@ -144,18 +160,18 @@ def _statistics(source: str, labels: tuple[int, ...], units: bool, options: Quer
     array = array_at(source, options.storage_options, level=options.level)
     with options.keywords() as keywords:
         if not labels:
-            return verbs.statistics(array, units, **keywords)
+            return verbs.statistics(array, units, by, **keywords)
         # Measure only the chunks with these labels.
         parts = []
         for label in sorted(set(labels)):
             keywords["region"] = options.region
             keywords["region"] = verbs.find(array, label, **keywords).slices
             if keywords["region"] is not None:
-                table = verbs.statistics(array, units, **keywords)
+                table = verbs.statistics(array, units, by, **keywords)
                 parts.append(table[table["label"] == label])
         if not parts:  # a table without rows
             keywords["region"] = (slice(0, 0),) * min(1, array.ndim)
-            return cast("StatisticsTable", verbs.statistics(array, units, **keywords)[:0])
+            return cast("StatisticsTable", verbs.statistics(array, units, by, **keywords)[:0])
         return cast("StatisticsTable", np.concatenate(parts).view(type(parts[0])))
 
 
@@ -183,7 +199,9 @@ def _show_statistics(table: StatisticsTable, every: bool, known: LabelNames | No
     from rich.text import Text
 
     shown = Table(box=box.SIMPLE)
-    for name in ("label", *(("name",) if known else ()), "voxels", "box", "centroid"):
+    assert table.dtype.names is not None
+    by = [] if table.dtype.names[1] == "voxel_count" else [table.dtype.names[1]]
+    for name in ("label", *(("name",) if known else ()), *by, "voxels", "box", "centroid"):
         shown.add_column(name, justify="left" if name == "name" else "right", no_wrap=name != "name")
     rows = table if every else table[:_ROWS]
     for row in rows:
@@ -193,6 +211,7 @@ def _show_statistics(table: StatisticsTable, every: bool, known: LabelNames | No
         centroid = ", ".join(f"{index:.1f}" for index in row["centroid"].tolist())
         label = int(row["label"])
         name_cell = [Text(known.get(label, ""))] if known else []
+        name_cell += [Text(str(int(row[column]))) for column in by]
         shown.add_row(str(label), *name_cell, f"{int(row['voxel_count']):,}", as_ranges(bounds), centroid)
     console = Console(highlight=False)
     console.print(shown)

@@ -23,7 +23,7 @@ from .chunk import Chunk
 from .engine import Options, ask
 from .fetch import Steps
 from .index import answers
-from .layout import Box, Layout, Run, num_voxels
+from .layout import Box, Layout, Run, num_voxels, runs_of
 from .queries import array_bounds, filled, find, measured
 
 __all__ = ["StatisticsTable"]
@@ -75,17 +75,26 @@ def _rows_of_box(label: npt.NDArray[Any], box: Box) -> Rows:
     return rows
 
 
+def _positions(box: Box, by: int) -> list[Box]:
+    """The parts of a box at each position along an axis."""
+    return [(*box[:by], (place, place + 1), *box[by + 1 :]) for place in range(*box[by])]
+
+
 @dataclass(frozen=True)
 class Measure:
-    """Asks for a row per label."""
+    """Asks for a row per label, or per label and position along the axis ``by``."""
 
     verify: bool
+    by: int | None = None
 
     def ask(self, chunk: Chunk) -> Steps[Rows]:
         """Measure one chunk; a label may have several rows."""
-        found = yield from measured(chunk, chunk.runs, self.verify)
+        # One request gets the slices of all positions: a run per position and outer index.
+        boxes = [chunk.box] if self.by is None else _positions(chunk.box, self.by)
+        runs = [run for box in boxes for run in runs_of(chunk.stored, box, chunk.axes)]
+        found = yield from measured(chunk, runs, self.verify)
         if found is None:
-            return _rows_of_box(filled(chunk.layout), chunk.box)
+            return np.concatenate([_rows_of_box(filled(chunk.layout), box) for box in boxes])
         reader = yield from chunk.labels()
         assert reader is not None
         return rows_of(chunk, chunk.table(reader, self.verify), found)
@@ -96,7 +105,7 @@ class Measure:
 
     def merge_many(self, answers: list[Rows]) -> Rows:
         """Add up the rows of some chunks."""
-        return merged(answers[0] if len(answers) == 1 else np.concatenate(answers))
+        return merged(answers[0] if len(answers) == 1 else np.concatenate(answers), self.by)
 
     def enough(self, answer: Rows) -> bool:
         """Never: every chunk counts."""
@@ -115,6 +124,15 @@ def statistics(layout: Layout, box: Box, options: Options) -> StatisticsTable:
     if totals is not None:
         return answers.table_of(totals, layout)
     rows = ask(layout, Measure(options.verify), box, options)
+    return table_of(rows, layout.array.dtype, len(layout.shape))
+
+
+def statistics_by(layout: Layout, box: Box, by: int, options: Options) -> StatisticsTable:
+    """A row per label and position along an axis, by label and then by position.
+
+    The label index has no positions, so it is not used.
+    """
+    rows = ask(layout, Measure(options.verify, by), box, options)
     return table_of(rows, layout.array.dtype, len(layout.shape))
 
 

@@ -35,11 +35,21 @@ def rows_dtype(label: np.dtype[Any], ndim: int) -> np.dtype[Any]:
     return np.dtype([*fields, *axes])
 
 
-def merged(rows: Rows) -> Rows:
-    """Merge rows of equal labels, and sort them by label."""
-    rows = rows[np.argsort(rows["label"], kind="stable")]
+def merged(rows: Rows, by: int | None = None) -> Rows:
+    """Merge rows of equal labels, and sort them by label.
+
+    Args:
+        rows: in any order.
+        by: an axis along which each row has one position: rows of different positions stay apart.
+    """
+    if by is None:
+        rows = rows[np.argsort(rows["label"], kind="stable")]
+    else:
+        rows = rows[np.lexsort((rows["start"][:, by], rows["label"]))]
     new = np.ones(len(rows), dtype=np.bool_)
     new[1:] = rows["label"][1:] != rows["label"][:-1]
+    if by is not None:
+        new[1:] |= rows["start"][1:, by] != rows["start"][:-1, by]
     if new.all():
         return rows
     firsts = np.flatnonzero(new)

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from .exported_table import ExportedTable, pyarrow_with_parquet
 
@@ -33,6 +34,7 @@ class StatisticsTable(ExportedTable):
 
     Columns: ``label`` in the array's dtype; ``voxel_count`` (u8); ``start_0``, ``start_1`` ... and ``stop_0``
     ... (u8, one per axis; half-open); ``centroid_0`` ... (f8, one per axis), the mean index of the voxels.
+    With ``by``, the position along that axis (u8) follows the label, in a column with the axis's name.
     Beside these fields, ``table["start"]``, ``table["stop"]`` and ``table["centroid"]`` are arrays of shape
     (rows, axes).
 
@@ -96,6 +98,24 @@ def empty_table(length: int, label: np.dtype[Any], ndim: int) -> StatisticsTable
     return np.empty(length, dtype=np.dtype((StatisticsRow, np.dtype(fields)))).view(StatisticsTable)
 
 
+def positioned(table: StatisticsTable, name: str, positions: npt.NDArray[np.uint64]) -> StatisticsTable:
+    """A table with a column of positions behind the labels.
+
+    Args:
+        table: any table of statistics.
+        name: of the column.
+        positions: one per row.
+    """
+    assert table.dtype.names is not None
+    fields = [(field, table.dtype[field]) for field in table.dtype.names]
+    fields.insert(1, (name, np.dtype(np.uint64)))
+    found = np.empty(len(table), dtype=np.dtype((StatisticsRow, np.dtype(fields)))).view(StatisticsTable)
+    for field in table.dtype.names:
+        found[field][...] = table[field]
+    found[name][...] = positions
+    return found
+
+
 def physical(rows: StatisticsTable, size: Sequence[float], origin: Sequence[float]) -> StatisticsTable:
     """The table in physical units.
 
@@ -118,11 +138,14 @@ def physical(rows: StatisticsTable, size: Sequence[float], origin: Sequence[floa
     return found
 
 
-def boxes_table(rows: StatisticsTable, axes: Sequence[str]) -> Any:
-    """Labels, voxel counts and boxes as a ``pyarrow.Table``; see :func:`crackle_zarr.to_parquet`."""
+def boxes_table(rows: StatisticsTable, axes: Sequence[str], by: str | None = None) -> Any:
+    """Labels, voxel counts and boxes as a ``pyarrow.Table``; see :func:`crackle_zarr.to_parquet`.
+
+    ``by`` is the name of a column of positions.
+    """
     pyarrow, _ = pyarrow_with_parquet()
     columns = rows.columns()
-    chosen = {name: columns[name] for name in ("label", "voxel_count")}
+    chosen = {name: columns[name] for name in ("label", *([by] if by else ()), "voxel_count")}
     for axis, name in enumerate(axes):
         chosen[f"min_{name}"] = columns[f"start_{axis}"].astype(np.uint32)
         chosen[f"max_{name}"] = (columns[f"stop_{axis}"] - np.uint64(1)).astype(np.uint32)
