@@ -7,6 +7,7 @@ library would decompress all of them for each box.
 from __future__ import annotations
 
 import logging
+import math
 import shutil
 import tempfile
 from dataclasses import replace
@@ -34,8 +35,11 @@ def read(itk: Any, path: Path, content: Any, outer: str | None, log: list[loggin
     samples = int(reader.GetNumberOfComponents())
     space = _space(reader, len(shape)).padded(len(shape))
     names = tuple("xyzt"[: len(shape)])
-    if samples == 1 and _is_raw(path):
-        dtype = _dtype(itk, path, reader)
+    fields, header = _fields(path)
+    if fields:
+        dtype = _dtype(itk, reader)
+        _check_size(path, fields, header, math.prod(shape) * samples * dtype.itemsize)
+    if fields and samples == 1 and fields.get("compresseddata", "").lower() != "true":
 
         def read_box(box: Box) -> npt.NDArray[Any]:
             parts = [range(*part.indices(n)) for part, n in zip(box, shape, strict=True)]
@@ -56,20 +60,36 @@ def read(itk: Any, path: Path, content: Any, outer: str | None, log: list[loggin
     return in_memory(array.T, space=space, axes=names)
 
 
-def _is_raw(path: Path) -> bool:
-    """Whether a MetaImage says that its voxels are not compressed."""
+def _fields(path: Path) -> tuple[dict[str, str], int]:
+    """The fields of a MetaImage's header, and its length in bytes; none of another format."""
+    fields: dict[str, str] = {}
     with open(path, "rb") as file:
-        header = file.read(8192).partition(b"ElementDataFile")[0].lower()
-    return header.startswith((b"objecttype", b"ndims", b"comment")) and b"compresseddata = true" not in header
+        for _ in range(200):
+            name, equals, value = file.readline(2**16).decode("latin-1").partition("=")
+            if not equals or not name.strip().isalnum():
+                return {}, 0
+            fields[name.strip().lower()] = value.strip()
+            if name.strip().lower() == "elementdatafile":
+                return fields, file.tell()
+    return {}, 0
 
 
-def _dtype(itk: Any, path: Path, reader: Any) -> np.dtype[Any]:
-    """The dtype of the voxels, from one of them."""
-    one = itk.ImageFileReader()
-    one.SetFileName(str(path))
-    one.SetExtractIndex([0] * len(reader.GetSize()))
-    one.SetExtractSize([1] * len(reader.GetSize()))
-    dtype: np.dtype[Any] = itk.GetArrayFromImage(one.Execute()).dtype
+def _check_size(path: Path, fields: dict[str, str], header: int, nbytes: int) -> None:
+    """Raise UnusableError if voxels are missing at the end: some versions of the library fill them with 0."""
+    if fields.get("elementdatafile", "").upper() != "LOCAL":
+        return
+    stored = fields.get("compresseddatasize", "0")
+    compressed = fields.get("compresseddata", "").lower() == "true"
+    needed = header + (int(stored) if compressed and stored.isdecimal() else 0 if compressed else nbytes)
+    if path.stat().st_size < needed:
+        raise UnusableError(f"{path}: a damaged MetaImage file: it needs {needed:,} bytes or more")
+
+
+def _dtype(itk: Any, reader: Any) -> np.dtype[Any]:
+    """The dtype of the voxels, from an image of one voxel of the same kind."""
+    samples = int(reader.GetNumberOfComponents())
+    one = itk.Image([1] * len(reader.GetSize()), reader.GetPixelID(), samples if samples > 1 else 0)
+    dtype: np.dtype[Any] = itk.GetArrayViewFromImage(one).dtype
     return dtype
 
 

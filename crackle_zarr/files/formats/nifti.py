@@ -111,6 +111,7 @@ class Slabs:
         """The voxels of a box; the last slab read is kept."""
         start, stop, _ = box[-1].indices(self._shape[-1])
         if self._kept is None or not self._kept[0] <= start <= stop <= self._kept[1]:
+            self._kept = None  # frees the slab before the next is read
             self._kept = (start, stop, self._slab(start, stop))
         first, _, slab = self._kept
         return np.array(slab[(*box[:-1], slice(start - first, stop - first))], order="K")

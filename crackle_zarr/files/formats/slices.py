@@ -178,7 +178,7 @@ def write(
 
 def each(pattern: str, volume: Volume) -> list[tuple[int, Path, Volume]]:
     """The slices of a volume with their numbers and files; slabs of them are read at once."""
-    depth = max(1, 2**26 * volume.shape[2] // max(1, volume.nbytes))
+    depth = max(1, 2**25 * volume.shape[2] // max(1, volume.nbytes))
     kept: dict[int, npt.NDArray[np.generic]] = {}
 
     def slab(number: int) -> npt.NDArray[np.generic]:
