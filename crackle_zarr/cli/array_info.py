@@ -20,6 +20,9 @@ def describe(place: str, options: dict[str, Any]) -> dict[str, Any]:
     from .._base import zarr_facts
 
     found = opened(place, options)
+    arrays = _of_plain_group(found)
+    if arrays is not None and len(arrays) != 1:
+        return _group_record(place, found, arrays)
     array = array_at(place, options)
     stored = _stored_nbytes(array)
     nbytes = int(np.prod(array.shape, dtype=object)) * array.dtype.itemsize
@@ -48,6 +51,64 @@ def describe(place: str, options: dict[str, Any]) -> dict[str, Any]:
         "unfinished": _unfinished(found, array),
         "fill_value": None if fill is None else str(int(fill)) if array.dtype.kind in "iub" else str(fill),
     }
+
+
+def _of_plain_group(found: zarr.Array[Any] | zarr.Group) -> list[zarr.Array[Any]] | None:
+    """The arrays in a group that is not of OME-Zarr; None for others, and if the store cannot list."""
+    import zarr
+
+    from ..ome.metadata import ome_attributes
+    from ..stored.sources import arrays_in
+
+    if isinstance(found, zarr.Array) or {"multiscales", "labels"} & set(ome_attributes(found)):
+        return None
+    return arrays_in(found)
+
+
+def _group_record(place: str, found: Any, arrays: list[zarr.Array[Any]]) -> dict[str, Any]:
+    """The record of a group with several arrays or none."""
+    from .._base import zarr_facts
+
+    inside = found.path + "/" if found.path else ""
+    return {
+        "file": place,
+        "kind": "group",
+        "zarr_format": zarr_facts.format_of(found),
+        "arrays": [
+            {
+                "path": array.path.removeprefix(inside),
+                "shape": list(array.shape),
+                "dtype": array.dtype.name,
+                "chunks": list(zarr_facts.chunk_shape(array)),
+                "codecs": _codecs(array),
+            }
+            for array in arrays
+        ],
+    }
+
+
+def group_tables(record: dict[str, Any]) -> Iterator[Table]:
+    """The table for a group: a line for each array."""
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    title = f"{record['file']}: Zarr group, format {record['zarr_format']}"
+    table = Table(title=Text(title), title_justify="left", box=box.SIMPLE)
+    for column in ("array", "shape", "dtype", "chunks", "codecs"):
+        table.add_column(column)
+    for array in record["arrays"]:
+        codecs = [codec for codec in array["codecs"] if not codec.startswith("bytes")]
+        table.add_row(
+            Text(array["path"]),
+            by(array["shape"]),
+            array["dtype"],
+            by(array["chunks"]),
+            Text("; ".join(codecs) or "none"),
+        )
+    if not record["arrays"]:
+        table.add_row("none")
+    yield table
 
 
 def _unfinished(found: zarr.Array[Any] | zarr.Group, array: zarr.Array[Any]) -> list[str]:

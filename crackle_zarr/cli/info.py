@@ -121,7 +121,8 @@ def info(inputs: tuple[str, ...], as_json: bool, storage_option: dict[str, Any])
 
     For a stream: shape, dtype, labels, and the sizes of its sections. For other files: shape, dtype
     and voxel size; for an HDF5 file, its datasets. For a Zarr array: shape, dtype, chunks, shards,
-    codecs, voxel size, and its bytes in the store, if the store can list them. For a precomputed
+    codecs, voxel size, and its bytes in the store, if the store can list them; for a group that is not
+    of OME-Zarr, its arrays at any depth, or its only array. For a precomputed
     volume of Neuroglancer (precomputed://PATH-or-URL), its scales. Streams and chunks are not
     decoded. In JSON, labels are text, because many JSON readers cannot hold large integers.
 
@@ -150,7 +151,11 @@ def info(inputs: tuple[str, ...], as_json: bool, storage_option: dict[str, Any])
 
         # rich wraps lines at 80 columns when it writes into a file or a pipe.
         console = Console(width=None if sys.stdout.isatty() else 120, highlight=False)
-        tables = {"zarr": array_info.info_tables, "precomputed": precomputed.info_tables}
+        tables = {
+            "zarr": array_info.info_tables,
+            "group": array_info.group_tables,
+            "precomputed": precomputed.info_tables,
+        }
         for table in tables.get(record["kind"], _info_tables)(record):
             console.print(table)
 

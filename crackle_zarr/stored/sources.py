@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import zarr
 
+from .._base import zarr_facts
 from ..errors import StoreError
 from .layout import Layout, layout_of
 from .lazy import RemappedArray
 from .warn import warn_once
+from .writing import translated_errors
+
+# Arrays of a group that an error lists.
+_LISTED = 10
 
 
 def layout_from(source: Any) -> Layout:
@@ -29,10 +35,14 @@ def layout_from(source: Any) -> Layout:
 
 
 def array_of(group: zarr.Group) -> zarr.Array[Any]:
-    """The array that a group of OME-Zarr stands for: level 0 of its pyramid, or of its only label image.
+    """The array that a group stands for.
+
+    Of OME-Zarr, level 0 of its pyramid, or of its only label image; of other groups, the only array in it, at
+    any depth.
 
     Raises:
-        ValueError: it is no such group, or has several label images.
+        ValueError: it has several label images; or is not of OME-Zarr, and has several arrays or none.
+        StoreError: the store failed.
     """
     attributes: Any = group.attrs.asdict()
     attributes = attributes.get("ome", attributes)
@@ -51,10 +61,49 @@ def array_of(group: zarr.Group) -> zarr.Array[Any]:
         raise ValueError(
             f"{group.store_path} has several label images: {', '.join(map(str, images))}; open one of them"
         )
-    names = ", ".join(sorted(group.keys())) or "nothing"
-    raise ValueError(
-        f"{group.store_path} is a group, and not one of OME-Zarr labels: open an array in it ({names})"
-    )
+    arrays = arrays_in(group)
+    if arrays is not None and len(arrays) == 1:
+        return arrays[0]
+    what = f"{group.store_path} is a group, and not one of OME-Zarr labels"
+    if arrays is None:
+        raise ValueError(f"{what}: its store cannot list its members, so open an array in it by its path")
+    if not arrays:
+        raise ValueError(f"{what}: there is no array in it")
+    inside = group.path + "/" if group.path else ""
+    listed = [f"{one.path.removeprefix(inside)} ({_described(one)})" for one in arrays[:_LISTED]]
+    more = f", and {len(arrays) - _LISTED:,} more" if len(arrays) > _LISTED else ""
+    raise ValueError(f"{what}: open one of its {len(arrays):,} arrays: {', '.join(listed)}{more}")
+
+
+def arrays_in(group: zarr.Group) -> list[zarr.Array[Any]] | None:
+    """The arrays in a group at any depth, by path; None if the store cannot list.
+
+    Raises:
+        StoreError: the store failed.
+    """
+    store = group.store_path.store
+    if not store.supports_listing:
+        return None
+    with translated_errors(store, group.path or "the group", "read from"), warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # other files in its folders do not matter
+        found = [member for _, member in group.members(max_depth=None)]
+    return sorted((one for one in found if isinstance(one, zarr.Array)), key=lambda one: one.path)
+
+
+def codec_names(array: zarr.Array[Any]) -> list[str]:
+    """The names of the codecs that compress an array; within a shard, those of its chunks."""
+    names: list[str] = []
+    for codec in zarr_facts.codecs(array):
+        is_shard = zarr_facts.codec_json(codec).get("name") == "sharding_indexed"
+        for one in codec.codecs if is_shard else [codec]:
+            fields = zarr_facts.codec_json(one)
+            names.append(str(fields.get("name") or fields.get("id")))
+    return [name for name in names if name not in ("bytes", "transpose", "crc32c")]
+
+
+def _described(array: zarr.Array[Any]) -> str:
+    shape = " x ".join(map(str, array.shape)) or "no axes"
+    return f"{shape} {array.dtype.name}, {', '.join(codec_names(array)) or 'no codec'}"
 
 
 def member_of(group: zarr.Group, path: str, kind: type) -> Any:

@@ -4,8 +4,8 @@ Each function takes one of three sources:
 
 - a stream (``binary``): anything bytes-like, or a :class:`~crackle_zarr.CrackleArray`. Its axes are x, y, z.
 - a stored array: a ``zarr.Array`` of format 2 or 3, with shards or without; a ``zarr.Group`` of OME-Zarr
-  labels, whose level 0 is used; or a view that :func:`lazy_remap` returns. Results have the array's own axes
-  and dtype.
+  labels, whose level 0 is used, or another group with one array in it, at any depth; or a view that
+  :func:`lazy_remap` returns. Results have the array's own axes and dtype.
 - an array in memory of up to three axes, for functions whose argument is ``binary``: of NumPy, dask, xarray,
   or anything with ``__array__``, in any order, of any integers or bool. An array of uint8 with one axis that
   begins like a stream, with ``crkl``, is a stream. Labels and statistics come from the array's boundaries,

@@ -240,6 +240,8 @@ def pyramid_at(source: Source) -> Pyramid | None:
     except ValueError as error:  # the metadata are incomplete, or of a version before 0.4
         path = array_of(source).path.rpartition("/")[0]
         attributes = ome_attributes(zarr.open_group(source.store_path.store, path=path, mode="r"))
+        if "multiscales" not in attributes:  # the only array of another group
+            return None
         levels = attributes["multiscales"][0]["datasets"]
         if len(levels) > 1:
             names = ", ".join(str(level["path"]) for level in levels)

@@ -26,6 +26,7 @@ from ..ome.metadata import ome_attributes, space_of
 from ..ome.names import known_names, names_of_image
 from ..stored.engine import Progress
 from ..stored.lazy import RemappedArray
+from ..stored.sources import array_of
 from ..streams import stream
 from ..streams.array import CrackleArray
 from ..streams.constructors import full
@@ -94,6 +95,9 @@ def open_labels(
     found = _zarr_or_file(source, storage_options)
     if isinstance(found, Path):
         opened = _labels_of_file(str(source), npy_axes, progress)
+    elif isinstance(found, zarr.Group) and not ({"multiscales", "labels"} & set(ome_attributes(found))):
+        array = array_of(found)
+        opened = _of_array(array, array)
     elif isinstance(found, zarr.Group):
         opened = _of_multiscale(ome.open_labels(found) if _has_labels(found) else ome.open_multiscale(found))
     elif isinstance(found, RemappedArray):
