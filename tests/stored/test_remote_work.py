@@ -137,6 +137,40 @@ def test_remap_on_s3(bucket: Bucket) -> None:
     np.testing.assert_array_equal(crackle_zarr.labels(bucket.open()), np.unique(expected))
 
 
+def test_index_on_s3(bucket: Bucket) -> None:
+    """ETags of a listing tell which chunks changed: check_index and a remap read those chunks alone."""
+    pytest.importorskip("pyarrow")
+    array = bucket.open()
+    crackle_zarr.create_index(array)
+
+    def read_by(work: Any) -> set[str]:
+        with bucket.server.watch() as traffic:
+            work()
+        return {one.path for one in traffic if one.method == "GET" and "/c/" in one.path}
+
+    assert read_by(lambda: crackle_zarr.check_index(array)) == set()
+    names = np.unique(bucket.labels)
+    label = int(min(names, key=lambda name: len(chunks_where(bucket.labels == name, SMALL_CHUNK))))
+    chunks = chunks_where(bucket.labels == label, SMALL_CHUNK)
+
+    def dry() -> Any:
+        return crackle_zarr.remap(array, {label: 77}, dry_run=True)
+
+    assert len(read_by(dry)) == len(chunks) < array.nchunks
+    place = next(one for one in np.ndindex(*array.cdata_shape) if one not in chunks)
+    corner = tuple(index * length for index, length in zip(place, array.chunks, strict=True))
+    # Another label of as many bytes: the size of the chunk may stay the same, its ETag does not.
+    array[corner] = label
+    assert crackle_zarr.check_index(array) == [(place, "changed")]
+    assert len(read_by(dry)) == len(chunks) + 1
+    assert place in dry().chunks
+    crackle_zarr.remap(array, {label: 77}, index="require")
+    assert not (array[...] == label).any()
+    crackle_zarr.update_index(array)
+    assert crackle_zarr.check_index(array) == []
+    assert 77 in crackle_zarr.open_index(array)
+
+
 def test_remap_of_everything_to_fill_on_s3(bucket: Bucket) -> None:
     """Chunks that become the fill value are deleted."""
     mapping = dict.fromkeys(np.unique(bucket.labels).tolist(), FILL)

@@ -57,11 +57,7 @@ class IndexFollower:
 
     def _manifest(self) -> Manifest | None:
         """The manifest; None if there is no index, or a damaged one, which no query uses."""
-        raw = certain_manifest(self.home)
-        try:
-            return None if raw is None else unpacked(raw, self.home.name)
-        except FormatError:
-            return None
+        return certain_manifest(self.home)
 
     def _mark(self, manifest: Manifest, state: Any) -> None:
         self.home.put_manifest(dataclasses.replace(manifest, state=state).packed())
@@ -223,11 +219,7 @@ def _measured(
 def mark_stale(layout: Layout) -> None:
     """Let no query use the index of an array that is about to be written, if there is one."""
     home = home_of(layout)
-    raw = certain_manifest(home)
-    try:
-        manifest = None if raw is None else unpacked(raw, home.name)
-    except FormatError:  # no query uses it
-        manifest = None
+    manifest = certain_manifest(home)
     if manifest is not None and manifest.state != STALE:
         home.put_manifest(dataclasses.replace(manifest, state=STALE).packed())
 
@@ -275,13 +267,24 @@ def _former(change: Change) -> str:
     return f"{change.id}/former"
 
 
-def certain_manifest(home: Home) -> bytes | None:
-    """The manifest; a store has to say twice that there is none, because an edit would leave it behind.
+def certain_manifest(home: Home) -> Manifest | None:
+    """The manifest; None if there is none, or a damaged one, which no query uses.
+
+    A store has to say twice that it is missing or damaged, because an edit would leave it behind.
 
     Raises:
         StoreError: the two answers contradict each other.
     """
     raw = home.manifest()
-    if raw is None and home.lists_manifest():
-        raise StoreError(f"{home.store} reports that {home.name} is missing, but lists it: try again")
-    return raw
+    if raw is None:
+        if home.lists_manifest():
+            raise StoreError(f"{home.store} reports that {home.name} is missing, but lists it: try again")
+        return None
+    try:
+        return unpacked(raw, home.name)
+    except FormatError:
+        if home.manifest() != raw:
+            raise StoreError(
+                f"{home.store} sent {home.name} in part, and then otherwise: try again"
+            ) from None
+        return None
