@@ -45,9 +45,9 @@ hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "default")
 @pytest.fixture(scope="session", autouse=True)
 def short_pauses() -> None:
     """Distant stores are asked again at once: tests fail many requests, and users wait seconds."""
-    from crackle_zarr._base import patience
+    from crackle_zarr._base import faults
 
-    patience.FIRST_PAUSE = 0.001
+    faults.FIRST_PAUSE = 0.001
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -9,8 +9,6 @@ own reading of parts of chunks.
 from __future__ import annotations
 
 import asyncio
-import errno
-import random
 import weakref
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, TypeVar
@@ -21,77 +19,11 @@ from zarr.storage import LocalStore, MemoryStore, WrapperStore, ZipStore
 
 from ..errors import CrackleError
 from . import zarr_facts
+from .faults import RETRIES, may_pass, pause_before
 from .passwords import without_password
 from .zarr_facts import Buffer, BufferPrototype
 
 T = TypeVar("T")
-
-RETRIES = 4
-# Seconds before the first repeat; each further pause is twice as long, and by chance up to a half shorter, so
-# that many workers do not come back at the same moment.
-FIRST_PAUSE = 0.2
-
-
-# ---------------------------------------------------------------------------------------
-# Faults
-
-_PASSING_ERRNOS = {
-    errno.EAGAIN,
-    errno.ECONNABORTED,
-    errno.ECONNREFUSED,
-    errno.ECONNRESET,
-    errno.EHOSTUNREACH,
-    errno.EINTR,
-    errno.ENETDOWN,
-    errno.ENETUNREACH,
-    errno.EPIPE,
-    errno.ETIMEDOUT,
-}
-# Of aiohttp, botocore, urllib3 and others, which need not be installed: too short a body, a lost connection.
-_PASSING_NAMES = {
-    "ClientConnectionError",
-    "ClientConnectorError",
-    "ClientOSError",
-    "ClientPayloadError",
-    "ConnectTimeoutError",
-    "ConnectionClosedError",
-    "EndpointConnectionError",
-    "IncompleteRead",
-    "ReadTimeoutError",
-    "ResponseStreamingError",
-    "ServerDisconnectedError",
-    "ServerTimeoutError",
-}
-
-
-def may_pass(error: BaseException) -> bool:
-    """Whether a fault may be gone at the next try: 429, 5xx, timeouts, lost connections, short bodies."""
-    seen: set[int] = set()
-    one: BaseException | None = error
-    while one is not None and id(one) not in seen:
-        seen.add(id(one))
-        status = _status(one)
-        if status is not None:
-            return status == 429 or 500 <= status < 600
-        if isinstance(one, FileNotFoundError | PermissionError | MemoryError | CrackleError):
-            return False
-        if isinstance(one, TimeoutError | ConnectionError | asyncio.TimeoutError):
-            return True
-        if isinstance(one, OSError) and one.errno in _PASSING_ERRNOS:
-            return True
-        if any(kind.__name__ in _PASSING_NAMES for kind in type(one).__mro__):
-            return True
-        one = one.__cause__ or one.__context__
-    return False
-
-
-def _status(error: BaseException) -> int | None:
-    """The status of HTTP that an error of aiohttp or botocore states."""
-    status = getattr(error, "status", None)
-    response = getattr(error, "response", None)
-    if not isinstance(status, int) and isinstance(response, dict):
-        status = response.get("ResponseMetadata", {}).get("HTTPStatusCode")
-    return status if isinstance(status, int) and 100 <= status < 600 else None
 
 
 # ---------------------------------------------------------------------------------------
@@ -288,27 +220,24 @@ async def _all_of(keys: AsyncIterator[str]) -> list[str]:
     return [key async for key in keys]
 
 
-def pause_before(repeat: int) -> float:
-    """Seconds to wait before a repeat, counted from 1."""
-    return FIRST_PAUSE * 2.0 ** (repeat - 1) * (1 - random.random() / 2)
-
-
-def patient(store: Store, retries: int = RETRIES) -> Store:
+def patient(store: Store, retries: int | None = None) -> Store:
     """A store that repeats what may pass; a disk, an archive and memory need no patience.
 
     A store that is patient somewhere within stays as it is, unless it is that itself, with other retries.
+    Without a number, a patient store keeps its own, and another gets the default.
     """
     if isinstance(store, PatientStore):
-        return store if store.retries == retries else PatientStore(store._store, retries)
+        return store if retries in (None, store.retries) else PatientStore(store._store, retries or 0)
+    number = RETRIES if retries is None else retries
     inner: Any = store
     while not isinstance(inner, PatientStore) and isinstance(getattr(inner, "_store", None), Store):
         inner = inner._store
     if isinstance(inner, PatientStore | LocalStore | MemoryStore | ZipStore):
         return store
-    return PatientStore(store, retries)
+    return PatientStore(store, number)
 
 
-def patient_array(array: zarr.Array[Any], retries: int = RETRIES) -> zarr.Array[Any]:
+def patient_array(array: zarr.Array[Any], retries: int | None = None) -> zarr.Array[Any]:
     """The same array in a patient store."""
     store = array.store_path.store
     found = patient(store, retries)

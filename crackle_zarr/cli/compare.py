@@ -60,7 +60,9 @@ def compare(
     as_json: bool,
     options: QueryOptions,
 ) -> None:
-    """Print how far a segmentation agrees with another, which is taken as true.
+    """Print how far two segmentations agree.
+
+    The first is taken as true.
 
     TRUTH and OTHER are two Zarr arrays, or two .npy or .ckl files, of the same shape. Names of labels
     do not matter, only which voxels are together. Chunks that are alike in both arrays are compared

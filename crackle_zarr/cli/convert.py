@@ -44,6 +44,7 @@ from .places import (
     source_argument,
     space_of,
     storage_option,
+    store_at,
 )
 
 if TYPE_CHECKING:
@@ -441,12 +442,8 @@ def convert(
             return _with_notes(f"{source} -> {destination}  {shapes}{summary}", notes, lost)
         if ome:
             return _with_notes(_to_ome(source, src, shapes), note, lost)
-        dst: Any = destination
-        if is_url(destination):
-            from zarr.storage import FsspecStore
-
-            with opening(destination):
-                dst = FsspecStore.from_url(destination, storage_options=storage_option or None)
+        with opening(destination):
+            dst = store_at(destination, storage_option, "r+")
         try:
             with options.bar("block") as progress:
                 report = verbs.convert(

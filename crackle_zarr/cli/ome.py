@@ -21,6 +21,7 @@ from .places import (
     opening,
     source_argument,
     storage_option,
+    store_at,
 )
 
 if TYPE_CHECKING:
@@ -174,13 +175,8 @@ def write(
     from .names import as_properties, of_array
     from .places import space_of
 
-    if not is_url(destination):
-        place: Any = destination
-    else:
-        from zarr.storage import FsspecStore
-
-        with opening(destination):
-            place = FsspecStore.from_url(destination, storage_options=options.storage_options or None)
+    with opening(destination):
+        place = store_at(destination, options.storage_options, "r+")
     axes: Any
     if isinstance(source, zarr.Group):
         image = open_multiscale(source)

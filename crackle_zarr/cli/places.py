@@ -8,7 +8,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
@@ -16,6 +16,7 @@ import click
 from tqdm import tqdm  # type: ignore[import-untyped]
 
 from .. import verbs
+from .._base.faults import RETRIES
 from ..errors import FormatError, StoreError
 from ..files.formats import slices
 from ..files.space import Space
@@ -83,8 +84,32 @@ def region(command: Callable[..., Any]) -> Callable[..., Any]:
     )(command)
 
 
+# Where a command keeps --retries: for all that opens a place, however deep.
+_RETRIES = "crackle_zarr.retries"
+
+
+def _keep_retries(ctx: click.Context, param: click.Parameter, value: int) -> None:
+    ctx.meta[_RETRIES] = value
+
+
+def retries_given() -> int:
+    """How often the command repeats a request to a distant store."""
+    context = click.get_current_context(silent=True)
+    return RETRIES if context is None else int(context.meta.get(_RETRIES, RETRIES))
+
+
 def storage_option(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the option to configure the store of a URL."""
+    """Add the options for the store of a URL: how it is configured, and how patiently it is asked."""
+    retries = click.option(
+        "--retries",
+        metavar="N",
+        type=click.IntRange(min=0),
+        default=RETRIES,
+        show_default=True,
+        expose_value=False,
+        callback=_keep_retries,
+        help="Repeat a request to a distant store so often after a fault that may pass, such as status 503.",
+    )
     return click.option(
         "--storage-option",
         metavar="KEY=VALUE",
@@ -92,7 +117,7 @@ def storage_option(command: Callable[..., Any]) -> Callable[..., Any]:
         callback=_options,
         help="Pass this option to fsspec, which opens the store of a URL; such as anon=true. The value may "
         "be JSON. Repeatable.",
-    )(command)
+    )(retries(command))
 
 
 def no_progress(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -102,16 +127,6 @@ def no_progress(command: Callable[..., Any]) -> Callable[..., Any]:
         is_flag=True,
         help="Show no progress bar. It is on stderr, if that is a terminal.",
     )(command)
-
-
-_retries = click.option(
-    "--retries",
-    metavar="N",
-    type=click.IntRange(min=0),
-    default=4,
-    show_default=True,
-    help="Repeat a request to a distant store so often after a fault that may pass, such as status 503.",
-)
 
 
 def _no_verify(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -164,7 +179,7 @@ class QueryOptions:
     level: int | None = None
     index: IndexUse = "auto"
     unfinished: OnUnfinished = "warn"
-    retries: int = 4
+    retries: int = field(default_factory=retries_given)
 
     def refuse_for_file(self, place: str) -> None:
         """Raise UnusableError if an option is set that files do not take."""
@@ -221,7 +236,6 @@ def query(command: Callable[..., Any]) -> Callable[..., Any]:
         level: int | None,
         index: IndexUse,
         unfinished: OnUnfinished,
-        retries: int,
         **others: Any,
     ) -> Any:
         options = QueryOptions(
@@ -233,12 +247,11 @@ def query(command: Callable[..., Any]) -> Callable[..., Any]:
             level,
             index,
             unfinished,
-            retries,
         )
         return command(*arguments, options=options, **others)
 
     decorated: Callable[..., Any] = with_options
-    extra = (_retries, _unfinished, _no_verify, _common.parallel, _index, _level, region)
+    extra = (_unfinished, _no_verify, _common.parallel, _index, _level, region)
     for option in (no_progress, storage_option, *extra):
         decorated = option(decorated)
     return decorated
@@ -341,7 +354,19 @@ def opened(
     from ..stored import layout  # noqa: F401 - registers the codecs, in case entry points do not
 
     with opening(place):
-        return zarr.open(place, mode=mode, storage_options=options or None)
+        return zarr.open(store_at(place, options, mode), mode=mode)
+
+
+def store_at(place: str, options: dict[str, Any] | None, mode: Literal["r", "r+"]) -> Any:
+    """A path as it is; of a URL a store that is asked as patiently as the command says, from opening on."""
+    if not is_url(place):
+        return place
+    from zarr.storage import FsspecStore
+
+    from .._base.patience import patient
+
+    store = FsspecStore.from_url(place, storage_options=options or None, read_only=mode == "r")
+    return patient(store, retries_given())
 
 
 @contextlib.contextmanager

@@ -118,7 +118,7 @@ class Layout:
         """The whole array."""
         return tuple((0, length) for length in self.shape)
 
-    def patient(self, retries: int) -> Layout:
+    def patient(self, retries: int | None) -> Layout:
         """The same array, whose store is asked again, up to so many times, after faults that may pass."""
         array = patient_array(self.array, retries)
         return self if array is self.array else replace(self, array=array)

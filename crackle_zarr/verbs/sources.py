@@ -55,7 +55,6 @@ def stored_source(source: Any, options: ArrayOptions) -> tuple[Layout, Box, Opti
     """The layout of a stored array, the region as a box, and the checked options."""
     if not is_stored(source):
         raise TypeError(f"a stored array is a zarr.Array or a group of OME-Zarr, not {type(source).__name__}")
-    from .._base.patience import RETRIES
     from ..stored.engine import Options
     from ..stored.index.choice import look
     from ..stored.layout import box_of
@@ -65,7 +64,7 @@ def stored_source(source: Any, options: ArrayOptions) -> tuple[Layout, Box, Opti
     given = dict(options)
     region, level = given.pop("region", None), given.pop("level", None)
     unfinished: Any = given.pop("unfinished", "warn")
-    retries = checked_retries(given.pop("retries", RETRIES))
+    retries = checked_retries(given.pop("retries")) if "retries" in given else None
     unknown = sorted(set(given) - {"verify", "executor", "parallel", "progress", "index"})
     if unknown:
         raise TypeError(

@@ -8,7 +8,11 @@ import os
 import pickle
 import subprocess
 import sys
+import threading
 from collections.abc import AsyncIterator, Callable, Iterable
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,7 +22,7 @@ from zarr.abc.store import RangeByteRequest, Store, SuffixByteRequest
 from zarr.storage import MemoryStore
 
 import crackle_zarr as cz
-from crackle_zarr._base import patience
+from crackle_zarr._base import faults, passwords, patience
 from crackle_zarr.synthetic import neurons
 
 CHUNKS = (8, 16, 16)
@@ -352,7 +356,7 @@ def test_the_error_tells_how_often_it_was_tried(store: Distant, retries: int, no
     assert (f"(tried {count} times)" in str(caught.value)) == (retries > 0)
     assert len(no_pauses) == retries
     for number, pause in enumerate(no_pauses):
-        longest = patience.FIRST_PAUSE * 2**number
+        longest = faults.FIRST_PAUSE * 2**number
         assert longest / 2 <= pause <= longest
 
 
@@ -408,7 +412,7 @@ def test_patient_stores_wrap_once() -> None:
 )
 def test_without_password(text: str, shown: str) -> None:
     """The password and the signature of a URL are left out, and nothing else."""
-    assert patience.without_password(text) == shown
+    assert passwords.without_password(text) == shown
 
 
 def test_messages_show_no_password(store: Distant) -> None:
@@ -465,3 +469,44 @@ def test_an_endpoint_that_is_not_there() -> None:
     ]
     assert len(said) == 1, done.stderr
     assert "127.0.0.1:9" in done.stderr
+
+
+class Busy(SimpleHTTPRequestHandler):
+    """A web server that answers every third request with 503."""
+
+    requests = 0
+
+    def send_head(self) -> Any:
+        type(self).requests += 1
+        if self.requests % 3 == 0:
+            self.send_error(503)
+            return None
+        return super().send_head()
+
+    def log_message(self, *_: Any) -> None:
+        """Say nothing."""
+
+
+def test_commands_are_patient(run: Any, tmp_path: Path) -> None:
+    """Every command that opens a URL repeats what may pass, from opening on; --retries 0 gives up at once."""
+    pytest.importorskip("aiohttp")
+    (tmp_path / "www").mkdir()
+    array = cz.create_array(tmp_path / "www" / "seg.zarr", shape=(8, 16, 16), dtype="u2", chunks=(4, 8, 8))
+    array[...] = np.arange(2048).reshape(8, 16, 16) // 100
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Busy, directory=str(tmp_path / "www"))) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            url = f"http://127.0.0.1:{server.server_port}/seg.zarr"
+            for command in (["info"], ["labels"], ["verify"], ["find", "--json"], ["convert"]):
+                after = {"find": [7], "convert": ["copy.zarr"]}.get(command[0], [])
+                ran = run(*command, url, *after)
+                assert ran.code == 0, ran.err
+            assert np.array_equal(zarr.open_array("copy.zarr", mode="r")[...], array[...])
+            assert str(len(cz.labels(array))) in run("labels", "--count", url).out
+            failed = [run(command, url, "--retries", 0) for command in ("info", "labels", "verify")]
+            assert any(ran.code == 2 and "503" in ran.err for ran in failed)
+            assert run("info", url, "--retries", -1).code == 2
+        finally:
+            server.shutdown()
+            thread.join()
