@@ -271,11 +271,21 @@ def _in_options(message: object) -> str:
     return text
 
 
+# Warnings for programmers, of which the user of a command can make no use.
+_FOR_PROGRAMMERS = (
+    DeprecationWarning,
+    PendingDeprecationWarning,
+    FutureWarning,
+    ImportWarning,
+    ResourceWarning,
+)
+
+
 @contextlib.contextmanager
 def notes() -> Iterator[None]:
-    """Print this package's warnings as notes of one line."""
+    """Print warnings as notes of one line; those of other libraries once, with the library's name."""
     with warnings.catch_warnings():
-        before = warnings.showwarning
+        told: set[str] = set()
 
         def show(
             message: Warning | str,
@@ -285,12 +295,25 @@ def notes() -> Iterator[None]:
             file: TextIO | None = None,
             line: str | None = None,
         ) -> None:
-            if not issubclass(category, CrackleWarning):
-                before(message, category, filename, lineno, file, line)
+            if issubclass(category, _FOR_PROGRAMMERS):
                 return
+            text = _in_options(message)
+            if not issubclass(category, CrackleWarning):
+                library = _library_at(filename)
+                text = f"{library}: {text}" if library else text
+                if text in told:
+                    return
+                told.add(text)
             with tqdm.external_write_mode(file=sys.stderr):
-                click.echo(f"crackle-zarr: note: {_in_options(message)}", err=True)
+                click.echo(f"crackle-zarr: note: {without_password(text)}", err=True)
 
         warnings.simplefilter("always", CrackleWarning)
         warnings.showwarning = show
         yield
+
+
+def _library_at(filename: str) -> str:
+    """The name of the library that has a source file; empty if it is not known."""
+    parts = Path(filename).parts
+    places = [place for place, part in enumerate(parts) if part in ("site-packages", "dist-packages")]
+    return parts[places[-1] + 1].removesuffix(".py") if places and places[-1] + 1 < len(parts) else ""
