@@ -128,19 +128,20 @@ class Watched:
     """Counts how often labels change between neighbours, in the voxels that are read of a volume."""
 
     def __init__(self, volume: formats.Volume) -> None:
-        self._read, self._changes, self._pairs = volume.read_box, 0, 0
+        self._read = volume.read_box
+        # Changes and pairs of neighbours along the two axes of a slice.
+        self._changes, self._pairs = [0, 0], [0, 0]
         self.volume = replace(volume, read_box=self._read_box)
 
     def _read_box(self, box: formats.Box) -> Any:
         voxels = self._read(box)
-        if voxels.ndim and voxels.shape[0] > 1:
-            plane = voxels
-            while plane.ndim > 2:
-                plane = plane[..., plane.shape[-1] // 2] if plane.shape[-1] else plane[..., :0].reshape(0)
-            if plane.size:
-                this, following = plane[1:], plane[:-1]
-                self._pairs += int(np.count_nonzero((this != 0) | (following != 0)))
-                self._changes += int(np.count_nonzero(this != following))
+        if voxels.ndim > 1 and voxels.size:
+            # The middle slice of a box stands for the box.
+            plane = voxels[(..., *(length // 2 for length in voxels.shape[2:]))]
+            for axis, turned in enumerate((plane, plane.T)):
+                this, following = turned[1:], turned[:-1]
+                self._pairs[axis] += int(np.count_nonzero((this != 0) | (following != 0)))
+                self._changes[axis] += int(np.count_nonzero(this != following))
         return voxels
 
     def doubt(self, nbytes: int | None) -> str:
@@ -150,8 +151,11 @@ class Watched:
             nbytes: the size of the streams; None if they are not Crackle.
         """
         reasons = []
-        if self._pairs > 200 and self._changes > _MOST_CHANGES * self._pairs:
-            reasons.append(f"there is a new label every {self._pairs / self._changes:.1f} voxels")
+        # Thin voxels change often along one axis; intensities do along both.
+        if min(self._pairs) > 200:
+            rate = min(change / pairs for change, pairs in zip(self._changes, self._pairs, strict=True))
+            if rate > _MOST_CHANGES:
+                reasons.append(f"there is a new label every {1 / rate:.1f} voxels")
         if nbytes is not None and self.volume.nbytes > 2**12 and nbytes > self.volume.nbytes:
             reasons.append("the streams are larger than the voxels")
         return " and ".join(reasons)

@@ -449,7 +449,10 @@ def _opened(source: str, storage_options: dict[str, Any]) -> _Input:
 
 def _check_axes(source: str, shape: tuple[int, ...]) -> None:
     if any(length != 1 for length in shape[3:]):
-        raise UnusableError(f"{source}: {len(shape)} axes, {places.by(shape)}: a volume has up to three")
+        raise UnusableError(
+            f"{source}: {len(shape)} axes, {places.by(shape)}: a volume has up to three; "
+            f"'crackle-zarr convert' takes one index of an axis with --index"
+        )
 
 
 def _voxel_size(

@@ -70,6 +70,11 @@ def unpacked(path: Path) -> Iterator[tuple[Any, str | None]]:
     Raises:
         FormatError: the outer format is damaged.
     """
+    if path.is_dir():
+        raise UnusableError(
+            f"{path}: a folder of files; of images, 'crackle-zarr convert {path} {path.name}.zarr' makes an "
+            f"array"
+        )
     with open(path, "rb") as file:
         begin = file.peek(8)[:8]
         outer = next(

@@ -258,7 +258,7 @@ def test_tiff_needs_a_codec(run, monkeypatch):
     def asarray(self: object, *arguments: object, **keywords: object) -> None:
         raise ValueError("<COMPRESSION.LZW: 5> requires the 'imagecodecs' package")
 
-    monkeypatch.setattr(tifffile.TiffPageSeries, "asarray", asarray)
+    monkeypatch.setattr(tifffile.TiffPage, "asarray", asarray)
     ran = run("convert", "a.tif", "a.npy")
     assert ran.code == 2
     assert "pip install imagecodecs" in one_line(ran)

@@ -273,6 +273,7 @@ def test_slices(run: Any, dtype: str, suffix: str) -> None:
     shown = run("info", "slices")
     assert "6 x 5 x 12 (x, y, z)" in shown.out, shown.err
     assert "12 files" in shown.out
+    assert "'crackle-zarr convert slices slices.zarr' makes an array" in one_line(run("labels", "slices"))
 
 
 @pytest.mark.parametrize("name", ["out/z_{:04}.tif", "out/z_{}.png"])
@@ -287,6 +288,7 @@ def test_to_slices(run: Any, name: str) -> None:
     np.testing.assert_array_equal(found, array[10])
     assert len(list(Path("out").iterdir())) == 11
     same(read(run, "out"), array)
+    assert "no directory none" in one_line(run("convert", "seg.zarr", f"none/{Path(name).name}"))
     ran = run("convert", "seg.zarr", name)
     assert ran.code == 2
     assert "exists already: --overwrite replaces it" in one_line(ran)
@@ -397,7 +399,8 @@ def test_an_image_is_no_segmentation(run: Any) -> None:
     """Noise is converted, and a line says what it looks like; labels get no such line."""
     noise = np.random.default_rng(2).integers(0, 4096, (8, 32, 32), dtype=np.uint16)
     np.save("noise.npy", noise)
-    np.save("labels.npy", noise // 4096 + np.arange(32, dtype=np.uint16) // 16)
+    # Labels of two slices each: along z they change at every second voxel.
+    np.save("labels.npy", np.zeros_like(noise) + np.arange(8, dtype=np.uint16)[:, None, None] // 2)
     for destination in ("a.ckl", "a.zarr"):
         ran = run("convert", "noise.npy", destination, "--overwrite")
         assert ran.code == 0
@@ -486,3 +489,36 @@ def test_registry() -> None:
         assert bool(entry.library) == bool(entry.extra)
     with pytest.raises(UnusableError, match="read, but not written"):
         formats.check("a.mgz", (2, 3, 4))
+
+
+def test_png_holds_one_slice_of_16_bits(run: Any) -> None:
+    """Larger labels and whole volumes are refused with the file's name; a palette gives its indices."""
+    np.save("large.npy", np.full((4, 5), 2**16, np.uint32))
+    np.save("thick.npy", np.zeros((4, 5, 6), np.uint8))
+    for source, said in {"large.npy": "labels from 0 to 65535", "thick.npy": "holds one slice"}.items():
+        ran = run("convert", source, "new.png")
+        assert ran.code == 2
+        assert said in one_line(ran)
+        assert "new.png" in ran.err
+    indices = labels((4, 5), "u1", "C")
+    image = Image.fromarray(indices).convert("L")
+    image = Image.frombytes("P", image.size, image.tobytes())
+    image.putpalette([number % 7 for number in range(768)])
+    image.save("palette.png")
+    same(read(run, "palette.png"), indices)
+
+
+def test_slices_are_checked_without_decoding(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The check of a folder reads headers only: a damaged last slice shows when it is converted."""
+    from crackle_zarr.files.formats import slices
+
+    Path("s").mkdir()
+    for number in range(3):
+        plane = np.arange(4000, dtype=np.uint16).reshape(40, 100)
+        tifffile.imwrite(f"s/z{number}.tif", plane, compression="zlib", **GRAY)
+    opened: list[object] = []
+    monkeypatch.setattr(tifffile.TiffPage, "asarray", lambda page, **_: opened.append(page))
+    with formats.opened("s") as volume:
+        assert volume.shape == (100, 40, 3)
+    assert slices.is_sequence("s")
+    assert opened == []

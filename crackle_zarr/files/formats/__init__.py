@@ -203,7 +203,8 @@ def check(place: Path | str, shape: Sequence[int]) -> None:
     if len(without_ones(shape)) > 3:
         raise UnusableError(
             f"{place}: only Zarr, .npy and HDF5 can hold a volume of {len(shape)} axes, {shape_text(shape)}: "
-            f"the other formats have up to three; --index t=0 takes one index of an axis"
+            f"the other formats have up to three; --index t=0 takes one index of an axis, and 0=0 of one "
+            f"without a name"
         )
     if format != "ckl" and (not shape or 0 in shape):
         raise UnusableError(

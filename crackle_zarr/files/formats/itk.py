@@ -112,7 +112,7 @@ def write(itk: Any, file: IO[bytes], volume: Volume) -> None:
     """Write a compressed MetaImage."""
     array = bool_as_integers(volume.array)
     if array.ndim < 2:
-        raise UnusableError(f"MetaImage has two or three axes, and this volume has {array.ndim}")
+        raise ValueError(f"MetaImage has two or three axes, and this volume has {array.ndim}")
     image = itk.GetImageFromArray(np.ascontiguousarray(array.T))
     space = volume.space
     size, origin, affine = space.size_in("millimeter"), space.origin_in("millimeter"), space.affine

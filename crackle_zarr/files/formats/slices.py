@@ -166,9 +166,13 @@ def write(
         write_one: writes one image (x, y).
         overwrite: replace files that exist.
     """
-    if len(volume.shape) != 3:
-        raise UnusableError(f"{pattern}: slices need a volume of three axes, not {shape_text(volume.shape)}")
+    if len(volume.shape) != 3 or 0 in volume.shape:
+        raise UnusableError(
+            f"{pattern}: slices need a volume of three axes with voxels, not {shape_text(volume.shape)}"
+        )
     found = targets(pattern, volume.shape[2])
+    if not found[0].absolute().parent.is_dir():
+        raise UnusableError(f"{pattern}: there is no directory {found[0].parent}")
     exists = next((path for path in found if path.exists()), None)
     if exists is not None and not overwrite:
         raise UnusableError(f"{exists} exists already: --overwrite replaces it")

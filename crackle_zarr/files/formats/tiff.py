@@ -45,7 +45,7 @@ def read(tifffile: Any, path: Path, content: Any, outer: str | None, log: list[l
         mapped = np.memmap(path, one.dtype.newbyteorder(tiff.byteorder), "r", one.dataoffset, one.shape)
         volume = in_file(mapped, axes=axes)
         _check_log(path, log)
-    elif outer is None and len(one.pages) > 1 and pages_in_order:
+    elif outer is None and pages_in_order:
         pages = _Pages(tifffile, path, one.shape, one.dtype)
         volume = Volume(one.shape, one.dtype.newbyteorder("="), pages.read_box, slow_axis=0, axes=axes)
         _check_log(path, log)
@@ -122,7 +122,8 @@ class _Pages:
         """The voxels of a box of the array as the file has it: pages, then rows and columns."""
         outer = self._shape[:-2]
         ranges = [range(*part.indices(length)) for part, length in zip(box[:-2], outer, strict=True)]
-        numbers = [int(np.ravel_multi_index(at, outer)) for at in itertools.product(*ranges)]
+        # An image of one page has no axes of pages.
+        numbers = [int(np.ravel_multi_index(at, outer)) if at else 0 for at in itertools.product(*ranges)]
         lengths = tuple(len(one) for one in ranges)
         rows, columns = box[-2], box[-1]
         plane = (
