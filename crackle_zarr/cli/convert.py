@@ -400,7 +400,7 @@ def convert(
                 src = _array_of(volume.transposed(), None, None, None)
             else:
                 # Defaults are named, too: an earlier version may have had others.
-                axes = npy_axes or ("Zarr" if volume.format in ("npy", "npz") else None)
+                axes = npy_axes or ("zyx" if volume.format in ("npy", "npz") else None)
                 options_of_reading: dict[str, Any] = {
                     "npy-axes": axes,
                     "round": rounding or None,

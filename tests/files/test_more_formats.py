@@ -229,6 +229,8 @@ def test_npz(run: Any) -> None:
     assert ran.code == 2
     assert "two.npz:one, two.npz:two" in one_line(ran)
     same(read(run, "two.npz:two"), two)
+    np.savez("odd.npz", **{"a[0]*": one})
+    same(read(run, "odd.npz:a[0]*"), one)
     assert "there is no array three; the file has: one, two" in one_line(
         run("convert", "two.npz:three", "x.zarr")
     )

@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from ..volumes import UnusableError
 from .common import Box, Volume, shape_text
+from .registry import split
 
 SUFFIXES = (".tif", ".tiff", ".png")
 # The files that make a folder a Zarr array or group.
@@ -33,7 +34,8 @@ def is_sequence(place: str) -> bool:
     path = Path(place)
     if path.is_dir():
         return not any((path / name).exists() for name in _OF_ZARR) and any(_images(path))
-    return any(one in place for one in "*?[") and not path.exists()
+    is_glob = any(one in place for one in "*?[") and split(place)[1] is None
+    return is_glob and not path.exists()
 
 
 def _images(folder: Path) -> list[Path]:
