@@ -161,7 +161,7 @@ def test_index_on_s3(bucket: Bucket) -> None:
     corner = tuple(index * length for index, length in zip(place, array.chunks, strict=True))
     # Another label of as many bytes: the size of the chunk may stay the same, its ETag does not.
     array[corner] = label
-    assert crackle_zarr.check_index(array) == [(place, "changed")]
+    assert [one for one, _ in crackle_zarr.check_index(array)] == [place]
     assert len(read_by(dry)) == len(chunks) + 1
     assert place in dry().chunks
     crackle_zarr.remap(array, {label: 77}, index="require")
