@@ -126,6 +126,11 @@ def _memory_beside(store: Store) -> MemoryStore:
     return known[1]
 
 
+# What the paths of label indexes in Icechunk contain, and its error for reading there what does not exist.
+INDEX_GROUP = ".crackle-index/"
+_NO_NODE = "node not found"
+
+
 def _is_foreign(key: str) -> bool:
     """Whether a key is none of Zarr's format 3: of a journal of this package, or of format 2."""
     parts = key.split("/")
@@ -179,7 +184,12 @@ class PatientStore(WrapperStore[Store]):
         def get(asked: ByteRequest | None) -> Awaitable[Buffer | None]:
             return store.get(key, prototype, asked)
 
-        return await self._patiently(lambda: get_range(store, key, get, byte_range))
+        try:
+            return await self._patiently(lambda: get_range(store, key, get, byte_range))
+        except Exception as error:
+            if self._beside is not None and INDEX_GROUP in key and _NO_NODE in str(error):
+                return None
+            raise
 
     async def exists(self, key: str) -> bool:
         """Whether there is an object."""

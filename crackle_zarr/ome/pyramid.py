@@ -22,7 +22,7 @@ from ..stored.editing.applying import check_processes, check_writable
 from ..stored.editing.journal import Journal
 from ..stored.engine import Options, Progress, run
 from ..stored.index.following import mark_stale
-from ..stored.index.home import MANIFEST_KEY
+from ..stored.index.home import forget_index
 from ..stored.layout import Coords, Layout, layout_of
 from ..stored.told import PYRAMID
 from ..stored.translating_store import METADATA
@@ -290,7 +290,7 @@ def _remove_chunks(store: Any, path: str) -> None:
     async def listed() -> list[str]:
         return [name.rstrip("/").rpartition("/")[2] async for name in store.list_dir(path)]
 
-    write_objects(store, {join(path, MANIFEST_KEY): None})
+    forget_index(store, path)
     for name in call_store(store, path, listed(), "listed in"):
         if name in METADATA:
             continue

@@ -22,7 +22,7 @@ from .editing.entries import Journaled, Place, packed, unpacked
 from .editing.journal import Journal
 from .editing.owner import Owner, Signs, at_work, clock, life
 from .editing.steps import owner_of, same_again
-from .index.home import MANIFEST_KEY
+from .index.home import forget_index
 from .translating_store import METADATA
 from .writing import call_store, read_objects, write_objects
 
@@ -256,7 +256,8 @@ def _clear(store: Any, path: str, metadata: Sequence[str]) -> None:
     Raises:
         StoreError: the store failed, or still lists something afterwards.
     """
-    clear_metadata(store, path, (*metadata, MANIFEST_KEY))
+    forget_index(store, path)
+    clear_metadata(store, path, metadata)
     ours = {_key(path, name) for name in (MARKER, OWNER, SIGN)}
     names = _listed(store, path)
     if marker(path) not in names:  # the marker was just written, so this store does not list its keys

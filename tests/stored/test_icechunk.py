@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import zarr
+from index_cases import check_index_of
 
 import crackle_zarr as cz
 from crackle_zarr.synthetic import neurons
@@ -164,9 +165,90 @@ def test_convert_into_a_session(repo: Any, tmp_path: Path) -> None:
     np.testing.assert_array_equal(zarr.open_array(str(tmp_path / "b.zarr"))[...], labels())
 
 
-def test_no_index_beside_it(repo: Any) -> None:
-    """An index is refused with the reason, and questions do without."""
+def indexed(repo: Any) -> Any:
+    """A session in which the array has a committed index."""
     pytest.importorskip("pyarrow")
-    with pytest.raises(ValueError, match="takes no other objects than Zarr's"):
-        cz.create_index(opened(repo.writable_session("main"), "r+"))
-    assert cz.contains(opened(repo.readonly_session("main")), 7)
+    session = repo.writable_session("main")
+    cz.create_index(opened(session, "r+"))
+    session.commit("index")
+    return repo.writable_session("main")
+
+
+def test_an_index_is_committed_with_its_array(repo: Any) -> None:
+    """An index is seen after its commit; each snapshot has its own, and remaps keep it right."""
+    before = repo.lookup_branch("main")
+    session = indexed(repo)
+    first = repo.lookup_branch("main")
+    check_index_of(opened(repo.readonly_session("main")))
+    array = opened(session, "r+")
+    assert cz.check_index(array) == []
+    assert cz.remap(array, {some(): 7}, index="require").chunks
+    check_index_of(array)
+    assert cz.contains(opened(repo.readonly_session("main")), some(), index="require")
+    session.commit("merge")
+    after = opened(repo.readonly_session("main"))
+    check_index_of(after)
+    assert not cz.contains(after, some(), index="require")
+    assert cz.contains(opened(repo.readonly_session(snapshot_id=first)), some(), index="require")
+    with pytest.raises(FileNotFoundError, match="create_index"):
+        cz.open_index(opened(repo.readonly_session(snapshot_id=before)))
+
+
+def test_an_index_is_updated_in_a_session(repo: Any) -> None:
+    """Checksums tell which chunks a plain write has changed; what was not committed is dropped."""
+    session = indexed(repo)
+    array = opened(session, "r+")
+    array[0, 0, 0] = 99
+    assert cz.check_index(array) == [((0, 0, 0), "changed")]
+    assert cz.remap(array, {99: 98}, index="require").chunks == [(0, 0, 0)]
+    assert cz.update_index(array).labels == len(np.unique(array[...]))
+    assert 98 in cz.open_index(array)
+    session.discard_changes()
+    check_index_of(opened(session))
+    cz.remove_index(opened(session, "r+"))
+    with pytest.raises(FileNotFoundError, match="create_index"):
+        cz.open_index(opened(session))
+    session.commit("no index")
+    assert sorted(zarr.open_group(repo.readonly_session("main").store, mode="r").keys()) == ["seg"]
+
+
+def test_an_edit_that_fails_leaves_no_index(repo: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of an edit that failed half-way the index is pending within the session, and whole after discarding."""
+    from crackle_zarr.stored.editing import transaction
+
+    def fail(*_: Any, **__: Any) -> Any:
+        raise cz.StoreError("the disk is full")
+
+    session = indexed(repo)
+    array = opened(session, "r+")
+    with monkeypatch.context() as patch:
+        patch.setattr(transaction, "copy_to_array", fail)
+        with pytest.raises(cz.StoreError, match="full"):
+            cz.remap(array, {some(): 7})
+    with pytest.raises(cz.StaleIndexError):
+        cz.labels(array, index="require")
+    session.discard_changes()
+    check_index_of(opened(session))
+
+
+def test_an_array_that_is_replaced_has_no_index(repo: Any) -> None:
+    """What removes an array removes its index first, whether there is one or not."""
+    from crackle_zarr.stored.index.home import forget_index
+
+    session = indexed(repo)
+    for _ in range(2):
+        forget_index(session.store, "seg")
+        assert sorted(zarr.open_group(session.store, mode="r").keys()) == ["seg"]
+
+
+def test_what_cannot_have_an_index(repo: Any) -> None:
+    """A read-only session, processes and an array without a name are refused with what to do."""
+    pytest.importorskip("pyarrow")
+    with pytest.raises(ValueError, match=r"repo\.writable_session\('main'\)"):
+        cz.create_index(opened(repo.readonly_session("main")))
+    with ProcessPoolExecutor(1) as pool, pytest.raises(ValueError, match="use threads"):
+        cz.create_index(opened(repo.writable_session("main"), "r+"), executor=pool)
+    session = icechunk.Repository.create(icechunk.in_memory_storage()).writable_session("main")
+    array = cz.create_array(session.store, shape=(9, 9), dtype="u1", chunks=(3, 3))
+    with pytest.raises(ValueError, match="under a name"):
+        cz.create_index(array)

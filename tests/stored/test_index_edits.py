@@ -73,6 +73,16 @@ def test_an_index_that_was_stale_before(tmp_path: Path) -> None:
         check_index_of(array)
 
 
+def test_labels_that_the_index_does_not_know() -> None:
+    """A remap of labels that a plain write has added brings the index up to date."""
+    array = stored(cubes(2))
+    cz.create_index(array)
+    array[0, 0, 0] = 31337
+    cz.remap(array, {31337: 31338})
+    assert cz.check_index(array) == []
+    check_index_of(array)
+
+
 def failing_copy(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let remaps end after the index was told, and before a chunk is replaced."""
     from crackle_zarr.stored.editing import edit

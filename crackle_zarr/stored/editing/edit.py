@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, Protocol
@@ -127,7 +128,8 @@ def edit(
         prepared = prepare(mapping, create_chunks, None)
         return RemapReport(sorted(prepared.chunks), prepared.bytes_read, prepared.bytes_written, True)
     if is_transaction(place):
-        prepared, chunks, nbytes = edit_in_transaction(place, mapping, prepare, create_chunks, options)
+        change = Change(uuid.uuid4().hex, mapping, create_chunks)
+        prepared, chunks, nbytes = edit_in_transaction(place, change, prepare, followers_of(place), options)
         return RemapReport(sorted(chunks), prepared.bytes_read, nbytes)
     check_writable(place, options)
     with at_work() as owner:

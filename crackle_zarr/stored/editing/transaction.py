@@ -8,16 +8,19 @@ So there is nothing to resume and nothing to undo.
 from __future__ import annotations
 
 import tempfile
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 from zarr.storage import LocalStore
 
-from ..._base.mapping import LabelMapping
 from ..._base.patience import session_of
 from ...errors import JournalError
 from ..engine import Options
 from .applying import copy_to_array
 from .entries import Entries, Journaled
+
+if TYPE_CHECKING:
+    from .followers import Change, Follower
 
 _WAY_BACK = "session.discard_changes() drops all that was not committed, session.commit(...) keeps it"
 
@@ -48,15 +51,16 @@ def check_session(place: Journaled, options: Options) -> None:
 
 def edit_in_transaction(
     place: Journaled,
-    mapping: LabelMapping,
+    change: Change,
     prepare: Any,
-    create_chunks: bool,
+    followers: Sequence[Follower],
     options: Options,
 ) -> tuple[Any, list[Any], int]:
     """Replace labels in a session; nothing is committed.
 
     All new forms are prepared before the first object is replaced, in a temporary folder: so what is wrong
-    with the mapping or with a chunk is found while the session is still unchanged.
+    with the mapping or with a chunk is found while the session is still unchanged. What follows the edit,
+    such as an index, changes in the same session.
 
     Returns:
         What was prepared, the chunks that changed, and the number of bytes written.
@@ -64,10 +68,15 @@ def edit_in_transaction(
     check_session(place, options)
     with tempfile.TemporaryDirectory(prefix="crackle-zarr-") as folder:
         entries = Entries(LocalStore(folder), "", place.name)
-        prepared = prepare(mapping, create_chunks, entries)
+        prepared = prepare(change.mapping, change.create_chunks, entries)
+        followers = followers if prepared.names else ()
         try:
+            for follower in followers:
+                follower.before(change, options)
             batches = [(name, frozenset[str]()) for name in prepared.names]
             done = copy_to_array(place, entries, batches, "new", options)
+            for follower in followers:
+                follower.after(change, options)
         except BaseException as error:
             error.add_note(f"{place.name} is changed in part within its session: {_WAY_BACK}")
             raise

@@ -23,12 +23,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ..._base.patience import session_of
 from ...errors import FormatError, JournalError, StoreError
 from ..editing.applying import check_processes
 from ..editing.entries import packed
 from ..editing.entries import unpacked as unpacked_blob
 from ..editing.journal import Journal
+from ..editing.transaction import check_session, is_transaction
 from ..engine import Options, run
 from ..layout import Coords, Layout
 from ..told import unfinished_at
@@ -77,11 +77,13 @@ def check_editable(layout: Layout, options: Options) -> None:
     store = layout.store
     if layout.mapping is not None:
         raise ValueError("a remapped view has no index of its own: index its array, which serves the view")
-    if session_of(store) is not None:
-        raise ValueError(
-            f"{layout.name} is in Icechunk, which takes no other objects than Zarr's: an index cannot lie "
-            f"beside it"
-        )
+    if is_transaction(layout):
+        if not layout.array.path:
+            raise ValueError(
+                f"{layout.name} is the root of an Icechunk repository, and an index lies in a group beside "
+                f"its array: store the array under a name"
+            )
+        check_session(layout, options)
     if store.read_only:
         raise ValueError(f"{layout.name} is open for reading only: open it with mode='r+'")
     if not (store.supports_writes and store.supports_deletes and store.supports_listing):

@@ -180,6 +180,8 @@ class IndexFollower:
         if not np.array_equal(added(expected), added(now_rows)):
             return False
         delta, gone = _onto(lookup, added(new), totals["label"])
+        if not len(delta.rows) and not len(gone):  # the index knew none of the labels: a write has added them
+            return False
         manifest = lookup.manifest
         pair = passes.put_pair(self.home, change.id, "00000", delta.rows, about_of(self.layout), gone)
         known = lookup.stamps().copy()
@@ -193,7 +195,7 @@ class IndexFollower:
             state=CURRENT,
             num_labels=manifest.num_labels - len(totals) + len(np.unique(new["label"])),
             num_rows=manifest.num_rows - len(rows) + len(added(new)),
-            segments=(Segment("delta", (pair,)), *segments) if len(delta.rows) + len(gone) else segments,
+            segments=(Segment("delta", (pair,)), *segments),
             chunks=put_stamps(self.layout, self.home, change.id, known),
         )
         put_in_force(self.home, after)

@@ -1,22 +1,25 @@
 """Where an index lies: named blobs beside an array, and one manifest that is replaced.
 
 An index writes each blob once, under a new name, and replaces only its manifest. So a home is little more
-than a place for bytes under names; :class:`Folder` is the one within the array's own prefix.
+than a place for bytes under names; :class:`Folder` is the one within the array's own prefix, and
+:class:`Beside` the one in Icechunk.
 """
 
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from zarr.abc.store import Store
 from zarr.storage import LocalStore
 
 from ..._base import zarr_facts
+from ..._base.patience import session_of
 from ..layout import Layout
 from ..writing import call_store, read_objects, write_objects
 
@@ -171,6 +174,121 @@ class Folder:
                 os.rmdir(root)
 
 
+@dataclass(frozen=True)
+class Beside:
+    """A group beside an array, for Icechunk, which takes the keys of Zarr's arrays and groups alone.
+
+    Each blob is an array of bytes of one chunk that no codec changes, so a range of it is one request. It is
+    written within the session of its array, and nobody sees it before its commit.
+    """
+
+    layout: Layout
+
+    @property
+    def name(self) -> str:
+        """The manifest."""
+        return f"{self.root}/{MANIFEST}"
+
+    @property
+    def store(self) -> Store:
+        """The array's store."""
+        return self.layout.store
+
+    @property
+    def root(self) -> str:
+        """The path of the group."""
+        return beside(self.layout.array.path)
+
+    def key(self, name: str) -> str:
+        """The key of a blob's bytes: of the chunk of its array."""
+        return f"{self.root}/{name}/c/0"
+
+    def read(self, names: Iterable[str]) -> list[bytes | None]:
+        """Whole blobs."""
+        return read_objects(self.store, [self.key(name) for name in names])
+
+    def put(self, blobs: Mapping[str, bytes]) -> None:
+        """Write blobs: their groups, their arrays, and then the bytes."""
+        folders = {f"{self.root}/{name}".rpartition("/")[0] for name in blobs} | {self.root}
+        write_objects(self.store, {f"{one}/zarr.json": _text(_GROUP) for one in folders})
+        arrays = {f"{self.root}/{name}/zarr.json": _text(_array_of(len(raw))) for name, raw in blobs.items()}
+        write_objects(self.store, arrays)
+        write_objects(self.store, {self.key(name): raw for name, raw in blobs.items()})
+
+    def create(self, name: str, raw: bytes) -> None:
+        """Write a blob unless it exists: nobody else writes in this session."""
+        if self.read([name]) == [None]:
+            self.put({name: raw})
+
+    def manifest(self) -> bytes | None:
+        """The manifest."""
+        return self.read([MANIFEST])[0]
+
+    def put_manifest(self, raw: bytes) -> None:
+        """Replace the manifest."""
+        self.put({MANIFEST: raw})
+
+    def lists_manifest(self) -> bool:
+        """Whether a listing has the manifest."""
+        return MANIFEST in self._listed()
+
+    def folders(self) -> list[str]:
+        """The groups of blobs."""
+        return sorted(self._listed() - {MANIFEST, "zarr.json"})
+
+    def _listed(self) -> set[str]:
+        async def listed() -> set[str]:
+            return {name.rstrip("/").rpartition("/")[2] async for name in self.store.list_dir(self.root)}
+
+        return call_store(self.store, self.root, listed(), "listed in")
+
+    def remove_folder(self, name: str) -> None:
+        """Remove all blobs of a folder."""
+        key = f"{self.root}/{name}"
+        call_store(self.store, key, self.store.delete_dir(key), "deleted from")
+
+    def remove(self) -> None:
+        """Remove everything; the session makes it one change."""
+        call_store(self.store, self.root, self.store.delete_dir(self.root), "deleted from")
+
+
+_GROUP: dict[str, Any] = {"zarr_format": 3, "node_type": "group", "attributes": {}}
+
+
+def _array_of(nbytes: int) -> dict[str, Any]:
+    """The metadata of an array of bytes of one chunk."""
+    return {
+        "zarr_format": 3,
+        "node_type": "array",
+        "shape": [nbytes],
+        "data_type": "uint8",
+        "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": [nbytes]}},
+        "chunk_key_encoding": {"name": "default", "configuration": {"separator": "/"}},
+        "codecs": [{"name": "bytes"}],
+        "fill_value": 0,
+        "attributes": {},
+        "storage_transformers": [],
+    }
+
+
+def _text(metadata: dict[str, Any]) -> bytes:
+    return json.dumps(metadata).encode("ascii")
+
+
+def beside(path: str) -> str:
+    """The path of the group that holds the index of an array in Icechunk."""
+    return f"{path}{NAME}"
+
+
 def home_of(layout: Layout) -> Home:
     """Where the index of an array lies, whether it exists or not."""
-    return Folder(layout)
+    return Folder(layout) if session_of(layout.store) is None else Beside(layout)
+
+
+def forget_index(store: Store, path: str) -> None:
+    """Remove the manifest of an array that is about to be removed or replaced."""
+    if session_of(store) is None:
+        write_objects(store, {f"{path}/{MANIFEST_KEY}" if path else MANIFEST_KEY: None})
+    elif path:
+        root = beside(path)
+        call_store(store, root, store.delete_dir(root), "deleted from")
