@@ -409,13 +409,14 @@ def test_neighbouring_labels_differ_in_colour():
     assert np.abs(np.diff(coloured, axis=0)).max(axis=1).min() > 0.15
 
 
-def test_connectomics(capsys, shared, tmp_path):
+def test_connectomics(capsys, monkeypatch, shared, tmp_path):
     """The real volume, itself a gzipped stream with pins, goes through the command and all is verified."""
     volume = shared / "data" / "connectomics.npy.ckl.gz"
     if not volume.is_file():
         pytest.skip("the volume connectomics.npy.ckl.gz is not beside the project")
     if shutil.disk_usage(tmp_path).free < 100 * 2**20:
         pytest.skip("less than 100 MiB of disk are free")
+    monkeypatch.setattr(demo, "REPEATS", 1)  # times do not matter here
     code, out, _ = _command(capsys, volume)
     assert code == 0
     assert "connectomics.npy.ckl.gz: 512 x 512 x 512 uint32, 536,870,912 bytes, 2,524 labels" in out
