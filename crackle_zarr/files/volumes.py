@@ -32,6 +32,7 @@ _CONVERTIBLE = (
     *(".nrrd", ".nii", ".tif", ".tiff", ".h5", ".hdf5", ".npz", ".png", ".mgh", ".mgz", ".hdr"),
     *(".img", ".mnc", ".mha", ".mhd", ".mrc", ".map", ".rec"),
 )
+_IMAGES = (".tif", ".tiff", ".png")
 
 
 class UnusableError(ValueError):
@@ -70,10 +71,9 @@ def unpacked(path: Path) -> Iterator[tuple[Any, str | None]]:
     Raises:
         FormatError: the outer format is damaged.
     """
-    if path.is_dir():
+    if path.is_dir() and any(one.suffix.lower() in _IMAGES for one in path.iterdir()):
         raise UnusableError(
-            f"{path}: a folder of files; of images, 'crackle-zarr convert {path} {path.name}.zarr' makes an "
-            f"array"
+            f"{path}: a folder of images; 'crackle-zarr convert {path} {path.name}.zarr' makes an array"
         )
     with open(path, "rb") as file:
         begin = file.peek(8)[:8]
