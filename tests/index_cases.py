@@ -44,7 +44,7 @@ def check_index_of(array: Any) -> None:
     for place, label in enumerate(labels.tolist()):
         assert label in index
         found = index.rows(label)
-        assert found.chunks == index.find(label) == cz.find(array, label, index="ignore").chunks
+        assert found.chunks == index.find(label) == cz.find(array, label, index="ignore", parallel=1).chunks
         assert found.voxel_count.sum() == expected["voxel_count"][place]
         assert np.array_equal(found.start.min(axis=0), expected["start"][place])
         assert np.array_equal(found.stop.max(axis=0), expected["stop"][place])
