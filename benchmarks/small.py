@@ -57,7 +57,8 @@ def calls(volume: np.ndarray, peer: Any) -> dict[str, dict[str, Callable[[], Any
             for who, module in names.items()
         }
     for name in ("compress", "decompress", "statistics", "voxel_counts"):
-        found[name]["crackle_zarr, one thread"] = functools.partial(found[name]["crackle_zarr"], parallel=1)
+        default: Any = found[name]["crackle_zarr"]
+        found[name]["crackle_zarr, one thread"] = functools.partial(default, parallel=1)
     return found
 
 
