@@ -61,12 +61,17 @@ def test_a_life(run: Any, seg: str) -> None:
     assert run("remap", seg, "77777=88888").code == 0
     assert run("find", seg, "88888", "--index", "require").code == 0
     assert run("find", seg, "77777", "--index", "require").code == 3
+    assert run("remap", seg, "88888=99999", "--index", "require", "--dry-run").code == 0
     ran = run("stats", seg, "--index", "require", "--label", "88888")
     assert ran.out.splitlines()[1].startswith("88888,1,")
     assert run("index", "remove", seg).out == "seg: the label index is removed\n"
     ran = run("labels", seg, "--index", "require")
     assert ran.code == 2
     assert "'crackle-zarr index build'" in ran.err
+    ran = run("remap", seg, "88888=99999", "--index", "require")
+    assert ran.code == 2
+    assert "'crackle-zarr index build'" in ran.err
+    assert run("find", seg, "88888").code == 0  # as it was
     assert run("index", "remove", seg).code == 2
 
 

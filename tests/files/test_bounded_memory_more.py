@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import gzip
-import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from conversion_peak import conversion_peak
 
 import crackle_zarr as cz
 
@@ -22,23 +22,6 @@ Image = pytest.importorskip("PIL.Image")
 SHAPE = (256, 512, 512)
 NBYTES = int(np.prod(SHAPE))
 CHUNKS = "8,512,512"
-
-# The peak of a process that converts, above that of one that has imported all that it needs. In MB, on Linux.
-# getrusage would not do: a process inherits the peak of the one that started it.
-SCRIPT = """
-import re, sys
-import mrcfile, nibabel, PIL.Image, SimpleITK, tifffile, zarr
-import crackle_zarr.codecs.zarr_codec, crackle_zarr.verbs.arrays
-from crackle_zarr.cli import main
-def peak():
-    return int(re.search(r"VmHWM:\\s+(\\d+)", open("/proc/self/status").read())[1]) // 1024
-before = peak()
-try:
-    main(["convert", *sys.argv[1:], "--parallel", "1", "--no-progress", "--no-verify"])
-except SystemExit as end:
-    assert not end.code, end.code
-print("peak", peak() - before)
-"""
 
 
 @pytest.fixture(scope="module")
@@ -89,12 +72,8 @@ def test_peak(volume: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         arguments = ["out/z_{:04}.tif"]
     else:
         arguments = ["b.zarr", "--chunks", f"1,{CHUNKS}" if source == "four.tif" else CHUNKS]
-    done = subprocess.run(
-        [sys.executable, "-c", SCRIPT, source, *arguments], capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    peak = int(done.stdout.rpartition("peak ")[2])
+    libraries = "mrcfile, nibabel, PIL.Image, SimpleITK, tifffile"
+    peak = conversion_peak(libraries, source, *arguments, "--no-verify")
     # Pages of a mapped file count as long as nobody else needs the memory.
     mapped = NBYTES / 2**20 if source in ("a.mgh", "a.hdr", "a.mrc") else 0
-    print(f"peak {source}: {peak} MB of {made.nbytes / 2**20:.0f} MB")
     assert peak - mapped < 0.75 * made.nbytes / 2**20

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import re
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
@@ -16,6 +17,8 @@ from zarr.storage import FsspecStore, LocalStore, LoggingStore, MemoryStore, Zip
 import crackle_zarr as cz
 
 SHAPE, CHUNKS = (12, 20), (4, 8)
+# obstore has threads of its own, and a forked process would wait for those that it does not have.
+SPAWN = multiprocessing.get_context("spawn")
 
 
 def labels() -> np.ndarray:
@@ -105,19 +108,30 @@ def test_archives_say_what_they_cannot(tmp_path: Path) -> None:
     np.testing.assert_array_equal(array[...], labels())
 
 
-@pytest.mark.parametrize("kind", [local, fsspec])
+@pytest.mark.parametrize("kind", [local, fsspec, obstore, logging])
 def test_processes(tmp_path: Path, kind: Callable[[Path], Any]) -> None:
     """Other processes open these stores again, for questions and for edits."""
     array = stored(kind(tmp_path))
-    with ProcessPoolExecutor(1) as pool:
+    with ProcessPoolExecutor(1, SPAWN) as pool:
         np.testing.assert_array_equal(cz.labels(array, executor=pool), np.arange(1, 16))
         cz.remap(array, {7: 1}, executor=pool)
     assert not cz.contains(array, 7)
 
 
+@pytest.mark.parametrize("kind", [memory, archive])
+def test_processes_that_only_read(tmp_path: Path, kind: Callable[[Path], Any]) -> None:
+    """Other processes get a copy of a memory, and open an archive again, for questions."""
+    array = stored(kind(tmp_path))
+    if kind is archive:  # its directory is written when it is closed
+        array.store_path.store.close()
+        array = zarr.open_array(ZipStore(tmp_path / "archive.zip", mode="r"), mode="r")
+    with ProcessPoolExecutor(1, SPAWN) as pool:
+        np.testing.assert_array_equal(cz.labels(array, executor=pool), np.arange(1, 16))
+
+
 def test_memory_is_not_edited_by_processes(tmp_path: Path) -> None:
     """Each process would edit its own copy of a memory, which the error says."""
-    with ProcessPoolExecutor(1) as pool, pytest.raises(ValueError, match="its own copy"):
+    with ProcessPoolExecutor(1, SPAWN) as pool, pytest.raises(ValueError, match="its own copy"):
         cz.remap(stored(MemoryStore()), {7: 1}, executor=pool)
 
 

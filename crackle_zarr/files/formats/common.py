@@ -104,7 +104,7 @@ class Volume:
             axes=None if self.axes is None else tuple(self.axes[one] for one in rest),
         )
 
-    def slabs(self, nbytes: int = 2**26) -> Iterator[Box]:
+    def slabs(self, nbytes: int = 2**25) -> Iterator[Box]:
         """Boxes of about ``nbytes`` each that cover the volume in the order of the file."""
         if not self.shape:
             yield ()
