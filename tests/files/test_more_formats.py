@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import gzip
+import locale
 import shutil
 import sys
 import warnings
@@ -119,10 +120,12 @@ def test_cifti_and_surfaces(run: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "compressed"), [("a.mha", False), ("a.mha", True), ("a.mhd", False), ("a.vtk", False)]
+    ("name", "compressed"),
+    [("a.mha", False), ("a.mha", True), ("a.mhd", False), ("a.vtk", False), ("a.gipl", False)],
 )
 def test_images_of_itk(run: Any, name: str, compressed: bool) -> None:
-    """MetaImage and VTK are read, whole or by boxes, with voxel size and position."""
+    """MetaImage, VTK and GIPL are read, whole or by boxes, with voxel size and position; the locale stays."""
+    before = locale.setlocale(locale.LC_ALL)
     array = labels((4, 5, 6), "u2", "C")
     image = itk.GetImageFromArray(array)
     image.SetSpacing((2, 3, 4))
@@ -132,6 +135,7 @@ def test_images_of_itk(run: Any, name: str, compressed: bool) -> None:
     same(read(run, name, "--chunks", "3,2,4"), array)
     volume = formats.read(Path(name))
     assert (volume.space.voxel_size, volume.space.origin) == ((2, 3, 4), (10, 20, 30))
+    assert locale.setlocale(locale.LC_ALL) == before
 
 
 def test_orientation_to_and_from_itk(run: Any) -> None:

@@ -6,10 +6,13 @@ library would decompress all of them for each box.
 
 from __future__ import annotations
 
+import contextlib
+import locale
 import logging
 import math
 import shutil
 import tempfile
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any
@@ -25,6 +28,19 @@ from .common import Box, Volume, bool_as_integers, in_memory
 _LPS = np.array([-1.0, -1.0, 1.0])
 
 
+@contextlib.contextmanager
+def _same_locale() -> Iterator[None]:
+    """Keep the process's locale. ITK makes it "C" as it reads VTK, and Python then decodes files as ASCII."""
+    before = locale.setlocale(locale.LC_ALL)
+    try:
+        yield
+    finally:
+        if locale.setlocale(locale.LC_ALL) != before:
+            with contextlib.suppress(locale.Error):
+                locale.setlocale(locale.LC_ALL, before)
+
+
+@_same_locale()
 def read(itk: Any, path: Path, content: Any, outer: str | None, log: list[logging.LogRecord]) -> Volume:
     """The volume in a file."""
     itk.ProcessObject.SetGlobalWarningDisplay(False)
