@@ -127,7 +127,7 @@ def _images(place: str) -> list[_Image]:
     return [
         _Image(
             name,
-            list(map(_lazy, image.levels)),
+            list(map(_stored, image.levels)),
             image.names,
             image.spaces[0],
             [(image.spaces[0].unit if axis.type == "space" else axis.unit) or "pixel" for axis in image.axes],
@@ -149,7 +149,16 @@ def _of_array(name: str, array: Any) -> _Image:
     names = zarr_facts.dimension_names(array) or (None,) * array.ndim
     axes = tuple(str(axis or f"axis {number}") for number, axis in enumerate(names))
     space = space_of(array)
-    return _Image(name, [_lazy(array)], axes, space, [space.unit or "pixel"] * array.ndim)
+    return _Image(name, [_stored(array)], axes, space, [space.unit or "pixel"] * array.ndim)
+
+
+def _stored(array: Any) -> Any:
+    """A stored array as :func:`_lazy` gives it; who opens one whose labels may be a mixture is warned."""
+    from ..stored.layout import layout_of
+    from ..stored.told import tell
+
+    tell(layout_of(array), "warn")
+    return _lazy(array)
 
 
 def _lazy(source: Any) -> Any:

@@ -21,6 +21,7 @@ from ..files.space import Space
 from ..ome.pooling import pool_box
 from ..stored.layout import Box, layout_of, slices_of
 from ..stored.lazy import RemappedArray
+from ..stored.told import tell
 from ..streams import stream
 from ..streams.rewriting import mode_pooling
 from .cache import TileCache
@@ -104,6 +105,9 @@ class Volume:
             layout_of(one) if is_labels and not isinstance(one, RemappedArray) else None
             for one in source.levels
         ]
+        for layout in self._layouts:
+            if layout is not None:
+                tell(layout, "warn")
         self._tiles = [self._tile_shape(number) for number in range(len(source.levels))]
 
     # -- Axes

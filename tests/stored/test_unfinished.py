@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import warnings
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,10 +17,14 @@ from zarr.storage import MemoryStore
 import crackle_zarr as cz
 from crackle_zarr import CrackleWarning
 from crackle_zarr.errors import JournalError, StoreError
+from crackle_zarr.napari._reader import get_reader
 from crackle_zarr.stored import warn
 from crackle_zarr.stored.editing.journal import Journal
 from crackle_zarr.stored.editing.owner import new_owner
 from crackle_zarr.stored.layout import layout_of
+from crackle_zarr.view.cache import TileCache
+from crackle_zarr.view.sources import open_labels
+from crackle_zarr.view.volume import Volume
 
 QUESTIONS: dict[str, Any] = {
     "labels": cz.labels,
@@ -149,3 +154,21 @@ class Broken(Faulty):
             if self.left < 0:
                 raise OSError(28, "No space left on device")
         await self._store.set(key, value)
+
+
+def test_viewers_tell(tmp_path: Path) -> None:
+    """Who looks at an array with an unfinished remap, in Neuroglancer or napari, is warned."""
+    objects = half_done()
+    for key, value in objects.items():
+        file = tmp_path / "seg.zarr" / key
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(value.to_bytes())
+    text = "has an unfinished remap since"
+    warn.warn_once.cache_clear()
+    with pytest.warns(CrackleWarning, match=text):
+        Volume(open_labels(str(tmp_path / "seg.zarr")), TileCache(2**20), is_labels=True)
+    reader = pytest.importorskip("dask.array") and get_reader(str(tmp_path / "seg.zarr"))
+    assert reader is not None
+    warn.warn_once.cache_clear()
+    with pytest.warns(CrackleWarning, match=text):
+        reader(str(tmp_path / "seg.zarr"))
