@@ -497,7 +497,7 @@ def try_skeletons(root: Path) -> int:
     assert len(expected) > 3
     deaths = 0
     for after in (False, True):
-        for n in changes(after):
+        for n in range(1000):  # they are few
             shutil.rmtree(out, ignore_errors=True)
             if dying(n, after, False) == 0:
                 assert contents(out) == expected

@@ -119,11 +119,13 @@ class LabelLayer(Layer):
             labels = self.labels()
             shown = {shown_label(self.volume, label): label for label in labels}
             known = self.volume.source.label_names
-            names = {
-                one: " ".join([*[str(label)] * (one != label), *[known[label]] * (label in known)])
-                for one, label in shown.items()
-                if one != label or label in known
-            }
+            names = {}
+            for one, label in shown.items():
+                parts = [] if one == label else [str(label)]
+                if label in known:
+                    parts.append(known[label])
+                if parts:
+                    names[one] = " ".join(parts)
             self._properties = precomputed.segment_properties(sorted(shown), names)
         return self._properties
 
