@@ -237,14 +237,15 @@ def patient(store: Store, retries: int | None = None) -> Store:
     Without a number, a patient store keeps its own, and another gets the default.
     """
     if isinstance(store, PatientStore):
-        return store if retries in (None, store.retries) else PatientStore(store._store, retries or 0)
-    number = RETRIES if retries is None else retries
+        if retries is None or retries == store.retries:
+            return store
+        return PatientStore(store._store, retries)
     inner: Any = store
     while not isinstance(inner, PatientStore) and isinstance(getattr(inner, "_store", None), Store):
         inner = inner._store
     if isinstance(inner, PatientStore | LocalStore | MemoryStore | ZipStore):
         return store
-    return PatientStore(store, number)
+    return PatientStore(store, RETRIES if retries is None else retries)
 
 
 def patient_array(array: zarr.Array[Any], retries: int | None = None) -> zarr.Array[Any]:

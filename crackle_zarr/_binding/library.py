@@ -57,7 +57,7 @@ def check_status(status: int, where: Any = ffi.NULL) -> None:
 
 def bytes_in(binary: Buffer) -> Any:
     """A ``uint8_t[]`` over the caller's bytes, without a copy."""
-    if type(binary) is bytes:
+    if type(binary) is bytes:  # most streams are: the checks and the views of others take microseconds
         return ffi.from_buffer("uint8_t[]", binary)
     if isinstance(binary, str) or not is_buffer(binary):
         raise TypeError(

@@ -241,7 +241,7 @@ class _Helper:
             with contextlib.suppress(RuntimeError):  # no more threads available
                 threading.Thread(target=helper._run, name="crackle", daemon=True).start()
 
-    def is_free(self) -> None:
+    def set_free(self) -> None:
         """Be there for other calls, or end if enough are."""
         self._ends = len(self.idle) >= _cores()
         if not self._ends:
@@ -341,7 +341,7 @@ class _Crew(Generic[T]):
 
     def _help_as(self, helper: _Helper) -> None:
         # It is free before the caller knows that it has ended, so that the next call finds it.
-        self._help(helper.is_free)
+        self._help(helper.set_free)
 
     def _help(self, then: Callable[[], None] = lambda: None) -> None:
         # Register before taking a range: the caller then either waits for this thread, or has left it no

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -90,15 +91,10 @@ class Home(Protocol):
 
 
 @dataclass(frozen=True)
-class Folder:
-    """The folder ``.crackle-index`` within an array's prefix, where Zarr looks for nothing."""
+class _InStore(ABC):
+    """What homes in the array's own store have in common, however they name their blobs."""
 
     layout: Layout
-
-    @property
-    def name(self) -> str:
-        """The key of the manifest."""
-        return self.key(MANIFEST)
 
     @property
     def store(self) -> Store:
@@ -106,26 +102,21 @@ class Folder:
         return self.layout.store
 
     @property
+    @abstractmethod
     def root(self) -> str:
-        """The prefix of all keys."""
-        return self.layout.path(NAME)
+        """Where all of it lies."""
 
+    @abstractmethod
     def key(self, name: str) -> str:
         """The key of a blob."""
-        return f"{self.root}/{name}"
+
+    @abstractmethod
+    def put(self, blobs: Mapping[str, bytes]) -> None:
+        """Write blobs."""
 
     def read(self, names: Iterable[str]) -> list[bytes | None]:
         """Whole blobs."""
         return read_objects(self.store, [self.key(name) for name in names])
-
-    def put(self, blobs: Mapping[str, bytes]) -> None:
-        """Write blobs."""
-        write_objects(self.store, {self.key(name): raw for name, raw in blobs.items()})
-
-    def create(self, name: str, raw: bytes) -> None:
-        """Write a blob unless it exists."""
-        key, value = self.key(name), zarr_facts.buffer_of(raw)
-        call_store(self.store, key, self.store.set_if_not_exists(key, value), "written to")
 
     def manifest(self) -> bytes | None:
         """The manifest."""
@@ -139,16 +130,44 @@ class Folder:
         """Whether a listing has the manifest."""
         return MANIFEST in self._listed()
 
-    def folders(self) -> list[str]:
-        """The folders below the root."""
-        return sorted(name for name in self._listed() if name and not name.startswith(MANIFEST))
-
     def _listed(self) -> set[str]:
         async def listed() -> set[str]:
             # Some stores list folders with a slash at the end, or with their full path.
             return {name.rstrip("/").rpartition("/")[2] async for name in self.store.list_dir(self.root)}
 
         return call_store(self.store, self.root, listed(), "listed in")
+
+
+@dataclass(frozen=True)
+class Folder(_InStore):
+    """The folder ``.crackle-index`` within an array's prefix, where Zarr looks for nothing."""
+
+    @property
+    def name(self) -> str:
+        """The key of the manifest."""
+        return self.key(MANIFEST)
+
+    @property
+    def root(self) -> str:
+        """The prefix of all keys."""
+        return self.layout.path(NAME)
+
+    def key(self, name: str) -> str:
+        """The key of a blob."""
+        return f"{self.root}/{name}"
+
+    def put(self, blobs: Mapping[str, bytes]) -> None:
+        """Write blobs."""
+        write_objects(self.store, {self.key(name): raw for name, raw in blobs.items()})
+
+    def create(self, name: str, raw: bytes) -> None:
+        """Write a blob unless it exists."""
+        key, value = self.key(name), zarr_facts.buffer_of(raw)
+        call_store(self.store, key, self.store.set_if_not_exists(key, value), "written to")
+
+    def folders(self) -> list[str]:
+        """The folders below the root."""
+        return sorted(name for name in self._listed() if name and not name.startswith(MANIFEST))
 
     def remove_folder(self, name: str) -> None:
         """Remove all blobs of a folder."""
@@ -175,24 +194,17 @@ class Folder:
 
 
 @dataclass(frozen=True)
-class Beside:
+class Beside(_InStore):
     """A group beside an array, for Icechunk, which takes the keys of Zarr's arrays and groups alone.
 
     Each blob is an array of bytes of one chunk that no codec changes, so a range of it is one request. It is
     written within the session of its array, and nobody sees it before its commit.
     """
 
-    layout: Layout
-
     @property
     def name(self) -> str:
         """The manifest."""
         return f"{self.root}/{MANIFEST}"
-
-    @property
-    def store(self) -> Store:
-        """The array's store."""
-        return self.layout.store
 
     @property
     def root(self) -> str:
@@ -202,10 +214,6 @@ class Beside:
     def key(self, name: str) -> str:
         """The key of a blob's bytes: of the chunk of its array."""
         return f"{self.root}/{name}/c/0"
-
-    def read(self, names: Iterable[str]) -> list[bytes | None]:
-        """Whole blobs."""
-        return read_objects(self.store, [self.key(name) for name in names])
 
     def put(self, blobs: Mapping[str, bytes]) -> None:
         """Write blobs: their groups, their arrays, and then the bytes."""
@@ -220,27 +228,9 @@ class Beside:
         if self.read([name]) == [None]:
             self.put({name: raw})
 
-    def manifest(self) -> bytes | None:
-        """The manifest."""
-        return self.read([MANIFEST])[0]
-
-    def put_manifest(self, raw: bytes) -> None:
-        """Replace the manifest."""
-        self.put({MANIFEST: raw})
-
-    def lists_manifest(self) -> bool:
-        """Whether a listing has the manifest."""
-        return MANIFEST in self._listed()
-
     def folders(self) -> list[str]:
         """The groups of blobs."""
         return sorted(self._listed() - {MANIFEST, "zarr.json"})
-
-    def _listed(self) -> set[str]:
-        async def listed() -> set[str]:
-            return {name.rstrip("/").rpartition("/")[2] async for name in self.store.list_dir(self.root)}
-
-        return call_store(self.store, self.root, listed(), "listed in")
 
     def remove_folder(self, name: str) -> None:
         """Remove all blobs of a folder."""
