@@ -79,7 +79,7 @@ def create_array(
 
     All checks of this function precede the first change of the store.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> labels = create_array({}, shape=(100, 300, 300), dtype="uint32")
         >>> labels[10] = 7

@@ -54,7 +54,7 @@ class Crackle(Codec):  # type: ignore[misc]  # numcodecs has no types
         TypeError, ValueError: an option is of a wrong type or outside its range, or there is no such
             preset.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> labels = np.zeros((4, 5, 6), dtype="uint32")
         >>> stream = Crackle().encode(labels)

@@ -64,7 +64,7 @@ class CrackleCodec(ArrayBytesCodec, ArrayBytesCodecPartialDecodeMixin):
         TypeError, ValueError: an option is of a wrong type or outside its range, or there is no such
             preset.
 
-    Example:
+    Examples:
         >>> import zarr
         >>> array = zarr.create_array(
         ...     store={}, shape=(4, 5, 6), dtype="uint32", serializer=CrackleCodec(), compressors=None

@@ -35,7 +35,7 @@ def label_names(source: zarr.Array[Any] | zarr.Group) -> LabelNames:
         TypeError: the source is no stored array.
         FormatError: the metadata are damaged.
 
-    Example:
+    Examples:
         >>> crackle_zarr.label_names(array)  # doctest: +SKIP
         LabelNames({1: 'liver', 2: 'spleen'}, colors={1: (221, 130, 101, 255)})
     """

@@ -113,7 +113,7 @@ def find(source: Source, label: int, **options: Unpack[ArrayOptions]) -> Found:
         use of ``slices`` computes the box from the boundaries in the outermost of these chunks. ``bounds`` is
         the box in the unit of the voxel size, from face to face, if the array states one.
 
-    Example:
+    Examples:
         >>> found = find(array, 42)  # doctest: +SKIP
         >>> mask = array[found.slices] == 42  # doctest: +SKIP
     """

@@ -48,7 +48,7 @@ def statistics(
         ValueError: with ``units``, the voxel size is unknown; or ``by`` is no axis of the array.
         TypeError: ``units`` or ``by`` is given for a stream or an array in memory.
 
-    Example:
+    Examples:
         >>> table = crackle_zarr.statistics(movie, by="t")  # doctest: +SKIP
         >>> table[table["label"] == 42]["voxel_count"]  # over time  # doctest: +SKIP
     """
