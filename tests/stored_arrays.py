@@ -60,6 +60,32 @@ def _transposed(rng: np.random.Generator, keywords: dict[str, Any]) -> list[Tran
     return [TransposeCodec(order=tuple(int(axis) for axis in rng.permutation(len(keywords["shape"]))))]
 
 
+def _pieces(rng: np.random.Generator, length: int, unit: int) -> list[int]:
+    """Lengths of whole units that cover an axis."""
+    pieces: list[int] = []
+    while sum(pieces) < length:
+        pieces.append(unit * int(rng.integers(1, 4)))
+    if unit == 1:
+        pieces[-1] -= sum(pieces) - length
+    return pieces
+
+
+def _uneven(rng: np.random.Generator, keywords: dict[str, Any]) -> list[list[int]]:
+    return [_pieces(rng, length, 1) for length in keywords["shape"]]
+
+
+def _in_uneven_shards(rng: np.random.Generator, keywords: dict[str, Any]) -> zarr.Array:
+    """Shards of different lengths; the last ones end with the array, as Zarr wants it."""
+    chunks = [int(rng.integers(1, 4)) for _ in keywords["shape"]]
+    shape = tuple(-(-length // one) * one for length, one in zip(keywords["shape"], chunks, strict=True))
+    shards = [_pieces(rng, length, one) for length, one in zip(shape, chunks, strict=True)]
+    for pieces, length in zip(shards, shape, strict=True):
+        pieces[-1] -= sum(pieces) - length
+    array = _v3({**keywords, "shape": shape, "chunks": tuple(chunks)}, shards=shards)
+    array.resize(keywords["shape"])
+    return array
+
+
 Maker = Callable[[np.random.Generator, dict[str, Any]], zarr.Array]
 
 KINDS: dict[str, Maker] = {
@@ -87,6 +113,30 @@ KINDS: dict[str, Maker] = {
         {}, zarr_format=2, compressors=numcodecs.Blosc(), **kw
     ),
 }
+
+if zarr.config.get("array.rectilinear_chunks", None) is not None:
+    # Experimental in Zarr: it is off unless somebody asks for it.
+    zarr.config.set({"array.rectilinear_chunks": True})
+    KINDS |= {
+        "rectilinear": lambda rng, kw: _v3({**kw, "chunks": _uneven(rng, kw)}),
+        "rectilinear, transposed": lambda rng, kw: _v3(
+            {**kw, "chunks": _uneven(rng, kw)}, filters=_transposed(rng, kw)
+        ),
+        "rectilinear shards": _in_uneven_shards,
+        "rectilinear, zstd": lambda rng, kw: zarr.create_array({}, **{**kw, "chunks": _uneven(rng, kw)}),
+    }
+
+
+def grid_indices(array: zarr.Array, voxels: np.ndarray) -> np.ndarray:
+    """The grid indices of the chunks of some voxels, ``(n, ndim)``."""
+    try:
+        return voxels // np.array(array.chunks, dtype=np.int64)
+    except NotImplementedError:
+        edges = [np.cumsum(lengths) for lengths in array.read_chunk_sizes]
+        indices = [
+            np.searchsorted(ends, column, "right") for ends, column in zip(edges, voxels.T, strict=True)
+        ]
+        return np.stack(indices, axis=1)
 
 
 def make(kind: str, rng: np.random.Generator) -> Case:

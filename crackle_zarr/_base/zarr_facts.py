@@ -23,6 +23,7 @@ import numpy as np
 import numpy.typing as npt
 import zarr
 from zarr.abc.store import ByteRequest, OffsetByteRequest, RangeByteRequest, Store, SuffixByteRequest
+from zarr.codecs import ShardingCodec
 from zarr.core.array_spec import ArrayConfig, ArraySpec
 from zarr.core.buffer import Buffer, BufferPrototype, NDBuffer, default_buffer_prototype
 from zarr.core.sync import _get_loop, sync
@@ -131,20 +132,48 @@ def chunk_key(array: zarr.Array[Any], index: Sequence[int]) -> str:
     return key
 
 
-def chunk_shape(array: zarr.Array[Any]) -> tuple[int, ...]:
-    """The shape of a chunk.
+def object_lengths(array: zarr.Array[Any]) -> tuple[int | tuple[int, ...], ...]:
+    """The lengths of the stored objects, which are shards if there are any, along each axis.
 
-    Raises:
-        NotImplementedError: the chunks have different shapes. 3.2 and later support such rectilinear grids,
-            for which ``Array.chunks`` raises this error.
+    One number along an axis whose objects all have this length; in a rectilinear grid, which 3.2 and later
+    have, a tuple with the length of each.
     """
-    try:
+    if format_of(array) == 2:
         return tuple(array.chunks)
-    except NotImplementedError:
-        raise NotImplementedError(
-            f"{array.store_path} has chunks of different shapes (a rectilinear chunk grid), which queries "
-            f"and edits do not support. Read it with Zarr, or copy it to an array with chunks of one shape"
-        ) from None
+    grid: Any = array.metadata.chunk_grid
+    lengths = getattr(grid, "chunk_shapes", None)
+    return tuple(grid.chunk_shape if lengths is None else lengths)
+
+
+def chunk_lengths(array: zarr.Array[Any]) -> tuple[int | tuple[int, ...], ...]:
+    """The lengths of the chunks along each axis; see :func:`object_lengths`."""
+    sharding = _sharding(array)
+    return object_lengths(array) if sharding is None else tuple(sharding.chunk_shape)
+
+
+def shard_lengths(array: zarr.Array[Any]) -> tuple[int | tuple[int, ...], ...] | None:
+    """The lengths of the shards along each axis; None if there are none."""
+    return None if _sharding(array) is None else object_lengths(array)
+
+
+def chunk_shape(array: zarr.Array[Any]) -> tuple[int, ...]:
+    """The shape of a chunk; in a rectilinear grid the longest length along each axis."""
+    return _longest(chunk_lengths(array))
+
+
+def shard_shape(array: zarr.Array[Any]) -> tuple[int, ...] | None:
+    """The shape of a shard, as :func:`chunk_shape` gives that of a chunk; None if there are none."""
+    lengths = shard_lengths(array)
+    return None if lengths is None else _longest(lengths)
+
+
+def _longest(lengths: Sequence[int | Sequence[int]]) -> tuple[int, ...]:
+    return tuple(one if isinstance(one, int) else max(one) for one in lengths)
+
+
+def _sharding(array: zarr.Array[Any]) -> Any:
+    found = () if format_of(array) == 2 else codecs(array)
+    return found[0] if len(found) == 1 and isinstance(found[0], ShardingCodec) else None
 
 
 def metadata_objects(array: zarr.Array[Any]) -> dict[str, Buffer]:

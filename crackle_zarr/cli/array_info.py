@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,10 +15,14 @@ if TYPE_CHECKING:
 
 from .places import array_at, by, commas, counted, opened, space_fields, space_of, space_rows
 
+# So many lengths of chunks along an axis are shown one by one.
+_FEW_LENGTHS = 6
+
 
 def describe(place: str, options: dict[str, Any]) -> dict[str, Any]:
     """The record of the array at a path or URL, as ``info --json`` prints it."""
     from .._base import zarr_facts
+    from ..stored.cuts import cuts_of
 
     found = opened(place, options)
     arrays = _of_plain_group(found)
@@ -28,7 +33,7 @@ def describe(place: str, options: dict[str, Any]) -> dict[str, Any]:
     nbytes = int(np.prod(array.shape, dtype=object)) * array.dtype.itemsize
     fill = array.fill_value
     names = zarr_facts.dimension_names(array)
-    chunks, shards = zarr_facts.chunk_shape(array), array.shards
+    chunks, shards = zarr_facts.chunk_lengths(array), zarr_facts.shard_lengths(array)
     return {
         "file": place,
         "kind": "zarr",
@@ -41,9 +46,7 @@ def describe(place: str, options: dict[str, Any]) -> dict[str, Any]:
         "dtype": array.dtype.name,
         "dimension_names": None if names is None else list(names),
         "chunks": list(chunks),
-        "num_chunks": int(
-            np.prod([-(-a // b) for a, b in zip(array.shape, chunks, strict=True)], dtype=object)
-        ),
+        "num_chunks": math.prod(map(len, cuts_of(array.shape, chunks))),
         "shards": None if shards is None else list(shards),
         "codecs": _codecs(array),
         **space_fields(space_of(array)),
@@ -79,12 +82,24 @@ def _group_record(place: str, found: Any, arrays: list[zarr.Array[Any]]) -> dict
                 "path": array.path.removeprefix(inside),
                 "shape": list(array.shape),
                 "dtype": array.dtype.name,
-                "chunks": list(zarr_facts.chunk_shape(array)),
+                "chunks": list(zarr_facts.chunk_lengths(array)),
                 "codecs": _codecs(array),
             }
             for array in arrays
         ],
     }
+
+
+def _lengths(axes: Sequence[int | Sequence[int]]) -> str:
+    """The lengths of chunks along each axis, where some are cut unevenly, such as 2+4 x 8."""
+    return by(
+        one
+        if isinstance(one, int)
+        else "+".join(map(str, one))
+        if len(one) <= _FEW_LENGTHS
+        else f"({len(one)} of {min(one)} to {max(one)})"
+        for one in axes
+    )
 
 
 def group_tables(record: dict[str, Any]) -> Iterator[Table]:
@@ -103,7 +118,7 @@ def group_tables(record: dict[str, Any]) -> Iterator[Table]:
             Text(array["path"]),
             by(array["shape"]),
             array["dtype"],
-            by(array["chunks"]),
+            _lengths(array["chunks"]),
             Text("; ".join(codecs) or "none"),
         )
     if not record["arrays"]:
@@ -226,8 +241,8 @@ def info_tables(record: dict[str, Any]) -> Iterator[Table]:
         "shape": by(record["shape"]) + named,
         "dtype": record["dtype"],
         "fill value": str(record["fill_value"]),
-        "chunks": f"{by(record['chunks'])}, {counted(record['num_chunks'], 'chunk')}",
-        "shards": "" if record["shards"] is None else by(record["shards"]),
+        "chunks": f"{_lengths(record['chunks'])}, {counted(record['num_chunks'], 'chunk')}",
+        "shards": "" if record["shards"] is None else _lengths(record["shards"]),
         "codecs": "; ".join(record["codecs"]) or "none",
         "volume": f"{raw:,} bytes",
         **space_rows(record, record["dimension_names"] or [f"axis {n}" for n in range(len(record["shape"]))]),

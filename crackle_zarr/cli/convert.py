@@ -729,7 +729,7 @@ def _check_chunks(
             continue
         if int(zarr_format or zarr_facts.format_of(array)) == 2:
             raise UnusableError("--shards: there are none in Zarr format 2; give --zarr-format 3")
-        inner = chunks or tuple(array.chunks)
+        inner = chunks or zarr_facts.chunk_shape(array)
         if any(whole % part for whole, part in zip(shards, inner, strict=True)):
             raise UnusableError(
                 f"--shards {commas(shards)} are not whole multiples of the chunks, {commas(inner)}"

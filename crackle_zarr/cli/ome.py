@@ -188,7 +188,7 @@ def write(
     keywords |= as_properties(of_array(source) if names is None else names, array.dtype)
     if keywords.get("chunks") is None:  # as in the source
         keywords["chunks"] = zarr_facts.chunk_shape(array)
-        keywords["shards"] = keywords.get("shards") or array.shards
+        keywords["shards"] = keywords.get("shards") or zarr_facts.shard_shape(array)
     size, origin = space.voxel_size, space.origin
     if voxel_size is not None:
         size = voxel_size

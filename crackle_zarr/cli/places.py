@@ -471,7 +471,7 @@ def counted(number: int, what: str) -> str:
     return f"{number:,} {what}" if number == 1 else f"{number:,} {what}s"
 
 
-def by(shape: Iterable[int]) -> str:
+def by(shape: Iterable[object]) -> str:
     """Format a shape, with x between the lengths."""
     return " x ".join(map(str, shape)) or "no axes"
 

@@ -157,15 +157,16 @@ def _stored(array: Any) -> Any:
     from ..stored.layout import layout_of
     from ..stored.told import tell
 
-    tell(layout_of(array), "warn")
-    return _lazy(array)
+    layout = layout_of(array)
+    tell(layout, "warn")
+    return _lazy(array, layout.longest)
 
 
-def _lazy(source: Any) -> Any:
-    """An array of dask that reads a chunk when it is shown; bool becomes 0 and 1."""
+def _lazy(source: Any, lengths: tuple[int, ...]) -> Any:
+    """An array of dask that reads a chunk of such lengths when it is shown; bool becomes 0 and 1."""
     import dask.array
 
-    chunks = tuple(max(1, min(part, n)) for part, n in zip(source.chunks, source.shape, strict=True))
+    chunks = tuple(max(1, min(part, n)) for part, n in zip(lengths, source.shape, strict=True))
     from_array: Callable[..., Any] = dask.array.from_array
     lazy = from_array(source, chunks=chunks, name=False, asarray=True, fancy=False)
     return lazy.astype(np.uint8) if source.dtype.kind == "b" else lazy
@@ -194,4 +195,5 @@ def _of_file(path: Path) -> _Image:
     from ..streams.array import CrackleArray
 
     source = _Transposed(CrackleArray(volumes.read_stream(path), parallel=1))
-    return _Image(_name(os.fspath(path)), [_lazy(source)], ("z", "y", "x"), Space(), ["pixel"] * 3)
+    lazy = [_lazy(source, source.chunks)]
+    return _Image(_name(os.fspath(path)), lazy, ("z", "y", "x"), Space(), ["pixel"] * 3)

@@ -304,7 +304,7 @@ def level_like(array: zarr.Array[Any], path: str, shape: Sequence[int]) -> zarr.
             fields["shape"] = list(shape)
             if "attributes" in fields:
                 fields["attributes"] = {}
-            if array.shards is None:
+            if zarr_facts.shard_lengths(array) is None:
                 chunks = [
                     max(1, min(pair)) for pair in zip(zarr_facts.chunk_shape(array), shape, strict=True)
                 ]

@@ -64,14 +64,15 @@ class Pooling:
         if layout.shards is None:
             return self._chunk(coords[0])
         # Chunk by chunk, because a shard may be larger than memory.
-        at_start, nbytes = index_is_at_start(layout), index_nbytes(layout)
-        index = np.full((*layout.shards.chunks, 2), NOWHERE, dtype=np.uint64)
+        shard = layout.shards.of_chunk(coords[0])
+        at_start, nbytes = index_is_at_start(layout), index_nbytes(layout, shard)
+        index = np.full((*layout.shards.counts(shard), 2), NOWHERE, dtype=np.uint64)
         pieces: list[bytes] = []
         offset = nbytes if at_start else 0
         for one in coords:
             piece = self._chunk(one)
             if piece:
-                index[layout.place_in_shard(one)] = offset, len(piece)
+                index[layout.shards.place(one)] = offset, len(piece)
                 pieces.append(piece)
                 offset += len(piece)
         if not pieces:
@@ -86,8 +87,9 @@ class Pooling:
         voxels = self.voxels(box)
         if not layout.writes_empty_chunks and (voxels == layout.fill).all():
             return b""
-        if voxels.shape != layout.chunks:  # the array's edge cuts the chunk
-            whole = np.full(layout.chunks, layout.fill, dtype=layout.native)
+        shape = layout.chunk_shape(coords)
+        if voxels.shape != shape:  # the array's edge cuts the chunk
+            whole = np.full(shape, layout.fill, dtype=layout.native)
             whole[tuple(map(slice, voxels.shape))] = voxels
             voxels = whole
         codec = layout.chain.codec

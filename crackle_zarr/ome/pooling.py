@@ -193,17 +193,17 @@ def pool_chunk(chunk: Chunk, reader: _binding.Reader, step: Sequence[int], spars
     if len(table) == 1:
         return np.full(shape, table[0], dtype=layout.native)
     # The voxels beyond the array's edge must not count in a block.
+    stored = layout.chunk_shape(chunk.coords)
     cut = any(
-        length < whole and length % one
-        for length, whole, one in zip(lengths, layout.chunks, step, strict=True)
+        length < whole and length % one for length, whole, one in zip(lengths, stored, step, strict=True)
     )
     if cut:
-        whole = _decode(reader, layout.chunks, layout.native)
+        whole = _decode(reader, stored, layout.native)
         return pool(whole[tuple(map(slice, lengths))], step, sparse)
     depth = _depth(layout, step)
     assert depth is not None
     pooled = _binding.Reader(_binding.pool(reader, depth, sparse, 1))
-    whole_shape = [-(-length // one) for length, one in zip(layout.chunks, step, strict=True)]
+    whole_shape = [-(-length // one) for length, one in zip(stored, step, strict=True)]
     return _decode(pooled, whole_shape, layout.native)[tuple(map(slice, shape))]
 
 
@@ -222,7 +222,7 @@ def _depth(layout: Layout, step: Sequence[int]) -> int | None:
     if tuple(step[-2:]) != (2, 2) or any(one != 1 for one in step[:-3]):
         return None
     depth = step[-3] if ndim > 2 else 1
-    if depth == 2 and math.prod(layout.chunks[:-3]) != 1:
+    if depth == 2 and math.prod(layout.longest[:-3]) != 1:
         return None  # the slices of a stream are those of several volumes
     return depth if depth in (1, 2) else None
 
@@ -230,8 +230,8 @@ def _depth(layout: Layout, step: Sequence[int]) -> int | None:
 def _is_chunkwise(layout: Layout, source: Box, step: Sequence[int]) -> bool:
     """Whether a box is made of whole chunks, and no block reaches from one chunk into the next."""
     return all(
-        start % chunk == 0 and (stop % chunk == 0 or stop == length) and (chunk % one == 0 or length <= chunk)
-        for (start, stop), chunk, length, one in zip(source, layout.chunks, layout.shape, step, strict=True)
+        cut.is_cut(start) and (cut.is_cut(stop) or stop == cut.length) and cut.keeps(one)
+        for (start, stop), cut, one in zip(source, layout.cuts, step, strict=True)
     )
 
 
@@ -246,7 +246,7 @@ def batches(layout: Layout, box: Box) -> Iterator[list[Coords]]:
 def _slabs(layout: Layout, box: Box, step: Sequence[int]) -> Iterator[Box]:
     """A box in slabs along its first axis, each of which needs few chunks of the array along that axis."""
     (first, last), *others = box
-    thick = max(1, layout.chunks[0] // step[0])
+    thick = max(1, layout.longest[0] // step[0])
     if num_voxels(box) == 0:
         return
     for start in range(first, last, thick):

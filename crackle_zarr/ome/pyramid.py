@@ -147,7 +147,7 @@ def _planned(
     place = str(found.group.store_path)
     size = found.spaces[0].voxel_size
     assert size is not None
-    objects = first.shape if not all(first.shape) else first.chunks
+    objects = first.shape if not all(first.shape) else first.longest
     several = len(found.levels) > 1
     if several and isinstance(factors, str) and factors == "auto" and levels in (None, len(found.levels)):
         return _existing(found, place)

@@ -124,15 +124,12 @@ class Chunk:
     def take_whole(self, raw: Bytes) -> None:
         """Take all bytes of the stored chunk, which are here."""
         reader = _binding.Reader(undo(self.layout, raw))
-        self._check(reader.header)
+        check_chunk_header(self.layout, self.coords, reader.header)
         self._whole = reader
 
     def take(self, reader: _binding.Reader) -> None:
         """Take a reader of the whole stream, which the caller has made."""
         self._whole = reader
-
-    def _check(self, header: CrackleHeader) -> None:
-        check_chunk_header(self.layout, header)
 
     def labels(self, verify: bool = True) -> Steps[_binding.Reader | None]:
         """A reader of the label table; None if the chunk does not exist.
@@ -146,7 +143,9 @@ class Chunk:
         chain = self.layout.chain
         if self._whole is not None or chain is None or chain.outer:
             return (yield from self.whole())
-        first_nbytes = max(FIRST_REQUEST, _binding.prefix_nbytes(self.layout.volume_shape[2]) + 16)
+        first_nbytes = max(
+            FIRST_REQUEST, _binding.prefix_nbytes(self.layout.volume_shape(self.coords)[2]) + 16
+        )
         (prefix,) = yield from self._get([(0, first_nbytes)])
         if prefix is None:
             return None
@@ -154,7 +153,7 @@ class Chunk:
             self.take_whole(prefix)
             return self._whole
         header = _binding.read_header(prefix)
-        self._check(header)
+        check_chunk_header(self.layout, self.coords, header)
         sections = self._sections = _binding.read_layout(prefix)
         pieces = [(0, prefix)]
         if not verify:
@@ -193,7 +192,7 @@ class Chunk:
         """
         ranges = join(ranges, _WORTH_A_CALL)
         if self._whole is None and self._labels is None:
-            sz = self.layout.volume_shape[2]
+            sz = self.layout.volume_shape(self.coords)[2]
             most = 4 * sum(stop - start for start, stop in ranges) >= 3 * sz
             reader = yield from (self.whole() if most else self.labels())
             if reader is None:
@@ -223,9 +222,9 @@ class Chunk:
         return renamed(self.layout, reader.table(verify))
 
 
-def check_chunk_header(layout: Layout, header: CrackleHeader) -> None:
-    """Raise FormatError if a stream does not fit the chunks of this array."""
-    check_header(header, layout.stored_shape, layout.array.dtype)
+def check_chunk_header(layout: Layout, coords: Coords, header: CrackleHeader) -> None:
+    """Raise FormatError if a stream does not fit a chunk of the array."""
+    check_header(header, layout.stored_shape(coords), layout.array.dtype)
 
 
 def renamed(layout: Layout, table: npt.NDArray[Any]) -> npt.NDArray[Any]:
@@ -245,7 +244,7 @@ def chunks_of(layout: Layout, coords: Sequence[Coords], box: Box) -> list[Chunk]
         return [Chunk(layout, one, part, absent=True) for one, part in asked]
     made = []
     for one, part in asked:
-        offset, nbytes = map(int, index[layout.place_in_shard(one)])
+        offset, nbytes = map(int, index[layout.shards.place(one)])
         absent = offset == NOWHERE and nbytes == NOWHERE
         made.append(Chunk(layout, one, part, None if absent else (offset, nbytes), absent))
     return made

@@ -170,8 +170,7 @@ def _convert_array(
     mine = claim if marked else None
     copy_voxels(src, dst, verify=verify, resumed=resumed, options=options, copied=copied, claim=mine)
     end(dst.store_path.store, path, mine)
-    grid = math.prod(-(-length // chunk) for length, chunk in zip(dst.shape, dst.chunks, strict=True))
-    return ConvertReport(1, grid, stored_nbytes(src), stored_nbytes(dst))
+    return ConvertReport(1, layout_of(dst).num_chunks, stored_nbytes(src), stored_nbytes(dst))
 
 
 def copy_voxels(
@@ -269,10 +268,11 @@ def _parts_of(store: Any, path: str) -> tuple[Any, tuple[str, ...]]:
 
 def _wanted(src: zarr.Array[Any], target: Target) -> dict[str, Any]:
     zarr_format = target.zarr_format or zarr_facts.format_of(src)
+    # Chunks of different lengths, which is experimental in Zarr, become chunks of the longest.
     chunks = target.chunks or zarr_facts.chunk_shape(src)
     shards = target.shards
     if shards is None and target.chunks is None and zarr_format == 3:
-        shards = src.shards
+        shards = zarr_facts.shard_shape(src)
     dtype = src.dtype if zarr_format == 2 else src.dtype.newbyteorder("=")
     wanted: dict[str, Any] = {
         "shape": tuple(src.shape),
@@ -331,8 +331,8 @@ def _created(
 
 def _ranges(src: zarr.Array[Any], dst: zarr.Array[Any]) -> list[range]:
     """The blocks along each axis: whole objects of the destination that cover one of the source."""
-    units = dst.shards or dst.chunks
-    others = src.shards or src.chunks
+    units = zarr_facts.shard_shape(dst) or zarr_facts.chunk_shape(dst)
+    others = zarr_facts.shard_shape(src) or zarr_facts.chunk_shape(src)
     steps = [
         unit * max(1, -(-min(other, length) // unit))
         for unit, other, length in zip(units, others, src.shape, strict=True)

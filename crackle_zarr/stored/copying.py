@@ -35,7 +35,7 @@ def can_copy(src: zarr.Array[Any], dst: zarr.Array[Any]) -> bool:
         return False
     return (
         ours.shape == theirs.shape
-        and ours.chunks == theirs.chunks
+        and ours.cuts == theirs.cuts
         and src.dtype == dst.dtype
         and ours.fill == theirs.fill
         and ours.chain.axes == theirs.chain.axes
@@ -106,7 +106,7 @@ def _raw(layout: Layout, chunks: Sequence[Chunk]) -> list[Bytes | None]:
 def _stream(layout: Layout, chunk: Chunk, raw: Bytes, verify: bool) -> bytes:
     try:
         stream = undo(layout, raw)
-        check_chunk_header(layout, read_header(stream))
+        check_chunk_header(layout, chunk.coords, read_header(stream))
         if verify:
             parts = sections.damaged_parts(sections.check(stream))
             if parts:

@@ -26,6 +26,7 @@ from .._base.patience import patient_array
 from ..codecs.chunk import label_dtype, volume_shape
 from ..codecs.numcodecs_codec import Crackle
 from ..codecs.zarr_codec import CrackleCodec
+from .cuts import Cuts, cuts_of
 
 Coords: TypeAlias = tuple[int, ...]
 # Half-open bounds per axis, in the array's indices.
@@ -51,11 +52,44 @@ class Chain:
 
 @dataclass(frozen=True)
 class Shards:
-    """The shards of an array: their shape, how many chunks they have along each axis, and their codec."""
+    """The shards of an array.
 
-    shape: tuple[int, ...]
-    chunks: tuple[int, ...]
+    Attributes:
+        cuts: where each axis is cut into shards.
+        chunk: the shape of the chunks within them, which is one for all.
+        codec: of the shards.
+    """
+
+    cuts: tuple[Cuts, ...]
+    chunk: tuple[int, ...]
     codec: ShardingCodec
+
+    @property
+    def longest(self) -> tuple[int, ...]:
+        """The length of the longest shard along each axis."""
+        return tuple(cut.longest for cut in self.cuts)
+
+    def counts(self, coords: Coords) -> tuple[int, ...]:
+        """How many chunks a shard has along each axis."""
+        return tuple(
+            (stop - start) // length
+            for (start, stop), length in zip(_bounds_at(self.cuts, coords), self.chunk, strict=True)
+        )
+
+    def of_chunk(self, coords: Coords) -> Coords:
+        """The grid index of the shard that has a chunk."""
+        return tuple(
+            cut.index(index * length)
+            for index, length, cut in zip(coords, self.chunk, self.cuts, strict=True)
+        )
+
+    def place(self, coords: Coords) -> Coords:
+        """The index of a chunk among those of its shard."""
+        bounds = _bounds_at(self.cuts, self.of_chunk(coords))
+        return tuple(
+            index - start // length
+            for index, length, (start, _) in zip(coords, self.chunk, bounds, strict=True)
+        )
 
 
 @dataclass(frozen=True)
@@ -67,6 +101,9 @@ class Layout:
         chain: the codecs of its chunks; None if another codec than Crackle encoded them.
         shards: None if every chunk is an object of its own.
         mapping: new labels, for a view.
+        shape: of the array.
+        cuts: where each axis is cut into chunks.
+        fill: the label of voxels that are not stored.
     """
 
     array: zarr.Array[Any]
@@ -74,13 +111,14 @@ class Layout:
     shards: Shards | None = None
     mapping: LabelMapping | None = None
     shape: tuple[int, ...] = field(init=False)
-    chunks: tuple[int, ...] = field(init=False)
+    cuts: tuple[Cuts, ...] = field(init=False)
     fill: int = field(init=False)
 
     def __post_init__(self) -> None:
         """Keep the attributes that every chunk needs."""
         object.__setattr__(self, "shape", tuple(self.array.shape))
-        object.__setattr__(self, "chunks", zarr_facts.chunk_shape(self.array))
+        lengths = zarr_facts.object_lengths(self.array) if self.shards is None else self.shards.chunk
+        object.__setattr__(self, "cuts", cuts_of(self.shape, lengths))
         object.__setattr__(self, "fill", int(self.array.fill_value or 0))
 
     @property
@@ -106,7 +144,12 @@ class Layout:
     @property
     def grid(self) -> tuple[int, ...]:
         """How many chunks there are along each axis."""
-        return tuple(-(-length // chunk) for length, chunk in zip(self.shape, self.chunks, strict=True))
+        return tuple(map(len, self.cuts))
+
+    @property
+    def longest(self) -> tuple[int, ...]:
+        """The shape of a chunk; in a rectilinear grid the longest length along each axis."""
+        return tuple(cut.longest for cut in self.cuts)
 
     @property
     def num_chunks(self) -> int:
@@ -129,14 +172,7 @@ class Layout:
 
     def object_coords(self, coords: Coords) -> Coords:
         """The grid index of the stored object that holds a chunk: itself, or its shard."""
-        if self.shards is None:
-            return coords
-        return tuple(index // count for index, count in zip(coords, self.shards.chunks, strict=True))
-
-    def place_in_shard(self, coords: Coords) -> Coords:
-        """The index of a chunk among those of its shard."""
-        assert self.shards is not None
-        return tuple(index % count for index, count in zip(coords, self.shards.chunks, strict=True))
+        return coords if self.shards is None else self.shards.of_chunk(coords)
 
     def key(self, coords: Coords) -> str:
         """The key, within the array, of the object that holds a chunk."""
@@ -171,51 +207,52 @@ class Layout:
 
     def chunk_box(self, coords: Coords) -> Box:
         """The voxels of a chunk, those beyond the array's edge too."""
-        return tuple(
-            (index * length, (index + 1) * length) for index, length in zip(coords, self.chunks, strict=True)
-        )
+        return _bounds_at(self.cuts, coords)
+
+    def chunk_shape(self, coords: Coords) -> tuple[int, ...]:
+        """The shape of a chunk along the array's axes, what lies beyond the array's edge included."""
+        return tuple(stop - start for start, stop in self.chunk_box(coords))
+
+    def object_box(self, coords: Coords) -> Box:
+        """The voxels of a stored object, a chunk or a shard, from its own grid index."""
+        return _bounds_at(self.cuts if self.shards is None else self.shards.cuts, coords)
 
     # -----------------------------------------------------------------------------------
     # Between the array's axes and the stream's
 
-    @property
-    def stored_shape(self) -> tuple[int, ...]:
+    def stored_shape(self, coords: Coords) -> tuple[int, ...]:
         """The shape of a chunk, along the axes as they are stored."""
-        return self.chunks if self.chain is None else tuple(self.chunks[axis] for axis in self.chain.axes)
+        shape = self.chunk_shape(coords)
+        return shape if self.chain is None else tuple(shape[axis] for axis in self.chain.axes)
 
-    @property
-    def volume_shape(self) -> tuple[int, int, int]:
+    def volume_shape(self, coords: Coords) -> tuple[int, int, int]:
         """(sx, sy, sz) of a chunk's stream."""
-        return volume_shape(self.stored_shape)
+        return volume_shape(self.stored_shape(coords))
 
     # -----------------------------------------------------------------------------------
     # Which chunks there are
 
     def coords_in(self, box: Box) -> Iterator[Coords]:
         """The chunks that a box touches, in C order."""
-        return itertools.product(*self._grid_ranges(box, self.chunks))
+        return itertools.product(*_pieces(self.cuts, box))
 
     def num_chunks_in(self, box: Box) -> int:
         """How many chunks a box touches."""
-        return math.prod(len(indices) for indices in self._grid_ranges(box, self.chunks))
+        return math.prod(map(len, _pieces(self.cuts, box)))
 
     def by_shard(self, box: Box) -> Iterator[list[Coords]]:
         """The chunks that a box touches, shard after shard."""
         assert self.shards is not None
-        ranges = self._grid_ranges(box, self.chunks)
-        for shard in itertools.product(*self._grid_ranges(box, self.shards.shape)):
-            inside = (
-                range(max(index * count, all_.start), min((index + 1) * count, all_.stop))
-                for index, count, all_ in zip(shard, self.shards.chunks, ranges, strict=True)
-            )
-            yield list(itertools.product(*inside))
+        for shard in itertools.product(*_pieces(self.shards.cuts, box)):
+            yield list(self.coords_in(common(self.object_box(shard), box)))
 
-    @staticmethod
-    def _grid_ranges(box: Box, lengths: tuple[int, ...]) -> list[range]:
-        return [
-            range(start // length, -(-stop // length)) if start < stop else range(0)
-            for (start, stop), length in zip(box, lengths, strict=True)
-        ]
+
+def _bounds_at(cuts: Sequence[Cuts], coords: Coords) -> Box:
+    return tuple(cut.bounds(index) for cut, index in zip(cuts, coords, strict=True))
+
+
+def _pieces(cuts: Sequence[Cuts], box: Box) -> list[range]:
+    return [cut.within(start, stop) for cut, (start, stop) in zip(cuts, box, strict=True)]
 
 
 def layout_of(array: zarr.Array[Any]) -> Layout:
@@ -231,9 +268,9 @@ def layout_of(array: zarr.Array[Any]) -> Layout:
     codecs = zarr_facts.codecs(array)
     if len(codecs) == 1 and isinstance(codecs[0], ShardingCodec):
         sharding = codecs[0]
-        shape = tuple(array.shards or ())
-        counts = tuple(whole // part for whole, part in zip(shape, array.chunks, strict=True))
-        return Layout(array, _chain_v3(sharding.codecs, len(shape)), Shards(shape, counts, sharding))
+        cuts = cuts_of(array.shape, zarr_facts.object_lengths(array))
+        shards = Shards(cuts, tuple(sharding.chunk_shape), sharding)
+        return Layout(array, _chain_v3(sharding.codecs, len(array.shape)), shards)
     return Layout(array, _chain_v3(codecs, len(array.shape)))
 
 

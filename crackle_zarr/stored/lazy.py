@@ -43,7 +43,11 @@ class RemappedArray:
         self.dtype: np.dtype[Any] = layout.array.dtype
         self.ndim = len(self.shape)
         self.size: int = int(np.prod(self.shape, dtype=object))
-        self.chunks: tuple[int, ...] = layout.chunks
+
+    @property
+    def chunks(self) -> tuple[int, ...]:
+        """The shape of a chunk; in a rectilinear grid NotImplementedError, as Zarr raises it."""
+        return tuple(self.array.chunks)
 
     def __repr__(self) -> str:
         """The array beneath, and the mapping."""

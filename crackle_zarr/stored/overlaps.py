@@ -105,9 +105,7 @@ class _Read(NamedTuple):
 
 def _are_alike(a: Layout, b: Layout) -> bool:
     """Whether streams of the same chunk have the same voxels in the same order."""
-    return (
-        a.chain is not None and b.chain is not None and a.chunks == b.chunks and a.chain.axes == b.chain.axes
-    )
+    return a.chain is not None and b.chain is not None and a.cuts == b.cuts and a.chain.axes == b.chain.axes
 
 
 def _read(layout: Layout, chunks: list[Chunk]) -> list[_Read]:

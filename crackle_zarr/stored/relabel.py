@@ -175,10 +175,11 @@ class Prepare:
 
     def _refuse_hidden(self, chunks: Sequence[Chunk]) -> None:
         """Raise StoreError if a shard exists that the store reported as missing before."""
+        assert self.layout.shards is not None
         (index,) = drive(
             self.layout.store, [shard_index(self.layout, self.layout.object_coords(self.coords[0]))]
         )
-        places = [self.layout.place_in_shard(chunk.coords) for chunk in chunks]
+        places = [self.layout.shards.place(chunk.coords) for chunk in chunks]
         if index is not None and any((index[place] != NOWHERE).any() for place in places):
             raise hidden(chunks[0].key)
 
@@ -260,13 +261,14 @@ class Prepare:
     def _edited_shard(self, key: str, old: Bytes, chunks: Sequence[Chunk]) -> bytes:
         layout = self.layout
         assert layout.shards is not None
-        nbytes = index_nbytes(layout)
+        coords = layout.object_coords(chunks[0].coords)
+        nbytes = index_nbytes(layout, coords)
         at_start = index_is_at_start(layout)
         path = layout.path(key)
         if len(old) < nbytes:
             raise FormatError(f"shard {path}: it has {len(old)} bytes, and its index alone needs {nbytes}")
-        index = decode_index(layout, old[:nbytes] if at_start else old[-nbytes:], path)
-        changed = {layout.place_in_shard(chunk.coords): chunk for chunk in chunks}
+        index = decode_index(layout, coords, old[:nbytes] if at_start else old[-nbytes:], path)
+        changed = {layout.shards.place(chunk.coords): chunk for chunk in chunks}
         pieces: list[bytes] = []
         offset = nbytes if at_start else 0
         new_index = np.full_like(index, NOWHERE)
@@ -323,23 +325,14 @@ def _entry(key: str, old: Bytes | None, new: bytes, chunks: Sequence[Coords]) ->
 
 def object_box(layout: Layout, coords: Coords) -> Box:
     """The voxels within the array of the object that holds a chunk."""
-    lengths = layout.chunks if layout.shards is None else layout.shards.shape
-    box = tuple(
-        (index * length, (index + 1) * length)
-        for index, length in zip(layout.object_coords(coords), lengths, strict=True)
-    )
-    return common(box, layout.everything)
+    return common(layout.object_box(layout.object_coords(coords)), layout.everything)
 
 
 def chunks_of_object(layout: Layout, coords: Coords) -> list[Coords]:
     """The chunks of an object, a chunk or a shard, in C order."""
     if layout.shards is None:
         return [coords]
-    box = tuple(
-        (index * length, (index + 1) * length)
-        for index, length in zip(coords, layout.shards.shape, strict=True)
-    )
-    return list(layout.coords_in(common(box, layout.everything)))
+    return list(layout.coords_in(common(layout.object_box(coords), layout.everything)))
 
 
 def encoded_by_zarr(layout: Layout, box: Box, voxels: npt.NDArray[Any]) -> bytes:

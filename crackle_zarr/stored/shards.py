@@ -11,10 +11,10 @@ from .fetch import Bytes, Steps, Wanted
 from .layout import Coords, Layout
 
 
-def index_nbytes(layout: Layout) -> int:
-    """The size of a shard's index in bytes."""
+def index_nbytes(layout: Layout, coords: Coords) -> int:
+    """The size of the index of the shard with a grid index, in bytes."""
     assert layout.shards is not None
-    return zarr_facts.index_nbytes(layout.shards.codec, layout.shards.chunks)
+    return zarr_facts.index_nbytes(layout.shards.codec, layout.shards.counts(coords))
 
 
 def index_is_at_start(layout: Layout) -> bool:
@@ -26,20 +26,20 @@ def index_is_at_start(layout: Layout) -> bool:
 def shard_index(layout: Layout, coords: Coords) -> Steps[npt.NDArray[np.uint64] | None]:
     """Offset and length of every chunk of a shard; None where there is no shard."""
     key = layout.path(zarr_facts.chunk_key(layout.array, coords))
-    nbytes = index_nbytes(layout)
+    nbytes = index_nbytes(layout, coords)
     (came,) = yield [Wanted(key, 0, nbytes) if index_is_at_start(layout) else Wanted(key, -nbytes)]
     if came is None:
         return None
     if len(came) != nbytes:
         raise FormatError(f"shard {key}: it has {len(came)} bytes, and its index alone needs {nbytes}")
-    return decode_index(layout, came, key)
+    return decode_index(layout, coords, came, key)
 
 
-def decode_index(layout: Layout, raw: Bytes, key: str) -> npt.NDArray[np.uint64]:
-    """The index of a shard from its bytes."""
+def decode_index(layout: Layout, coords: Coords, raw: Bytes, key: str) -> npt.NDArray[np.uint64]:
+    """The index of the shard with a grid index, from its bytes."""
     assert layout.shards is not None
     try:
-        return zarr_facts.decode_index(layout.shards.codec, layout.shards.chunks, raw)
+        return zarr_facts.decode_index(layout.shards.codec, layout.shards.counts(coords), raw)
     except Exception as error:
         raise FormatError(f"shard {key}: its index is damaged: {error}") from error
 

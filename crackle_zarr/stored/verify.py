@@ -60,15 +60,15 @@ class Verify:
                 message = yield from self._decodes(chunk)
             else:
                 raw = yield from chunk.raw()
-                message = None if raw is None else self._is_sound(undo(self.layout, raw))
+                message = None if raw is None else self._is_sound(chunk, undo(self.layout, raw))
         except FormatError as error:
             message = str(error)
         return None if message is None else Damage(chunk.coords, chunk.key, message)
 
-    def _is_sound(self, stream: Any) -> str | None:
+    def _is_sound(self, chunk: Chunk, stream: Any) -> str | None:
         report = sections.check(stream)
         if report["header"]:
-            check_chunk_header(self.layout, read_header(stream))
+            check_chunk_header(self.layout, chunk.coords, read_header(stream))
         parts = sections.damaged_parts(report)
         return "damaged: " + "; ".join(parts) if parts else None
 

@@ -31,7 +31,7 @@ class ChunkTags:
         chain = chunk.layout.chain
         nbytes = _TAIL
         if chain is not None and not chain.outer:
-            nbytes = 4 * (chunk.layout.volume_shape[2] + 1)
+            nbytes = 4 * (chunk.layout.volume_shape(chunk.coords)[2] + 1)
         if chunk.absent:
             return {chunk.coords: 0}
         if chunk.span is None:

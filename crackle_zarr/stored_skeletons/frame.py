@@ -70,13 +70,13 @@ class Frame:
     def unit_shape(self) -> Voxel:
         """The lengths of what is stored together: a shard, or else a chunk."""
         shards = self.layout.shards
-        lengths = self.layout.chunks if shards is None else shards.shape
+        lengths = self.layout.longest if shards is None else shards.longest
         return self._three([lengths[axis] for axis in self.order], 1)
 
     @property
     def chunk_shape(self) -> Voxel:
-        """The lengths of a chunk."""
-        return self._three([self.layout.chunks[axis] for axis in self.order], 1)
+        """The lengths of a chunk, the longest in a rectilinear grid."""
+        return self._three([self.layout.longest[axis] for axis in self.order], 1)
 
     @property
     def label_dtype(self) -> np.dtype[Any]:

@@ -41,7 +41,7 @@ def plan_of(frame: Frame, grid: Grid, settings: Settings, memory: int) -> dict[s
         "array": layout.name,
         "source": {
             "shape": list(layout.shape),
-            "chunks": list(layout.chunks),
+            "chunks": [cut.json for cut in layout.cuts],
             "dtype": str(layout.array.dtype),
             "metadata": metadata.hexdigest(),
             "mapping": None if layout.mapping is None else _digest(layout.mapping),

@@ -130,9 +130,9 @@ def _lengths(found: Found, layout: Layout) -> list[int]:
     if len(found.chunks) <= _FEW_CHUNKS and found.slices is not None:
         return [part.stop - part.start for part in found.slices]
     coords = np.array(found.chunks)
-    chunks = coords.max(axis=0) - coords.min(axis=0) + 1
-    ends: list[int] = np.minimum(chunks * layout.chunks, layout.shape).tolist()
-    return ends
+    first, last = coords.min(axis=0).tolist(), coords.max(axis=0).tolist()
+    ends = zip(layout.chunk_box(first), layout.chunk_box(last), layout.shape, strict=True)
+    return [min(stop, length) - start for (start, _), (_, stop), length in ends]
 
 
 def _stride(lengths: list[int], volume: Volume, most: int) -> tuple[int, ...]:

@@ -19,6 +19,7 @@ from .._base import zarr_facts
 from ..files.formats import xyz_order
 from ..files.space import Space
 from ..ome.pooling import pool_box
+from ..stored.cuts import Uneven
 from ..stored.layout import Box, layout_of, slices_of
 from ..stored.lazy import RemappedArray
 from ..stored.told import tell
@@ -254,7 +255,9 @@ class Volume:
             or self.order != tuple(reversed(range(len(layout.shape))))[:3]
         ):
             return False
-        edges = self.along_xyz(layout.chunks, 1)
+        if any(isinstance(cut, Uneven) for cut in layout.cuts):
+            return False
+        edges = self.along_xyz(layout.longest, 1)
         return all(tile % chunk == 0 for tile, chunk in zip(self._tiles[level.stored], edges, strict=True))
 
     def _pool_streams(self, level: Level, coords: Triple, index: tuple[int, ...]) -> npt.NDArray[Any]:
@@ -286,7 +289,8 @@ class Volume:
     def _tile_shape(self, number: int) -> Triple:
         """The edges of tiles of a stored array: multiples of its chunks and of all factors."""
         array = self.source.levels[number]
-        chunks = array.chunks if isinstance(array, RemappedArray) else zarr_facts.chunk_shape(array)
+        stored = array.array if isinstance(array, RemappedArray) else array
+        chunks = zarr_facts.chunk_shape(stored)
         factor = next(one.factor for one in reversed(self.levels) if one.stored == number)
         edges = []
         for axis, by in zip((*self.order, None, None)[:3], factor, strict=True):

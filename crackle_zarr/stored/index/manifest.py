@@ -158,8 +158,8 @@ def geometry_of(layout: Layout) -> dict[str, Any]:
     names = [str(codec.get("name", codec.get("id"))) for codec in codecs]
     return {
         "shape": list(layout.shape),
-        "chunks": list(layout.chunks),
-        "shards": None if layout.shards is None else list(layout.shards.shape),
+        "chunks": [cut.json for cut in layout.cuts],
+        "shards": None if layout.shards is None else [cut.json for cut in layout.shards.cuts],
         "dtype": array.dtype.str,
         "fill_value": layout.fill,
         "zarr_format": zarr_facts.format_of(array),

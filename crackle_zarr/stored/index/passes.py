@@ -167,7 +167,7 @@ def no_stamps() -> Stamps:
 def _stamp(chunk: Chunk, raw: Bytes | None) -> Stamps:
     stamp = np.zeros(1, dtype=DTYPE)
     stamp["chunk"] = number_of(chunk.layout, chunk.coords)
-    stamp["nbytes"], stamp["labels_crc"], stamp["slices_crc"] = stamp_of(chunk.layout, raw)
+    stamp["nbytes"], stamp["labels_crc"], stamp["slices_crc"] = stamp_of(chunk.layout, chunk.coords, raw)
     return stamp
 
 

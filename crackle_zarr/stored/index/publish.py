@@ -86,7 +86,7 @@ def about_of(layout: Layout) -> dict[str, str]:
     return {
         "crackle_zarr.axes": json.dumps([name or str(axis) for axis, name in enumerate(names)]),
         "crackle_zarr.shape": json.dumps(list(layout.shape)),
-        "crackle_zarr.chunks": json.dumps(list(layout.chunks)),
+        "crackle_zarr.chunks": json.dumps([cut.json for cut in layout.cuts]),
         "crackle_zarr.dtype": str(layout.array.dtype),
     }
 

@@ -46,7 +46,7 @@ def coords_of(layout: Layout, numbers: npt.NDArray[Any]) -> list[Coords]:
     return list(zip(*(index.tolist() for index in indices), strict=True))
 
 
-def stamp_of(layout: Layout, raw: Bytes | None) -> tuple[int, int, int]:
+def stamp_of(layout: Layout, coords: Coords, raw: Bytes | None) -> tuple[int, int, int]:
     """(nbytes, labels_crc, slices_crc) of a stored chunk, from all of its bytes; None: it does not exist."""
     if raw is None:
         return 0, 0, 0
@@ -55,13 +55,14 @@ def stamp_of(layout: Layout, raw: Bytes | None) -> tuple[int, int, int]:
             has_checksums = _binding.read_header(raw).format_version > 0
         except FormatError:
             has_checksums = False
-        if has_checksums and len(raw) >= _tail_nbytes(layout):
-            return len(raw), *_of_tail(raw[-_tail_nbytes(layout) :])
+        nbytes = _tail_nbytes(layout, coords)
+        if has_checksums and len(raw) >= nbytes:
+            return len(raw), *_of_tail(raw[-nbytes:])
     return len(raw), zlib.crc32(raw.tobytes()), 0
 
 
-def _tail_nbytes(layout: Layout) -> int:
-    return 4 * (layout.volume_shape[2] + 1)
+def _tail_nbytes(layout: Layout, coords: Coords) -> int:
+    return 4 * (layout.volume_shape(coords)[2] + 1)
 
 
 def _of_tail(tail: Bytes) -> tuple[int, int]:
@@ -85,7 +86,7 @@ def read_stamps(layout: Layout, coords: Sequence[Coords]) -> Stamps:
         raws = drive(layout.store, [chunk.raw() for chunk in chunks_of(layout, coords, layout.everything)])
     for place, raw in enumerate(raws):
         stamps["nbytes"][place], stamps["labels_crc"][place], stamps["slices_crc"][place] = stamp_of(
-            layout, raw
+            layout, coords[place], raw
         )
     return stamps
 
@@ -110,18 +111,18 @@ def unchanged(layout: Layout, stamps: Stamps) -> npt.NDArray[np.bool_]:
 
 def _unchanged(chunk: Chunk, stamp: Any) -> Steps[bool]:
     layout = chunk.layout
+    tail_nbytes = _tail_nbytes(layout, chunk.coords)
     expected = tuple(int(stamp[name]) for name in ("nbytes", "labels_crc", "slices_crc"))
-    if chunk.absent or not expected[2] or _tail_nbytes(layout) > expected[0]:
-        return stamp_of(layout, (yield from chunk.raw())) == expected
-    nbytes = _tail_nbytes(layout)
+    if chunk.absent or not expected[2] or tail_nbytes > expected[0]:
+        return stamp_of(layout, chunk.coords, (yield from chunk.raw())) == expected
     if chunk.span is None:
-        (tail,) = yield [Wanted(chunk.key, -nbytes)]
+        (tail,) = yield [Wanted(chunk.key, -tail_nbytes)]
     else:
         offset, length = chunk.span
         if length != expected[0]:
             return False
-        (tail,) = yield [Wanted(chunk.key, offset + length - nbytes, offset + length)]
-    return tail is not None and len(tail) == nbytes and _of_tail(tail) == expected[1:]
+        (tail,) = yield [Wanted(chunk.key, offset + length - tail_nbytes, offset + length)]
+    return tail is not None and len(tail) == tail_nbytes and _of_tail(tail) == expected[1:]
 
 
 def same(a: Stamps, b: Stamps) -> npt.NDArray[np.bool_]:
