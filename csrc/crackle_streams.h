@@ -164,10 +164,15 @@ crackle_status crackle_connectivity(const struct crackle_parts *parts, uint32_t 
                                     unsigned int flags, unsigned int connectivity,
                                     const struct crackle_volume *out, uint32_t out_z, struct crackle_where *where);
 
-/* Two labels that touch, and how many faces they share along x, y and z. */
+/*
+ * Two labels that touch, how many faces they share along x, y and z, and the box of the voxels on both sides of those
+ * faces, half-open.
+ */
 struct crackle_contact {
     uint64_t a, b;
     uint64_t faces[3];
+    uint32_t start[3];
+    uint32_t stop[3];
 };
 
 /*
@@ -180,6 +185,17 @@ struct crackle_contact {
 crackle_status crackle_contacts(const struct crackle_parts *parts, uint32_t z_start, uint32_t z_end,
                                 unsigned int flags, struct crackle_contact **out_ret, uint64_t *count_ret,
                                 struct crackle_where *where);
+
+/*
+ * crackle_contacts_within() - like crackle_contacts(), but only counts faces between two voxels of a window
+ *
+ * The window is as in crackle_measure(), so faces to the slice before 'z_start' do not count.  Bits 0 to 2 of 'axes'
+ * choose faces along x, y and z.
+ */
+crackle_status crackle_contacts_within(const struct crackle_parts *parts, uint32_t z_start, uint32_t z_end,
+                                       unsigned int flags, uint32_t x_start, uint32_t x_end, uint32_t y_start,
+                                       uint32_t y_end, unsigned int axes, struct crackle_contact **out_ret,
+                                       uint64_t *count_ret, struct crackle_where *where);
 
 /* A label of one volume, a label of another, and how many voxels have both. */
 struct crackle_overlap {

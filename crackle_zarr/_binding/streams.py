@@ -36,9 +36,9 @@ from .parallel import (
 # The number of voxels, their bounding box (half-open), and the sums of their coordinates, along x, y and z.
 EXTENT = np.dtype([("voxels", "u8"), ("start", "u4", 3), ("stop", "u4", 3), ("sum", "u8", 3)])
 
-# Two labels, as 64 bits each, and the number of faces along x, y and z over which they touch, or the number
-# of voxels that they share.
-CONTACT = np.dtype([("a", "u8"), ("b", "u8"), ("faces", "u8", 3)])
+# Two labels, as 64 bits each; the number of faces along x, y and z over which they touch, and the box of the
+# voxels on both sides of these, half-open; or the number of voxels that they share.
+CONTACT = np.dtype([("a", "u8"), ("b", "u8"), ("faces", "u8", 3), ("start", "u4", 3), ("stop", "u4", 3)])
 OVERLAP = np.dtype([("a", "u8"), ("b", "u8"), ("voxels", "u8")])
 
 
@@ -160,6 +160,39 @@ class Reader(Decoder):
 
         cut = slices_at_once(self.header, shared=True)
         return np.concatenate(over_slices(work, 0, self.header.sz, parallel, cut, 1))
+
+    def contacts_within(
+        self,
+        z: tuple[int, int],
+        y: tuple[int, int],
+        x: tuple[int, int],
+        along: tuple[bool, bool, bool] = (True, True, True),
+        skip_background: bool = False,
+        verify: bool = True,
+    ) -> npt.NDArray[Any]:
+        """The labels that touch within a window, by one thread; see :data:`CONTACT`.
+
+        Args:
+            z: the slices.
+            y: the rows of each.
+            x: the columns of each.
+            along: whether faces along x, y and z count.
+            skip_background: leave out the label 0.
+            verify: verify the checksums of the labels and of the slices.
+
+        Returns:
+            A row per pair, in no order. A face counts if both of its voxels lie in the window.
+
+        Raises:
+            ValueError: the window is outside the volume.
+        """
+        flags = verify_flag(verify) | (lib.CRACKLE_NO_BACKGROUND if skip_background else 0)
+        where, count = ffi.new("struct crackle_where *"), ffi.new("uint64_t *")
+        out = ffi.new("struct crackle_contact **")
+        axes = sum(wanted << place for place, wanted in enumerate(along))
+        status = lib.crackle_contacts_within(self._parts, *z, flags, *x, *y, axes, out, count, where)
+        check_status(status, where)
+        return take_array(out[0], int(count[0]), CONTACT)
 
     def overlaps(self, other: Reader, parallel: int = 1, verify: bool = True) -> npt.NDArray[Any]:
         """The labels of two streams that share voxels; see :data:`OVERLAP`. Pairs may repeat."""

@@ -1,21 +1,23 @@
 /*
- * contacts.c - which labels touch, and over how many faces; how two volumes overlap
+ * contacts.c - which labels touch, over how many faces and where; how two volumes overlap
  *
  * Both count pairs of labels: across the faces of one volume, or at the same voxel of two volumes.  Pairs between two
  * layers are counted as measure.c counts voxels.  The pair of labels at (x, y) is the pair at (x, y - 1), except where
  * a patch of either layer lies.  So a pair that begins in row y gains all remaining rows, and the pair that it replaces
- * loses as many.  Counts are correct at the end; until then they are taken modulo 2^64.
+ * loses as many.  Counts are correct at the end; until then they are taken modulo 2^64.  Boxes work alike: the first
+ * row of a pair is the one in which it begins, and its last row the one above that in which it ends.
  *
  * Cost: linear in the boundaries, and in the pairs.
  */
 #include "../codec/header.h"
 #include "../crackle.h"
 #include "faces.h"
+#include "measure.h"
 
 /* ------------------------------ Counting pairs ----------------------------- */
 
 /* How many pairs are counted in a small table first. */
-#define NUM_RECENT 1024
+#define NUM_RECENT 512
 
 /*
  * Counts per pair of numbers, in a hash table with open addressing.  The table is large, but the same pairs come row
@@ -26,6 +28,8 @@ struct pair_counts {
     struct pair {
         u64 key;      /* 1 + (a << 32 | b), or 0: numbers stay below 2^32 - 1 */
         u64 count[3]; /* per axis */
+        u32 start[3]; /* the box of contacts, half-open */
+        u32 stop[3];
     } recent[NUM_RECENT];
     struct pair *slots;
     size_t num_slots; /* a power of two */
@@ -34,6 +38,13 @@ struct pair_counts {
     size_t used;
     u32 skipped;      /* do not count contacts of this number; UINT32_MAX: count all */
 };
+
+/* Extend the box of a pair along an axis. */
+static inline void extend(struct pair *pair, int axis, u32 start, u32 stop)
+{
+    pair->start[axis] = start < pair->start[axis] ? start : pair->start[axis];
+    pair->stop[axis] = stop > pair->stop[axis] ? stop : pair->stop[axis];
+}
 
 static struct pair *find_pair(const struct pair_counts *p, u64 key)
 {
@@ -65,7 +76,7 @@ static int grow_pairs(struct pair_counts *p)
     return 1;
 }
 
-/* Add the counts of a pair to the large table. */
+/* Add the counts of a pair to the large table, and its box. */
 static int store_pair(struct pair_counts *p, const struct pair *counted)
 {
     struct pair *pair;
@@ -73,10 +84,15 @@ static int store_pair(struct pair_counts *p, const struct pair *counted)
     if (2 * p->used >= p->num_slots && !grow_pairs(p))
         return 0;
     pair = find_pair(p, counted->key);
-    p->used += pair->key == 0;
-    pair->key = counted->key;
-    for (int axis = 0; axis < 3; axis++)
+    if (!pair->key) {
+        p->used++;
+        *pair = *counted;
+        return 1;
+    }
+    for (int axis = 0; axis < 3; axis++) {
         pair->count[axis] += counted->count[axis];
+        extend(pair, axis, counted->start[axis], counted->stop[axis]);
+    }
     return 1;
 }
 
@@ -90,6 +106,7 @@ static inline struct pair *pair_of(struct pair_counts *p, u32 a, u32 b)
         if (pair->key && !store_pair(p, pair))
             return NULL;
         memset(pair, 0, sizeof(*pair));
+        memset(pair->start, 0xff, sizeof(pair->start));
         pair->key = key;
     }
     return pair;
@@ -106,153 +123,254 @@ static int finish_pairs(struct pair_counts *p)
     return 1;
 }
 
-/* Count a contact of two labels, with the lower number first. */
-static inline int add_contact(struct pair_counts *p, u32 a, u32 b, int axis, u64 faces)
+/* The pair of two numbers that touch, the lower one first, in any order. NULL when there is no memory. */
+static inline struct pair *contact_of(struct pair_counts *p, u32 a, u32 b)
 {
+    return a < b ? pair_of(p, a, b) : pair_of(p, b, a);
+}
+
+/* ----------------------------- Between two layers -------------------------- */
+
+/* What is counted. */
+struct counting {
+    struct pair_counts *pairs;
+    struct ck_window window;
+    unsigned int axes; /* of contacts: bits 0 to 2 for faces along x, y and z */
+    u32 z;             /* of contacts: the slice of the second layer */
+};
+
+static inline int is_contact(const struct counting *to, u32 a, u32 b)
+{
+    return a != b && a != to->pairs->skipped && b != to->pairs->skipped;
+}
+
+/* The columns [begin, end) of two layers have the pair (a, b) from row 'y' on. */
+CK_FORCEINLINE int pair_begins(const struct counting *to, u32 a, u32 b, u32 begin, u32 end, u32 y, int is_ordered)
+{
+    const u64 count = (u64)(end - begin) * (to->window.y_end - y);
     struct pair *pair;
 
-    if (a == p->skipped || b == p->skipped)
+    if (!is_ordered && !is_contact(to, a, b))
         return 1;
-    pair = a < b ? pair_of(p, a, b) : pair_of(p, b, a);
+    pair = is_ordered ? pair_of(to->pairs, a, b) : contact_of(to->pairs, a, b);
     if (!pair)
         return 0;
-    pair->count[axis] += faces;
+    if (is_ordered) {
+        pair->count[0] += count;
+        return 1;
+    }
+    pair->count[2] += count;
+    extend(pair, 0, begin, end);
+    extend(pair, 1, y, y + 1);
+    extend(pair, 2, to->z - 1, to->z + 1);
     return 1;
 }
 
-/* Where pairs between two layers are counted. */
-struct between {
-    struct pair_counts *pairs;
-    int ordered; /* 1: pairs (a, b) of two volumes, including a == b; 0: contacts of different labels */
-};
+/* The columns [begin, end) of two layers have the pair (a, b) no longer in row 'y'. */
+CK_FORCEINLINE int pair_ends(const struct counting *to, u32 a, u32 b, u32 begin, u32 end, u32 y, int is_ordered)
+{
+    const u64 count = (u64)(end - begin) * (to->window.y_end - y);
+    struct pair *pair;
 
-static inline int add_between(const struct between *to, u32 a, u32 b, u64 count)
+    if (!is_ordered && !is_contact(to, a, b))
+        return 1;
+    pair = is_ordered ? pair_of(to->pairs, a, b) : contact_of(to->pairs, a, b);
+    if (!pair)
+        return 0;
+    pair->count[is_ordered ? 0 : 2] -= count;
+    pair->stop[1] = y > pair->stop[1] ? y : pair->stop[1];
+    return 1;
+}
+
+/* The first row of the window: all pairs begin. Both rows hold it. */
+CK_FORCEINLINE int begin_pairs(const struct counting *to, const u32 *a, const u32 *b, int is_ordered)
+{
+    for (u32 x = to->window.x_start; x < to->window.x_end;) {
+        const u32 begin = x;
+
+        while (++x < to->window.x_end && a[x] == a[begin] && b[x] == b[begin])
+            ;
+        if (!pair_begins(to, a[begin], b[begin], begin, x, to->window.y_start, is_ordered))
+            return 0;
+    }
+    return 1;
+}
+
+/* The row after the window: all contacts end. */
+static int end_contacts(const struct counting *to, const u32 *a, const u32 *b)
+{
+    for (u32 x = to->window.x_start; x < to->window.x_end;) {
+        const u32 begin = x;
+
+        while (++x < to->window.x_end && a[x] == a[begin] && b[x] == b[begin])
+            ;
+        if (!pair_ends(to, a[begin], b[begin], begin, x, to->window.y_end, 0))
+            return 0;
+    }
+    return 1;
+}
+
+/* The columns [begin, end) of a slice touch those of the row above. */
+static inline int add_faces_above(const struct counting *to, u32 above, u32 number, u32 begin, u32 end, u32 y)
 {
     struct pair *pair;
 
-    if (!to->ordered)
-        return a == b || add_contact(to->pairs, a, b, 2, count);
-    pair = pair_of(to->pairs, a, b);
+    if (!(to->axes & 2) || !is_contact(to, above, number))
+        return 1;
+    pair = contact_of(to->pairs, above, number);
     if (!pair)
         return 0;
-    pair->count[0] += count;
+    pair->count[1] += end - begin;
+    extend(pair, 0, begin, end);
+    extend(pair, 1, y - 1, y + 1);
+    extend(pair, 2, to->z, to->z + 1);
     return 1;
+}
+
+/* Where the first of some patches begins that ends behind 'x', but at least 'x'; at most 'limit'. */
+static inline u32 next_patch(const struct ck_patch **patch, const struct ck_patch *end, u32 x, u32 limit)
+{
+    u32 begin;
+
+    while (*patch < end && (*patch)->end <= x)
+        ++*patch;
+    if (*patch == end)
+        return limit;
+    begin = (*patch)->begin > x ? (*patch)->begin : x;
+    return begin < limit ? begin : limit;
 }
 
 /*
- * Write the patches of row 'y' into the row of 'layer', next to that of 'other', and count the pairs that end and
- * begin.  'first': whether 'layer' has the first number of a pair.
+ * Advance the rows of two layers to row 'y' within the window, and count the pairs that end and begin.  Where both have
+ * a patch they change together, or a pair of an old and a new number would come between and widen a box.
  */
-static int count_row_changes(const struct between *to, const struct ck_layer *layer, const struct ck_patch **patch,
-                             const struct ck_layer *other, int first, u64 y)
+CK_FORCEINLINE int count_row_changes(const struct counting *to, const struct ck_layer *a,
+                                     const struct ck_patch **patch_a, const struct ck_layer *b,
+                                     const struct ck_patch **patch_b, u32 y, int is_ordered)
 {
-    const struct ck_components *c = &layer->components;
-    const struct ck_patch *const end = c->patches + c->row_end[y];
-    const u32 *beside = other->components.row;
-    const u64 rows = c->sy - y;
+    const struct ck_patch *const end_a = a->components.patches + a->components.row_end[y];
+    const struct ck_patch *const end_b = b->components.patches + b->components.row_end[y];
+    const u32 limit = to->window.x_end;
+    u32 *row_a = a->components.row, *row_b = b->components.row;
 
-    for (; *patch < end; ++*patch) {
-        const u32 number = layer->numbers[(*patch)->component];
+    for (u32 x = to->window.x_start;;) {
+        const u32 begin_a = next_patch(patch_a, end_a, x, limit), begin_b = next_patch(patch_b, end_b, x, limit);
+        const u32 first = begin_a < begin_b ? begin_a : begin_b;
+        u32 number_a = 0, number_b = 0, keep_a = UINT32_MAX, keep_b = UINT32_MAX, end = limit;
 
-        for (u32 x = (*patch)->begin; x < (*patch)->end;) {
-            const u32 old = c->row[x], same = beside[x];
-            u64 run = 0;
+        if (first >= limit)
+            break;
+        if (begin_a == first) {
+            number_a = a->numbers[(*patch_a)->component];
+            keep_a = 0;
+            end = (*patch_a)->end < end ? (*patch_a)->end : end;
+        } else {
+            end = begin_a;
+        }
+        if (begin_b == first) {
+            number_b = b->numbers[(*patch_b)->component];
+            keep_b = 0;
+            end = (*patch_b)->end < end ? (*patch_b)->end : end;
+        } else {
+            end = begin_b < end ? begin_b : end;
+        }
+        for (x = first; x < end;) {
+            const u32 begin = x, old_a = row_a[x], old_b = row_b[x];
+            const u32 new_a = (old_a & keep_a) | number_a, new_b = (old_b & keep_b) | number_b;
 
             do {
-                c->row[x++] = number;
-                run++;
-            } while (x < (*patch)->end && c->row[x] == old && beside[x] == same);
-            if (old == number)
+                row_a[x] = new_a;
+                row_b[x] = new_b;
+            } while (++x < end && row_a[x] == old_a && row_b[x] == old_b);
+            if (old_a == new_a && old_b == new_b)
                 continue;
-            if (!(first ? add_between(to, old, same, 0 - run * rows) && add_between(to, number, same, run * rows)
-                        : add_between(to, same, old, 0 - run * rows) && add_between(to, same, number, run * rows)))
-                return 0;
-            /* With contacts, the second layer is the slice itself, where a change along y is a face. */
-            if (!to->ordered && !first && !add_contact(to->pairs, old, number, 1, run))
+            if (!pair_ends(to, old_a, old_b, begin, x, y, is_ordered) ||
+                !pair_begins(to, new_a, new_b, begin, x, y, is_ordered) ||
+                (!is_ordered && !add_faces_above(to, old_b, new_b, begin, x, y)))
                 return 0;
         }
     }
-    return 1;
-}
-
-/* Row 0 consists of patches only, and no row lies above. */
-static int count_first_rows(const struct between *to, const struct ck_layer *a, const struct ck_patch **patch_a,
-                            const struct ck_layer *b, const struct ck_patch **patch_b)
-{
-    const u32 *row_a = a->components.row, *row_b = b->components.row;
-    const u32 sx = a->components.sx;
-
-    ck_next_row(a, 0, patch_a);
-    ck_next_row(b, 0, patch_b);
-    for (u32 x = 0; x < sx;) {
-        const u32 begin = x;
-
-        while (++x < sx && row_a[x] == row_a[begin] && row_b[x] == row_b[begin])
-            ;
-        if (!add_between(to, row_a[begin], row_b[begin], (u64)(x - begin) * a->components.sy))
-            return 0;
-    }
+    *patch_a = end_a;
+    *patch_b = end_b;
     return 1;
 }
 
 /* ---------------------------------- Contacts ------------------------------- */
 
-static int count_vertical(struct pair_counts *pairs, const u64 *cracks, size_t words, const u32 *row)
+/* Count the faces along x in row 'y', which 'row' holds. */
+static int count_vertical(const struct counting *to, const u64 *cracks, const u32 *row, u32 y)
 {
-    for (size_t w = 0; w < words; w++)
+    const u32 x_start = to->window.x_start, x_end = to->window.x_end;
+
+    for (size_t w = x_start / 64; w * 64 < x_end; w++)
         for (u64 left = cracks[w]; left; left &= left - 1) {
             const u64 x = (u64)w * 64 + ck_ctz64(left);
+            struct pair *pair;
 
-            if (row[x - 1] != row[x] && !add_contact(pairs, row[x - 1], row[x], 0, 1))
+            if (x <= x_start || x >= x_end || !is_contact(to, row[x - 1], row[x]))
+                continue;
+            pair = contact_of(to->pairs, row[x - 1], row[x]);
+            if (!pair)
                 return 0;
+            pair->count[0]++;
+            extend(pair, 0, (u32)x - 1, (u32)x + 1);
+            extend(pair, 1, y, y + 1);
+            extend(pair, 2, to->z, to->z + 1);
         }
     return 1;
 }
 
 /* Count the faces between row 'y' and the row above, which components.row still holds. */
-static int count_horizontal(struct pair_counts *pairs, const struct ck_layer *layer, const struct ck_patch *patch,
-                            u64 y)
+static int count_horizontal(const struct counting *to, const struct ck_layer *layer, const struct ck_patch *patch,
+                            u32 y)
 {
     const struct ck_components *c = &layer->components;
-    const struct ck_patch *const end = c->patches + c->row_end[y];
+    const struct ck_patch *const row_end = c->patches + c->row_end[y];
 
-    for (; patch < end; patch++) {
+    for (; patch < row_end; patch++) {
         const u32 number = layer->numbers[patch->component];
+        const u32 end = patch->end < to->window.x_end ? patch->end : to->window.x_end;
 
-        for (u32 x = patch->begin; x < patch->end;) {
+        for (u32 x = patch->begin > to->window.x_start ? patch->begin : to->window.x_start; x < end;) {
             const u32 begin = x;
 
-            while (++x < patch->end && c->row[x] == c->row[begin])
+            while (++x < end && c->row[x] == c->row[begin])
                 ;
-            if (c->row[begin] != number && !add_contact(pairs, c->row[begin], number, 1, x - begin))
+            if (!add_faces_above(to, c->row[begin], number, begin, x, y))
                 return 0;
         }
     }
     return 1;
 }
 
-/* Count the faces of the current slice, and those between it and the previous slice. */
-static int count_contacts(struct pair_counts *pairs, const struct ck_faces *f)
+/* Count the faces of the current slice, and, if 'before' is not NULL, those between it and that previous slice. */
+static int count_contacts(const struct counting *to, const struct ck_faces *f, const struct ck_layer *before)
 {
-    const struct between to = {pairs, 0};
-    const struct ck_layer *layer = f->layer, *before = f->before;
+    const struct ck_window *w = &to->window;
+    const struct ck_layer *layer = f->layer;
     const struct ck_components *c = &layer->components;
     const struct ck_patch *patch = c->patches, *other = before ? before->components.patches : NULL;
 
-    for (u64 y = 0; y < c->sy; y++) {
-        if (!before) {
-            if (y > 0 && !count_horizontal(pairs, layer, patch, y))
+    for (u32 y = 0; y < w->y_end; y++) {
+        const int in_window = y > w->y_start;
+
+        if (before && in_window) {
+            if (!count_row_changes(to, before, &other, layer, &patch, y, 0))
+                return 0;
+        } else {
+            if (in_window && !count_horizontal(to, layer, patch, y))
                 return 0;
             ck_next_row(layer, y, &patch);
-        } else if (y == 0 ? !count_first_rows(&to, before, &other, layer, &patch)
-                          : !count_row_changes(&to, before, &other, layer, 1, y) ||
-                                !count_row_changes(&to, layer, &patch, before, 0, y)) {
-            return 0;
+            if (before)
+                ck_next_row(before, y, &other);
+            if (before && y == w->y_start && !begin_pairs(to, before->components.row, c->row, 0))
+                return 0;
         }
-        if (!count_vertical(pairs, ck_vertical(&f->reading.bitmaps, y), f->reading.bitmaps.words, c->row))
+        if (to->axes & 1 && y >= w->y_start &&
+            !count_vertical(to, ck_vertical(&f->reading.bitmaps, y), c->row, y))
             return 0;
     }
-    return 1;
+    return !before || end_contacts(to, before->components.row, c->row);
 }
 
 /* ---------------------------------- Results -------------------------------- */
@@ -274,6 +392,8 @@ static crackle_status put_contacts(struct pair_counts *pairs, const struct ck_la
         out[count].a = labels->labels[(pair->key - 1) >> 32];
         out[count].b = labels->labels[(pair->key - 1) & 0xffffffff];
         memcpy(out[count].faces, pair->count, sizeof(pair->count));
+        memcpy(out[count].start, pair->start, sizeof(pair->start));
+        memcpy(out[count].stop, pair->stop, sizeof(pair->stop));
         count++;
     }
     *out_ret = out;
@@ -281,38 +401,76 @@ static crackle_status put_contacts(struct pair_counts *pairs, const struct ck_la
     return CRACKLE_OK;
 }
 
-crackle_status crackle_contacts(const struct crackle_parts *parts, uint32_t z_start, uint32_t z_end,
-                                unsigned int flags, struct crackle_contact **out_ret, uint64_t *count_ret,
-                                struct crackle_where *where)
+/* Count the contacts of the slices [z_start, z_end), and read those from 'first' on, the same or the one before. */
+static crackle_status contacts_of(struct ck_faces *f, struct counting *to, const struct crackle_parts *parts, u32 first,
+                                  u32 z_start, u32 z_end, unsigned int flags, struct crackle_where *where)
+{
+    crackle_status status = ck_faces_begin(f, parts, first, z_end, where);
+
+    if (!(flags & CRACKLE_NO_BACKGROUND) || !ck_label_set_find(&f->labels, 0, &to->pairs->skipped))
+        to->pairs->skipped = UINT32_MAX;
+    for (u32 z = first; status == CRACKLE_OK && z < z_end; z++) {
+        status = ck_faces_next(f, z, where);
+        to->z = z;
+        if (status == CRACKLE_OK && z >= z_start && !count_contacts(to, f, to->axes & 4 ? f->before : NULL))
+            status = CRACKLE_NO_MEMORY;
+    }
+    return status;
+}
+
+/* 'w': NULL for whole slices. 'before': whether faces between 'z_start' and the slice before count. */
+static crackle_status find_contacts(const struct crackle_parts *parts, u32 z_start, u32 z_end, unsigned int flags,
+                                    const struct ck_window *w, int before, unsigned int axes,
+                                    struct crackle_contact **out_ret, uint64_t *count_ret,
+                                    struct crackle_where *where)
 {
     struct pair_counts pairs = {0};
+    struct counting to = {0};
     struct ck_faces f;
-    const u32 first = z_start ? z_start - 1 : 0; /* needed for the faces below it */
     crackle_status status = ck_reading_open(&f.reading, parts, flags, where);
+    const struct crackle_header *h = &f.reading.header;
 
     if (status != CRACKLE_OK)
         return status;
-    if (z_start > z_end || z_end > f.reading.header.sz)
+    to.pairs = &pairs;
+    to.axes = axes;
+    to.window.x_end = h->sx;
+    to.window.y_end = h->sy;
+    if (w)
+        to.window = *w;
+    if (z_start > z_end || z_end > h->sz || to.window.x_start > to.window.x_end || to.window.x_end > h->sx ||
+        to.window.y_start > to.window.y_end || to.window.y_end > h->sy || axes > 7)
         return CRACKLE_BAD_ARGUMENT;
     memset(&f.labels, 0, sizeof(f.labels));
-    if (ck_is_empty(&f.reading.header) || z_start == z_end) {
+    if (ck_is_empty(h) || z_start == z_end || to.window.x_start == to.window.x_end ||
+        to.window.y_start == to.window.y_end) {
         status = put_contacts(&pairs, &f.labels, out_ret, count_ret);
         free(pairs.slots);
         return status;
     }
-    status = ck_faces_begin(&f, parts, first, z_end, where);
-    if (!(flags & CRACKLE_NO_BACKGROUND) || !ck_label_set_find(&f.labels, 0, &pairs.skipped))
-        pairs.skipped = UINT32_MAX;
-    for (u32 z = first; status == CRACKLE_OK && z < z_end; z++) {
-        status = ck_faces_next(&f, z, where);
-        if (status == CRACKLE_OK && z >= z_start && !count_contacts(&pairs, &f))
-            status = CRACKLE_NO_MEMORY;
-    }
+    status = contacts_of(&f, &to, parts, before && z_start ? z_start - 1 : z_start, z_start, z_end, flags, where);
     if (status == CRACKLE_OK)
         status = put_contacts(&pairs, &f.labels, out_ret, count_ret);
     free(pairs.slots);
     ck_faces_free(&f);
     return status;
+}
+
+crackle_status crackle_contacts(const struct crackle_parts *parts, uint32_t z_start, uint32_t z_end,
+                                unsigned int flags, struct crackle_contact **out_ret, uint64_t *count_ret,
+                                struct crackle_where *where)
+{
+    return find_contacts(parts, z_start, z_end, flags, NULL, 1, 7, out_ret, count_ret, where);
+}
+
+crackle_status crackle_contacts_within(const struct crackle_parts *parts, uint32_t z_start, uint32_t z_end,
+                                       unsigned int flags, uint32_t x_start, uint32_t x_end, uint32_t y_start,
+                                       uint32_t y_end, unsigned int axes, struct crackle_contact **out_ret,
+                                       uint64_t *count_ret, struct crackle_where *where)
+{
+    const struct ck_window w = {x_start, x_end, y_start, y_end};
+
+    return find_contacts(parts, z_start, z_end, flags, &w, 0, axes, out_ret, count_ret, where);
 }
 
 /* --------------------------------- Two volumes ----------------------------- */
@@ -368,13 +526,16 @@ static void free_both(struct both *both)
 
 static int count_overlaps(struct pair_counts *pairs, const struct ck_layer *a, const struct ck_layer *b)
 {
-    const struct between to = {pairs, 1};
-    const struct ck_patch *patch_a = a->components.patches, *patch_b = b->components.patches;
+    const struct ck_components *ca = &a->components, *cb = &b->components;
+    const struct counting to = {pairs, {0, ca->sx, 0, ca->sy}, 0, 0};
+    const struct ck_patch *patch_a = ca->patches, *patch_b = cb->patches;
 
-    if (!count_first_rows(&to, a, &patch_a, b, &patch_b))
+    ck_next_row(a, 0, &patch_a);
+    ck_next_row(b, 0, &patch_b);
+    if (!begin_pairs(&to, ca->row, cb->row, 1))
         return 0;
-    for (u64 y = 1; y < a->components.sy; y++)
-        if (!count_row_changes(&to, a, &patch_a, b, 1, y) || !count_row_changes(&to, b, &patch_b, a, 0, y))
+    for (u32 y = 1; y < ca->sy; y++)
+        if (!count_row_changes(&to, a, &patch_a, b, &patch_b, y, 1))
             return 0;
     return 1;
 }

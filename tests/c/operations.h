@@ -136,6 +136,10 @@ static inline crackle_status all_operations(const uint8_t *stream, size_t nbytes
     free(graph.voxels);
     note(crackle_contacts(parts, h->sz / 2, h->sz, flags, &contacts, &number, &where), &where, callback, &first);
     crackle_free(contacts);
+    contacts = NULL;
+    note(crackle_contacts_within(parts, 0, h->sz, flags, h->sx / 3, h->sx, h->sy / 3, h->sy, 7, &contacts, &number,
+                                 &where), &where, callback, &first);
+    crackle_free(contacts);
     note(crackle_overlaps(parts, parts, 0, h->sz, flags, &overlaps, &number, &where), &where, callback, &first);
     crackle_free(overlaps);
     note(crackle_equal(parts, parts, 0, h->sz, flags, &equal, &where), &where, callback, &first);

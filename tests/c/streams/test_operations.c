@@ -212,6 +212,81 @@ static void test_contacts(const struct sample *s)
         CHECK(counted[axis] == faces[axis]);
 }
 
+/* The faces between two labels in a window, by looking at every voxel. */
+static struct crackle_contact contact_of(const struct labels *l, const uint32_t *start, const uint32_t *stop,
+                                         unsigned int axes, uint64_t a, uint64_t b)
+{
+    struct crackle_contact found = {0};
+
+    found.a = a;
+    found.b = b;
+    memset(found.start, 0xff, sizeof(found.start));
+    for (uint32_t z = start[2]; z < stop[2]; z++)
+        for (uint32_t y = start[1]; y < stop[1]; y++)
+            for (uint32_t x = start[0]; x < stop[0]; x++)
+                for (unsigned int axis = 0; axis < 3; axis++) {
+                    const uint32_t voxel[3] = {x, y, z}, step[3] = {axis == 0, axis == 1, axis == 2};
+                    uint64_t one, other;
+
+                    if (!(axes >> axis & 1) || voxel[axis] + 1 == stop[axis])
+                        continue;
+                    one = at(l, x, y, z);
+                    other = at(l, x + step[0], y + step[1], z + step[2]);
+                    if (!((one == a && other == b) || (one == b && other == a)))
+                        continue;
+                    found.faces[axis]++;
+                    for (int i = 0; i < 3; i++) {
+                        if (voxel[i] < found.start[i])
+                            found.start[i] = voxel[i];
+                        if (voxel[i] + step[i] + 1 > found.stop[i])
+                            found.stop[i] = voxel[i] + step[i] + 1;
+                    }
+                }
+    return found;
+}
+
+static void test_contacts_within(const struct sample *s)
+{
+    const struct labels *l = &s->labels;
+    const size_t lengths[3] = {l->sx, l->sy, l->sz};
+    const unsigned int axes = (unsigned int)random_number(8);
+    const unsigned int flags = random_number(2) ? CRACKLE_NO_BACKGROUND : 0;
+    struct crackle_contact *contacts = NULL;
+    uint64_t count = 0, faces = 0, expected = 0;
+    uint32_t start[3], stop[3];
+
+    for (int axis = 0; axis < 3; axis++) {
+        start[axis] = (uint32_t)random_number(random_number(2) ? 1 : lengths[axis] + 1);
+        stop[axis] = start[axis] + (uint32_t)random_number(lengths[axis] - start[axis] + 1);
+        if (random_number(2))
+            stop[axis] = (uint32_t)lengths[axis];
+    }
+    CHECK(crackle_contacts_within(&s->parts, start[2], stop[2], flags, start[0], stop[0], start[1], stop[1], axes,
+                                  &contacts, &count, NULL) == CRACKLE_OK);
+    for (uint64_t i = 0; i < count; i++)
+        faces += contacts[i].faces[0] + contacts[i].faces[1] + contacts[i].faces[2];
+    for (int turn = 0; turn < 8 && count > 0; turn++) {
+        const struct crackle_contact *one = &contacts[random_number(count)];
+        const struct crackle_contact is = contact_of(l, start, stop, axes, one->a, one->b);
+
+        CHECK(one->a != one->b);
+        CHECK(memcmp(one, &is, sizeof(is)) == 0);
+    }
+    for (uint32_t z = start[2]; z < stop[2]; z++)
+        for (uint32_t y = start[1]; y < stop[1]; y++)
+            for (uint32_t x = start[0]; x < stop[0]; x++) {
+                const uint64_t a = at(l, x, y, z);
+                const uint64_t beyond[3] = {x + 1 < stop[0] ? at(l, x + 1, y, z) : a,
+                                            y + 1 < stop[1] ? at(l, x, y + 1, z) : a,
+                                            z + 1 < stop[2] ? at(l, x, y, z + 1) : a};
+
+                for (int axis = 0; axis < 3; axis++)
+                    expected += (axes >> axis & 1) && a != beyond[axis] && !(flags && (a == 0 || beyond[axis] == 0));
+            }
+    CHECK(faces == expected);
+    crackle_free(contacts);
+}
+
 static void test_counts(const struct sample *s)
 {
     const struct labels *l = &s->labels;
@@ -562,6 +637,7 @@ int main(void)
         test_surface(&s);
         test_connectivity(&s);
         test_contacts(&s);
+        test_contacts_within(&s);
         test_counts(&s);
         test_components(&s);
         test_recompress(&s);

@@ -116,6 +116,10 @@ static void test_range(const struct crackle_parts *parts, const u8 *stream, size
     BAD(crackle_surface(parts, z_start, z_end, 0, selected, 3, 2, NULL, &points, numbers, NULL));
     BAD(crackle_connectivity(parts, z_start, z_end, 0, 6, &mask, 0, NULL));
     BAD(crackle_contacts(parts, z_start, z_end, 0, &contacts, &number, NULL));
+    BAD(crackle_contacts_within(parts, z_start, z_end, 0, 0, 4, 0, 3, 7, &contacts, &number, NULL));
+    BAD(crackle_contacts_within(parts, 0, 3, 0, z_start, z_end, 0, 3, 7, &contacts, &number, NULL));
+    BAD(crackle_contacts_within(parts, 0, 3, 0, 0, 4, z_start, z_end, 7, &contacts, &number, NULL));
+    BAD(crackle_contacts_within(parts, 0, 3, 0, 0, 4, 0, 3, 8, &contacts, &number, NULL));
     BAD(crackle_overlaps(parts, parts, z_start, z_end, 0, &overlaps, &number, NULL));
     BAD(crackle_equal(parts, parts, z_start, z_end, 0, &equal, NULL));
     BAD(crackle_entries_in(parts, 0, z_start, z_end, selected, 3, NULL));
