@@ -38,7 +38,8 @@ from .streams.arithmetic import (
 from .streams.array import CrackleArray
 from .streams.components_3d import component_map, connected_components
 from .streams.constructors import compressa, full, ones, zeros
-from .streams.neighbours import contacts, edge_labels, voxel_connectivity_graph
+from .streams.contact_table import ContactTable
+from .streams.neighbours import edge_labels, voxel_connectivity_graph
 from .streams.points import select_enclosed_points, signed_distance_to_boundary
 from .streams.rewriting import mode_pooling, mode_pooling_2x2x1, mode_pooling_2x2x2, recompress, reencode
 from .streams.sections import component_lengths, components, crack_codes
@@ -60,6 +61,7 @@ from .verbs import (
     bounding_boxes,
     centroids,
     check_index,
+    contacts,
     contains,
     contains_range,
     convert,
@@ -113,6 +115,7 @@ __version__ = "0.1.0"
 __all__ = [
     "PRESETS",
     "Agreement",
+    "ContactTable",
     "Crackle",
     "CrackleArray",
     "CrackleCodec",

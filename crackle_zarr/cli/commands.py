@@ -26,6 +26,7 @@ from . import (
     check,
     compare,
     compress,
+    contacts,
     convert,
     info,
     ome,
@@ -68,6 +69,7 @@ def cli() -> None:
       crackle-zarr info seg.zarr               shape, chunks, codecs, sizes, ratio
       crackle-zarr labels seg.zarr             every label, one per line
       crackle-zarr stats seg.zarr -o seg.csv   voxels, box and centroid of each label
+      crackle-zarr contacts seg.zarr -o c.csv  which labels touch, over what area
       crackle-zarr compare truth.zarr seg.zarr Rand indices, variation of information
       crackle-zarr find seg.zarr 42            where label 42 is
       crackle-zarr crop seg.zarr 42 -o 42.npy  its mask, cut to its box
@@ -177,6 +179,7 @@ for command in (
     questions.find,
     questions.crop,
     stats.stats,
+    contacts.contacts,
     compare.compare,
     remap.remap,
     label_index.index,

@@ -37,6 +37,8 @@ IndexUse: TypeAlias = Literal["auto", "require", "ignore"]
 
 # How many chunks a task holds in memory and requests together.
 BATCH = 16
+# How many chunks a task has whose neighbours it reads as well: the larger, the fewer are read twice.
+_BLOCK = 64
 # Chunks that Zarr decodes are volumes of voxels, so a task holds one.
 _BATCH_DECODED = 1
 # A task reports progress when it ends, so there are more tasks than workers.
@@ -107,7 +109,7 @@ class Task(Generic[P]):
 
     def __call__(self) -> P | None:
         """Ask the chunks, and merge their answers."""
-        size = BATCH if self.layout.chain is not None else _BATCH_DECODED
+        size = at_once(self.layout)
         answer: P | None = None
         chunks = iter(chunks_of(self.layout, self.coords, self.box))
         while batch := list(itertools.islice(chunks, size)):
@@ -182,8 +184,26 @@ def groups_of(layout: Layout, coords: list[Coords], options: Options) -> Iterato
         yield coords[start : start + size]
 
 
+def blocks(layout: Layout, box: Box, options: Options) -> Iterator[list[Coords]]:
+    """The chunks that a box touches, in groups for one task each, which are boxes of neighbours.
+
+    A group lies in one shard if there are shards.
+    """
+    if layout.shards is not None:
+        return layout.by_shard(box)
+    return layout.blocks(box, _share(_BLOCK, layout.num_chunks_in(box), options))
+
+
+def at_once(layout: Layout) -> int:
+    """How many chunks of an array a task holds in memory."""
+    return BATCH if layout.chain is not None else _BATCH_DECODED
+
+
 def _batch_size(layout: Layout, total: int, options: Options) -> int:
-    most = BATCH if layout.chain is not None else _BATCH_DECODED
+    return _share(at_once(layout), total, options)
+
+
+def _share(most: int, total: int, options: Options) -> int:
     return max(1, min(most, total // (_TASKS_PER_WORKER * _workers(options))))
 
 

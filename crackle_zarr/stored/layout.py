@@ -246,6 +246,24 @@ class Layout:
         for shard in itertools.product(*_pieces(self.shards.cuts, box)):
             yield list(self.coords_in(common(self.object_box(shard), box)))
 
+    def blocks(self, box: Box, most: int) -> Iterator[list[Coords]]:
+        """The chunks that a box touches, in blocks of neighbours, each of at most ``most`` chunks."""
+        ranges = _pieces(self.cuts, box)
+        counts = [1] * len(ranges)
+        while growing := [axis for axis, one in enumerate(ranges) if counts[axis] < len(one)]:
+            axis = min(growing, key=lambda axis: counts[axis])
+            if 2 * math.prod(counts) > most:
+                break
+            counts[axis] *= 2
+        for first in itertools.product(
+            *(range(one.start, one.stop, count) for one, count in zip(ranges, counts, strict=True))
+        ):
+            inside = (
+                range(index, min(index + count, one.stop))
+                for index, count, one in zip(first, counts, ranges, strict=True)
+            )
+            yield list(itertools.product(*inside))
+
 
 def _bounds_at(cuts: Sequence[Cuts], coords: Coords) -> Box:
     return tuple(cut.bounds(index) for cut, index in zip(cuts, coords, strict=True))

@@ -7,6 +7,7 @@ reading an agglomerated segmentation costs the same as reading the segmentation.
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -14,10 +15,12 @@ import numpy as np
 import numpy.typing as npt
 
 from .._base.mapping import LabelMapping
+from .._binding import Reader
+from ..streams.stream import slabs
 from .chunk import Chunk
 from .engine import Options, ask
 from .fetch import Steps
-from .layout import Box, Layout, num_voxels, slices_of
+from .layout import Box, Layout, Run, num_voxels, slices_of
 from .objects import in_array_axes
 from .queries import filled
 
@@ -128,6 +131,33 @@ def _basic(selection: Any, shape: tuple[int, ...]) -> list[int | slice]:
 # Voxels
 
 
+def decoded_parts(
+    chunk: Chunk, runs: list[Run], readers: list[tuple[Reader, int, int]], verify: bool
+) -> Iterator[tuple[Box, npt.NDArray[Any]]]:
+    """The voxels of runs of a chunk, some slices at a time: a box of the array, and its labels.
+
+    Args:
+        chunk: the chunk.
+        runs: of its stream.
+        readers: those of :meth:`Chunk.slices`, which cover the runs.
+        verify: verify the checksums of the labels and of the slices.
+    """
+    native = chunk.layout.native
+    table = chunk.table(readers[0][0], verify)
+    values = table.astype(np.int64).view(np.uint64) if table.dtype.kind == "i" else table.astype(np.uint64)
+    for run, (reader, first, last) in itertools.product(runs, readers):
+        head = reader.header
+        for start, stop in slabs(head, max(first, run.z[0]), min(last, run.z[1]), native.itemsize):
+            painted = np.empty((head.sx, head.sy, stop - start), dtype=native, order="F")
+            reader.decode(painted, start, stop, values=values, verify=verify, parallel=1)
+            box = [(int(index), int(index) + 1) for index in run.origin]
+            bounds = (run.x, run.y, (start - run.z[0], stop - run.z[0]))
+            for axis, (low, high) in zip(chunk.stream_axes, bounds, strict=True):
+                if axis is not None:
+                    box[axis] = (int(run.origin[axis]) + low, int(run.origin[axis]) + high)
+            yield tuple(box), in_array_axes(chunk, run, painted, start, tuple(box))
+
+
 @dataclass(frozen=True)
 class Voxels:
     """The voxels of a box, chunk by chunk."""
@@ -144,27 +174,11 @@ class Voxels:
         if readers is None:
             block[...] = filled(layout)[0]
             return [(chunk.box, block)]
-        table = chunk.table(readers[0][0], self.verify)
-        values = (
-            table.astype(np.int64).view(np.uint64) if table.dtype.kind == "i" else table.astype(np.uint64)
-        )
-        for run, (reader, first, last) in itertools.product(runs, readers):
-            start, stop = max(first, run.z[0]), min(last, run.z[1])
-            if start >= stop:
-                continue
-            head = reader.header
-            painted = np.empty((head.sx, head.sy, stop - start), dtype=layout.native, order="F")
-            reader.decode(painted, start, stop, values=values, verify=self.verify, parallel=1)
-            box = [(int(index), int(index) + 1) for index in run.origin]
-            for axis, (low, high) in zip(
-                chunk.stream_axes, (run.x, run.y, (start - run.z[0], stop - run.z[0])), strict=True
-            ):
-                if axis is not None:
-                    box[axis] = (int(run.origin[axis]) + low, int(run.origin[axis]) + high)
+        for part, voxels in decoded_parts(chunk, runs, readers, self.verify):
             here = tuple(
-                (low - base, high - base) for (low, high), (base, _) in zip(box, chunk.box, strict=True)
+                (low - base, high - base) for (low, high), (base, _) in zip(part, chunk.box, strict=True)
             )
-            block[slices_of(here)] = in_array_axes(chunk, run, painted, start, tuple(box))
+            block[slices_of(here)] = voxels
         return [(chunk.box, block)]
 
     def merge(self, a: Blocks, b: Blocks) -> Blocks:

@@ -10,7 +10,7 @@ import importlib
 import io
 import os
 from collections.abc import Mapping
-from typing import IO, Any
+from typing import IO, Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +18,9 @@ import numpy.typing as npt
 
 class ExportedTable(np.ndarray[Any, np.dtype[Any]]):
     """A structured array that other libraries and files take as a table."""
+
+    # The columns of labels whose names are known.
+    named: ClassVar[tuple[str, ...]] = ("label",)
 
     def to_pandas(self, names: Mapping[int, str] | None = None) -> Any:
         """A ``pandas.DataFrame`` with the columns of :meth:`to_csv`, in the machine's byte order.
@@ -93,7 +96,8 @@ class ExportedTable(np.ndarray[Any, np.dtype[Any]]):
     def columns(self, names: Mapping[int, str] | None = None) -> dict[str, npt.NDArray[Any]]:
         """The columns by name, each contiguous and in the machine's byte order; labels of bool as 0 and 1.
 
-        With ``names`` of labels, ``name`` follows ``label``: text, empty for labels without a name.
+        With ``names`` of labels, ``name`` follows ``label``: text, empty for labels without a name. In a
+        table of pairs of one volume, ``name_a`` follows ``label_a``, and ``name_b`` ``label_b``.
         """
         plain = self.view(np.ndarray)
         found = {}
@@ -102,9 +106,9 @@ class ExportedTable(np.ndarray[Any, np.dtype[Any]]):
             if values.dtype.kind == "b":
                 values = values.astype(np.uint8)
             found[name] = np.ascontiguousarray(values.astype(values.dtype.newbyteorder("="), copy=False))
-            if name == "label" and names is not None:
+            if name in self.named and names is not None:
                 texts = [names.get(label, "") for label in found[name].tolist()]
-                found["name"] = np.array([*texts, None], dtype=object)[:-1]
+                found[name.replace("label", "name")] = np.array([*texts, None], dtype=object)[:-1]
         return found
 
 

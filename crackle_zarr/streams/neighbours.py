@@ -14,6 +14,7 @@ import numpy.typing as npt
 from .. import _binding
 from . import stream
 from .agreement import OverlapTable, no_pairs, pairs_of, table_of
+from .contact_table import ContactTable, contacts_of, merged, no_contacts, rows_of
 from .objects import boxes_of
 from .stream import Source, reader_of
 
@@ -44,44 +45,31 @@ def contacts(
     parallel: int = 0,
     skip_background: bool = True,
 ) -> dict[tuple[int, int], float]:
-    """The area over which labels touch.
+    """The area over which labels of a stream touch; see :func:`crackle_zarr.contacts`."""
+    return contact_table(binary, anisotropy, parallel, skip_background).to_dict()
 
-    Args:
-        binary: the stream.
-        anisotropy: the size of a voxel along x, y and z; areas are in the square of its unit.
-        parallel: threads; 0 is one per core.
-        skip_background: leave out the label 0.
 
-    Returns:
-        A dict (label a, label b) -> area of the faces between them, where a < b, for all pairs that touch.
+def contact_table(
+    binary: Source,
+    anisotropy: tuple[float, float, float] = (1.0, 1.0, 1.0),
+    parallel: int = 0,
+    skip_background: bool = True,
+) -> ContactTable:
+    """The pairs of labels of a stream that touch, along its axes x, y and z.
 
     Raises:
         ValueError: ``anisotropy`` is not three positive numbers.
     """
-    wx, wy, wz = three_sizes(anisotropy)
+    sizes = three_sizes(anisotropy)
     threads = _binding.threads(parallel)
     reader = reader_of(binary)
+    dtype = reader.header.dtype
     if reader.header.voxels() == 0:
-        return {}
+        return contacts_of(no_contacts(dtype, 3), dtype, sizes)
     found = reader.contacts(threads, skip_background)
-    wide = np.dtype(np.int64 if reader.header.signed else np.uint64)
-    first, second = found["a"].astype(wide), found["b"].astype(wide)
-    pairs = np.stack([np.minimum(first, second), np.maximum(first, second)], axis=1)
-    pairs, faces = _added_up(pairs, found["faces"])
-    x, y, z = faces.T.astype(np.float64)
-    areas = x * (wy * wz) + y * (wx * wz) + z * (wx * wy)
-    names = zip(pairs[:, 0].tolist(), pairs[:, 1].tolist(), strict=True)
-    return dict(zip(names, areas.tolist(), strict=True))
-
-
-def _added_up(pairs: npt.NDArray[Any], counts: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
-    """Sort pairs, merge equal ones, and add up their counts."""
-    order = np.lexsort((pairs[:, 1], pairs[:, 0]))
-    pairs, counts = pairs[order], counts[order]
-    if not len(pairs):
-        return pairs, counts
-    firsts = np.flatnonzero(np.append(True, (pairs[1:] != pairs[:-1]).any(axis=1)))
-    return pairs[firsts], np.add.reduceat(counts, firsts, axis=0)
+    # Modulo 2^n: labels have 64 bits here, and the bits of negative ones are extended.
+    a, b = found["a"].astype(dtype), found["b"].astype(dtype)
+    return contacts_of(merged(rows_of(a, b, found["faces"], found["start"], found["stop"])), dtype, sizes)
 
 
 def three_sizes(anisotropy: Any) -> tuple[float, float, float]:

@@ -1,8 +1,4 @@
-"""The table of labels that ``statistics`` returns.
-
-Fields with a number per axis are neighbours in memory; their common name gives all of them as one array,
-without a copy.
-"""
+"""The table of labels that ``statistics`` returns."""
 
 from __future__ import annotations
 
@@ -12,24 +8,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .exported_table import ExportedTable, pyarrow_with_parquet
-
-# Columns with a number per axis; their fields are start_0, start_1 and so on.
-_PER_AXIS = {"start": "u8", "stop": "u8", "centroid": "f8"}
+from .axes_table import PER_AXIS, AxesRow, AxesTable
+from .exported_table import pyarrow_with_parquet
 
 
-class StatisticsRow(np.void):  # type: ignore[misc] # final to the stubs alone
+class StatisticsRow(AxesRow):  # type: ignore[misc] # final to the stubs alone
     """A row of a :class:`StatisticsTable`: its fields, and ``start``, ``stop`` and ``centroid`` as arrays."""
 
-    def __getitem__(self, key: Any) -> Any:
-        """A field, or the numbers of all axes as a new array."""
-        if isinstance(key, str) and key in _PER_AXIS:
-            names = _columns_of(self.dtype, key)
-            return np.array([super(StatisticsRow, self).__getitem__(name) for name in names])
-        return super().__getitem__(key)
 
-
-class StatisticsTable(ExportedTable):
+class StatisticsTable(AxesTable):
     """A structured array with a row per label, ascending.
 
     Columns: ``label`` in the array's dtype; ``voxel_count`` (u8); ``start_0``, ``start_1`` ... and ``stop_0``
@@ -43,27 +30,6 @@ class StatisticsTable(ExportedTable):
     ``duckdb.from_arrow(table.to_arrow())``, or ``arrow = table.to_arrow()`` and then
     ``duckdb.sql("select * from arrow")``.
     """
-
-    def __getitem__(self, key: Any) -> Any:
-        """A column, an array of the columns of all axes, or rows, as in NumPy."""
-        if not isinstance(key, str) or self.dtype.names is None:
-            return super().__getitem__(key)
-        plain = self.view(np.ndarray)
-        if key not in _PER_AXIS:
-            return plain[key]
-        names = _columns_of(self.dtype, key)
-        if not names:
-            return np.empty((*self.shape, 0), dtype=_PER_AXIS[key])
-        assert self.dtype.fields is not None
-        together = np.dtype(
-            {
-                "names": [key],
-                "formats": [(self.dtype[names[0]], (len(names),))],
-                "offsets": [self.dtype.fields[names[0]][1]],
-                "itemsize": self.dtype.itemsize,
-            }
-        )
-        return plain.view(together)[key]
 
     def __setstate__(self, state: Any) -> None:
         """Load a pickle. In those of former versions a field has a number per axis: split it."""
@@ -86,14 +52,10 @@ def _flat(dtype: np.dtype[Any]) -> np.dtype[Any]:
     return np.dtype((StatisticsRow, np.dtype(fields)))
 
 
-def _columns_of(dtype: np.dtype[Any], key: str) -> list[str]:
-    return [name for name in dtype.names or () if name.rpartition("_")[0] == key]
-
-
 def empty_table(length: int, label: np.dtype[Any], ndim: int) -> StatisticsTable:
     """A table of ``length`` rows with undefined contents."""
     fields: list[tuple[str, Any]] = [("label", label), ("voxel_count", "u8")]
-    for key, dtype in _PER_AXIS.items():
+    for key, dtype in PER_AXIS.items():
         fields += [(f"{key}_{axis}", dtype) for axis in range(ndim)]
     return np.empty(length, dtype=np.dtype((StatisticsRow, np.dtype(fields)))).view(StatisticsTable)
 
@@ -126,7 +88,7 @@ def physical(rows: StatisticsTable, size: Sequence[float], origin: Sequence[floa
     """
     edges, first = np.asarray(size, dtype=np.float64), np.asarray(origin, dtype=np.float64)
     fields: list[tuple[str, Any]] = [("label", rows.dtype["label"]), ("voxel_count", "u8"), ("volume", "f8")]
-    for key in _PER_AXIS:
+    for key in PER_AXIS:
         fields += [(f"{key}_{axis}", "f8") for axis in range(len(edges))]
     found = np.empty(len(rows), dtype=np.dtype((StatisticsRow, np.dtype(fields)))).view(StatisticsTable)
     for name in ("label", "voxel_count"):

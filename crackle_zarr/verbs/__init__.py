@@ -54,6 +54,7 @@ from .edits import lazy_remap, remap, resume, undo
 from .index import check_index, create_index, open_index, remove_index, update_index
 from .labels import contains, contains_range, find, labels, max, min, num_labels
 from .measures import bounding_boxes, centroids, statistics, to_parquet, voxel_counts
+from .neighbours import contacts
 from .objects import crop, each, point_cloud, select
 from .skeletons import cross_sectional_area, skeletonize
 from .sources import ArrayOptions
@@ -64,6 +65,7 @@ __all__ = [
     "bounding_boxes",
     "centroids",
     "check_index",
+    "contacts",
     "contains",
     "contains_range",
     "convert",

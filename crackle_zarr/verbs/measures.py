@@ -15,6 +15,7 @@ from ..streams.stream import is_array
 if TYPE_CHECKING:
     from ..stored.layout import Layout
     from ..streams.statistics_table import StatisticsTable
+from .axes import axis_of, names_of
 from .sources import ArrayOptions, OtherOptions, Source, T, is_stored, no_options, stored_source
 
 
@@ -65,7 +66,7 @@ def statistics(
     from ..stored.statistics import statistics_by
 
     layout, box, checked = stored_source(binary, options)
-    axis = None if by is None else _axis(layout, by)
+    axis = None if by is None else axis_of(layout, by, "by")
     place: tuple[tuple[float, ...], tuple[float, ...]] = ((), ())
     if units:
         from ..ome.metadata import space_of
@@ -77,35 +78,9 @@ def statistics(
     return found if axis is None else positioned(found, _column_of(layout, axis), rows[f"start_{axis}"])
 
 
-def _names(layout: Layout) -> list[str | None]:
-    """The names of the axes, from the array or the image whose level it is."""
-    from .._base import zarr_facts
-    from ..ome.metadata import image_of_level
-
-    names = zarr_facts.dimension_names(layout.array)
-    if names is None:
-        found = image_of_level(layout.array)
-        names = None if found is None else found[0].names
-    return list(names or [None] * len(layout.shape))
-
-
-def _axis(layout: Layout, by: str | int) -> int:
-    """The number of an axis that is given by name or number."""
-    names, ndim = _names(layout), len(layout.shape)
-    if isinstance(by, str):
-        if by in names:
-            return names.index(by)
-        known = ", ".join(name or "-" for name in names) if any(names) else "none of them has a name"
-        raise ValueError(f"by={by!r} is no axis of {layout.name}: {known}; or give a number from 0")
-    number = integer("by", by)
-    if not -ndim <= number < ndim:
-        raise ValueError(f"by={number} is no axis of {layout.name}, which has the shape {layout.shape}")
-    return number % ndim
-
-
 def _column_of(layout: Layout, axis: int) -> str:
     """The name of the column of positions: that of the axis, unless another column may have it."""
-    name = _names(layout)[axis]
+    name = names_of(layout)[axis]
     taken = {"label", "name", "voxel_count", "volume", "start", "stop", "centroid"}
     is_free = name and name not in taken and name.rpartition("_")[0] not in taken
     return name if name and is_free else f"axis_{axis}"
