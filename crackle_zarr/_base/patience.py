@@ -217,8 +217,19 @@ class PatientStore(WrapperStore[Store]):
 
     async def list_prefix(self, prefix: str) -> AsyncIterator[str]:
         """The objects below a prefix."""
-        for key in await self._patiently(lambda: _all_of(self._place_of(prefix).list_prefix(prefix))):
+        try:
+            keys = await self._patiently(lambda: _all_of(self._place_of(prefix).list_prefix(prefix)))
+        except Exception:
+            if self._beside is None or not await self._is_empty_place(prefix):
+                raise
+            return
+        for key in keys:
             yield key
+
+    async def _is_empty_place(self, prefix: str) -> bool:
+        """Whether nothing is below a prefix in Icechunk, which lists those of arrays and groups alone."""
+        path = prefix.rstrip("/")
+        return not await self.exists(f"{path}/zarr.json") and not await _all_of(self.list_dir(path))
 
     async def list_dir(self, prefix: str) -> AsyncIterator[str]:
         """The names directly below a prefix."""
