@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import copy
 import dataclasses
 import sys
 from collections.abc import Coroutine, Sequence
@@ -373,6 +374,16 @@ def unwrapped(store: Any) -> Any:
     while isinstance(inner := getattr(store, "_store", None), Store):  # Icechunk has something else there
         store = inner
     return store
+
+
+def rewrapped(store: Any, innermost: Store) -> Any:
+    """The same wrappers, as they are now, around another innermost store."""
+    inner = getattr(store, "_store", None)
+    if not isinstance(inner, Store):
+        return innermost
+    made = copy.copy(store)
+    made._store = rewrapped(inner, innermost)
+    return made
 
 
 def memory_of(store: Any) -> int | None:

@@ -42,6 +42,7 @@ from ..stored.convert import (
 from ..stored.copying import can_copy
 from ..stored.editing.applying import check_processes
 from ..stored.engine import Options, Progress, run
+from ..stored.forks import readable
 from ..stored.layout import Box, layout_of
 from ..stored.translating_store import translating
 from ..stored.unfinished import begin, end
@@ -214,7 +215,7 @@ class Plan:
             for scale in self.info.scales
         ]
         run(
-            self._tasks(made, verify, resumed),
+            self._tasks(made, verify, resumed, options.executor),
             options,
             total=sum(num_blocks(level.array, dst) for level, dst in zip(self.levels, made, strict=True)),
             unit="block",
@@ -228,9 +229,11 @@ class Plan:
             sum(map(stored_nbytes, made)),
         )
 
-    def _tasks(self, made: Sequence[zarr.Array[Any]], verify: bool, resumed: bool) -> Iterator[Convert]:
+    def _tasks(
+        self, made: Sequence[zarr.Array[Any]], verify: bool, resumed: bool, executor: Executor | None
+    ) -> Iterator[Convert]:
         for level, dst in zip(self.levels, made, strict=True):
-            src = level.array
+            src = readable(level.array, executor)
             copied = level.read is None and self.crackle is None and can_copy(src, dst)
             for box in boxes_of(src, dst):
                 if level.read is None:

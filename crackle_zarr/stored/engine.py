@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Generic, Literal, Protocol, TypeAlias, TypeVar, cast, runtime_checkable
+from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, TypeAlias, TypeVar, cast, runtime_checkable
 
 from tqdm import tqdm  # type: ignore[import-untyped]
 
@@ -23,6 +23,7 @@ from .. import _binding
 from ..errors import FormatError
 from .chunk import Chunk, chunks_of
 from .fetch import Steps, drive
+from .forks import ForkedStore, Trip
 from .layout import Box, Coords, Layout, num_voxels
 
 if TYPE_CHECKING:
@@ -57,6 +58,7 @@ class Options:
     verify: bool = True
     index: IndexUse = "auto"
     looked: Looked | None = None  # what a look for the index has found already
+    fork: ForkedStore | None = None  # what tasks in other processes change
 
     @property
     def in_this_process(self) -> bool:
@@ -263,13 +265,16 @@ def run(
             executor = options.executor or stack.enter_context(ThreadPoolExecutor(_workers(options)))
             # A flag tells the threads of this process about Ctrl-C; it does not reach other processes.
             stop = _binding.Stop() if options.in_this_process else None
-            _run_on(executor, stop, iter(tasks), 2 * _workers(options), merged, advance, enough)
+            trip = None if options.fork is None or options.in_this_process else Trip(options.fork)
+            going: Iterator[Any] = iter(tasks) if trip is None else map(trip.packed, tasks)
+            _run_on(executor, stop, trip, going, 2 * _workers(options), merged, advance, enough)
     return merged.result()
 
 
 def _run_on(
     executor: Executor,
     stop: _binding.Stop | None,
+    trip: Trip | None,
     tasks: Iterator[Work[R]],
     most: int,
     merged: _Tree[R],
@@ -286,7 +291,10 @@ def _run_on(
             if not pending:
                 return
             for future in wait(pending, return_when=FIRST_COMPLETED).done:
-                if _take(future.result(), pending.pop(future), merged, advance, enough):
+                result: Any = future.result()
+                if trip is not None:
+                    result = trip.landed(result)
+                if _take(result, pending.pop(future), merged, advance, enough):
                     return
     except KeyboardInterrupt:
         if stop is not None:

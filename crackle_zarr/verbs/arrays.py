@@ -32,9 +32,12 @@ def verify(source: Source, **options: Unpack[ArrayOptions]) -> list[Damage]:
         StoreError: the store failed, which does not count as damage.
     """
     from ..stored import verify as verification
+    from ..stored.forks import readable
     from ..stored.told import unfinished_at
     from ..stored.verify import Damage
 
+    if hasattr(source, "members"):
+        source = readable(source, options.get("executor"))
     layout, box, checked = stored_source(source, {**options, "unfinished": "ignore"})
     whole = options.get("region") is None and options.get("level") is None
     try:
@@ -110,9 +113,12 @@ def convert(
     """
     import zarr
 
+    from .._base import zarr_facts
     from ..precomputed.reading import is_precomputed, is_scale, open_precomputed
     from ..stored import convert as conversion
     from ..stored.engine import Options
+    from ..stored.forks import fork_of, merged_fork, readable
+    from ..stored.unfinished import place_text
 
     if to not in ("crackle", "zstd", "blosc", "gzip", "none"):
         raise ValueError(f"to is 'crackle', 'zstd', 'blosc', 'gzip' or 'none', not {to!r}")
@@ -130,10 +136,11 @@ def convert(
         zarr_format=zarr_format,
         **encoding(preset, markov_model_order, allow_pins),
     )
-    options = Options(executor=executor, parallel=parallel, progress=progress)
-    from .._base import zarr_facts
-
     store, path = zarr_facts.store_at(dst)
-    return conversion.convert(
-        source, store, path, target, verify=verify, overwrite=overwrite, options=options
-    )
+    conversion.refuse_overlap(source, store, path, place_text(store, path))
+    source = readable(source, executor)
+    with merged_fork(store, executor) as into:
+        options = Options(executor=executor, parallel=parallel, progress=progress, fork=fork_of(into))
+        return conversion.convert(
+            source, into, path, target, verify=verify, overwrite=overwrite, options=options
+        )

@@ -11,7 +11,7 @@ from .._base.mapping import LabelMapping
 from ..errors import CrackleWarning
 from ..streams import stream
 from .agglomeration import agglomerate
-from .sources import ArrayOptions, Source, is_stored, stored_source
+from .sources import ArrayOptions, Source, editable, is_stored, stored_source
 
 if TYPE_CHECKING:
     from ..ome.edit import Pyramid
@@ -169,31 +169,46 @@ def remap(
         return stream.remap(binary, labels, labels.preserve, in_place, parallel)
     if in_place:
         raise TypeError("in_place is for streams: a stored array is always changed in place")
+    with editable(binary, executor) as source:
+        layout, checked = _editable(
+            source, {"executor": executor, "parallel": parallel, "progress": progress, "index": index}
+        )
+        labels = _mapping(
+            mapping,
+            True if preserve_missing_labels is None else preserve_missing_labels,
+            edges,
+            scores,
+            threshold,
+        )
+        return _remapped(source, layout, labels, dry_run, create_chunks, checked)
+
+
+def _remapped(
+    source: Source,
+    layout: Layout,
+    mapping: LabelMapping,
+    dry_run: bool,
+    create_chunks: bool,
+    options: Options,
+) -> RemapReport:
+    """Replace labels of a stored array, or of all levels of a group."""
+    from ..ome import edit
     from ..stored import edits
 
-    layout, checked = _editable(
-        binary, {"executor": executor, "parallel": parallel, "progress": progress, "index": index}
-    )
-    preserve = True if preserve_missing_labels is None else preserve_missing_labels
-    pyramid = pyramid_at(binary)
-    labels = edits.among_labels(
-        _mapping(mapping, preserve, edges, scores, threshold),
-        (layout,) if pyramid is None else pyramid.layouts,
-        checked,
-    )
+    pyramid = pyramid_at(source)
+    layouts = (layout,) if pyramid is None else pyramid.layouts
+    labels = edits.among_labels(mapping, layouts, options)
     refuse_misfits(labels, layout)
-    if pyramid is None:
-        return edits.remap(
-            layout,
-            labels,
-            dry_run=dry_run,
-            create_chunks=create_chunks,
-            options=checked,
-            others=_image_around(layout),
-        )
-    from ..ome import edit
-
-    return edit.remap(pyramid, labels, dry_run=dry_run, create_chunks=create_chunks, options=checked)
+    if pyramid is not None:
+        return edit.remap(pyramid, labels, dry_run=dry_run, create_chunks=create_chunks, options=options)
+    return edits.remap(
+        layout,
+        labels,
+        dry_run=dry_run,
+        create_chunks=create_chunks,
+        options=options,
+        others=_image_around(layout),
+    )
 
 
 def _image_around(layout: Layout) -> tuple[Journaled, ...]:
@@ -209,7 +224,7 @@ def _image_around(layout: Layout) -> tuple[Journaled, ...]:
         f"{layout.name} is level {level} of {image.group.store_path}, whose other levels keep their "
         f"labels: remap the group, and all change",
         CrackleWarning,
-        stacklevel=3,
+        stacklevel=4,
     )
     return (pyramid_of(image),)
 

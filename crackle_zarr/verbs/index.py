@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Unpack
 
-from .sources import ArrayOptions, Source, stored_source
+from .sources import ArrayOptions, Source, editable, stored_source
 
 if TYPE_CHECKING:
     from ..stored.engine import Options
@@ -43,8 +43,9 @@ def create_index(source: Source, overwrite: bool = False, **options: Unpack[Arra
     """
     from ..stored.index import build
 
-    layout, checked = _whole(source, options)
-    return build.create(layout, overwrite, checked)
+    with editable(source, options.get("executor")) as inside:
+        layout, checked = _whole(inside, options)
+        return build.create(layout, overwrite, checked)
 
 
 def open_index(source: Source, level: int | None = None) -> LabelIndex:
@@ -113,8 +114,9 @@ def update_index(source: Source, content: bool = False, **options: Unpack[ArrayO
     """
     from ..stored.index import update
 
-    layout, checked = _whole(source, options)
-    return update.update(layout, content, checked)
+    with editable(source, options.get("executor")) as inside:
+        layout, checked = _whole(inside, options)
+        return update.update(layout, content, checked)
 
 
 def remove_index(source: Source, level: int | None = None) -> None:

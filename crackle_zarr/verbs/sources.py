@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from concurrent.futures import Executor
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypedDict, TypeVar
 
@@ -56,6 +58,7 @@ def stored_source(source: Any, options: ArrayOptions) -> tuple[Layout, Box, Opti
     if not is_stored(source):
         raise TypeError(f"a stored array is a zarr.Array or a group of OME-Zarr, not {type(source).__name__}")
     from ..stored.engine import Options
+    from ..stored.forks import fork_of, readable
     from ..stored.index.choice import look
     from ..stored.layout import box_of
     from ..stored.sources import layout_from
@@ -81,12 +84,29 @@ def stored_source(source: Any, options: ArrayOptions) -> tuple[Layout, Box, Opti
             f"for a dask.distributed client, use client.get_executor(pure=False)"
         )
     layout = layout_from(source if level is None else array_of_level(source, level)).patient(retries)
+    layout = replace(layout, array=readable(layout.array, checked.executor))
+    checked = replace(checked, fork=fork_of(layout.store))
     box = box_of(region, layout.shape)
     if unfinished in ("warn", "refuse"):
         checked = replace(checked, looked=look(layout, box, checked.index))
     if checked.looked is None or checked.looked.lookup is None:
         tell(layout, unfinished)
     return layout, box, checked
+
+
+@contextmanager
+def editable(source: Any, executor: Executor | None) -> Iterator[Any]:
+    """A source for an edit on an executor: an array or a group in a session of Icechunk is in a fork of it.
+
+    The session has the changes when the block ends, and none if it raises.
+    """
+    if not is_stored(source) or not hasattr(source, "store_path"):  # no source of edits; they say so
+        yield source
+        return
+    from ..stored.forks import merged_fork
+
+    with merged_fork(source, executor) as inside:
+        yield inside
 
 
 def checked_retries(retries: object) -> int:

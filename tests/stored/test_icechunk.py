@@ -2,58 +2,26 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import zarr
+from icechunk_cases import labels, merged, opened, repository, some
 from index_cases import check_index_of
 
 import crackle_zarr as cz
-from crackle_zarr.synthetic import neurons
 
 icechunk = pytest.importorskip("icechunk")
-
-CHUNKS = (8, 16, 16)
-
-
-def labels() -> np.ndarray:
-    """Neurons; some chunks are smaller than a first request."""
-    made = neurons((24, 48, 40), seed=3, dtype=np.uint32)
-    made[:8, :16, :16] = 7
-    return made
 
 
 @pytest.fixture(params=["memory", "disk"])
 def repo(request: pytest.FixtureRequest, tmp_path: Path) -> Any:
     """A repository with one array, seg, and two snapshots."""
     if request.param == "memory":
-        storage = icechunk.in_memory_storage()
-    else:
-        storage = icechunk.local_filesystem_storage(str(tmp_path / "repo"))
-    made = icechunk.Repository.create(storage)
-    session = made.writable_session("main")
-    array = cz.create_array(session.store, name="seg", shape=labels().shape, dtype="u4", chunks=CHUNKS)
-    array[...] = labels()
-    session.commit("labels")
-    return made
-
-
-def opened(session: Any, mode: Any = "r") -> zarr.Array:
-    """The array in a session."""
-    return zarr.open_array(session.store, path="seg", mode=mode)
-
-
-def merged(old: int, new: int) -> np.ndarray:
-    """The labels after a merge."""
-    return np.where(labels() == old, new, labels())
-
-
-def some() -> int:
-    """A label of several chunks."""
-    return int(np.unique(labels())[4])
+        return repository(icechunk.in_memory_storage())
+    return repository(icechunk.local_filesystem_storage(str(tmp_path / "repo")))
 
 
 @pytest.mark.parametrize("kind", ["read-only", "writable"])
@@ -125,12 +93,6 @@ def test_a_read_only_session_is_refused(repo: Any) -> None:
     """The error says how to open a session that can be committed."""
     with pytest.raises(ValueError, match=r"repo\.writable_session\('main'\)"):
         cz.remap(opened(repo.readonly_session("main")), {some(): 7})
-
-
-def test_processes_are_refused(repo: Any) -> None:
-    """A writable session cannot be shared by processes, and the error says what can be done."""
-    with ProcessPoolExecutor(1) as pool, pytest.raises(ValueError, match="use threads"):
-        cz.remap(opened(repo.writable_session("main"), "r+"), {some(): 7}, executor=pool)
 
 
 def test_a_label_that_does_not_fit_changes_nothing(repo: Any) -> None:
@@ -242,12 +204,10 @@ def test_an_array_that_is_replaced_has_no_index(repo: Any) -> None:
 
 
 def test_what_cannot_have_an_index(repo: Any) -> None:
-    """A read-only session, processes and an array without a name are refused with what to do."""
+    """A read-only session and an array without a name are refused with what to do."""
     pytest.importorskip("pyarrow")
     with pytest.raises(ValueError, match=r"repo\.writable_session\('main'\)"):
         cz.create_index(opened(repo.readonly_session("main")))
-    with ProcessPoolExecutor(1) as pool, pytest.raises(ValueError, match="use threads"):
-        cz.create_index(opened(repo.writable_session("main"), "r+"), executor=pool)
     session = icechunk.Repository.create(icechunk.in_memory_storage()).writable_session("main")
     array = cz.create_array(session.store, shape=(9, 9), dtype="u1", chunks=(3, 3))
     with pytest.raises(ValueError, match="under a name"):

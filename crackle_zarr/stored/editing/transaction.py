@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from zarr.storage import LocalStore
@@ -16,6 +17,7 @@ from zarr.storage import LocalStore
 from ..._base.patience import session_of
 from ...errors import JournalError
 from ..engine import Options
+from ..forks import is_dropped_after_failure
 from .applying import copy_to_array
 from .entries import Entries, Journaled
 
@@ -35,17 +37,12 @@ def refuse_to_go_on(place: Journaled) -> None:
     raise JournalError(f"{place.name} is in a session of Icechunk, which needs no journal: {_WAY_BACK}")
 
 
-def check_session(place: Journaled, options: Options) -> None:
+def check_session(place: Journaled) -> None:
     """Raise ValueError if a session cannot be edited, before anything is read."""
     if place.store.read_only:
         raise ValueError(
             f"{place.name} is in a read-only session of Icechunk: open it in one that can be committed, "
             f"such as repo.writable_session('main').store"
-        )
-    if not options.in_this_process:
-        raise ValueError(
-            f"{place.name} is in a writable session of Icechunk, which other processes cannot share: use "
-            f"threads (executor=None) in place of {options.executor!r}"
         )
 
 
@@ -65,10 +62,11 @@ def edit_in_transaction(
     Returns:
         What was prepared, the chunks that changed, and the number of bytes written.
     """
-    check_session(place, options)
+    check_session(place)
     with tempfile.TemporaryDirectory(prefix="crackle-zarr-") as folder:
         entries = Entries(LocalStore(folder), "", place.name)
         prepared = prepare(change.mapping, change.create_chunks, entries)
+        _refuse_unseen(prepared.names, folder, place, options)
         followers = followers if prepared.names else ()
         try:
             for follower in followers:
@@ -78,6 +76,16 @@ def edit_in_transaction(
             for follower in followers:
                 follower.after(change, options)
         except BaseException as error:
-            error.add_note(f"{place.name} is changed in part within its session: {_WAY_BACK}")
+            if not is_dropped_after_failure(place.store):
+                error.add_note(f"{place.name} is changed in part within its session: {_WAY_BACK}")
             raise
     return prepared, done.chunks, done.nbytes
+
+
+def _refuse_unseen(names: Sequence[str], folder: str, place: Journaled, options: Options) -> None:
+    """Raise ValueError if other machines have prepared objects in folders that this one does not see."""
+    if not all(Path(folder, name).exists() for name in names):
+        raise ValueError(
+            f"workers of {options.executor!r} kept chunks of {place.name} on other machines, in {folder}: "
+            f"set TMPDIR to a folder that all machines share, or use threads (executor=None)"
+        )

@@ -83,7 +83,7 @@ def check_editable(layout: Layout, options: Options) -> None:
                 f"{layout.name} is the root of an Icechunk repository, and an index lies in a group beside "
                 f"its array: store the array under a name"
             )
-        check_session(layout, options)
+        check_session(layout)
     if store.read_only:
         raise ValueError(f"{layout.name} is open for reading only: open it with mode='r+'")
     if not (store.supports_writes and store.supports_deletes and store.supports_listing):
@@ -271,6 +271,7 @@ def finish(
             yield passes.PutRange(plan.home, plan.id, number, first, last, some, label, ndim, about)
 
     ranges = passes.ranges_of(runs, label)
+    plan.home.make_folder(plan.id)
     done = run(tasks(), options, total=len(ranges), unit="range", merge=lambda a, b: a + b)
     segment = passes.full([] if done is None else done.pairs)
     stamps = np.concatenate([one.stamps for one in runs if len(one.stamps)] or [np.empty(0, dtype=DTYPE)])

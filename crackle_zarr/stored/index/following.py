@@ -157,6 +157,7 @@ class IndexFollower:
         if len(chunks) > _MOST_CHUNKS:
             return False
         quiet = dataclasses.replace(options, progress=False)
+        self.home.make_folder(change.id)
         _, stamps = _measured(self, list(self._tasks(change, chunks, "before")), quiet)
         known = lookup.stamps()
         return bool(same(known[np.searchsorted(known["chunk"], stamps["chunk"])], stamps).all())

@@ -57,6 +57,10 @@ class Home(Protocol):
         """Whole blobs; None for those that do not exist."""
         ...
 
+    def make_folder(self, name: str) -> None:
+        """Make a folder, where folders have to exist before several tasks write to one."""
+        ...
+
     def put(self, blobs: Mapping[str, bytes]) -> None:
         """Write blobs."""
         ...
@@ -156,6 +160,9 @@ class Folder(_InStore):
         """The key of a blob."""
         return f"{self.root}/{name}"
 
+    def make_folder(self, name: str) -> None:
+        """Nothing: keys need no folders."""
+
     def put(self, blobs: Mapping[str, bytes]) -> None:
         """Write blobs."""
         write_objects(self.store, {self.key(name): raw for name, raw in blobs.items()})
@@ -215,10 +222,20 @@ class Beside(_InStore):
         """The key of a blob's bytes: of the chunk of its array."""
         return f"{self.root}/{name}/c/0"
 
+    def make_folder(self, name: str) -> None:
+        """Make a group, and that of the index."""
+        self._make_groups([self.root, f"{self.root}/{name}"])
+
+    def _make_groups(self, paths: Iterable[str]) -> None:
+        """Make those that do not exist: forks of a session cannot be merged if two have made the same."""
+        keys = [f"{path}/zarr.json" for path in paths]
+        there = read_objects(self.store, keys)
+        made = {key: _text(_GROUP) for key, raw in zip(keys, there, strict=True) if raw is None}
+        write_objects(self.store, made)
+
     def put(self, blobs: Mapping[str, bytes]) -> None:
         """Write blobs: their groups, their arrays, and then the bytes."""
-        folders = {f"{self.root}/{name}".rpartition("/")[0] for name in blobs} | {self.root}
-        write_objects(self.store, {f"{one}/zarr.json": _text(_GROUP) for one in folders})
+        self._make_groups({f"{self.root}/{name}".rpartition("/")[0] for name in blobs} | {self.root})
         arrays = {f"{self.root}/{name}/zarr.json": _text(_array_of(len(raw))) for name, raw in blobs.items()}
         write_objects(self.store, arrays)
         write_objects(self.store, {self.key(name): raw for name, raw in blobs.items()})

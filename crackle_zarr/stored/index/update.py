@@ -92,6 +92,7 @@ def _folded(
             )
             yield Fold(layout, manifest, plan.id, number, first, last, changed, some)
 
+    plan.home.make_folder(plan.id)
     done = run(tasks(), options, total=len(ranges), unit="range", merge=lambda a, b: a + b)
     return [] if done is None else done.pairs
 
