@@ -267,6 +267,8 @@ def run(
             stop = _binding.Stop() if options.in_this_process else None
             trip = None if options.fork is None or options.in_this_process else Trip(options.fork)
             going: Iterator[Any] = iter(tasks) if trip is None else map(trip.packed, tasks)
+            if trip is not None:
+                stack.callback(trip.end)
             _run_on(executor, stop, trip, going, 2 * _workers(options), merged, advance, enough)
     return merged.result()
 

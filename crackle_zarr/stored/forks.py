@@ -7,8 +7,8 @@ of a session with changes cannot be merged if both change the metadata of an arr
 in the session.
 
 Icechunk 2 copies a session without its changes, as a snapshot without a name; Icechunk 1 copies a fork with
-its changes, and merging such a copy puts back what another copy has replaced. So no task may replace what an
-earlier run of the same call has written, and no two tasks may create the same group.
+its changes, and merging such a copy puts back what another copy has replaced meanwhile. So stores note what
+they write, and a :class:`Trip` writes such objects once more. No two tasks may create the same group.
 """
 
 from __future__ import annotations
@@ -26,6 +26,8 @@ from zarr.storage import WrapperStore
 
 from .._base import zarr_facts
 from .._base.patience import reason_of, session_of
+from .._base.zarr_facts import Buffer
+from .writing import read_objects, write_objects
 
 P = TypeVar("P", bound=zarr.Array[Any] | zarr.Group | Store)
 
@@ -38,12 +40,16 @@ class Shared:
     Attributes:
         session: a fork, or the caller's session.
         copied: what is pickled; None: a new copy.
+        written: the keys that were written or deleted since.
+        cleared: the prefixes below which all was deleted since; "" where nobody has noted the changes.
     """
 
     def __init__(self, session: Any) -> None:
         """Share a session."""
         self.session = session
         self.copied: Any = None
+        self.written: set[str] = set()
+        self.cleared: set[str] = {""} if session.has_uncommitted_changes else set()
 
     def __reduce__(self) -> tuple[Any, ...]:
         """The copy, which Icechunk pickles."""
@@ -70,6 +76,31 @@ class ForkedStore(WrapperStore[Store]):
     def __str__(self) -> str:
         """The name of the store within."""
         return str(self._store)
+
+    async def set(self, key: str, value: Buffer) -> None:
+        """Set an object."""
+        self.shared.written.add(key)
+        await self._store.set(key, value)
+
+    async def set_if_not_exists(self, key: str, value: Buffer) -> None:
+        """Set an object where there is none."""
+        self.shared.written.add(key)
+        await self._store.set_if_not_exists(key, value)
+
+    async def delete(self, key: str) -> None:
+        """Delete an object."""
+        self.shared.written.add(key)
+        await self._store.delete(key)
+
+    async def delete_dir(self, prefix: str) -> None:
+        """Delete all objects below a prefix."""
+        self.shared.cleared.add(prefix.rstrip("/") + "/")
+        await self._store.delete_dir(prefix)
+
+    async def clear(self) -> None:
+        """Delete everything."""
+        self.shared.cleared.add("")
+        await self._store.clear()
 
     def __reduce__(self) -> tuple[Any, ...]:
         """The session: Icechunk 1 pickles no store of a fork that was opened for reading only."""
@@ -241,24 +272,42 @@ class Trip:
 
     def __init__(self, fork: ForkedStore) -> None:
         """Copy the session as it is now."""
-        self._shared = fork.shared
+        self._store, self._shared = fork._store, fork.shared
         self._shared.copied = _copy_of(fork.shared.session)
+        # What copies have of changes before this run, which they may put back; nothing with Icechunk 2.
+        stale = self._shared.copied.has_uncommitted_changes
+        self._written = frozenset(self._shared.written if stale else ())
+        self._cleared = tuple(self._shared.cleared if stale else ())
+        self._again: list[tuple[Any, list[str]]] = []
 
     def packed(self, task: Any) -> Packed:
         """A task that works in a copy of the session where it was sent."""
         return Packed(task, self._shared)
 
-    def landed(self, outcome: tuple[Any, Any]) -> Any:
+    def landed(self, outcome: tuple[Any, Any, frozenset[str]]) -> Any:
         """The result of a packed task, whose changes are in the session from now on."""
-        result, changed = outcome
+        result, changed, written = outcome
         if changed is not None:
             self._shared.session.merge(changed)
+            self._shared.written |= written
+            twice = [key for key in written if key in self._written or key.startswith(self._cleared)]
+            if twice:
+                self._again.append((changed, twice))
         return result
+
+    def end(self) -> None:
+        """Write once more what copies that landed later have put back."""
+        for changed, keys in self._again:
+            values = read_objects(changed.store, keys)
+            write_objects(self._store, dict(zip(keys, values, strict=True)))
 
 
 @dataclass(frozen=True)
 class Packed:
-    """A task and a session, which is a copy where it was sent; returns the copy, too, if that has changes."""
+    """A task and a session, which is a copy where it was sent.
+
+    It returns the task's result, the copy if that has changes, and the keys that the task has written.
+    """
 
     task: Any
     shared: Shared
@@ -268,8 +317,9 @@ class Packed:
         """That of the task."""
         return int(self.task.weight)
 
-    def __call__(self) -> tuple[Any, Any]:
+    def __call__(self) -> tuple[Any, Any, frozenset[str]]:
         """Do it."""
         result = self.task()
         session = self.shared.session
-        return result, session if session.has_uncommitted_changes else None
+        changed = session if session.has_uncommitted_changes else None
+        return result, changed, frozenset(self.shared.written)

@@ -180,6 +180,20 @@ def test_convert(repo: Any, pool: Executor, tmp_path: Path) -> None:
     assert is_unchanged(session)
 
 
+def test_convert_replaces_an_array(repo: Any) -> None:
+    """An array of a session is replaced by a conversion of another, also if that takes many tasks."""
+    source = in_memory(opened(repo.readonly_session("main")))
+    source[...] = labels()[::-1]
+    session = repo.writable_session("main")
+    with pytest.raises(FileExistsError, match="overwrite=True"):
+        cz.convert(source, StorePath(session.store, "seg"), executor=Elsewhere())
+    assert is_unchanged(session)
+    cz.convert(source, StorePath(session.store, "seg"), overwrite=True, executor=Elsewhere())
+    np.testing.assert_array_equal(opened(session)[...], labels()[::-1])
+    session.commit("replaced")
+    np.testing.assert_array_equal(opened(repo.readonly_session("main"))[...], labels()[::-1])
+
+
 def test_convert_to_a_path_of_a_session(repo: Any) -> None:
     """A session takes an array at a path that it does not have yet, also on threads."""
     session = repo.writable_session("main")
@@ -187,6 +201,58 @@ def test_convert_to_a_path_of_a_session(repo: Any) -> None:
     np.testing.assert_array_equal(zarr.open_array(session.store, path="deep/copy")[...], labels())
     with pytest.raises(FileExistsError, match="overwrite=True"):
         cz.convert(opened(session), StorePath(session.store, "deep/copy"))
+
+
+@pytest.mark.parametrize("kind", ["threads", "processes"])
+def test_label_images(repo: Any, pool: Executor, kind: str) -> None:
+    """A label image of OME-Zarr is written, edited, pooled again and verified in sessions."""
+    executor = pool if kind == "processes" else None
+    session = repo.writable_session("main")
+    source = opened(session) if kind == "processes" else labels()
+    made = cz.write_ome_labels(
+        session.store, "cells", source, voxel_size=(40, 8, 8), levels=2, chunks=CHUNKS, executor=executor
+    )
+    np.testing.assert_array_equal(made.levels[0][...], labels())
+    session.commit("label image")
+    session = repo.writable_session("main")
+    group = zarr.open_group(session.store, path="labels/cells", mode="r+")
+    report = cz.remap(group, {some(): 7}, executor=executor)
+    assert [len(chunks) > 0 for chunks in report.levels] == [True, True]
+    np.testing.assert_array_equal(group["s0"][...], merged(some(), 7))
+    session.commit("merge")
+    session = repo.writable_session("main")
+    built = cz.build_pyramid(
+        zarr.open_group(session.store, path="labels/cells", mode="r+"),
+        levels=3,
+        overwrite=True,
+        executor=executor,
+    )
+    assert len(built.levels) == 3
+    session.commit("three levels")
+    group = zarr.open_group(repo.readonly_session("main").store, path="labels/cells", mode="r")
+    assert cz.verify(group, executor=executor) == []  # also that each level is what pooling makes
+    assert cz.contains(group, 7, level=2)
+    assert not cz.contains(group, some(), level=2)
+
+
+def test_a_label_image_that_fails_is_not_there(repo: Any) -> None:
+    """If a worker fails, the session has no part of a label image."""
+    session = repo.writable_session("main")
+
+    class Failing(Elsewhere):
+        def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
+            self.calls = getattr(self, "calls", 0) + 1
+            if self.calls > 9:
+                raise OSError("the network is down")
+            return super().submit(fn, *args, **kwargs)
+
+    with pytest.raises(OSError, match="down") as caught:
+        cz.write_ome_labels(
+            session.store, "cells", opened(session), chunks=CHUNKS, parallel=4, executor=Failing()
+        )
+    assert caught.value.__notes__ == ["the repository: the session is unchanged, as its fork was dropped"]
+    assert is_unchanged(session)
+    assert "labels" not in zarr.open_group(session.store, mode="r")
 
 
 def test_dask(repo: Any) -> None:
@@ -283,17 +349,17 @@ def test_a_session_with_changes(repo: Any, pool: Executor) -> None:
     check_index_of(opened(repo.readonly_session("main")))
 
 
-def test_a_fork_of_the_caller(repo: Any, pool: Executor) -> None:
-    """A fork that the caller has made is edited like a session, and is the caller's to merge."""
+def test_a_fork_of_the_caller(repo: Any) -> None:
+    """A fork that the caller has made is edited, again and again, and is the caller's to merge."""
     session = repo.writable_session("main")
     fork = session.fork()
-    for old in (some(), 7):
-        cz.remap(opened(fork, "r+"), {old: 8}, executor=pool)
+    for old, new in [(some(), 8), (8, 9), (9, 10)]:  # the same chunks each time, by many tasks
+        assert len(cz.remap(opened(fork, "r+"), {old: new}, executor=Elsewhere()).chunks) > 2
+        np.testing.assert_array_equal(opened(fork)[...], merged(some(), new))
     assert is_unchanged(session)
     session.merge(fork)
     session.commit("merge")
-    expected = np.where(np.isin(labels(), [some(), 7]), 8, labels())
-    np.testing.assert_array_equal(opened(repo.readonly_session("main"))[...], expected)
+    np.testing.assert_array_equal(opened(repo.readonly_session("main"))[...], merged(some(), 10))
 
 
 def test_conflicts_reach_the_caller(repo: Any, pool: Executor) -> None:
