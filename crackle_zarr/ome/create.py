@@ -10,6 +10,7 @@ import numpy as np
 import zarr
 
 from .._base import zarr_facts
+from .._base.patience import patient
 from ..codecs.create import create_array, default_chunks
 from ..files.label_names import rgba
 from ..files.space import Space
@@ -226,10 +227,11 @@ def _image_label(
 
 
 def place_of(store: Any) -> tuple[Any, str]:
-    """The store and the path of a group, or of a place that Zarr accepts."""
+    """The store, with patience, and the path of a group, or of a place that Zarr accepts."""
     if isinstance(store, zarr.Group):
-        return store.store_path.store, store.path
-    return zarr_facts.store_at(store)
+        return patient(store.store_path.store), store.path
+    place, path = zarr_facts.store_at(store)
+    return patient(place), path
 
 
 def join(*parts: str) -> str:

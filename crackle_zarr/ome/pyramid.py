@@ -18,9 +18,11 @@ import zarr
 
 from .. import _binding
 from .._base import zarr_facts
+from .._base.patience import patient
 from ..stored.editing.applying import check_processes, check_writable
 from ..stored.editing.journal import Journal
 from ..stored.engine import Options, Progress, run
+from ..stored.forks import fork_of, merged_fork
 from ..stored.index.following import mark_stale
 from ..stored.index.home import forget_index
 from ..stored.layout import Coords, Layout, layout_of
@@ -84,9 +86,28 @@ def build_pyramid(
         StoreError: the store failed.
         VerificationError: what was read back differs.
     """
-    options = Options(executor=executor, parallel=parallel, progress=progress)
     _binding.threads(parallel)
     found = open_labels(group_at(labels, "r+"))
+    store, path = found.group.store_path.store, found.group.path
+    group = found.group if patient(store) is store else zarr_facts.group_in(found.group, patient(store))
+    with merged_fork(group, executor) as inside:
+        fork = fork_of(inside.store_path.store)
+        options = Options(executor=executor, parallel=parallel, progress=progress, fork=fork)
+        there = found if inside is found.group else open_labels(inside)
+        _build(there, factors, levels, sparse, verify, overwrite, options)
+    return open_multiscale(zarr.open_group(store, path=path, mode="r+", use_consolidated=False))
+
+
+def _build(
+    found: Multiscale,
+    factors: Factors,
+    levels: int | None,
+    sparse: bool,
+    verify: bool,
+    overwrite: bool,
+    options: Options,
+) -> None:
+    """Build the levels of a label image, as :func:`build_pyramid` has them."""
     if not found.is_labels:
         raise ValueError(f"{found.group.store_path} is no label image")
     first = layout_of(found.levels[0])
@@ -120,7 +141,6 @@ def build_pyramid(
     for name in begun.replaced:
         call_store(store, join(path, name), store.delete_dir(join(path, name)), "deleted from")
     write_objects(store, {join(path, PYRAMID): None})
-    return open_multiscale(zarr.open_group(store, path=path, mode="r+", use_consolidated=False))
 
 
 def _step(fine: Level, coarse: Level) -> Factor:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from typing import Any
 
@@ -18,6 +19,7 @@ from ..files.formats.as_zarr import as_zarr
 from ..files.formats.common import Volume
 from ..stored.convert import copy_voxels
 from ..stored.engine import Options, Progress
+from ..stored.forks import fork_of, merged_fork, readable
 from ..stored.translating_store import translating_array
 from ..stored.writing import call_store, read_objects, write_objects
 from .create import (
@@ -113,60 +115,72 @@ def write_ome_labels(
     check_factors(factors, len(shape), levels)
     place, path = place_of(store)
     where = path if name is None else join(path, "labels", checked_name(name))
-    around = image_at(place, path) if name is not None else None
     work = {"shape": list(shape), "dtype": dtype.name, "axes": repr(axes), "voxel_size": repr(voxel_size)}
-    continues = _marked(place, where) == work
-    labels = _created(place, where) if continues else None
-    if labels is None:
-        if not continues:
-            refuse_existing(place, where, overwrite)
-        if overwrite or continues:
-            call_store(place, where, place.delete_dir(where) if where else place.clear(), "deleted from")
-        write_objects(place, {join(where, MARKER): json.dumps(work).encode("ascii")})
-        try:
-            labels = create_ome_labels(
-                _root(store, place, path),
-                name,
-                shape,
-                dtype,
-                axes,
-                voxel_size,
-                unit,
-                origin=origin,
-                image=image,
-                colors=colors,
-                properties=properties,
-                # Without an image there is one level, and build_pyramid adds the others.
-                factors="auto" if around is None else factors,
-                **options,
-            )
-        except Exception:  # nothing was written: the arguments do not fit each other
-            write_objects(place, {join(where, MARKER): None})
-            raise
-    elif name is not None:
-        list_labels(place, path, name)
-    first = labels.levels[0]
-    source = translating_array(data) if isinstance(data, zarr.Array) else _lazy(data, shape, dtype, first)
-    shared = Options(executor=executor, parallel=parallel, progress=progress)
-    here = shared if isinstance(data, zarr.Array) else Options(parallel=parallel, progress=progress)
-    copy_voxels(source, translating_array(first), verify=verify, resumed=continues, options=here)
-    if pyramid:
-        labels = build_pyramid(
-            labels.group,
-            factors if around is None else "auto",
-            levels=levels,
-            sparse=sparse,
-            verify=verify,
-            executor=executor,
-            parallel=parallel,
-            progress=progress,
+    with merged_fork(place, executor) as inside:
+        around = image_at(inside, path) if name is not None else None
+        create = functools.partial(
+            create_ome_labels,
+            zarr_facts.place_in(inside, path),
+            name,
+            shape,
+            dtype,
+            axes,
+            voxel_size,
+            unit,
+            origin=origin,
+            image=image,
+            colors=colors,
+            properties=properties,
+            # Without an image there is one level, and build_pyramid adds the others.
+            factors="auto" if around is None else factors,
+            **options,
         )
-    write_objects(place, {join(where, MARKER): None})
-    return labels
+        labels, continues = _begun(inside, where, work, overwrite, create)
+        if continues and name is not None:
+            list_labels(inside, path, name)
+        first = labels.levels[0]
+        if isinstance(data, zarr.Array):
+            source = translating_array(readable(data, executor))
+            here = Options(executor=executor, parallel=parallel, progress=progress, fork=fork_of(inside))
+        else:
+            source = _lazy(data, shape, dtype, first)
+            here = Options(parallel=parallel, progress=progress)
+        copy_voxels(source, translating_array(first), verify=verify, resumed=continues, options=here)
+        if pyramid:
+            labels = build_pyramid(
+                labels.group,
+                factors if around is None else "auto",
+                levels=levels,
+                sparse=sparse,
+                verify=verify,
+                executor=executor,
+                parallel=parallel,
+                progress=progress,
+            )
+        write_objects(inside, {join(where, MARKER): None})
+    if inside is place:
+        return labels
+    return open_multiscale(zarr.open_group(place, path=where, mode="r+", use_consolidated=False))
 
 
-def _root(store: Any, place: Any, path: str) -> Any:
-    return store if isinstance(store, zarr.Group) else zarr_facts.place_in(place, path)
+def _begun(
+    store: Any, where: str, work: dict[str, Any], overwrite: bool, create: Callable[[], Multiscale]
+) -> tuple[Multiscale, bool]:
+    """The label image that is to be written, and whether an interrupted call has created it already."""
+    continues = _marked(store, where) == work
+    there = _created(store, where) if continues else None
+    if there is not None:
+        return there, True
+    if not continues:
+        refuse_existing(store, where, overwrite)
+    if overwrite or continues:
+        call_store(store, where, store.delete_dir(where) if where else store.clear(), "deleted from")
+    write_objects(store, {join(where, MARKER): json.dumps(work).encode("ascii")})
+    try:
+        return create(), continues
+    except Exception:  # nothing was written: the arguments do not fit each other
+        write_objects(store, {join(where, MARKER): None})
+        raise
 
 
 def _marked(store: Any, path: str) -> Any:
