@@ -353,8 +353,8 @@ def skeletonize(
                 **{name: parameters[name] for name in _FLAGS},
             )
             return
-        given = _opened(source, storage_option)
-        size, unit = _voxel_size(given, anisotropy)
+        given = volume_at(source, storage_option)
+        size, unit = voxel_size_of(given, anisotropy)
         teasar = teasar_of(size, unit)
         reach = teasar["const"]
         began = time.perf_counter()
@@ -434,7 +434,7 @@ def _stem(source: str) -> str:
     return name.split(".")[0] or "volume"
 
 
-def _opened(source: str, storage_options: dict[str, Any]) -> _Input:
+def volume_at(source: str, storage_options: dict[str, Any]) -> _Input:
     """The labels (x, y, z) of a file. A stream stays a stream."""
     places.refuse_storage_options(source, storage_options)
     with formats.opened(source) as volume:
@@ -455,9 +455,10 @@ def _check_axes(source: str, shape: tuple[int, ...]) -> None:
         )
 
 
-def _voxel_size(
+def voxel_size_of(
     given: _Input, anisotropy: tuple[float, float, float] | None
 ) -> tuple[tuple[float, float, float], str | None]:
+    """The edges of a voxel along x, y and z, as the user or the file says, and their unit."""
     if anisotropy is not None:
         return anisotropy, None
     size = given.space.voxel_size

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import zlib
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 from ..stored.chunk import Chunk
@@ -59,3 +60,29 @@ def fingerprint_of(frame: Frame, start: Voxel, stop: Voxel) -> str:
     for coords in sorted(tags):
         told.update(f"{coords}:{tags[coords]};".encode())
     return told.hexdigest()
+
+
+@dataclass(frozen=True)
+class ChunkSum:
+    """One number for the content of many chunks, in whatever order they come."""
+
+    def ask(self, chunk: Chunk) -> Steps[int | None]:
+        """The number of one chunk."""
+        tags = yield from ChunkTags().ask(chunk)
+        told = f"{chunk.coords}:{tags[chunk.coords]}".encode()
+        return int.from_bytes(hashlib.sha256(told).digest()[:16], "little")
+
+    def merge(self, a: int, b: int) -> int:
+        """Both."""
+        return (a + b) % 2**128
+
+    def enough(self, answer: int) -> bool:
+        """Never."""
+        return False
+
+
+def content_of(frame: Frame, options: Options, coords: Iterable[Coords] | None = None) -> str:
+    """A text that changes when one of some chunks does; None: all chunks of the frame's part."""
+    quiet = replace(options, progress=False)
+    total = ask(frame.layout, ChunkSum(), frame.box, quiet, coords)
+    return f"{total or 0:032x}"

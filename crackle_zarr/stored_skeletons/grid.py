@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from ..stored.layout import Coords
 from .frame import Frame, Voxel
 
 # What a task needs for a voxel of its tile besides the labels, if all of the tile is one component that is
@@ -92,12 +93,17 @@ class Grid:
         return faces
 
 
-def grid_of(frame: Frame, memory: int) -> Grid:
+def grid_of(frame: Frame, memory: int, nbytes: int | None = None) -> Grid:
     """The tiles of a frame, of some ``memory`` bytes each, and as close to cubes as whole chunks can be.
 
     They are whole shards if one fits the memory, and never less than a chunk.
+
+    Args:
+        frame: of the array.
+        memory: in bytes.
+        nbytes: what a voxel takes; None: what tracing takes.
     """
-    most = max(1, memory // nbytes_per_voxel(frame))
+    most = max(1, memory // (nbytes_per_voxel(frame) if nbytes is None else nbytes))
     unit = frame.unit_shape
     if math.prod(map(min, unit, frame.shape)) > most:
         unit = frame.chunk_shape
@@ -131,6 +137,25 @@ def grid_of(frame: Frame, memory: int) -> Grid:
         base.append(unit[axis] * first[axis])
         step.append(unit[axis] * max(1, -(-units[axis] // tiles)))
     return Grid(frame.start, frame.stop, (base[0], base[1], base[2]), (step[0], step[1], step[2]))
+
+
+def tiles_with(frame: Frame, grid: Grid, coords: list[Coords] | None) -> list[Voxel]:
+    """The tiles that read one of some chunks; None: all."""
+    if coords is None:
+        return list(grid)
+    found = set()
+    for one in coords:
+        box = frame.layout.chunk_box(one)
+        along = []
+        for place in range(3):
+            axis = frame.order[place] if place < len(frame.order) else None
+            low, high = (0, 1) if axis is None else box[axis]
+            # A tile reads a plane more than it has, so the tile before may have a part of this chunk.
+            first = max((low - 1 - grid.base[place]) // grid.step[place], 0)
+            last = min((high - 1 - grid.base[place]) // grid.step[place], grid.counts[place] - 1)
+            along.append(range(first, last + 1))
+        found |= {(x, y, z) for x in along[0] for y in along[1] for z in along[2]}
+    return sorted(found, key=lambda tile: tile[::-1])
 
 
 def nbytes_per_voxel(frame: Frame) -> int:

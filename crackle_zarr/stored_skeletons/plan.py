@@ -29,15 +29,26 @@ _OPEN = ("state", "ranges", "array")
 
 def plan_of(frame: Frame, grid: Grid, settings: Settings, memory: int) -> dict[str, Any]:
     """The plan of a run that has not begun."""
+    return {
+        "format": _FORMAT,
+        "version": _VERSION,
+        "state": "tracing",
+        **facts_of(frame),
+        "tiles": {name: list(value) for name, value in asdict(grid).items()},
+        "memory": memory,
+        "parameters": json.loads(json.dumps(settings.as_json())),
+        "ranges": [],
+    }
+
+
+def facts_of(frame: Frame) -> dict[str, Any]:
+    """What a plan says about the array and its space."""
     layout = frame.layout
     metadata = hashlib.sha256()
     for key, buffer in sorted(zarr_facts.metadata_objects(layout.array).items()):
         if not key.endswith(".zattrs"):
             metadata.update(key.encode() + _without_attributes(buffer.to_bytes()))
     return {
-        "format": _FORMAT,
-        "version": _VERSION,
-        "state": "tracing",
         "array": layout.name,
         "source": {
             "shape": list(layout.shape),
@@ -53,10 +64,6 @@ def plan_of(frame: Frame, grid: Grid, settings: Settings, memory: int) -> dict[s
             "origin": list(frame.origin),
             "unit": frame.unit,
         },
-        "tiles": {name: list(value) for name, value in asdict(grid).items()},
-        "memory": memory,
-        "parameters": json.loads(json.dumps(settings.as_json())),
-        "ranges": [],
     }
 
 

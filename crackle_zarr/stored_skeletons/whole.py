@@ -24,7 +24,7 @@ from .dataset import SkeletonDataset
 from .few import Runs, joined, num_voxels, runs_of, trace_runs
 from .fingerprint import fingerprint_of
 from .frame import Frame, Voxel
-from .grid import Grid, grid_of, nbytes_per_voxel
+from .grid import Grid, grid_of, nbytes_per_voxel, tiles_with
 from .merging import MergeRange, merged_of
 from .pieces import Histogram, told_by
 from .settings import Settings
@@ -165,7 +165,7 @@ def _by_tiles(
     if plan["state"] == "whole":
         shutil.rmtree(folder / plans.WORK, ignore_errors=True)
         return SkeletonDataset(folder)
-    tiles = _tiles_with(frame, grid, coords)
+    tiles = tiles_with(frame, grid, coords)
     inside = folder / plans.WORK
     inside.mkdir(exist_ok=True)
     _refuse_changes(work, grid, inside, tiles)
@@ -186,25 +186,6 @@ def _by_tiles(
     plans.write(folder, {**plan, "state": "whole"})
     shutil.rmtree(inside, ignore_errors=True)
     return SkeletonDataset(folder)
-
-
-def _tiles_with(frame: Frame, grid: Grid, coords: list[Coords] | None) -> list[Voxel]:
-    """The tiles that read one of some chunks; None: all."""
-    if coords is None:
-        return list(grid)
-    found = set()
-    for one in coords:
-        box = frame.layout.chunk_box(one)
-        along = []
-        for place in range(3):
-            axis = frame.order[place] if place < len(frame.order) else None
-            low, high = (0, 1) if axis is None else box[axis]
-            # A tile reads a plane more than it has, so the tile before may have a part of this chunk.
-            first = max((low - 1 - grid.base[place]) // grid.step[place], 0)
-            last = min((high - 1 - grid.base[place]) // grid.step[place], grid.counts[place] - 1)
-            along.append(range(first, last + 1))
-        found |= {(x, y, z) for x in along[0] for y in along[1] for z in along[2]}
-    return sorted(found, key=lambda tile: tile[::-1])
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,16 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Executor
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from .._base.integers import integer
 from .labels import find
-from .sources import ArrayOptions, Source, is_stored, stored_source
+from .sources import (
+    ArrayOptions,
+    Source,
+    is_stored,
+    refuse_in_memory,
+    refuse_without_out,
+    stored_source,
+    task_memory,
+)
 
 if TYPE_CHECKING:
     from ..skeletons import Report, Skeleton
@@ -129,7 +136,7 @@ def skeletonize(
         raise TypeError("labels and object_ids are the same: give one of them")
     wanted = object_ids if labels is None else labels
     if not is_stored(all_labels):
-        _refuse(
+        refuse_in_memory(
             out=out is not None,
             executor=executor is not None,
             region=region is not None,
@@ -197,10 +204,10 @@ def skeletonize(
     )
     quiet: ArrayOptions = {**options, "progress": False}
     work = whole.Work(
-        frame, settings, checked, _memory(memory), lambda label: find(all_labels, label, **quiet).chunks
+        frame, settings, checked, task_memory(memory), lambda label: find(all_labels, label, **quiet).chunks
     )
     if out is None:
-        _refuse_without_out(resume=resume, overwrite=overwrite)
+        refuse_without_out(resume=resume, overwrite=overwrite)
         return whole.skeletonize(work, report)
     return whole.skeletonize_to(work, out, resume, overwrite)
 
@@ -308,7 +315,7 @@ def cross_sectional_area(
         frame_of(layout, box, anisotropy),
         skeletons,
         lambda label: find(all_labels, label, **quiet).chunks,
-        _memory(memory),
+        task_memory(memory),
         checked,
         smoothing_window=smoothing_window,
         fill_holes=flag("fill_holes", fill_holes),
@@ -317,22 +324,3 @@ def cross_sectional_area(
         step=step,
     )
     return skeletons
-
-
-def _memory(memory: Any) -> int:
-    number = integer("memory", memory)
-    if number < 2**20:
-        raise ValueError(f"memory is a number of bytes from 2**20 on, not {number}")
-    return number
-
-
-def _refuse(**given: bool) -> None:
-    names = [name for name, is_given in given.items() if is_given]
-    if names:
-        raise TypeError(f"{', '.join(names)}: for stored arrays only, and the source is in memory")
-
-
-def _refuse_without_out(**given: bool) -> None:
-    names = [name for name, is_given in given.items() if is_given]
-    if names:
-        raise TypeError(f"{', '.join(names)}: only with out, the folder of a dataset")

@@ -148,3 +148,32 @@ def no_options(options: ArrayOptions) -> None:
     unknown = sorted(set(options) - {"parallel"})
     if unknown:
         raise TypeError(f"{', '.join(unknown)}: for stored arrays only, and the source is a stream")
+
+
+def refuse_in_memory(**given: bool) -> None:
+    """Raise TypeError for parameters that are given, and that a volume in memory does not take."""
+    names = [name for name, is_given in given.items() if is_given]
+    if names:
+        raise TypeError(f"{', '.join(names)}: for stored arrays only, and the source is in memory")
+
+
+def refuse_without_out(**given: bool) -> None:
+    """Raise TypeError for parameters that are given, and that need the folder ``out``."""
+    names = [name for name, is_given in given.items() if is_given]
+    if names:
+        raise TypeError(f"{', '.join(names)}: only with out, the folder of a dataset")
+
+
+def task_memory(memory: Any) -> int:
+    """The bytes that a task may take.
+
+    Raises:
+        TypeError: it is no integer.
+        ValueError: it is less than 2**20.
+    """
+    from .._base.integers import integer
+
+    number = integer("memory", memory)
+    if number < 2**20:
+        raise ValueError(f"memory is a number of bytes from 2**20 on, not {number}")
+    return number
