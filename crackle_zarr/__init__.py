@@ -73,6 +73,7 @@ from .verbs import (
     labels,
     lazy_remap,
     max,
+    mesh,
     metrics,
     min,
     num_labels,
@@ -98,6 +99,7 @@ if TYPE_CHECKING:
     from .codecs.zarr_codec import CrackleCodec
     from .files.label_names import LabelNames
     from .files.label_tables import read_label_names
+    from .meshes import Mesh, MeshFolder, open_meshes
     from .ome import build_pyramid, create_ome_labels, label_names, set_label_names, write_ome_labels
     from .precomputed import open_precomputed, write_precomputed
     from .skeletons import (
@@ -129,6 +131,8 @@ __all__ = [
     "LabelIndex",
     "LabelMapping",
     "LabelNames",
+    "Mesh",
+    "MeshFolder",
     "MissingLabelError",
     "OverlapTable",
     "Skeleton",
@@ -185,6 +189,7 @@ __all__ = [
     "mask",
     "mask_except",
     "max",
+    "mesh",
     "metrics",
     "min",
     "mode_pooling",
@@ -195,6 +200,7 @@ __all__ = [
     "num_labels",
     "ones",
     "open_index",
+    "open_meshes",
     "open_precomputed",
     "open_skeletons",
     "overlaps",
@@ -241,6 +247,8 @@ _LATE = {
     "IndexReport": "stored.index.publish",
     "LabelIndex": "stored.index.label_index",
     "LabelNames": "files.label_names",
+    "Mesh": "meshes",
+    "MeshFolder": "meshes",
     "Skeleton": "skeletons",
     "SkeletonDataset": "stored_skeletons",
     "Viewer": "view",
@@ -249,6 +257,7 @@ _LATE = {
     "create_array": "codecs.create",
     "create_ome_labels": "ome",
     "label_names": "ome",
+    "open_meshes": "meshes",
     "open_precomputed": "precomputed",
     "open_skeletons": "stored_skeletons",
     "read_label_names": "files.label_tables",

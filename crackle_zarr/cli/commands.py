@@ -29,6 +29,7 @@ from . import (
     contacts,
     convert,
     info,
+    mesh,
     ome,
     questions,
     remap,
@@ -77,6 +78,7 @@ def cli() -> None:
       crackle-zarr index build seg.zarr        answers in a few requests, for many chunks
       crackle-zarr pyramid seg.ome.zarr        the lower levels of OME-Zarr labels
       crackle-zarr skeletonize seg.ckl         centre lines, as SWC files
+      crackle-zarr mesh seg.zarr meshes/       surfaces, for Neuroglancer or as PLY, OBJ, GLB
       crackle-zarr view seg.zarr               see it in Neuroglancer
       crackle-zarr verify seg.zarr             look for damage in arrays
     """
@@ -186,6 +188,7 @@ for command in (
     ome.pyramid,
     skeletonize.skeletonize,
     skeletonize.swc,
+    mesh.mesh,
     view.view,
     check.test,
     check.verify,

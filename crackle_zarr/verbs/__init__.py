@@ -54,6 +54,7 @@ from .edits import lazy_remap, remap, resume, undo
 from .index import check_index, create_index, open_index, remove_index, update_index
 from .labels import contains, contains_range, find, labels, max, min, num_labels
 from .measures import bounding_boxes, centroids, statistics, to_parquet, voxel_counts
+from .meshes import MeshFormat, mesh
 from .neighbours import contacts
 from .objects import crop, each, point_cloud, select
 from .skeletons import cross_sectional_area, skeletonize
@@ -61,6 +62,7 @@ from .sources import ArrayOptions
 
 __all__ = [
     "ArrayOptions",
+    "MeshFormat",
     "agglomerate",
     "bounding_boxes",
     "centroids",
@@ -77,6 +79,7 @@ __all__ = [
     "labels",
     "lazy_remap",
     "max",
+    "mesh",
     "metrics",
     "min",
     "num_labels",

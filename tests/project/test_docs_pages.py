@@ -20,6 +20,7 @@ PAGES = [
     "fix-a-merge.md",
     "view.md",
     "skeletons.md",
+    "meshes.md",
     "from-kimimaro.md",
     "run-on-a-cluster.md",
     "read-from-s3.md",
@@ -36,8 +37,8 @@ pytestmark = pytest.mark.skipif(not DOCS.is_dir(), reason="the documents are not
 @pytest.fixture
 def environment(page: str) -> dict[str, str]:
     """The environment of a page: no S3 credentials of the user, and no proxy for 127.0.0.1."""
-    if page == "stores.md":
-        servers.need("icechunk")
+    for module in {"stores.md": ["icechunk"], "meshes.md": ["zmesh", "trimesh"]}.get(page, []):
+        servers.need(module)
     if page != "read-from-s3.md":
         return {}
     for module in ("s3fs", "moto.server"):

@@ -37,6 +37,7 @@ LAYERS = [
     {"ome"},
     {"precomputed"},
     {"stored_skeletons"},
+    {"meshes"},
     {"verbs"},
     {"view"},
     {"napari"},
