@@ -147,10 +147,18 @@ class Reader(Decoder):
         over_slices(work, 0, self.header.sz, parallel, slices_at_once(self.header, shared=True), 1)
 
     def contacts(
-        self, parallel: int = 1, skip_background: bool = False, verify: bool = True
+        self,
+        parallel: int = 1,
+        skip_background: bool = False,
+        verify: bool = True,
+        only_counts: bool = False,
     ) -> npt.NDArray[Any]:
-        """The labels that touch; see :data:`CONTACT`. Pairs are unsorted and may repeat."""
+        """The labels that touch; see :data:`CONTACT`. Pairs are unsorted and may repeat.
+
+        With ``only_counts`` all boxes are 0.
+        """
         flags = verify_flag(verify) | (lib.CRACKLE_NO_BACKGROUND if skip_background else 0)
+        flags |= lib.CRACKLE_ONLY_COUNTS if only_counts else 0
 
         def work(start: int, end: int) -> npt.NDArray[Any]:
             where, count = ffi.new("struct crackle_where *"), ffi.new("uint64_t *")
@@ -166,7 +174,7 @@ class Reader(Decoder):
         z: tuple[int, int],
         y: tuple[int, int],
         x: tuple[int, int],
-        along: tuple[bool, bool, bool] = (True, True, True),
+        along: tuple[bool, ...] = (True, True, True),
         skip_background: bool = False,
         verify: bool = True,
     ) -> npt.NDArray[Any]:

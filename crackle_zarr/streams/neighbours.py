@@ -46,7 +46,7 @@ def contacts(
     skip_background: bool = True,
 ) -> dict[tuple[int, int], float]:
     """The area over which labels of a stream touch; see :func:`crackle_zarr.contacts`."""
-    return contact_table(binary, anisotropy, parallel, skip_background).to_dict()
+    return _table(binary, anisotropy, parallel, skip_background, only_areas=True).to_dict()
 
 
 def contact_table(
@@ -60,13 +60,23 @@ def contact_table(
     Raises:
         ValueError: ``anisotropy`` is not three positive numbers.
     """
+    return _table(binary, anisotropy, parallel, skip_background, only_areas=False)
+
+
+def _table(
+    binary: Source,
+    anisotropy: tuple[float, float, float],
+    parallel: int,
+    skip_background: bool,
+    only_areas: bool,
+) -> ContactTable:
     sizes = three_sizes(anisotropy)
     threads = _binding.threads(parallel)
     reader = reader_of(binary)
     dtype = reader.header.dtype
     if reader.header.voxels() == 0:
         return contacts_of(no_contacts(dtype, 3), dtype, sizes)
-    found = reader.contacts(threads, skip_background)
+    found = reader.contacts(threads, skip_background, only_counts=only_areas)
     # Modulo 2^n: labels have 64 bits here, and the bits of negative ones are extended.
     a, b = found["a"].astype(dtype), found["b"].astype(dtype)
     return contacts_of(merged(rows_of(a, b, found["faces"], found["start"], found["stop"])), dtype, sizes)

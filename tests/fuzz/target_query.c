@@ -210,6 +210,64 @@ static void check_contacts(const struct fuzz_stream *s, int is_sound)
         FUZZ_CHECK(reported[axis] == is[axis]);
 }
 
+/* Widen a box by a voxel. */
+static void widen(u32 *start, u32 *stop, u32 x, u32 y, u32 z)
+{
+    const u32 voxel[3] = {x, y, z};
+
+    for (int i = 0; i < 3; i++) {
+        start[i] = voxel[i] < start[i] ? voxel[i] : start[i];
+        stop[i] = voxel[i] + 1 > stop[i] ? voxel[i] + 1 : stop[i];
+    }
+}
+
+static void check_contacts_within(const struct fuzz_stream *s, int is_sound)
+{
+    struct crackle_where where = {CRACKLE_SECTION_NONE, CRACKLE_NO_SLICE};
+    struct crackle_contact *contacts = NULL;
+    const unsigned int axes = s->control[3] >> 3 & 7;
+    u64 count, reported = 0, is = 0;
+    u32 from[3], to[3], start[2][3], stop[2][3] = {{0}};
+    crackle_status status;
+
+    memset(start, 0xff, sizeof(start));
+    fuzz_range(s, &from[2], &to[2]);
+    from[0] = s->control[1] / 16 % s->header.sx;
+    to[0] = s->control[3] & 2 ? s->header.sx : from[0] + 1;
+    from[1] = s->control[2] / 16 % s->header.sy;
+    to[1] = s->control[3] & 4 ? s->header.sy : from[1] + 1;
+    status = crackle_contacts_within(&s->parts, from[2], to[2], s->flags, from[0], to[0], from[1], to[1], axes,
+                                     &contacts, &count, &where);
+    fuzz_status(status, &where);
+    if (status != CRACKLE_OK)
+        return;
+    for (u64 i = 0; i < count; i++) {
+        const u32 *first = contacts[i].start, *end = contacts[i].stop;
+
+        reported += contacts[i].faces[0] + contacts[i].faces[1] + contacts[i].faces[2];
+        widen(start[0], stop[0], first[0], first[1], first[2]);
+        widen(start[0], stop[0], end[0] - 1, end[1] - 1, end[2] - 1);
+    }
+    crackle_free(contacts);
+    if (!is_sound)
+        return;
+    for (u32 z = from[2]; z < to[2]; z++)
+        for (u32 y = from[1]; y < to[1]; y++)
+            for (u32 x = from[0]; x < to[0]; x++)
+                for (int axis = 0; axis < 3; axis++) {
+                    const int *step = steps[2 * axis + 1];
+                    const u32 voxel[3] = {x, y, z};
+
+                    if (!(axes >> axis & 1) || voxel[axis] == from[axis] || !differs(x, y, z, step, 0))
+                        continue;
+                    is++;
+                    widen(start[1], stop[1], x, y, z);
+                    widen(start[1], stop[1], x + (u32)step[0], y + (u32)step[1], z + (u32)step[2]);
+                }
+    FUZZ_CHECK(reported == is);
+    FUZZ_CHECK(memcmp(start[0], start[1], sizeof(start[0])) == 0 && memcmp(stop[0], stop[1], sizeof(stop[0])) == 0);
+}
+
 /* ------------------------------- Two streams ------------------------------ */
 
 static void check_two_streams(const struct fuzz_stream *s, int is_sound)
@@ -264,5 +322,6 @@ void fuzz_one(const u8 *data, size_t nbytes)
     check_connectivity(&s, is_sound);
     check_surface(&s, is_sound, table, count);
     check_contacts(&s, is_sound);
+    check_contacts_within(&s, is_sound);
     check_two_streams(&s, is_sound);
 }

@@ -177,6 +177,7 @@ OF_A_STREAM: dict[str, Callable[[bytes, Chunk], object]] = {
     "point_cloud": lambda s, c: cz.point_cloud(s, parallel=c.parallel),
     "surface": lambda s, c: surfaces(_binding.Reader(s)),
     "contacts": lambda s, c: cz.contacts(s, parallel=c.parallel),
+    "contacts of a window": lambda s, c: _binding.Reader(s).contacts_within((0, 1), (0, 1), (0, 2)),
     "overlaps": lambda s, c: cz.overlaps(s, c.other, parallel=c.parallel),
     "array_equal": lambda s, c: cz.array_equal(s, c.other, parallel=c.parallel),
     "voxel_connectivity_graph": lambda s, c: cz.voxel_connectivity_graph(s, parallel=c.parallel),

@@ -185,16 +185,19 @@ static void test_contacts(const struct sample *s)
     const struct labels *l = &s->labels;
     const uint32_t z = (uint32_t)random_number(l->sz + 1);
     const unsigned int flags = random_number(2) ? CRACKLE_NO_BACKGROUND : 0;
+    const unsigned int only_counts = random_number(2) ? CRACKLE_ONLY_COUNTS : 0;
     uint64_t counted[3] = {0, 0, 0}, faces[3] = {0, 0, 0};
 
     for (int half = 0; half < 2; half++) {
         struct crackle_contact *contacts = NULL;
         uint64_t count = 0;
 
-        CHECK(crackle_contacts(&s->parts, half ? z : 0, half ? l->sz : z, flags, &contacts, &count, NULL) ==
-              CRACKLE_OK);
+        CHECK(crackle_contacts(&s->parts, half ? z : 0, half ? l->sz : z, flags | only_counts, &contacts, &count,
+                               NULL) == CRACKLE_OK);
         for (uint64_t i = 0; i < count; i++) {
             CHECK(contacts[i].a != contacts[i].b);
+            CHECK((contacts[i].stop[0] == 0) == (only_counts != 0));
+            CHECK((contacts[i].start[2] < contacts[i].stop[2]) == (only_counts == 0));
             for (int axis = 0; axis < 3; axis++)
                 counted[axis] += contacts[i].faces[axis] * (contacts[i].a * 31 ^ contacts[i].b * 31);
         }
