@@ -137,6 +137,7 @@ QUESTIONS: dict[str, Callable[[Any, int], Any]] = {
     "find once": lambda a, p: found(a, ONCE, p),
     "statistics": lambda a, p: cz.statistics(a, parallel=p),
     "statistics of a region": lambda a, p: cz.statistics(a, parallel=p, region=REGION),
+    "contacts": lambda a, p: {row[:2]: row[2:] for row in cz.contacts(a, parallel=p).tolist()},
     "voxel_counts": lambda a, p: cz.voxel_counts(a, parallel=p),
     "voxel_counts of one": lambda a, p: cz.voxel_counts(a, LABEL, parallel=p),
     "bounding_boxes": lambda a, p: cz.bounding_boxes(a, LABEL, parallel=p),

@@ -87,7 +87,7 @@ class Touching:
             parts = [rows]
             batch = [self._answered(one) for one in asked[start : start + size]]
             for inner, planes in drive(self.layout.store, batch):
-                parts.append(inner)
+                parts += inner
                 for border, plane in planes.items():
                     other = waiting.pop(border, None)
                     if other is None:
@@ -139,37 +139,41 @@ class Touching:
     # -----------------------------------------------------------------------------------
     # Reading
 
-    def _answered(self, asked: _Asked) -> Steps[tuple[Rows, dict[_Border, _Plane]]]:
+    def _answered(self, asked: _Asked) -> Steps[tuple[list[Rows], dict[_Border, _Plane]]]:
         _binding.raise_if_interrupted()
         try:
             return (yield from self._read(asked))
         except FormatError as error:
             raise asked.chunk.failed(error) from error
 
-    def _read(self, asked: _Asked) -> Steps[tuple[Rows, dict[_Border, _Plane]]]:
+    def _read(self, asked: _Asked) -> Steps[tuple[list[Rows], dict[_Border, _Plane]]]:
+        """The contacts within a chunk, in rows that may repeat pairs, and its planes."""
         chunk = asked.chunk
         runs = chunk.runs
         readers = yield from chunk.slices(sorted({run.z for run in runs}))
         boxes = list(asked.planes.values())
-        rows = self._no_rows
+        rows: list[Rows] = []
         if readers is None:
             voxels = [np.broadcast_to(filled(self.layout), _shape_of(box)) for box in boxes]
         else:
             table = chunk.table(readers[0][0], self.verify)
             if asked.is_own and len(table) > 1:
-                inner = [*self._within(chunk, runs, readers), *self._between_runs(chunk, readers, table)]
-                rows = merged(np.concatenate([rows, *inner]))
-            voxels = _decoded(chunk, boxes, readers, table, self.verify)
+                rows = [*self._within(chunk, runs, readers), *self._between_runs(chunk, readers, table)]
+            # Slices whose boundaries were read have been verified.
+            verify = self.verify and not (rows and asked.is_own)
+            voxels = _decoded(chunk, boxes, readers, table, verify)
         planes = map(_Plane, boxes, voxels)
         return rows, dict(zip(asked.planes, planes, strict=True))
 
     def _within(self, chunk: Chunk, runs: list[Run], readers: Readers) -> Iterator[Rows]:
         """Contacts along the axes of a chunk's stream, from its boundaries."""
-        x, y, z = (axis is not None and axis in self.axes for axis in chunk.stream_axes)
+        along = tuple(axis is not None and axis in self.axes for axis in chunk.stream_axes)
+        if not any(along):
+            return
         skip = self.skip_background and self.layout.mapping is None
         for one in runs:
             reader = _covering(readers, one)
-            found = reader.contacts_within(one.z, one.y, one.x, (x, y, z), skip, self.verify)
+            found = reader.contacts_within(one.z, one.y, one.x, along, skip, self.verify)
             a, b = (self._named(found[name]) for name in ("a", "b"))
             touch = self._count(a, b)
             found, a, b = found[touch], a[touch], b[touch]

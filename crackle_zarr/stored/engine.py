@@ -39,7 +39,7 @@ IndexUse: TypeAlias = Literal["auto", "require", "ignore"]
 # How many chunks a task holds in memory and requests together.
 BATCH = 16
 # How many chunks a task has whose neighbours it reads as well: the larger, the fewer are read twice.
-_BLOCK = 64
+_BLOCK = 128
 # Chunks that Zarr decodes are volumes of voxels, so a task holds one.
 _BATCH_DECODED = 1
 # A task reports progress when it ends, so there are more tasks than workers.

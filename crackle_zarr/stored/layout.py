@@ -252,9 +252,9 @@ class Layout:
         counts = [1] * len(ranges)
         while growing := [axis for axis, one in enumerate(ranges) if counts[axis] < len(one)]:
             axis = min(growing, key=lambda axis: counts[axis])
-            if 2 * math.prod(counts) > most:
+            if math.prod(counts) // counts[axis] * (counts[axis] + 1) > most:
                 break
-            counts[axis] *= 2
+            counts[axis] += 1
         for first in itertools.product(
             *(range(one.start, one.stop, count) for one, count in zip(ranges, counts, strict=True))
         ):

@@ -112,6 +112,7 @@ def test_skeletons_overlaps_and_pyramids(place: Path, tmp_path: Path) -> None:
     again = cz.create_array(tmp_path / "b.zarr", data=LABELS, chunks=(3, 3, 3))
     for pair in ((array, again), (again, array), (array, array)):
         assert np.array_equal(cz.overlaps(*pair), cz.overlaps(again, again))
+    assert np.array_equal(cz.contacts(array), cz.contacts(again, (2, 1, 1)))
     whole = cz.skeletonize(LABELS.T, anisotropy=(1, 1, 2), dust_threshold=0)
     tiled = cz.skeletonize(array, dust_threshold=0)
     assert set(whole) == set(tiled)

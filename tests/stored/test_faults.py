@@ -87,7 +87,9 @@ def test_a_chunk_reported_as_missing(layout: str, verb: str) -> None:
         other = plain(other)
         if isinstance(answer, dict) and isinstance(other, dict):
             assert answer.keys() <= right.keys() | other.keys()
-            assert all(value in (right.get(name), other.get(name)) for name, value in answer.items())
+            # Contacts add up faces of both readings of a chunk.
+            if verb != "contacts":
+                assert all(value in (right.get(name), other.get(name)) for name, value in answer.items())
         elif ask is QUESTIONS["verify"]:
             assert answer in ([], [key])  # the shard's index exists, and lists the rest
         else:
