@@ -228,19 +228,6 @@ def test_executors(executor: Any, tmp_path: Path) -> None:
     assert told[-1] == (60, 60)
 
 
-def test_dask() -> None:
-    """A client of dask runs the tasks, too."""
-    distributed = pytest.importorskip("distributed")
-    values = voxels("u4", 0, 50, 8)
-    array = stored(values, "plain")
-    with (
-        distributed.LocalCluster(n_workers=1, processes=False, dashboard_address=None) as cluster,
-        distributed.Client(cluster) as client,
-    ):
-        table = cz.contacts(array, executor=client.get_executor(pure=False), parallel=2)
-    assert_equal(table, counted(values))
-
-
 def test_only_planes_are_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
     """A single chunk is not decoded at all, and a stack of chunks only in the slices at their borders."""
     from crackle_zarr._binding import Reader

@@ -204,6 +204,9 @@ def test_dask(array: zarr.Array, cluster: Any, options: dict[str, Any]) -> None:
     assert np.array_equal(
         crackle_zarr.statistics(array, executor=executor), crackle_zarr.statistics(array, parallel=1)
     )
+    assert np.array_equal(
+        crackle_zarr.contacts(array, executor=executor), crackle_zarr.contacts(array, parallel=1)
+    )
     found = crackle_zarr.find(array, label, executor=executor)
     assert np.array_equal(
         crackle_zarr.crop(array, label, executor=executor).mask, (label == VOLUME)[found.slices]
