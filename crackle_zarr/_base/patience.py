@@ -155,8 +155,9 @@ class PatientStore(WrapperStore[Store]):
         return self._store if self._beside is None or not _is_foreign(key) else self._beside
 
     def __str__(self) -> str:
-        """The name of the store within."""
-        return str(self._store)
+        """The name of the store within; of Icechunk, whose stores have none, the branch or the snapshot."""
+        session = session_of(self._store)
+        return str(self._store) if session is None else f"icechunk:{session.branch or session.snapshot_id}"
 
     def _with_store(self, store: Store) -> PatientStore:
         return type(self)(store, self.retries)

@@ -95,6 +95,20 @@ def test_a_read_only_session_is_refused(repo: Any) -> None:
         cz.remap(opened(repo.readonly_session("main")), {some(): 7})
 
 
+def test_messages_name_the_branch_or_the_snapshot(repo: Any) -> None:
+    """Messages say in a few words where an array lies; Icechunk's own text of a store has several lines."""
+    session = repo.writable_session("main")
+    with pytest.raises(cz.JournalError, match=r"^icechunk:main/seg is in a session"):
+        cz.undo(opened(session, "r+"))
+    first = repo.lookup_branch("main")
+    with pytest.raises(ValueError, match=rf"^icechunk:{first}/seg is in a read-only session"):
+        cz.remap(opened(repo.readonly_session("main")), {some(): 7})
+    cz.remap(opened(session, "r+"), {some(): 7})
+    session.commit("merge")
+    with pytest.raises(ValueError, match=r"^icechunk:\w+/seg is in a read-only session"):
+        cz.remap(opened(session), {7: 8})
+
+
 def test_a_label_that_does_not_fit_changes_nothing(repo: Any) -> None:
     """What is wrong with a mapping is found while the session is unchanged."""
     session = repo.writable_session("main")

@@ -261,7 +261,7 @@ def test_dask(repo: Any) -> None:
     pytest.importorskip("pyarrow")
     with (
         distributed.LocalCluster(
-            n_workers=2, threads_per_worker=2, processes=True, dashboard_address=None
+            n_workers=1, threads_per_worker=2, processes=True, dashboard_address=None
         ) as cluster,
         distributed.Client(cluster) as client,
     ):
