@@ -29,7 +29,7 @@ from .._base.patience import reason_of, session_of
 from .._base.zarr_facts import Buffer
 from .writing import read_objects, write_objects
 
-P = TypeVar("P", bound=zarr.Array[Any] | zarr.Group | Store)
+P = TypeVar("P", bound="zarr.Array[Any] | zarr.Group | Store")  # in quotes: Zarr 3.0 cannot subscript Array
 
 
 class Shared:
