@@ -396,20 +396,16 @@ def convert(
             shapes = f"{shape_of_file(found)} -> {file_axes.text_of(volume, None)}, "
             watched = file_axes.Watched(volume)
             volume = watched.volume
-            if to_precomputed:
-                src = _array_of(volume.transposed(), None, None, None)
-            else:
-                # Defaults are named, too: an earlier version may have had others.
-                axes = npy_axes or ("zyx" if volume.format in ("npy", "npz") else None)
-                options_of_reading: dict[str, Any] = {
-                    "npy-axes": axes,
-                    "round": rounding or None,
-                    "colours": packing,
-                }
-                options_of_reading |= {f"index {name}": index for name, index in wanted.items()}
-                src = _array_of(
-                    volume.transposed(), chunks, shards, zarr_format, _fingerprint(source, options_of_reading)
-                )
+            # Defaults are named, too: an earlier version may have had others.
+            axes = npy_axes or ("zyx" if volume.format in ("npy", "npz") and not to_precomputed else None)
+            options_of_reading: dict[str, Any] = {
+                "npy-axes": axes,
+                "round": rounding or None,
+                "colours": packing,
+            }
+            options_of_reading |= {f"index {name}": index for name, index in wanted.items()}
+            shaped = (None, None, None) if to_precomputed else (chunks, shards, zarr_format)
+            src = _array_of(volume.transposed(), *shaped, _fingerprint(source, options_of_reading))
             label_names.give(src, names or volume.label_names)
             lost, note = formats.not_kept(volume, None), volume.note
         else:
@@ -696,7 +692,7 @@ def _check_destination(source: str, destination: str) -> None:
         )
     if there.is_file():
         raise UnusableError(f"{destination} exists already, and is a file: name another destination")
-    ours = ("zarr.json", ".zarray", ".zgroup", ".crackle-convert")
+    ours = ("zarr.json", ".zarray", ".zgroup", ".crackle-convert", ".crackle-owner")
     if there.is_dir() and any(there.iterdir()) and not any((there / name).exists() for name in ours):
         raise UnusableError(
             f"{destination} is a folder of other files: give a new folder, such as {destination}/seg.zarr"

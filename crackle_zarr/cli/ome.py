@@ -218,7 +218,7 @@ def check_place(path: str, name: str | None, overwrite: bool) -> None:
     if is_url(path) or name is not None:
         return
     there = Path(path)
-    unfinished = (there / ".crackle-write").exists()
+    unfinished = (there / ".crackle-convert").exists()
     if not overwrite and not unfinished and any((there / one).exists() for one in ("zarr.json", ".zgroup")):
         raise UnusableError(
             f"{path} exists already: --overwrite replaces it, and --name NAME adds labels/NAME to an image"

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import zarr
+from zarr.storage import MemoryStore
 
 from .._base import zarr_facts
 from .._base.patience import patient
 from ..codecs.create import create_array, default_chunks
 from ..files.label_names import rgba
 from ..files.space import Space
+from ..stored.claims import busy
 from ..stored.writing import write_objects
 from .levels import Factors, Level, axes_of, factors_between, multiscales, per_axis, plan, unit_named
 from .metadata import Axis, Multiscale, ome_attributes, open_multiscale, open_or_none
@@ -73,7 +76,8 @@ def create_ome_labels(
         TypeError: the labels are no integers.
         ValueError: shape, axes, factors or sizes do not fit each other, or OME-Zarr does not allow them; or
             the image is of OME-Zarr 0.4.
-        FileExistsError: there is a label image of this name, or another group or array in its place.
+        FileExistsError: there is a label image of this name, or another group or array in its place; or
+            another process writes there.
 
     Examples:
         >>> cells = create_ome_labels(
@@ -84,42 +88,99 @@ def create_ome_labels(
         '40 x 8 x 8 nanometer (z, y, x)'
     """
     place, path = place_of(store)
+    description = Description(
+        shape, dtype, axes, voxel_size, unit, origin, image, levels, factors, colors, properties
+    )
+    design = designed(place, path, name, description, options)
+    refuse_existing(place, design.path, overwrite)
+    if overwrite:
+        text = busy(place, design.path)
+        if text is not None:
+            raise FileExistsError(text)
+    return made(place, path, design, overwrite)
+
+
+@dataclass(frozen=True)
+class Description:
+    """The arguments of :func:`create_ome_labels` that describe the labels."""
+
+    shape: Sequence[int] | None
+    dtype: Any
+    axes: Any
+    voxel_size: Any
+    unit: str | None
+    origin: Any
+    image: str | None
+    levels: int | None
+    factors: Factors
+    colors: Mapping[int, Sequence[int]] | None
+    properties: Mapping[int, Mapping[str, Any]] | None
+
+
+@dataclass(frozen=True)
+class Design:
+    """A label image that can be created.
+
+    Attributes:
+        name: in an image; None: it is alone.
+        path: of its group within the store.
+        dtype: of the labels.
+        levels: of the pyramid.
+        attributes: of its group, below "ome".
+        options: of level 0, for :func:`crackle_zarr.create_array`.
+    """
+
+    name: str | None
+    path: str
+    dtype: np.dtype[Any]
+    levels: tuple[Level, ...]
+    attributes: dict[str, Any]
+    options: dict[str, Any]
+
+    def first(self, store: Any, name: str) -> zarr.Array[Any]:
+        """Create level 0."""
+        return create_array(store, name=name, shape=self.levels[0].shape, dtype=self.dtype, **self.options)
+
+
+def designed(
+    store: Any, path: str, name: str | None, description: Description, options: dict[str, Any]
+) -> Design:
+    """Check what is to be created, and write nothing; see :func:`create_ome_labels`."""
     for fixed in ("zarr_format", "name", "data", "dimension_names", "attributes"):
         if fixed in options:
             raise TypeError(f"create_ome_labels sets {fixed} itself")
-    dtype = integers(dtype)
-    around = image_at(place, path) if name is not None else None
-    new = _described(around, shape, axes, voxel_size, unit, origin)
+    dtype = integers(description.dtype)
+    around = image_at(store, path) if name is not None else None
+    new = _described(around, description)
     if len(new.shape) != len(new.axes):
         raise ValueError(f"the shape {new.shape} has {len(new.shape)} numbers for {len(new.axes)} axes")
-    chunks = options.pop("chunks", None) or default_chunks(new.shape, options.get("shards"))
-    planned = _planned(new, around, chunks, factors, levels)
-    label = _image_label(image or ("../../" if around is not None else None), colors, properties)
-
-    where = path if name is None else join(path, "labels", checked_name(name))
-    refuse_existing(place, where, overwrite)
-    group = _new_group(place, where, overwrite)
-    names = [axis.name for axis in new.axes]
-    first = create_array(
-        place,
-        name=join(where, planned[0].path),
-        shape=new.shape,
-        dtype=dtype,
-        chunks=chunks,
-        dimension_names=names,
-        **options,
-    )
-    for level in planned[1:]:
-        level_like(first, join(where, level.path), level.shape)
-    title = name or "labels"
-    group.attrs["ome"] = {
+    chunks = options.get("chunks") or default_chunks(new.shape, options.get("shards"))
+    planned = _planned(new, around, chunks, description.factors, description.levels)
+    image = description.image or ("../../" if around is not None else None)
+    attributes = {
         "version": VERSION,
-        "multiscales": [multiscales(title, new.axes, new.space, planned)],
-        "image-label": label,
+        "multiscales": [multiscales(name or "labels", new.axes, new.space, planned)],
+        "image-label": _image_label(image, description.colors, description.properties),
     }
-    if name is not None:
-        list_labels(place, path, name)
-    return open_multiscale(zarr.open_group(place, path=where, mode="r+"))
+    where = path if name is None else join(path, "labels", checked_name(name))
+    names = [axis.name for axis in new.axes]
+    of_array = {**options, "chunks": chunks, "dimension_names": names}
+    design = Design(name, where, dtype, tuple(planned), attributes, of_array)
+    design.first(MemoryStore(), planned[0].path)  # Zarr may refuse its arguments
+    return design
+
+
+def made(store: Any, path: str, design: Design, overwrite: bool = False) -> Multiscale:
+    """Create a label image in an image at a path, or there; see :func:`create_ome_labels`."""
+    group = _new_group(store, design.path, overwrite)
+    planned = design.levels
+    first = design.first(store, join(design.path, planned[0].path))
+    for level in planned[1:]:
+        level_like(first, join(design.path, level.path), level.shape)
+    group.attrs["ome"] = design.attributes
+    if design.name is not None:
+        list_labels(store, path, design.name)
+    return open_multiscale(zarr.open_group(store, path=design.path, mode="r+"))
 
 
 # ---------------------------------------------------------------------------------------
@@ -133,10 +194,9 @@ class _New:
         self.shape, self.axes, self.space = shape, axes, space
 
 
-def _described(
-    around: Multiscale | None, shape: Any, axes: Any, voxel_size: Any, unit: str | None, origin: Any
-) -> _New:
-    unit = unit_named(unit)
+def _described(around: Multiscale | None, wanted: Description) -> _New:
+    shape, axes, voxel_size, origin = wanted.shape, wanted.axes, wanted.voxel_size, wanted.origin
+    unit = unit_named(wanted.unit)
     if around is not None:
         kept = [place for place, axis in enumerate(around.axes) if axis.type != "channel"]
         space = around.spaces[0].of_axes(kept)

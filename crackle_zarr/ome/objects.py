@@ -13,6 +13,7 @@ from .. import _binding
 from .._base.zarr_facts import NOWHERE
 from ..codecs.chunk import as_volume
 from ..errors import VerificationError
+from ..stored.claims import Held
 from ..stored.encoding import decoded_object, encode, redo
 from ..stored.layout import Box, Coords, Layout, common
 from ..stored.relabel import encoded_by_zarr, object_box
@@ -128,11 +129,13 @@ class Make:
         pooling: how.
         coords: the chunks of the object.
         resumed: an interrupted run may have written the object already.
+        held: asked before the object is written whether the levels are still this call's.
     """
 
     pooling: Pooling
     coords: tuple[Coords, ...]
     resumed: bool
+    held: Held
 
     @property
     def weight(self) -> int:
@@ -147,6 +150,7 @@ class Make:
             return 0
         raw = self.pooling.object(self.coords)
         if raw or self.resumed:
+            self.held.check()
             write_objects(layout.store, {path: raw or None})
         if self.pooling.verify and (read_objects(layout.store, [path])[0] or b"") != raw:
             raise VerificationError(f"{path}: the bytes read back differ from those written")

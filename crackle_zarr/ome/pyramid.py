@@ -19,6 +19,8 @@ import zarr
 from .. import _binding
 from .._base import zarr_facts
 from .._base.patience import patient
+from ..errors import JournalError
+from ..stored.claims import Claim, busy, claimed
 from ..stored.editing.applying import check_processes, check_writable
 from ..stored.editing.journal import Journal
 from ..stored.engine import Options, Progress, run
@@ -26,8 +28,8 @@ from ..stored.forks import fork_of, merged_fork
 from ..stored.index.following import mark_stale
 from ..stored.index.home import forget_index
 from ..stored.layout import Coords, Layout, layout_of
-from ..stored.told import PYRAMID
 from ..stored.translating_store import METADATA
+from ..stored.unfinished import PYRAMID, refuse_unfinished
 from ..stored.writing import call_store, read_objects, write_objects
 from .create import join, level_like
 from .edit import pyramid_of
@@ -81,7 +83,8 @@ def build_pyramid(
     Raises:
         ValueError: ``labels`` are no labels of OME-Zarr, or of an image with as many levels; the levels that
             exist have other factors; or the store cannot be written to.
-        JournalError: an array has an unfinished remap.
+        JournalError: an array has an unfinished remap or conversion, or another process writes to the labels.
+        TakenOverError: another process took the work from this one, which has stopped.
         FormatError: a chunk or the metadata are damaged.
         StoreError: the store failed.
         VerificationError: what was read back differs.
@@ -94,53 +97,92 @@ def build_pyramid(
         fork = fork_of(inside.store_path.store)
         options = Options(executor=executor, parallel=parallel, progress=progress, fork=fork)
         there = found if inside is found.group else open_labels(inside)
-        _build(there, factors, levels, sparse, verify, overwrite, options)
+        _claim_and_build(there, BuildOptions(factors, levels, sparse, verify, overwrite), options)
     return open_multiscale(zarr.open_group(store, path=path, mode="r+", use_consolidated=False))
 
 
-def _build(
-    found: Multiscale,
-    factors: Factors,
-    levels: int | None,
-    sparse: bool,
-    verify: bool,
-    overwrite: bool,
-    options: Options,
-) -> None:
+@dataclass(frozen=True)
+class BuildOptions:
+    """The levels to build, and how; see :func:`build_pyramid`."""
+
+    factors: Factors = "auto"
+    levels: int | None = None
+    sparse: bool = False
+    verify: bool = True
+    overwrite: bool = False
+
+
+def _claim_and_build(found: Multiscale, wanted: BuildOptions, options: Options) -> None:
     """Build the levels of a label image, as :func:`build_pyramid` has them."""
     if not found.is_labels:
         raise ValueError(f"{found.group.store_path} is no label image")
+    store, path = found.group.store_path.store, found.group.path
+    with claimed(store, path, "levels") as claim:
+        _refuse_others(found, claim)
+        build(found, wanted, options, claim)
+        claim.finish(store, path, join(path, PYRAMID))
+
+
+def build(found: Multiscale, wanted: BuildOptions, options: Options, claim: Claim) -> None:
+    """Build the levels of a label image, and leave their marker, which says that all are finished.
+
+    Args:
+        found: the label image.
+        wanted: what to build.
+        options: how.
+        claim: of this call, on the group, which it may have claimed already.
+    """
     first = layout_of(found.levels[0])
     check_writable(first, options)
-    for journal in (Journal(first), Journal(pyramid_of(found))):
-        journal.refuse()
-    planned = _planned(found, first, factors, levels, overwrite)
+    planned = _planned(found, first, wanted.factors, wanted.levels, wanted.overwrite)
     store, path = found.group.store_path.store, found.group.path
     check_processes(store, options, found.group.store_path)
+    _refuse_edits(found)
 
+    sparse, held = wanted.sparse, claim.on(store, path)
     work = {"levels": [[level.path, level.shape, level.factor] for level in planned], "sparse": sparse}
-    begun, resumed = _begin(store, path, work, found, planned)
+    begun, resumed = _begin(store, path, work, found, planned, claim)
     for number in range((begun.done or 0) + 1, len(planned)):
         fine, coarse = (
             layout_of(zarr.open_array(store, path=join(path, planned[one].path), mode="r+"))
             for one in (number - 1, number)
         )
+        held.check()
         mark_stale(coarse)
         step = _step(planned[number - 1], planned[number])
-        pooling = Pooling(fine, coarse, step, sparse, verify)
+        pooling = Pooling(fine, coarse, step, sparse, wanted.verify)
         run(
-            (Make(pooling, coords, resumed) for coords in _objects(coarse)),
+            (Make(pooling, coords, resumed, held) for coords in _objects(coarse)),
             options,
             total=coarse.num_chunks,
             unit="chunk",
             merge=lambda a, b: a + b,
         )
+        held.check()
         replace(begun, done=number).mark(store, path)
+    held.check()
     if _differ(found, planned, sparse):
         _name_levels(found, planned, sparse)
     for name in begun.replaced:
         call_store(store, join(path, name), store.delete_dir(join(path, name)), "deleted from")
-    write_objects(store, {join(path, PYRAMID): None})
+
+
+def _refuse_others(found: Multiscale, claim: Claim) -> None:
+    """Raise JournalError if somebody else writes to the labels, or has left them unfinished."""
+    refuse_unfinished(pyramid_of(found), claim)
+    first, *others = map(layout_of, found.levels)
+    refuse_unfinished(first, claim)
+    for layout in others:  # they are built again, whatever they are now
+        text = busy(layout.store, layout.array.path, claim)
+        if text is not None:
+            raise JournalError(text)
+
+
+def _refuse_edits(found: Multiscale) -> None:
+    """Raise JournalError if there is an unfinished remap of the labels."""
+    for level in found.levels:
+        Journal(layout_of(level)).refuse()
+    Journal(pyramid_of(found)).refuse()
 
 
 def _step(fine: Level, coarse: Level) -> Factor:
@@ -277,11 +319,29 @@ class _Run:
 
 
 def _begin(
-    store: Any, path: str, work: Any, found: Multiscale, planned: Sequence[Level]
+    store: Any, path: str, work: Any, found: Multiscale, planned: Sequence[Level], claim: Claim
 ) -> tuple[_Run, bool]:
-    """Prepare the arrays of the levels; returns the run, and whether it continues another."""
+    """Claim the group, and prepare the arrays of the levels.
+
+    Returns:
+        The run, and whether it continues another.
+    """
     work = json.loads(json.dumps(work))  # as the marker returns it
     marked = _marked(store, path)
+    alone = not claim.taken
+    claim.take(store, path)
+    try:
+        # Both may have changed until the claim was there for all to see.
+        _refuse_edits(found)
+        now = open_multiscale(zarr.open_group(store, path=path, mode="r+", use_consolidated=False))
+        if _marked(store, path) != marked or now.paths != found.paths:
+            raise JournalError(
+                f"another process has built levels of {found.group.store_path} at this moment: try again"
+            )
+    except JournalError:
+        if alone:
+            claim.release(store, path)
+        raise
     if marked is not None and marked.work == work and marked.done is not None:
         return marked, True
     # A run of other work begins anew, and removes what the other one wrote.
@@ -294,12 +354,14 @@ def _begin(
     for level in planned[1:]:
         # The metadata of an array that the group names stay there, or are replaced at once, so that the group
         # can be opened at any time.
+        claim.on(store, path).check()
         where = join(path, level.path)
         _remove_chunks(store, where)
         array = existing.get(level.path)
         if array is None or tuple(array.shape) != level.shape or array.dtype != first.dtype:
             level_like(first, where, level.shape)
     begun = _Run(work, 0, replaced)
+    claim.on(store, path).check()
     begun.mark(store, path)
     return begun, False
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import functools
-import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -17,26 +16,17 @@ from .._base import zarr_facts
 from ..codecs.create import default_chunks
 from ..files.formats.as_zarr import as_zarr
 from ..files.formats.common import Volume
+from ..stored.claims import Held, claimed
 from ..stored.convert import copy_voxels
 from ..stored.engine import Options, Progress
 from ..stored.forks import fork_of, merged_fork, readable
-from ..stored.translating_store import translating_array
-from ..stored.writing import call_store, read_objects, write_objects
-from .create import (
-    checked_name,
-    create_ome_labels,
-    image_at,
-    integers,
-    join,
-    list_labels,
-    place_of,
-    refuse_existing,
-)
+from ..stored.translating_store import translating, translating_array
+from ..stored.unfinished import PYRAMID, begin, clear, end
+from ..stored.writing import write_objects
+from .create import Description, Design, designed, image_at, integers, join, list_labels, made, place_of
 from .levels import Factors, check_factors
 from .metadata import Multiscale, open_multiscale
-from .pyramid import build_pyramid
-
-MARKER = ".crackle-write"
+from .pyramid import BuildOptions, build
 
 
 def write_ome_labels(
@@ -97,7 +87,8 @@ def write_ome_labels(
     Raises:
         TypeError: the labels are no integers: OME-Zarr allows no bool.
         ValueError: see :func:`create_ome_labels` and :func:`build_pyramid`.
-        FileExistsError: there is a label image of this name.
+        FileExistsError: there is a label image of this name, or another process writes there.
+        TakenOverError: another process took the work from this one, which has stopped.
         StoreError: a store failed.
         VerificationError: what was read back differs.
 
@@ -114,81 +105,61 @@ def write_ome_labels(
     dtype, shape = integers(data.dtype), tuple(map(int, data.shape))
     check_factors(factors, len(shape), levels)
     place, path = place_of(store)
-    where = path if name is None else join(path, "labels", checked_name(name))
     work = {"shape": list(shape), "dtype": dtype.name, "axes": repr(axes), "voxel_size": repr(voxel_size)}
     with merged_fork(place, executor) as inside:
         around = image_at(inside, path) if name is not None else None
-        create = functools.partial(
-            create_ome_labels,
-            zarr_facts.place_in(inside, path),
-            name,
-            shape,
-            dtype,
-            axes,
-            voxel_size,
-            unit,
-            origin=origin,
-            image=image,
-            colors=colors,
-            properties=properties,
-            # Without an image there is one level, and build_pyramid adds the others.
-            factors="auto" if around is None else factors,
-            **options,
+        # Without an image there is one level, and build_pyramid adds the others.
+        of_image: Factors = "auto" if around is None else factors
+        description = Description(
+            shape, dtype, axes, voxel_size, unit, origin, image, None, of_image, colors, properties
         )
-        labels, continues = _begun(inside, where, work, overwrite, create)
-        if continues and name is not None:
-            list_labels(inside, path, name)
-        first = labels.levels[0]
-        if isinstance(data, zarr.Array):
-            source = translating_array(readable(data, executor))
-            here = Options(executor=executor, parallel=parallel, progress=progress, fork=fork_of(inside))
-        else:
-            source = _lazy(data, shape, dtype, first)
-            here = Options(parallel=parallel, progress=progress)
-        copy_voxels(source, translating_array(first), verify=verify, resumed=continues, options=here)
+        design = designed(inside, path, name, description, options)
+        shared = Options(executor=executor, parallel=parallel, progress=progress, fork=fork_of(inside))
+        of_build = BuildOptions(factors if around is None else "auto", levels, sparse, verify, overwrite)
+        _write(inside, path, design, data, {"labels": work}, of_build, pyramid, shared)
+    return open_multiscale(zarr.open_group(place, path=design.path, mode="r+", use_consolidated=False))
+
+
+def _write(
+    store: Any,
+    path: str,
+    design: Design,
+    data: Any,
+    work: dict[str, Any],
+    levels: BuildOptions,
+    pyramid: bool,
+    options: Options,
+) -> None:
+    """Write a label image and, if wanted, its pyramid; see :func:`write_ome_labels`."""
+    safe, where = translating(store), design.path
+    with claimed(safe, where, "labels") as claim:
+        continues = begin(safe, where, work, levels.overwrite, claim)
+        labels = _created(store, where) if continues else None
+        if labels is None:
+            if continues:
+                clear(safe, where)
+            labels = made(store, path, design)
+        elif design.name is not None:
+            list_labels(store, path, design.name)
+        held = claim.on(safe, where)
+        _copy(data, labels.levels[0], levels.verify, continues, options, held)
         if pyramid:
-            labels = build_pyramid(
-                labels.group,
-                factors if around is None else "auto",
-                levels=levels,
-                sparse=sparse,
-                verify=verify,
-                executor=executor,
-                parallel=parallel,
-                progress=progress,
-            )
-        write_objects(inside, {join(where, MARKER): None})
-    if inside is place:
-        return labels
-    return open_multiscale(zarr.open_group(place, path=where, mode="r+", use_consolidated=False))
+            build(labels, replace(levels, overwrite=False), options, claim)
+            held.check()
+            write_objects(safe, {join(where, PYRAMID): None})
+        end(safe, where, claim)
 
 
-def _begun(
-    store: Any, where: str, work: dict[str, Any], overwrite: bool, create: Callable[[], Multiscale]
-) -> tuple[Multiscale, bool]:
-    """The label image that is to be written, and whether an interrupted call has created it already."""
-    continues = _marked(store, where) == work
-    there = _created(store, where) if continues else None
-    if there is not None:
-        return there, True
-    if not continues:
-        refuse_existing(store, where, overwrite)
-    if overwrite or continues:
-        call_store(store, where, store.delete_dir(where) if where else store.clear(), "deleted from")
-    write_objects(store, {join(where, MARKER): json.dumps(work).encode("ascii")})
-    try:
-        return create(), continues
-    except Exception:  # nothing was written: the arguments do not fit each other
-        write_objects(store, {join(where, MARKER): None})
-        raise
-
-
-def _marked(store: Any, path: str) -> Any:
-    (raw,) = read_objects(store, [join(path, MARKER)])
-    try:
-        return None if raw is None else json.loads(raw)
-    except ValueError:  # half written
-        return None
+def _copy(
+    data: Any, first: zarr.Array[Any], verify: bool, resumed: bool, options: Options, held: Held
+) -> None:
+    """Write level 0."""
+    if isinstance(data, zarr.Array):
+        source = translating_array(readable(data, options.executor))
+    else:
+        source = _lazy(data, first)
+        options = replace(options, executor=None, fork=None)
+    copy_voxels(source, translating_array(first), verify=verify, resumed=resumed, options=options, held=held)
 
 
 def _created(store: Any, path: str) -> Multiscale | None:
@@ -199,9 +170,9 @@ def _created(store: Any, path: str) -> Multiscale | None:
         return None
 
 
-def _lazy(data: Any, shape: tuple[int, ...], dtype: np.dtype[Any], first: zarr.Array[Any]) -> zarr.Array[Any]:
+def _lazy(data: Any, first: zarr.Array[Any]) -> zarr.Array[Any]:
     """Labels as an array whose chunks are read on demand."""
-    native = dtype.newbyteorder("=")
+    shape, native = tuple(map(int, data.shape)), first.dtype.newbyteorder("=")
     volume = Volume(shape, native, lambda box: np.asarray(data[box], dtype=native))
     chunks = zarr_facts.chunk_shape(first) if math.prod(shape) else default_chunks(shape, None)
     return as_zarr(volume, chunks, None)

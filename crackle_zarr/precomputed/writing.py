@@ -30,6 +30,7 @@ from ..files.space import Space
 from ..files.volumes import UnusableError
 from ..ome.metadata import label_images, open_labels, open_multiscale, space_of
 from ..ome.names import known_names
+from ..stored.claims import Claim, Held, claimed
 from ..stored.convert import (
     Convert,
     ConvertReport,
@@ -197,6 +198,12 @@ class Plan:
                     f"x, and is converted by threads only: use executor=None"
                 )
         check_processes(store, options, name)
+        with claimed(store, "", "conversion") as claim:
+            return self._write(store, name, claim, verify, overwrite, options)
+
+    def _write(
+        self, store: Store, name: str, claim: Claim, verify: bool, overwrite: bool, options: Options
+    ) -> ConvertReport:
         content = self.info.as_json()
         if len(self.names):
             content["segment_properties"] = PROPERTIES
@@ -205,7 +212,8 @@ class Plan:
             "info": content,
             "crackle": self.crackle,
         }
-        resumed = begin(store, "", conversion, overwrite, names=(INFO,))
+        resumed = begin(store, "", conversion, overwrite, claim, names=(INFO,))
+        claim.on(store, "").check()
         if len(self.names):
             listed = {label: self.names[label] for label in sorted(self.names) if label}
             write_objects(store, {f"{PROPERTIES}/{INFO}": json.dumps(segment_names(listed)).encode("ascii")})
@@ -215,13 +223,13 @@ class Plan:
             for scale in self.info.scales
         ]
         run(
-            self._tasks(made, verify, resumed, options.executor),
+            self._tasks(made, verify, resumed, options.executor, claim.on(store, "")),
             options,
             total=sum(num_blocks(level.array, dst) for level, dst in zip(self.levels, made, strict=True)),
             unit="block",
             merge=lambda a, b: a + b,
         )
-        end(store, "")
+        end(store, "", claim)
         return ConvertReport(
             len(made),
             sum(math.prod(scale.grid) for scale in self.info.scales),
@@ -230,16 +238,21 @@ class Plan:
         )
 
     def _tasks(
-        self, made: Sequence[zarr.Array[Any]], verify: bool, resumed: bool, executor: Executor | None
+        self,
+        made: Sequence[zarr.Array[Any]],
+        verify: bool,
+        resumed: bool,
+        executor: Executor | None,
+        held: Held,
     ) -> Iterator[Convert]:
         for level, dst in zip(self.levels, made, strict=True):
             src = readable(level.array, executor)
             copied = level.read is None and self.crackle is None and can_copy(src, dst)
             for box in boxes_of(src, dst):
                 if level.read is None:
-                    yield Convert(src, dst, box, verify, resumed, copied)
+                    yield Convert(src, dst, box, verify, resumed, copied, held)
                 else:
-                    yield ConvertTurned(src, dst, box, verify, resumed, read=level.read)
+                    yield ConvertTurned(src, dst, box, verify, resumed, held=held, read=level.read)
 
 
 # ---------------------------------------------------------------------------------------

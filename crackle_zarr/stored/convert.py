@@ -26,12 +26,13 @@ from ..codecs.chunk import label_dtype
 from ..codecs.create import create_array
 from ..errors import CrackleError, FormatError, StoreError, VerificationError
 from . import lazy
+from .claims import Claim, Held, claimed, place_text
 from .copying import can_copy, copy_streams
 from .editing.applying import check_processes
 from .engine import Options, run
 from .layout import Box, box_text, common, layout_of, slices_of
 from .translating_store import translating, translating_array, translating_group
-from .unfinished import Claim, begin, claimed, clear_metadata, end, exists, marker, place_text
+from .unfinished import begin, clear_metadata, end, exists, marker
 from .writing import read_objects, translated_errors, write_objects
 
 To = Literal["crackle", "zstd", "blosc", "gzip", "none"]
@@ -90,7 +91,7 @@ def convert(
 ) -> ConvertReport:
     """Convert an array, or all arrays of a group: see ``crackle_zarr.convert``."""
     store = translating(store)
-    with claimed(store, path) as claim:
+    with claimed(store, path, "conversion") as claim:
         if isinstance(src, zarr.Array):
             src = translating_array(src)
             return _convert_array(src, store, path, target, verify, overwrite, options, claim)
@@ -116,12 +117,13 @@ def _convert_group(
             except TypeError as error:
                 raise TypeError(f"{name} in {src.store_path}: {error}") from None
     conversion = {"source": without_password(str(src.store_path)), "target": repr(target)}
-    continues = begin(store, path, conversion, overwrite, claim=claim)
+    continues = begin(store, path, conversion, overwrite, claim)
     zarr_format = target.zarr_format or zarr_facts.format_of(src)
     report = ConvertReport(0, 0, 0, 0)
     for name, member in [("", src), *members.items()]:
         where = "/".join(part for part in (path, name) if part)
         if isinstance(member, zarr.Group):
+            claim.on(store, path).check()
             _copy_group(member, store, where, zarr_format)
         else:
             report += _convert_array(member, store, where, target, verify, False, options, claim, continues)
@@ -167,9 +169,10 @@ def _convert_array(
     label_dtype(src.dtype)
     dst, resumed, marked = _opened(src, store, path, target, overwrite, continues, claim)
     copied = target.copy and can_copy(src, dst)
-    mine = claim if marked else None
-    copy_voxels(src, dst, verify=verify, resumed=resumed, options=options, copied=copied, claim=mine)
-    end(dst.store_path.store, path, mine)
+    mine = claim.on(store, path if marked else claim.path)
+    copy_voxels(src, dst, verify=verify, resumed=resumed, options=options, copied=copied, held=mine)
+    if marked:
+        end(store, path, claim)
     return ConvertReport(1, layout_of(dst).num_chunks, stored_nbytes(src), stored_nbytes(dst))
 
 
@@ -181,7 +184,7 @@ def copy_voxels(
     resumed: bool,
     options: Options,
     copied: bool = False,
-    claim: Claim | None = None,
+    held: Held | None = None,
 ) -> None:
     """Copy all voxels to an array of the same shape, block by block.
 
@@ -192,10 +195,10 @@ def copy_voxels(
         resumed: blocks may be there already, or half written.
         options: how.
         copied: copy streams as they are; see :func:`~crackle_zarr.stored.copying.can_copy`.
-        claim: who converts, which is looked at before each block; None: nobody knows.
+        held: asked before each write whether the destination is still this call's.
     """
     check_processes(dst.store_path.store, options, dst)
-    tasks = (Convert(src, dst, box, verify, resumed, copied, claim) for box in boxes_of(src, dst))
+    tasks = (Convert(src, dst, box, verify, resumed, copied, held) for box in boxes_of(src, dst))
     run(tasks, options, total=num_blocks(src, dst), unit="block", merge=lambda a, b: a + b)
 
 
@@ -231,7 +234,7 @@ def _opened(
     if in_unfinished_group and exists(store, path) and read_objects(store, [marker(path)]) == [None]:
         # The array was finished, and the group was not.
         return _with_attributes(zarr.open_array(store, path=path, mode="r+"), wanted), True, False
-    if begin(store, path, conversion, overwrite, claim=claim):
+    if begin(store, path, conversion, overwrite, claim):
         try:
             dst = zarr.open_array(store, path=path, mode="r+")
         except (FormatError, FileNotFoundError):  # its metadata are half written
@@ -366,7 +369,7 @@ class Convert:
     verify: bool
     resumed: bool
     copied: bool = False
-    claim: Claim | None = None
+    held: Held | None = None
 
     @property
     def weight(self) -> int:
@@ -375,33 +378,39 @@ class Convert:
 
     def __call__(self) -> int:
         """Do it."""
-        if self.claim is not None:
-            self.claim.check(self.dst.store_path.store, self.dst.path)
         if self.copied:
+            self._check()
             copy_streams(layout_of(self.src), layout_of(self.dst), self.box, self.verify)
             return 1
-        where = slices_of(self.box)
         voxels = self.voxels(self.box)
         if self.verify:
             self._refuse_hidden(voxels)
+        if self.resumed and self._is_there(voxels):
+            return 1
+        self._check()
+        self._write(voxels)
+        if self.verify and not np.array_equal(_read(self.dst, self.box), voxels):
+            raise VerificationError(
+                f"{_name(self.dst, self.box)}: the voxels read back differ from those written"
+            )
+        return 1
+
+    def _check(self) -> None:
+        if self.held is not None:
+            self.held.check()
+
+    def _write(self, voxels: Any) -> None:
         if self.resumed:
-            if self._is_there(voxels):
-                return 1
             # Zarr reads an object before it writes a part of it, and this one may be half written.
             write_objects(self.dst.store_path.store, dict.fromkeys(_keys(self.dst, self.box)))
         try:
-            self.dst[where] = voxels
+            self.dst[slices_of(self.box)] = voxels
         except (CrackleError, MemoryError):
             raise
         except Exception as error:
             raise StoreError(
                 f"{_name(self.dst, self.box)} cannot be written: {type(error).__name__}: {error}"
             ) from error
-        if self.verify and not np.array_equal(_read(self.dst, self.box), voxels):
-            raise VerificationError(
-                f"{_name(self.dst, self.box)}: the voxels read back differ from those written"
-            )
-        return 1
 
     def voxels(self, box: Box) -> Any:
         """Voxels of the source."""

@@ -5,23 +5,20 @@ Whoever asks an array is told, because its labels may be a mixture of old and ne
 
 from __future__ import annotations
 
-import json
-from typing import Any, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
 from zarr.abc.store import Store
 
 from ..errors import JournalError, StoreError
+from .claims import busy
 from .editing.entries import Place
 from .editing.journal import NAME
 from .editing.telling import Unfinished, unfinished_remap
 from .fetch import Wanted, fetch
 from .layout import Layout
-from .unfinished import MARKER, conversion_text
+from .unfinished import MARKER, PYRAMID, conversion_text, is_of_labels, levels_in, levels_text
 from .warn import warn_once
 from .writing import read_objects
-
-# The marker in a group whose lower levels are being built.
-PYRAMID = ".crackle-pyramid"
 
 # What a question does about something unfinished: warn, raise JournalError, or not ask.
 OnUnfinished: TypeAlias = Literal["warn", "refuse", "ignore"]
@@ -30,7 +27,7 @@ OnUnfinished: TypeAlias = Literal["warn", "refuse", "ignore"]
 def unfinished_at(layout: Layout) -> list[Unfinished]:
     """All that is unfinished at an array, and at the group around it as far as it concerns the array.
 
-    It takes two requests, and two more for an array in a group, at the same time.
+    It takes two requests, and three more for an array in a group, at the same time.
 
     Raises:
         StoreError: the store failed.
@@ -41,16 +38,26 @@ def unfinished_at(layout: Layout) -> list[Unfinished]:
     if array_path:
         parent, _, own = array_path.rpartition("/")
         group = Place(layout.store, parent)
-        keys += [group.path(f"{NAME}/plan"), group.path(PYRAMID)]
+        keys += [group.path(name) for name in (f"{NAME}/plan", PYRAMID, MARKER)]
     plan, conversion, *around = _present(layout.store, keys)
     found = [unfinished_remap(layout, plan is not None)]
     if conversion is not None:
-        found.append(Unfinished(keys[1], conversion_text(layout.name, conversion), True))
+        text = _text(layout.store, array_path, conversion_text(layout.name, conversion))
+        found.append(Unfinished(keys[1], text, True))
     if group is not None:
         found.append(unfinished_remap(group, around[0] is not None))
         if around[1] is not None:
-            found.append(_pyramid(group, keys[3], around[1], own))
+            text = _text(layout.store, parent, levels_text(group.name, around[1]))
+            found.append(Unfinished(keys[3], text, own in levels_in(around[1])[1]))
+        if around[2] is not None and is_of_labels(around[2]):
+            text = _text(layout.store, parent, conversion_text(group.name, around[2]))
+            found.append(Unfinished(keys[4], text, True))
     return [one for one in found if one is not None]
+
+
+def _text(store: Store, path: str, text: str) -> str:
+    """What to tell about something unfinished: if its owner lives, who that is."""
+    return busy(store, path, watch=False) or text
 
 
 def _present(store: Store, keys: list[str]) -> list[bytes | None]:
@@ -65,21 +72,6 @@ def _present(store: Store, keys: list[str]) -> list[bytes | None]:
     there = [key for key, one in zip(keys, first, strict=True) if one is not None]
     whole = dict(zip(there, read_objects(store, there), strict=True))
     return [whole.get(key) for key in keys]
-
-
-def _pyramid(group: Place, key: str, raw: bytes, own: str) -> Unfinished | None:
-    """The unfinished levels of a group, if an array is one of them."""
-    try:
-        run: Any = json.loads(raw)
-        names = [str(level[0]) for level in run["work"]["levels"]]
-        left = names[(run["done"] or 0) + 1 :]
-    except (ValueError, LookupError, TypeError):  # half written
-        left = []
-    text = (
-        f"{group.name} has unfinished levels{': ' if left else ''}{', '.join(left)}; the same call of "
-        f"build_pyramid goes on (on the command line: crackle-zarr pyramid)"
-    )
-    return Unfinished(key, text, own in left)
 
 
 def tell(layout: Layout, how: OnUnfinished) -> None:

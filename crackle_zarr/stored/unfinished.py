@@ -6,41 +6,32 @@ remembers the progress.
 
 from __future__ import annotations
 
-import contextlib
 import json
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from zarr.storage import LocalStore
 
 from .._base import zarr_facts
-from .._base.passwords import without_password
-from ..errors import FormatError, JournalError, StoreError, TakenOverError
-from .editing.entries import Journaled, Place, packed, unpacked
+from ..errors import FormatError, JournalError, StoreError
+from .claims import OWNER, SIGN, Claim, busy, key_in, place_text
+from .editing.entries import Journaled, Place
 from .editing.journal import Journal
-from .editing.owner import Owner, Signs, at_work, clock, life
-from .editing.steps import owner_of, same_again
 from .index.home import forget_index
 from .translating_store import METADATA
 from .writing import call_store, read_objects, write_objects
 
 MARKER = ".crackle-convert"
-# Beside it: who converts, and the sign of life of that call.
-OWNER, SIGN = f"{MARKER}-owner", f"{MARKER}-sign"
+# The marker in a group whose lower levels are being built.
+PYRAMID = ".crackle-pyramid"
 # The objects that make a place an array or a group of Zarr.
 ZARR = ("zarr.json", ".zarray", ".zgroup")
 
 
-def _key(path: str, name: str) -> str:
-    """The key of an object below a place; without a name, the prefix of these keys."""
-    return f"{path}/{name}" if path else name
-
-
 def marker(path: str) -> str:
     """The key of the marker of a destination."""
-    return _key(path, MARKER)
+    return key_in(path, MARKER)
 
 
 def begin(
@@ -48,174 +39,191 @@ def begin(
     path: str,
     conversion: dict[str, Any],
     overwrite: bool,
+    claim: Claim,
     names: Sequence[str] = ZARR,
-    claim: Claim | None = None,
 ) -> bool:
-    """Mark a place as an unfinished conversion; returns whether it was one already.
+    """Claim a place, and mark it as an unfinished conversion; returns whether it was one already.
 
     Args:
         store: of the destination.
         path: of the destination within the store.
         conversion: its source and options, as JSON. Another conversion does not continue this one.
         overwrite: remove what is there.
+        claim: of this call.
         names: the objects that make the place a finished or unfinished destination.
-        claim: who converts; None: nobody is told.
 
     Raises:
-        FileExistsError: the place has something else, or another process converts to it or edits it.
+        FileExistsError: the place has something else, or another process writes to it or edits it.
         FormatError: the marker is damaged.
         ValueError: the store cannot delete and list.
+        TakenOverError: another process began at the same time.
         StoreError: the store failed.
     """
     place = place_text(store, path)
     if not (store.supports_deletes and store.supports_listing):
         raise ValueError(f"{place} cannot delete and list, and a conversion needs both")
-    (raw,) = read_objects(store, [marker(path)])
+    _refuse_busy(store, path, claim)
+    before = raw, there = _seen(store, path, names)
     marked = None if raw is None else _json(raw)
-    if raw is not None:
-        _refuse_another(store, path, claim)
-    there = exists(store, path, names)
     if there:
         _refuse_editor(store, path)
+    continues = False
     if not overwrite:
-        if marked == conversion:
-            _take(store, path, claim)
-            return True
-        if marked == _CLEARING:
-            raise FileExistsError(f"a conversion was replacing {place}: overwrite=True continues it")
-        if there and raw is None:
-            raise FileExistsError(f"{place} exists already: overwrite=True replaces it")
-        if there and marked is None:
-            raise FormatError(
-                f"{marker(path)} in {place} is damaged: try again, or overwrite=True starts anew"
-            )
-        if there:
-            raise FileExistsError(f"{place} is an unfinished conversion {_difference(marked, conversion)}")
-    if there or (overwrite and raw is not None):
-        # The marker is written last, with the source: leftovers of the old array are never taken for the new
-        # one.
-        _take(store, path, claim)
-        if marked != _CLEARING:
-            _mark(store, path, _CLEARING)
-        _clear(store, path, names)
-    elif _holds_other_things(store, path):
+        continues = raw is not None and marked == conversion
+        if not continues:
+            _refuse_existing(place, path, raw, there, conversion)
+    replaces = overwrite and (there or raw is not None)
+    if not continues and not replaces and _holds_other_things(store, path):
         kind = "Zarr's" if names == ZARR else "of a conversion"
         raise FileExistsError(f"{place} has objects that are not {kind}: give an empty destination")
-    _take(store, path, claim)
+    _take(store, path, names, claim, before)
+    if continues:
+        return True
+    held = claim.on(store, path)
+    if replaces:
+        # The marker is written last, with the source: leftovers of the old array are never taken for the new
+        # one.
+        if marked != _CLEARING:
+            held.check()
+            _mark(store, path, _CLEARING)
+        clear(store, path, names)
+    held.check()
     _mark(store, path, conversion)
     try:
         _refuse_editor(store, path)  # it may have begun since
     except FileExistsError:
-        end(store, path)
+        claim.finish(store, path, marker(path))
         raise
     return False
 
 
-def place_text(store: Any, path: str) -> str:
-    """A place in messages."""
-    return without_password(f"{store}/{path}" if path else str(store))
+def _take(
+    store: Any, path: str, names: Sequence[str], claim: Claim, before: tuple[bytes | None, bool]
+) -> None:
+    """Claim a place, which has to be as it was before.
+
+    Raises:
+        StoreError: it is not.
+    """
+    claim.take(store, path)
+    if _seen(store, path, names) == before:
+        return
+    claim.on(store, path).check()
+    claim.release(store, path)
+    keys = ", ".join([marker(path), *(key_in(path, name) for name in names)])
+    raise StoreError(
+        f"{keys} in {place_text(store, path)}: one of these changed while this call began. Another process "
+        f"wrote there, or the store did not send it at first: try again"
+    )
 
 
-def end(store: Any, path: str, claim: Claim | None = None) -> None:
+def _seen(store: Any, path: str, names: Sequence[str]) -> tuple[bytes | None, bool]:
+    """The marker of a place, and whether it has an array or a group."""
+    (raw,) = read_objects(store, [marker(path)])
+    return raw, exists(store, path, names)
+
+
+def _refuse_existing(
+    place: str, path: str, raw: bytes | None, there: bool, conversion: dict[str, Any]
+) -> None:
+    """Raise FileExistsError if a place has something, or FormatError if its marker is damaged."""
+    marked = None if raw is None else _json(raw)
+    if marked == _CLEARING:
+        raise FileExistsError(f"a conversion was replacing {place}: overwrite=True continues it")
+    if there and raw is None:
+        raise FileExistsError(f"{place} exists already: overwrite=True replaces it")
+    if there and marked is None:
+        raise FormatError(f"{marker(path)} in {place} is damaged: try again, or overwrite=True starts anew")
+    if there:
+        raise FileExistsError(f"{place} is an unfinished conversion {_difference(marked, conversion)}")
+
+
+def end(store: Any, path: str, claim: Claim) -> None:
     """Remove the marker: the conversion is finished.
 
     Raises:
-        TakenOverError: another process converts to this place by now.
+        TakenOverError: another process writes to this place by now.
     """
-    if claim is not None:
-        claim.check(store, path)
-    names = [OWNER] if claim is None or claim.sign != _key(path, SIGN) else [SIGN, OWNER]
-    write_objects(store, {_key(path, name): None for name in names})
-    write_objects(store, {marker(path): None})
+    claim.finish(store, path, marker(path))
 
 
-@dataclass(frozen=True)
-class Claim:
-    """Who converts to a place, or to all arrays of a group. It pickles.
-
-    Attributes:
-        owner: the call.
-        sign: the key of its sign of life.
-    """
-
-    owner: Owner
-    sign: str
-
-    def is_lost(self, store: Any, path: str) -> bool:
-        """Whether a destination is another's, or nobody's any more."""
-        key = _key(path, OWNER)
-        (raw,) = read_objects(store, [key])
-        if raw is None or owner_of(raw, key) is None:
-            raw = same_again(store, key, raw)
-        return raw is None or owner_of(raw, key) != self.owner
-
-    def check(self, store: Any, path: str) -> None:
-        """Raise TakenOverError if a destination is another's, or nobody's any more."""
-        if self.is_lost(store, path):
-            raise TakenOverError(
-                f"the conversion to {place_text(store, path)} was taken over or replaced by another process. "
-                f"This call has stopped: verify what it may have written last, when the other one is done"
-            )
-
-
-@contextlib.contextmanager
-def claimed(store: Any, path: str) -> Iterator[Claim]:
-    """This call as the one that converts to a place; while the block runs it gives signs of life."""
-    with at_work() as owner:
-        claim = Claim(owner, _key(path, SIGN))
-        signs = Signs(store, claim.sign)
-        try:
-            with signs.given(lambda: not claim.is_lost(store, path)):
-                yield claim
-        except BaseException:
-            with contextlib.suppress(StoreError):
-                if not claim.is_lost(store, path):
-                    signs.give(stopped=True)
-            raise
-
-
-def _take(store: Any, path: str, claim: Claim | None) -> None:
-    """Say who converts to a place."""
-    if claim is not None:
-        value = packed({"owner": claim.owner.json(), "sign": claim.sign})
-        write_objects(store, {_key(path, OWNER): value})
-        claim.check(store, path)  # another one may have done so at the same time
-
-
-def _refuse_another(store: Any, path: str, claim: Claim | None) -> None:
-    """Raise FileExistsError if another process that lives converts to a place."""
-    key = _key(path, OWNER)
-    (raw,) = read_objects(store, [key])
-    owner = None if raw is None else owner_of(raw, key)
-    if raw is None or owner is None or (claim is not None and owner == claim.owner):
-        return
-    state, age = life(owner, Signs(store, unpacked(raw, key)[0]["sign"]), watch=True)
-    if state == "lives":
-        raise FileExistsError(
-            f"{place_text(store, path)} is being converted to since {clock(owner.since)} by {owner.text()}, "
-            f"last sign {age:.0f} s ago: wait until it is done, or end that process"
-        )
+def _refuse_busy(store: Any, path: str, claim: Claim) -> None:
+    """Raise FileExistsError if another process that lives writes to a place."""
+    text = busy(store, path, claim)
+    if text is not None:
+        raise FileExistsError(text)
 
 
 def _refuse_editor(store: Any, path: str) -> None:
-    """Raise FileExistsError if a process that lives remaps an array or a group."""
-    journal = Journal(Place(store, path))
-    history = journal.history()
-    if history is None or history.plan is None:
-        return
-    who, lives = journal.told(history, watch=True)
-    if lives is not False and history.step.what != "finished":
-        raise FileExistsError(
-            f"{place_text(store, path)} is being remapped {who}: wait until it is done. If that process "
-            f"hangs, undo(force=True) takes its remap back (on the command line remap --undo --force)"
-        )
+    """Raise FileExistsError if a process that lives remaps an array or a group, or the group around it."""
+    for one in dict.fromkeys((path, path.rpartition("/")[0])):
+        journal = Journal(Place(store, one))
+        history = journal.history()
+        if history is None or history.plan is None:
+            continue
+        who, lives = journal.told(history, watch=True)
+        if lives is not False and history.step.what != "finished":
+            raise FileExistsError(
+                f"{place_text(store, one)} is being remapped {who}: wait until it is done. If that process "
+                f"hangs, undo(force=True) takes its remap back (on the command line remap --undo --force)"
+            )
 
 
-def refuse_conversion(place: Journaled) -> None:
-    """Raise JournalError if a place is an unfinished conversion."""
-    (raw,) = read_objects(place.store, [place.path(MARKER)])
-    if raw is not None:
-        raise JournalError(conversion_text(place.name, raw))
+def refuse_unfinished(place: Journaled, claim: Claim | None = None) -> None:
+    """Raise JournalError if a conversion to a place is unfinished, or somebody writes to it.
+
+    Args:
+        place: an array or a group.
+        claim: of this call, whose own work does not count.
+    """
+    path = _path_of(place)
+    text = busy(place.store, path, claim)
+    if text is not None:
+        raise JournalError(text)
+    parent = path.rpartition("/")[0]
+    own, around = read_objects(place.store, [marker(path), marker(parent)])
+    if own is not None:
+        raise JournalError(conversion_text(place.name, own))
+    if around is not None and is_of_labels(around):
+        raise JournalError(conversion_text(place_text(place.store, parent), around))
+
+
+def refuse_unfinished_levels(place: Journaled) -> None:
+    """Raise JournalError if a place is a group whose levels are unfinished, or one of its levels.
+
+    A build that goes on keeps the levels that it has finished, and so must not find new labels in the others.
+    """
+    path = _path_of(place)
+    parent, _, name = path.rpartition("/")
+    own, around = read_objects(place.store, [key_in(path, PYRAMID), key_in(parent, PYRAMID)])
+    if own is not None:
+        raise JournalError(levels_text(place.name, own))
+    if around is not None and name in levels_in(around)[0]:
+        raise JournalError(levels_text(place_text(place.store, parent), around))
+
+
+def _path_of(place: Journaled) -> str:
+    """The path of a place within its store."""
+    return place.path(MARKER).removesuffix(MARKER).removesuffix("/")
+
+
+def levels_in(raw: bytes) -> tuple[list[str], list[str]]:
+    """The names of all levels that the marker of a build has, and of those that are not finished."""
+    try:
+        run: Any = json.loads(raw)
+        names = [str(level[0]) for level in run["work"]["levels"]]
+        return names, names[(run["done"] or 0) + 1 :]
+    except (ValueError, LookupError, TypeError):  # half written
+        return [], []
+
+
+def levels_text(name: str, raw: bytes) -> str:
+    """What the marker of an unfinished build of levels says, for messages."""
+    _, left = levels_in(raw)
+    return (
+        f"{name} has unfinished levels{': ' if left else ''}{', '.join(left)}; the same call of "
+        f"build_pyramid goes on (on the command line: crackle-zarr pyramid)"
+    )
 
 
 def _difference(marked: Any, conversion: dict[str, Any]) -> str:
@@ -223,10 +231,18 @@ def _difference(marked: Any, conversion: dict[str, Any]) -> str:
     sources = [one.get("source") if isinstance(one, dict) else None for one in (marked, conversion)]
     if sources[0] == sources[1]:
         return "with other options: the same call as before goes on, and overwrite=True starts anew"
+    if None in sources:
+        return "by another call: that one goes on, and overwrite=True starts anew"
     return (
         f"of {sources[0]}, and not of {sources[1]}: if it is the same place, it has changed since. "
         f"overwrite=True starts anew (on the command line --overwrite)"
     )
+
+
+def is_of_labels(raw: bytes) -> bool:
+    """Whether a marker is that of labels that are being written to a group, whose arrays have none."""
+    marked = _json(raw)
+    return isinstance(marked, dict) and "labels" in marked
 
 
 def conversion_text(name: str, raw: bytes) -> str:
@@ -236,9 +252,10 @@ def conversion_text(name: str, raw: bytes) -> str:
         return f"{name} is being replaced by a conversion that has not finished: overwrite=True continues it"
     source = marked.get("source") if isinstance(marked, dict) else None
     of = f" of {source}" if source else ""
+    call = "write_ome_labels" if is_of_labels(raw) else "convert"
     return (
         f"{name} is an unfinished conversion{of}: some of its chunks may be missing. The same call of "
-        f"convert goes on, and overwrite=True starts anew (on the command line --overwrite)"
+        f"{call} goes on, and overwrite=True starts anew (on the command line --overwrite)"
     )
 
 
@@ -250,18 +267,20 @@ def _mark(store: Any, path: str, conversion: dict[str, Any]) -> None:
 _CLEARING = {"clearing": True}
 
 
-def _clear(store: Any, path: str, metadata: Sequence[str]) -> None:
-    """Remove everything but the marker.
+def clear(store: Any, path: str, metadata: Sequence[str] = ZARR) -> None:
+    """Remove everything but the marker and the claim.
 
     Raises:
         StoreError: the store failed, or still lists something afterwards.
     """
     forget_index(store, path)
     clear_metadata(store, path, metadata)
-    ours = {_key(path, name) for name in (MARKER, OWNER, SIGN)}
+    ours = [key_in(path, name) for name in (MARKER, OWNER, SIGN)]
     names = _listed(store, path)
     if marker(path) not in names:  # the marker was just written, so this store does not list its keys
+        kept = dict(zip(ours, read_objects(store, ours), strict=True))
         call_store(store, path, store.delete_dir(path) if path else store.clear(), "deleted from")
+        write_objects(store, {key: value for key, value in kept.items() if value is not None})
         return
     names = [name for name in names if name not in ours]
     disk = zarr_facts.unwrapped(store)
@@ -271,7 +290,7 @@ def _clear(store: Any, path: str, metadata: Sequence[str]) -> None:
                 place.unlink()
     for number in range(0, len(names), _AT_ONCE):
         write_objects(store, dict.fromkeys(names[number : number + _AT_ONCE]))
-    left = set(_listed(store, path)) - ours
+    left = set(_listed(store, path)).difference(ours)
     if left:
         raise StoreError(f"{store} still lists {min(left)} after deleting it: overwrite=True tries again")
 
@@ -286,15 +305,15 @@ def _listed(store: Any, path: str) -> list[str]:
 
     async def listed() -> list[str]:
         if on_disk:
-            return [_key(path, name) async for name in store.list_dir(path)]
-        return [key async for key in store.list_prefix(_key(path, ""))]
+            return [key_in(path, name) async for name in store.list_dir(path)]
+        return [key async for key in store.list_prefix(key_in(path, ""))]
 
     return call_store(store, path, listed(), "listed in")
 
 
 def clear_metadata(store: Any, path: str, names: Sequence[str] = ()) -> None:
     """Remove the metadata of an array or a group, and leave its chunks and members."""
-    write_objects(store, {_key(path, name): None for name in dict.fromkeys((*names, *METADATA))})
+    write_objects(store, {key_in(path, name): None for name in dict.fromkeys((*names, *METADATA))})
 
 
 def _json(raw: bytes) -> Any:
@@ -305,10 +324,10 @@ def _json(raw: bytes) -> Any:
 
 
 def _holds_other_things(store: Any, path: str) -> bool:
-    ours = {_key(path, name) for name in (MARKER, OWNER, SIGN)}
+    ours = {key_in(path, name) for name in (MARKER, OWNER, SIGN)}
 
     async def any_key() -> bool:
-        async for key in store.list_prefix(_key(path, "")):
+        async for key in store.list_prefix(key_in(path, "")):
             if key not in ours:
                 return True
         return False
@@ -318,4 +337,4 @@ def _holds_other_things(store: Any, path: str) -> bool:
 
 def exists(store: Any, path: str, names: Sequence[str] = ZARR) -> bool:
     """Whether a place has one of these objects."""
-    return any(call_store(store, _key(path, ""), store.exists(_key(path, name))) for name in names)
+    return any(call_store(store, key_in(path, ""), store.exists(key_in(path, name))) for name in names)

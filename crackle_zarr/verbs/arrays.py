@@ -116,9 +116,9 @@ def convert(
     from .._base import zarr_facts
     from ..precomputed.reading import is_precomputed, is_scale, open_precomputed
     from ..stored import convert as conversion
+    from ..stored.claims import place_text
     from ..stored.engine import Options
     from ..stored.forks import fork_of, merged_fork, readable
-    from ..stored.unfinished import place_text
 
     if to not in ("crackle", "zstd", "blosc", "gzip", "none"):
         raise ValueError(f"to is 'crackle', 'zstd', 'blosc', 'gzip' or 'none', not {to!r}")

@@ -18,7 +18,7 @@ from .registry import split
 
 SUFFIXES = (".tif", ".tiff", ".png")
 # The files that make a folder a Zarr array or group.
-_OF_ZARR = ("zarr.json", ".zarray", ".zgroup", ".zattrs", ".crackle-convert")
+_OF_ZARR = ("zarr.json", ".zarray", ".zgroup", ".zattrs", ".crackle-convert", ".crackle-owner")
 _PATTERN = re.compile(r"\{:?\d*d?\}")
 
 

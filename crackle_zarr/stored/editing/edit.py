@@ -13,7 +13,7 @@ from ..._base.mapping import LabelMapping
 from ...errors import JournalError
 from ..engine import Options
 from ..layout import Coords
-from ..unfinished import refuse_conversion
+from ..unfinished import refuse_unfinished, refuse_unfinished_levels
 from .applying import Copied, Foreign, check_writable, copy_to_array
 from .entries import Entries, Journaled
 from .followers import Change, followers_of
@@ -154,7 +154,9 @@ def _refuse_others(place: Journaled, others: Sequence[Journaled]) -> None:
     """Raise JournalError if something else is being done to a place, or was not finished."""
     for other in others:
         Journal(other).refuse()
-    refuse_conversion(place)
+    for one in (place, *others):
+        refuse_unfinished(one)
+    refuse_unfinished_levels(place)
 
 
 def _change_in(plan: dict[str, Any], native: np.dtype[Any]) -> Change:

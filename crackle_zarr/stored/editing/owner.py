@@ -170,9 +170,8 @@ class Signs:
         def renew() -> None:
             while not end.wait(INTERVAL):
                 with contextlib.suppress(StoreError):  # the next one may pass
-                    if not still():
-                        return
-                    self.give()
+                    if still():
+                        self.give()
 
         thread = threading.Thread(target=renew, name="crackle-zarr sign of life", daemon=True)
         thread.start()
