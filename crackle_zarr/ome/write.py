@@ -144,7 +144,7 @@ def _write(
         held = claim.on(safe, where)
         _copy(data, labels.levels[0], levels.verify, continues, options, held)
         if pyramid:
-            build(labels, replace(levels, overwrite=False), options, claim)
+            build(labels, levels, options, claim)
             held.check()
             write_objects(safe, {join(where, PYRAMID): None})
         end(safe, where, claim)
