@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import zarr
 from cli_stored_cases import (  # noqa: F401
     box_of,
     check_csv,
@@ -112,6 +113,23 @@ def test_stats_keeps_labels_of_64_bits(run):
     stored("big.zarr", volume)
     rows = list(csv.DictReader(io.StringIO(run("stats", "big.zarr").out)))
     assert [row["label"] for row in rows] == ["0", "9007199254740993", "18446744073709551615"]
+
+
+def test_contacts_shows_a_table_on_a_terminal(run, tmp_path):
+    """The first 40 pairs with names of their labels, and how many more there are; --all shows them."""
+    volume = np.arange(1, 61, dtype=np.uint16).reshape(60, 1, 1)
+    stored("row.zarr", volume)
+    crackle_zarr.set_label_names(zarr.open_array("row.zarr", mode="r+"), {41: "axon"})
+    code, shown, _ = on_a_terminal(tmp_path, "contacts", "row.zarr", "--no-progress", out=True)
+    assert code == 0
+    assert "name b" in shown
+    assert "39:41,0:1,0:1" in shown  # the box of the labels 40 and 41
+    assert "axon" in shown
+    assert "40:42,0:1,0:1" not in shown
+    assert "... and 19 more: --all shows them" in shown
+    _, shown, _ = on_a_terminal(tmp_path, "contacts", "row.zarr", "--all", "--no-progress", out=True)
+    assert "58:60,0:1,0:1" in shown
+    assert "more" not in shown
 
 
 def test_stats_shows_a_table_on_a_terminal(run, tmp_path):
