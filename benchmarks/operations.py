@@ -1,7 +1,8 @@
 """How fast are operations on one stream, and on one array, against crackle-codec, cc3d, fastremap and NumPy?
 
 One thread, one run. Each package reads a stream that it has written with its default options; or all read the
-same array. All answers are compared.
+same array. Contacts of a stored array are also those of its voxels: in memory, or read first. All answers are
+compared.
 """
 
 from __future__ import annotations
@@ -110,6 +111,7 @@ def cases(volume: np.ndarray) -> dict[str, Case]:
     except ImportError:
         print("cc3d: not installed")
     found |= of_arrays(volume)
+    found |= of_stored_arrays(volume)
     middle = volume.shape[2] // 2
     pieces = crackle_zarr.zsplit(binary, middle)
     mapping = {int(label): int(label) + 1 for label in crackle_zarr.labels(binary)[:-1:50]}
@@ -166,6 +168,37 @@ def of_arrays(volume: np.ndarray) -> dict[str, Case]:
     except ImportError:
         print("scikit-image: not installed")
     return found
+
+
+def of_stored_arrays(volume: np.ndarray) -> dict[str, Case]:
+    """Contacts across the chunks of a stored array, of 64 voxels along each axis and of 128."""
+    found = {}
+    try:
+        cc3d = importlib.import_module("cc3d")
+    except ImportError:
+        print("cc3d: not installed")
+        return found
+    for edge in (64, 128):
+        array = crackle_zarr.create_array({}, data=volume.T, chunks=(edge,) * 3)
+        peers = {"cc3d.contacts": lambda: volume}
+        if edge == 64:
+            peers["reading, cc3d.contacts"] = lambda array=array: array[...]
+        for peer, voxels in peers.items():
+            name = f"contacts of a stored array, chunks of {edge}^3"
+            found[name if peer == "cc3d.contacts" else f"{name}, read first"] = Case(
+                peer,
+                lambda array=array: crackle_zarr.contacts(array, parallel=1),
+                lambda voxels=voxels: cc3d.contacts(voxels(), connectivity=6),
+                same_contacts,
+            )
+    return found
+
+
+def same_contacts(ours: crackle_zarr.ContactTable, theirs: dict[tuple[int, int], float]) -> bool:
+    areas = ours.to_dict()
+    return areas.keys() == theirs.keys() and all(
+        np.isclose(area, theirs[pair]) for pair, area in areas.items()
+    )
 
 
 def same_array(ours: np.ndarray, theirs: np.ndarray) -> bool:
