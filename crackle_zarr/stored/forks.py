@@ -239,11 +239,12 @@ def _copy_of(session: Any) -> Any:
         ValueError: the session has changes, and this version of Icechunk does not fork it.
     """
     try:
-        return session.fork()
+        fork = session.fork()
     except ValueError:
         if type(session).__name__ != "ForkSession":
             raise
-        return copy.deepcopy(session)
+        fork = session
+    return copy.deepcopy(fork)  # the first versions of Icechunk 1 return the session itself in another guise
 
 
 def _fork_in(place: Any) -> ForkedStore:
