@@ -76,7 +76,13 @@ def read_segments(path: Path) -> list[int]:
     "OME-Zarr label image names.",
 )
 @click.option("--no-image", is_flag=True, help="Show no image.")
-@click.option("--no-meshes", is_flag=True, help="Make no meshes of selected labels.")
+@click.option(
+    "--meshes",
+    metavar="PATH-or-URL",
+    help="Show these meshes: a folder of 'crackle-zarr mesh', of which labels without a mesh get one, or a "
+    "folder in Neuroglancer's format. The default makes those of selected labels.",
+)
+@click.option("--no-meshes", is_flag=True, help="Show no meshes.")
 @click.option(
     "--skeletons",
     metavar="PATH-or-URL",
@@ -129,6 +135,7 @@ def view(
     segments: Path | None,
     image: str | None,
     no_image: bool,
+    meshes: str | None,
     no_meshes: bool,
     skeletons: str | None,
     no_skeletons: bool,
@@ -161,6 +168,8 @@ def view(
     """
     if image is not None and no_image:
         raise click.UsageError("--image and --no-image exclude each other.")
+    if meshes is not None and no_meshes:
+        raise click.UsageError("--meshes and --no-meshes exclude each other.")
     if skeletons is not None and no_skeletons:
         raise click.UsageError("--skeletons and --no-skeletons exclude each other.")
     if not is_url(source) and (image is None or not is_url(image)):
@@ -178,7 +187,7 @@ def view(
                 image=behind,
                 label=label,
                 segments=listed,
-                meshes=not no_meshes,
+                meshes=not no_meshes if meshes is None else meshes,
                 skeletons=not no_skeletons if skeletons is None else skeletons,
                 voxel_size=voxel_size,
                 npy_axes=npy_axes,

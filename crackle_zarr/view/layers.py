@@ -79,18 +79,21 @@ class LabelLayer(Layer):
         volume: Volume,
         *,
         has_meshes: bool,
+        mesh_of: Callable[[int], bytes | None] | None = None,
         skeleton_of: Callable[[int], bytes | None] | bool,
     ) -> None:
         """Prepare the answers; nothing is read.
 
         Args:
             volume: the labels.
-            has_meshes: whether meshes are made.
+            has_meshes: whether there are meshes.
+            mesh_of: gives the mesh of a label; the mesh of a label for which it gives None is made.
             skeleton_of: gives the skeleton of a label; True: traces it; False: there are none.
         """
         super().__init__(volume)
         self.has_meshes = has_meshes and self.is_precomputed
         self.has_skeletons = bool(skeleton_of) and self.is_precomputed
+        self._mesh_of = mesh_of
         self._skeleton_of = skeleton_of
         self._layout: Layout | None = None
         self._lock = threading.Lock()
@@ -146,6 +149,11 @@ class LabelLayer(Layer):
     def mesh(self, shown: int) -> bytes | None:
         """The mesh of a label; None if the array does not have it."""
         self._refuse(self.has_meshes)
+        if self._mesh_of is not None:
+            label = native_label(self.volume, shown)
+            found = None if label is None else self._mesh_of(label)
+            if found is not None:
+                return found
         return self._object("mesh", shown, meshes.MOST_VOXELS, meshes.mesh)
 
     def skeleton_info(self) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Meshes of labels in Neuroglancer's format of single resolution.
+"""Meshes of labels in Neuroglancer's format of single resolution: made on demand, or from files.
 
 The bytes, all little-endian: the number of vertices as uint32, their coordinates (x, y, z) in nanometres as
 float32, and triples of vertices as uint32.
@@ -8,12 +8,17 @@ Source: Neuroglancer, "Precomputed: mesh format", legacy single-resolution.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from ..files.space import UNITS
+from ..meshes import Mesh, open_meshes
+from ..meshes.plan import PLAN
 from .objects import Mask
 
 INFO = {"@type": "neuroglancer_legacy_mesh"}
@@ -89,3 +94,58 @@ def faces(
 def manifest(label: int) -> dict[str, Any]:
     """The fragments of a mesh: one, with the name of the label."""
     return {"fragments": [str(label)]}
+
+
+def opened(
+    place: str | os.PathLike[str], voxel_size: npt.ArrayLike
+) -> Callable[[int], bytes | None] | Path | str:
+    """Meshes of a folder.
+
+    Args:
+        place: a folder of :func:`crackle_zarr.mesh`, in any format; or a folder or URL in Neuroglancer's
+            format.
+        voxel_size: of the page, in nanometres.
+
+    Returns:
+        The folder, the URL, or a function that gives a label's bytes, or None if there is no such mesh.
+
+    Raises:
+        FileNotFoundError: there is no such folder.
+        FormatError: the folder is unfinished or damaged.
+        ValueError: it is of no such kind.
+    """
+    name = os.fspath(place).removeprefix("precomputed://")
+    if "://" in name:
+        return name
+    path = Path(name)
+    if not path.exists():
+        raise FileNotFoundError(2, os.strerror(2), name)
+    if (path / PLAN).is_file():
+        found = open_meshes(path)
+        space = found.plan["space"]
+        unit = 1.0 if space["unit"] is None else UNITS[space["unit"]] * 1e9
+        origin = np.array(space["origin"]) * unit
+        if found.format == "precomputed":
+            return of_meshes(found, -origin, 1.0)
+        return of_meshes(found, np.asarray(voxel_size) / 2 - origin, unit)
+    if (path / "info").is_file():
+        return path
+    raise ValueError(
+        f"{name}: meshes are a folder of 'crackle-zarr mesh', or one in Neuroglancer's format (with a file "
+        f"'info')"
+    )
+
+
+def of_meshes(found: Mapping[int, Mesh], shift: Any, nanometres: float) -> Callable[[int], bytes | None]:
+    """The bytes of meshes by label, times ``nanometres`` and moved by ``shift``.
+
+    Pages count from the corner of the first voxel, wherever in space it lies.
+    """
+
+    def get(label: int) -> bytes | None:
+        one = found.get(label)
+        if one is None:
+            return None
+        return Mesh((one.vertices * nanometres + shift).astype(np.float32), one.faces).to_precomputed()
+
+    return get

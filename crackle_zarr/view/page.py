@@ -44,7 +44,7 @@ class Place(NamedTuple):
 def state(
     server: Server,
     layers: Mapping[str, Layer],
-    skeleton_url: str | None,
+    places: Mapping[str, str],
     selected: Sequence[int],
     place: Place | None,
     is_listed: bool,
@@ -54,7 +54,7 @@ def state(
     Args:
         server: which serves the layers.
         layers: what to show.
-        skeleton_url: where skeletons of others are; None: the layer may have its own.
+        places: where "meshes" and "skeletons" of others are, if the layer has none of its own.
         selected: labels, as the page shows them.
         place: what to look at; None: the whole volume.
         is_listed: whether the list of labels is asked for.
@@ -74,7 +74,7 @@ def state(
     shown.projection_scale = max(1.0, 1.3 * max(extent) / unit)
     for name, layer in layers.items():
         if isinstance(layer, LabelLayer):
-            shown.layers[name] = _label_layer(server, name, layer, skeleton_url, selected, is_listed)
+            shown.layers[name] = _label_layer(server, name, layer, places, selected, is_listed)
         else:
             shown.layers[name] = _image_layer(server, name, layer)
     shown.selected_layer.layer = "labels"
@@ -96,7 +96,7 @@ def _label_layer(
     server: Server,
     name: str,
     layer: LabelLayer,
-    skeleton_url: str | None,
+    places: Mapping[str, str],
     selected: Sequence[int],
     is_listed: bool,
 ) -> Any:
@@ -108,8 +108,7 @@ def _label_layer(
         sources.append(f"precomputed://{server.url(name, 'mesh')}")
     if layer.has_skeletons:
         sources.append(f"precomputed://{server.url(name, 'skeletons')}")
-    elif skeleton_url is not None:
-        sources.append(f"precomputed://{skeleton_url}")
+    sources += [f"precomputed://{url}" for url in places.values()]
     shown = neuroglancer.SegmentationLayer(source=sources)
     shown.tab = "segments"
     shown.skeleton_rendering.shader = SHADER

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Self
 from .._base.integers import integer
 from ..errors import MissingLabelError
 from ..stored.engine import Progress
+from . import meshes as mesh_files
 from . import skeletons as skeleton_files
 from .cache import TileCache
 from .layers import LabelLayer, Layer
@@ -39,7 +40,7 @@ def view(
     image: Any = None,
     label: int | None = None,
     segments: Iterable[int] = (),
-    meshes: bool = True,
+    meshes: bool | str | os.PathLike[str] | Mapping[int, Any] = True,
     skeletons: bool | str | os.PathLike[str] | Mapping[int, Any] = True,
     voxel_size: Sequence[float] | None = None,
     npy_axes: Axes = "xyz",
@@ -65,7 +66,9 @@ def view(
             image names, if there is one; False: none.
         label: a label to select, and to centre.
         segments: further labels to select.
-        meshes: make meshes of selected labels.
+        meshes: True makes those of selected labels; or a folder that :func:`~crackle_zarr.mesh` wrote, or the
+            dict that it returns, in the unit of the voxel size, where labels without a mesh get one; or a
+            folder or URL in Neuroglancer's format. False: none.
         skeletons: True traces those of selected labels; or a folder or URL in Neuroglancer's format, a
             Parquet file, a folder of SWC files, or the dict that ``skeletonize`` returns, in the unit of the
             voxel size. False: none.
@@ -101,9 +104,16 @@ def view(
     opened = open_labels(source, storage_options=storage_options, npy_axes=npy_axes, progress=progress)
     volume = Volume(opened, tiles, is_labels=True, voxel_size=size)
     found = _skeletons(skeletons, volume)
+    surfaces = _meshes(meshes, volume)
     shown = LabelLayer(
-        volume, has_meshes=meshes, skeleton_of=found if callable(found) or found is True else False
+        volume,
+        has_meshes=callable(surfaces) or surfaces is True,
+        mesh_of=surfaces if callable(surfaces) else None,
+        skeleton_of=found if callable(found) or found is True else False,
     )
+    places = {
+        kind: one for kind, one in (("meshes", surfaces), ("skeletons", found)) if isinstance(one, Path | str)
+    }
     layers: dict[str, Layer] = {}
     behind = opened.image if image is None else image
     if behind is not None and behind is not False:
@@ -115,7 +125,7 @@ def view(
     if label is not None:
         place = _middle(shown, integer("label", label))
         selected.insert(0, shown_label(volume, label))
-    viewer = Viewer(layers, found if isinstance(found, Path | str) else None, bind, port)
+    viewer = Viewer(layers, places, bind, port)
     viewer._show(selected, place, _is_listed(shown))
     if browser:
         webbrowser.open(viewer.url)
@@ -132,13 +142,13 @@ class Viewer:
     """
 
     def __init__(
-        self, layers: Mapping[str, Layer], skeleton_place: Path | str | None, bind: str, port: int
+        self, layers: Mapping[str, Layer], places: Mapping[str, Path | str], bind: str, port: int
     ) -> None:
         """Start the server; :func:`view` calls this.
 
         Args:
             layers: what to show, the lowest first; the labels are called "labels".
-            skeleton_place: a folder or URL with skeletons.
+            places: folders or URLs with "meshes" and "skeletons".
             bind: the address to listen on.
             port: 0 takes a free one.
         """
@@ -154,16 +164,17 @@ class Viewer:
         self.server.neuroglancer.viewers[token] = self._neuroglancer
         for name, layer in self._layers.items():
             self.server.add(name, layer)
-        if isinstance(skeleton_place, Path):
-            skeleton_place = self.server.add_folder("labels", os.fspath(skeleton_place))
-        self._skeleton_url = skeleton_place
+        self._places = {
+            kind: self.server.add_folder(f"labels/{kind}", os.fspath(one)) if isinstance(one, Path) else one
+            for kind, one in places.items()
+        }
         self.url: str = f"{self.server.origin}/v/{token}/"
         self._is_closed = False
 
     def _show(self, selected: list[int], place: Place | None, is_listed: bool) -> None:
         from . import page
 
-        self.state = page.state(self.server, self._layers, self._skeleton_url, selected, place, is_listed)
+        self.state = page.state(self.server, self._layers, self._places, selected, place, is_listed)
 
     @property
     def state(self) -> Any:
@@ -277,14 +288,30 @@ def _shift(image: Volume, labels: Volume) -> tuple[float, ...]:
     return tuple(round(a - b, 6) for a, b in zip(there, here, strict=True))
 
 
+def _meshes(given: Any, volume: Volume) -> bool | Callable[[int], bytes | None] | Path | str:
+    """Whether to make meshes, or where they are."""
+    if isinstance(given, bool):
+        return given
+    if isinstance(given, Mapping):
+        # They count from where the metadata say, or from the centre of the first voxel.
+        corner = volume.first_voxel or [-edge / 2 for edge in volume.voxel_size]
+        return mesh_files.of_meshes(given, [-place for place in corner], _nanometres(volume))
+    return mesh_files.opened(given, volume.voxel_size)
+
+
+def _nanometres(volume: Volume) -> float:
+    """How many nanometres the unit of the voxel size has; 1 if it is unknown."""
+    space = volume.source.spaces[0]
+    in_unit, in_nanometres = space.voxel_size, space.size_in("nanometer")
+    return in_nanometres[-1] / in_unit[-1] if in_unit and in_nanometres else 1.0
+
+
 def _skeletons(given: Any, volume: Volume) -> bool | Callable[[int], bytes | None] | Path | str:
     """Whether to trace skeletons, or where they are."""
     if isinstance(given, bool):
         return given
-    space = volume.source.spaces[0]
     # Tables and dicts are in the unit of the voxel size, and count from the centre of the first voxel.
-    in_unit, in_nanometres = space.voxel_size, space.size_in("nanometer")
-    scale = in_nanometres[-1] / in_unit[-1] if in_unit and in_nanometres else 1.0
+    scale = _nanometres(volume)
     shift = [edge / 2 for edge in volume.voxel_size]
     if isinstance(given, Mapping):
         return skeleton_files.of_skeletons(given, shift, scale)

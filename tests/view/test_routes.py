@@ -240,6 +240,51 @@ def test_failures_are_told(tmp_path, seg, capfd) -> None:
     assert capfd.readouterr().err == f"crackle-zarr: {reason}\n"
 
 
+@pytest.mark.parametrize("origin", [None, [4.0, 2.0, 1.0]])
+@pytest.mark.parametrize("kind", ["dict", "precomputed", "ply"])
+def test_meshes_of_others(tmp_path, seg, kind, origin) -> None:
+    """Meshes of folders and dicts lie where those of the page do; labels without one get one."""
+    pytest.importorskip("zmesh")
+    pytest.importorskip("trimesh")
+    attributes = {"voxel_size": [0.04, 0.008, 0.008], "voxel_unit": "micrometer"}
+    if origin is not None:
+        attributes["voxel_origin"] = origin
+    array = cz.create_array(MemoryStore(), data=seg, attributes=attributes)
+    given = cz.mesh(array, [7]) if kind == "dict" else tmp_path / "meshes"
+    if kind != "dict":
+        cz.mesh(array, [7], given, format=kind)
+    with cz.view(array, meshes=given) as viewer:
+        ours = Client(viewer)
+        data = ours.get("/mesh/7")
+        others = ours.get("/mesh/9")
+    with cz.view(array) as viewer:
+        made = Client(viewer)
+        expected, _ = mesh_of(made.get("/mesh/7"))
+        assert others == made.get("/mesh/9")
+    vertices, triangles = mesh_of(data)
+    assert len(triangles) == len(cz.mesh(array, [7])[7].faces)
+    assert np.allclose(vertices.min(axis=0), expected.min(axis=0), atol=0.01)
+    assert np.allclose(vertices.max(axis=0), expected.max(axis=0), atol=0.01)
+
+
+def test_meshes_of_a_folder(tmp_path, seg) -> None:
+    """A folder of Neuroglancer's format is served as it is, beside skeletons; others are refused."""
+    (tmp_path / "meshes").mkdir()
+    (tmp_path / "meshes" / "info").write_text('{"@type": "neuroglancer_multilod_draco"}')
+    made = Skeleton(np.zeros((2, 3)), [[0, 1]], radii=[1, 2], segid=7)
+    cz.skeletons.write_folder(tmp_path / "skeletons", [made])
+    with cz.view(seg, meshes=tmp_path / "meshes", skeletons=tmp_path / "skeletons") as viewer:
+        found = []
+        for source in viewer.state.layers["labels"].layer.source[-2:]:
+            with urllib.request.urlopen(source.url.removeprefix("precomputed://") + "info") as answer:
+                found.append(json.load(answer)["@type"])
+        assert found == ["neuroglancer_multilod_draco", "neuroglancer_skeletons"]
+    with pytest.raises(ValueError, match="meshes are a folder of 'crackle-zarr mesh', or one in"):
+        cz.view(seg, meshes=tmp_path)
+    with pytest.raises(FileNotFoundError):
+        cz.view(seg, meshes=tmp_path / "missing")
+
+
 def test_skeletons_of_a_folder(tmp_path, seg) -> None:
     """Skeletons of Neuroglancer's format are served as they are, with ranges of bytes."""
     made = Skeleton(np.zeros((2, 3)), [[0, 1]], radii=[1, 2], segid=7)
