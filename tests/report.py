@@ -23,6 +23,7 @@ PACKAGES = [
     "fastremap",
     "kimimaro",
     "scipy",
+    "zmesh",
 ]
 
 

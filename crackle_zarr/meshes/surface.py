@@ -95,20 +95,19 @@ def joined(parts: Sequence[Placed]) -> tuple[npt.NDArray[np.int64], npt.NDArray[
     Returns:
         Vertices in half voxels from the volume's first voxel, and faces.
     """
-    firsts = np.cumsum([0, *(len(part.piece.vertices) for part in parts)])
-    vertices = np.concatenate([part.piece.vertices + 2 * np.array(part.start, np.int64) for part in parts])
-    faces = np.concatenate(
-        [part.piece.faces.astype(np.int64) + first for part, first in zip(parts, firsts, strict=False)]
-    )
-    if len(parts) > 1:
-        shared = np.flatnonzero(np.concatenate([_on_faces(part) for part in parts]))
-        _, first, inverse = np.unique(vertices[shared], axis=0, return_index=True, return_inverse=True)
-        same = np.arange(len(vertices))
-        same[shared] = shared[first][inverse.reshape(-1)]
-        kept = same == np.arange(len(vertices))
-        numbers = np.cumsum(kept) - 1
-        vertices, faces = vertices[kept], numbers[same][faces]
-    return vertices, faces.astype(np.uint32)
+    moved = [part.piece.vertices + 2 * np.array(part.start, np.int64) for part in parts]
+    if len(parts) == 1:
+        return moved[0], parts[0].piece.faces
+    vertices = np.concatenate(moved)
+    firsts = np.cumsum([0, *map(len, moved[:-1])])
+    faces = np.concatenate([part.piece.faces + first for part, first in zip(parts, firsts, strict=True)])
+    shared = np.flatnonzero(np.concatenate([_on_faces(part) for part in parts]))
+    _, first, inverse = np.unique(vertices[shared], axis=0, return_index=True, return_inverse=True)
+    same = np.arange(len(vertices))
+    same[shared] = shared[first][inverse.reshape(-1)]
+    kept = same == np.arange(len(vertices))
+    numbers = (np.cumsum(kept) - 1).astype(np.uint32)
+    return vertices[kept], numbers[same][faces]
 
 
 def _on_faces(part: Placed) -> npt.NDArray[np.bool_]:

@@ -16,7 +16,7 @@ import pytest
 BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
 SCRIPTS = [
     *("chunks", "codec", "density", "hard", "memory", "operations", "presets", "shapes", "sizes", "slice"),
-    *("index", "pyramid", "skeletons", "small", "stages", "stored", "threads", "wasm"),
+    *("index", "meshes", "pyramid", "skeletons", "small", "stages", "stored", "threads", "wasm"),
 ]
 
 pytestmark = pytest.mark.skipif(not BENCHMARKS.is_dir(), reason="the benchmarks are not part of this tree")
@@ -41,12 +41,14 @@ def run(script: str, *arguments: str | Path) -> str:
 def test_script(script: str, tmp_path: Path) -> None:
     """Each script measures a small volume, prints tables, and writes its figures as JSON."""
     if (
-        script in ("index", "memory", "stored", "operations", "skeletons")
+        script in ("index", "memory", "meshes", "stored", "operations", "skeletons")
         and not Path("/proc/self/clear_refs").exists()
     ):
         pytest.skip("peak memory is read from Linux's /proc")
     if script == "wasm" and (shutil.which("node") is None or importlib.util.find_spec("ziglang") is None):
         pytest.skip("needs node, and ziglang, which compiles for it")
+    if script == "meshes" and importlib.util.find_spec("zmesh") is None:
+        pytest.skip("needs zmesh, with which it compares")
     volume = np.arange(70 * 66 * 64, dtype=np.uint32).reshape(70, 66, 64) // 999
     np.save(tmp_path / "volume.npy", np.asfortranarray(volume))
     figures_file, plot = tmp_path / "out" / "figures.json", tmp_path / "drawn" / "curves.png"
