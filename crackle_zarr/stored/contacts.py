@@ -79,13 +79,13 @@ class Touching:
 
     def __call__(self) -> Rows:
         """Read the chunks, in the order in which fewest planes wait for the other side of their border."""
-        asked = sorted(self._asked(), key=lambda one: one.chunk.coords)
+        asked = sorted(self._asked(), key=lambda one: one.chunk.coords, reverse=True)
         rows = self._no_rows
         waiting: dict[_Border, _Plane] = {}
-        size = at_once(self.layout)
-        for start in range(0, len(asked), size):
+        while asked:
             parts = [rows]
-            batch = [self._answered(one) for one in asked[start : start + size]]
+            # A chunk keeps its stream, so the list lets go of it.
+            batch = [self._answered(asked.pop()) for _ in range(min(at_once(self.layout), len(asked)))]
             for inner, planes in drive(self.layout.store, batch):
                 parts += inner
                 for border, plane in planes.items():
@@ -193,7 +193,8 @@ class Touching:
         if others:
             (voxels,) = _decoded(chunk, [chunk.box], readers, table, self.verify)
         for axis in others:
-            first, behind = (np.delete(voxels, end, axis) for end in (-1, 0))
+            before = (slice(None),) * axis
+            first, behind = (voxels[*before, part] for part in (slice(-1), slice(1, None)))
             yield self._between(_Plane(chunk.box, first), behind, axis)
 
     def _named(self, labels: npt.NDArray[np.uint64]) -> npt.NDArray[Any]:

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import pickle
+import weakref
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -246,6 +247,33 @@ def test_only_planes_are_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
     stack = cz.create_array({}, data=values, chunks=(5, 30, 17))
     assert_equal(cz.contacts(stack, parallel=1), counted(values))
     assert decoded == [1] * 6  # of three borders
+
+
+def test_streams_are_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A task holds the streams of sixteen chunks at most, however many its shard has."""
+    from crackle_zarr.stored import contacts
+
+    chunks: list[weakref.ref[Any]] = []
+    held = []
+    chunks_of, merged = contacts.chunks_of, contacts.merged
+
+    def noted(*arguments: Any) -> Any:
+        made = chunks_of(*arguments)
+        chunks.extend(map(weakref.ref, made))
+        return made
+
+    def counted_while_merging(rows: Any) -> Any:
+        alive = [chunk for one in chunks if (chunk := one()) is not None]
+        held.append(sum(chunk._whole is not None for chunk in alive))
+        return merged(rows)
+
+    monkeypatch.setattr(contacts, "chunks_of", noted)
+    monkeypatch.setattr(contacts, "merged", counted_while_merging)
+    values = voxels("u4", 0, 9, 14)
+    array = cz.create_array({}, data=values, chunks=(4, 5, 4), shards=(20, 30, 20))
+    assert_equal(cz.contacts(array, parallel=1), counted(values))
+    assert len(chunks) == 5 * 6 * 5
+    assert max(held) <= 16
 
 
 def test_a_damaged_chunk_names_itself() -> None:
