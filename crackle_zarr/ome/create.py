@@ -16,7 +16,7 @@ from .._base.patience import patient
 from ..codecs.create import create_array, default_chunks
 from ..files.label_names import rgba
 from ..files.space import Space
-from ..stored.claims import busy
+from ..stored.unfinished import refuse_writers_within
 from ..stored.writing import write_objects
 from .levels import Factors, Level, axes_of, factors_between, multiscales, per_axis, plan, unit_named
 from .metadata import Axis, Multiscale, ome_attributes, open_multiscale, open_or_none
@@ -94,9 +94,7 @@ def create_ome_labels(
     design = designed(place, path, name, description, options)
     refuse_existing(place, design.path, overwrite)
     if overwrite:
-        text = busy(place, design.path)
-        if text is not None:
-            raise FileExistsError(text)
+        refuse_writers_within(place, design.path)
     return made(place, path, design, overwrite)
 
 

@@ -9,6 +9,7 @@ object that it writes, and before it reports success.
 from __future__ import annotations
 
 import contextlib
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -93,11 +94,13 @@ class Claim:
         path: of the place within its store.
         work: what it does.
         taken: whether it has said so in the store.
+        lock: held while a sign of life is given.
     """
 
     def __init__(self, owner: Owner, path: str, work: Work) -> None:
         self.owner, self.path, self.work = owner, path, work
         self.taken = False
+        self.lock = threading.Lock()
 
     @property
     def sign(self) -> str:
@@ -123,6 +126,10 @@ class Claim:
         if read_objects(store, [key]) == [None]:
             call_store(store, key, store.set_if_not_exists(key, zarr_facts.buffer_of(value)), "written to")
         else:
+            # A listing of the place may have taken long since its owner was found dead.
+            text = busy(store, path, self, watch=False)
+            if text is not None:
+                raise TakenOverError(text)
             write_objects(store, {key: value})
         self.on(store, path).check()
         self.taken = True
@@ -131,7 +138,8 @@ class Claim:
         """Leave a place to others."""
         names = [key_in(path, OWNER)]
         if path == self.path:  # and not one array of a group
-            self.taken = False
+            with self.lock:  # no sign is given later
+                self.taken = False
             names.append(self.sign)
         write_objects(store, dict.fromkeys(names))
 
@@ -161,7 +169,7 @@ def claimed(store: Any, path: str, work: Work) -> Iterator[Claim]:
         held = claim.on(store, path)
         signs = Signs(store, claim.sign)
         try:
-            with signs.given(lambda: claim.taken and not held.is_lost()):
+            with signs.given(lambda: claim.taken and not held.is_lost(), claim.lock):
                 yield claim
         except BaseException as error:
             with contextlib.suppress(StoreError):

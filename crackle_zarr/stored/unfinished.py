@@ -7,7 +7,7 @@ remembers the progress.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +73,8 @@ def begin(
         if not continues:
             _refuse_existing(place, path, raw, there, conversion)
     replaces = overwrite and (there or raw is not None)
+    if replaces:
+        refuse_writers_within(store, path, claim)
     if not continues and not replaces and _holds_other_things(store, path):
         kind = "Zarr's" if names == ZARR else "of a conversion"
         raise FileExistsError(f"{place} has objects that are not {kind}: give an empty destination")
@@ -147,7 +149,43 @@ def end(store: Any, path: str, claim: Claim) -> None:
     claim.finish(store, path, marker(path))
 
 
-def _refuse_busy(store: Any, path: str, claim: Claim) -> None:
+def refuse_writers_within(store: Any, path: str, claim: Claim | None = None) -> None:
+    """Raise FileExistsError if a process that lives writes to a place or edits it, or something in it.
+
+    Args:
+        store: of the place.
+        path: of an array or a group that is to be replaced.
+        claim: of this call, which does not count.
+    """
+    for one in (path, *_nodes_in(store, path)):
+        _refuse_busy(store, one, claim)
+        _refuse_editor(store, one)
+
+
+def _nodes_in(store: Any, path: str) -> Iterator[str]:
+    """The paths of all arrays and groups in a group; none for an array."""
+    # Zarr's own listing warns of objects that it does not know, such as a journal.
+    if not _is_group(*read_objects(store, [key_in(path, name) for name in ZARR])):
+        return
+
+    async def listed() -> list[str]:
+        return [name.rstrip("/").rpartition("/")[2] async for name in store.list_dir(path)]
+
+    names = [key_in(path, name) for name in call_store(store, path, listed(), "listed in")]
+    found = read_objects(store, [key_in(name, one) for name in names for one in ZARR])
+    for number, name in enumerate(names):
+        if any(raw is not None for raw in found[3 * number : 3 * number + 3]):
+            yield name
+            yield from _nodes_in(store, name)
+
+
+def _is_group(zarr_json: bytes | None, zarray: bytes | None, zgroup: bytes | None) -> bool:
+    """Whether these objects, those of :data:`ZARR`, make a place a group."""
+    metadata = None if zarr_json is None else _json(zarr_json)
+    return zgroup is not None or (isinstance(metadata, dict) and metadata.get("node_type") == "group")
+
+
+def _refuse_busy(store: Any, path: str, claim: Claim | None) -> None:
     """Raise FileExistsError if another process that lives writes to a place."""
     text = busy(store, path, claim)
     if text is not None:

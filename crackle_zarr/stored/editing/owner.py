@@ -163,13 +163,19 @@ class Signs:
         write_objects(self.store, {self.key: packed(asdict(Sign(time.time(), stopped)))})
 
     @contextlib.contextmanager
-    def given(self, still: Callable[[], bool]) -> Iterator[None]:
-        """Give signs while the block runs, and while the work is still the owner's."""
+    def given(self, still: Callable[[], bool], lock: threading.Lock | None = None) -> Iterator[None]:
+        """Give signs while the block runs, and while the work is still the owner's.
+
+        Args:
+            still: whether it is.
+            lock: held while a sign is given; with it, an owner removes its sign for good.
+        """
         end = threading.Event()
+        lock = lock or threading.Lock()
 
         def renew() -> None:
             while not end.wait(INTERVAL):
-                with contextlib.suppress(StoreError):  # the next one may pass
+                with contextlib.suppress(StoreError), lock:  # the next one may pass
                     if still():
                         self.give()
 
