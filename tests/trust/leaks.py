@@ -177,7 +177,7 @@ OF_A_STREAM: dict[str, Callable[[bytes, Chunk], object]] = {
     "point_cloud": lambda s, c: cz.point_cloud(s, parallel=c.parallel),
     "surface": lambda s, c: surfaces(_binding.Reader(s)),
     "contacts": lambda s, c: cz.contacts(s, parallel=c.parallel),
-    "contacts of a window": lambda s, c: _binding.Reader(s).contacts_within((0, 1), (0, 1), (0, 2)),
+    "contacts of a window": lambda s, c: in_half(s),
     "overlaps": lambda s, c: cz.overlaps(s, c.other, parallel=c.parallel),
     "array_equal": lambda s, c: cz.array_equal(s, c.other, parallel=c.parallel),
     "voxel_connectivity_graph": lambda s, c: cz.voxel_connectivity_graph(s, parallel=c.parallel),
@@ -200,6 +200,12 @@ OF_A_STREAM: dict[str, Callable[[bytes, Chunk], object]] = {
     "skeletonize": lambda s, c: traced(s),
     "oversegment and sections": lambda s, c: along_skeletons(s),
 }
+
+
+def in_half(stream: bytes) -> Any:
+    reader = _binding.Reader(stream)
+    sx, sy, sz = reader.header.shape
+    return reader.contacts_within((0, sz), (0, sy), (sx // 2, sx))
 
 
 def traced(stream: bytes) -> Any:
