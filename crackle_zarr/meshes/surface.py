@@ -66,9 +66,9 @@ def pieces_of(
             Surfaces are closed there.
         wanted: only these labels.
     """
-    dtype = voxels.dtype
+    dtype = voxels.dtype.newbyteorder("=")
     low, high = (np.array(some, np.int64) for some in ends)
-    closed = np.pad(voxels, list(zip(low.tolist(), high.tolist(), strict=True)))
+    closed = np.pad(voxels.astype(dtype, copy=False), list(zip(low.tolist(), high.tolist(), strict=True)))
     # zmesh takes unsigned labels; a bool is a byte.
     unsigned = closed.view(np.dtype(f"u{dtype.itemsize}"))
     mesher = zmesh_module().Mesher((1, 1, 1))

@@ -141,7 +141,7 @@ class MemoryVolume:
         labels = None if wanted is None else sorted(wanted)
         if isinstance(self.labels, np.ndarray):
             voxels: npt.NDArray[Any] = self.labels[:, :, start[2] : stop[2]]
-            return voxels.astype(self.dtype, copy=False)
+            return voxels
         if labels is None or len(labels) > _MOST_MASKS or (start, stop) != ((0, 0, 0), self.shape):
             return stream.decompress(self.labels, parallel=1, z_start=start[2], z_end=stop[2])
         found = np.zeros(self.shape, self.dtype, order="F")
