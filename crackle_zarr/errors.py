@@ -59,7 +59,7 @@ class JournalError(CrackleError):
 
 
 class TakenOverError(JournalError):
-    """Another process has taken over the edit of an array, and this one has stopped."""
+    """Another process has taken over an edit, or the place that is written to; this one has stopped."""
 
 
 class StaleIndexError(CrackleError):

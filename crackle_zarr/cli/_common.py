@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import difflib
 import errno
+import re
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -268,7 +269,18 @@ def _in_options(message: object) -> str:
     text = " ".join(str(message).split())
     for python, option in _OPTION_OF.items():
         text = text.replace(python, option)
-    return text
+    rest = _ASIDE.sub("", text)
+    return _ASIDE.sub(lambda aside: "" if _says_no_more(aside[1], rest) else aside[0], text)
+
+
+# What messages of Python's functions say about the command line.
+_ASIDE = re.compile(r" \(on the command line:? ([^)]*)\)")
+
+
+def _says_no_more(aside: str, rest: str) -> bool:
+    """Whether a message has the options of an aside anyway."""
+    options = re.findall(r"--[a-z-]+", aside)
+    return bool(options) and all(option in rest for option in options)
 
 
 # Warnings for programmers, of which the user of a command can make no use.

@@ -204,7 +204,8 @@ def convert(
 
     Zarr to Zarr keeps shape, dtype, fill value, attributes and the names of axes. For a group, such
     as OME-Zarr labels with their pyramid, it converts all arrays, or level 0 into a file. After an
-    interruption, the same command continues. --storage-option applies to both places, if they are
+    interruption, the same command continues. While one command writes to DESTINATION, others are
+    refused and told which process writes. --storage-option applies to both places, if they are
     URLs.
 
     From a precomputed volume, --scale is converted. Chunks of the encoding crackle are copied as

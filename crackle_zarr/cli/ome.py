@@ -90,7 +90,7 @@ def pyramid(
     The place is a label image, or an image with one label image. Each voxel of a level is the most
     frequent label of its block in the level before. Blocks are 2 x 2 x 1 while slices are thicker
     than pixels, and then 2 x 2 x 2. Levels that exist are built again. After an interruption the
-    same command continues.
+    same command continues. While one process builds levels, others are refused.
 
     \b
     Examples:

@@ -107,7 +107,8 @@ def write_precomputed(
         A report: ``arrays`` (the scales), ``chunks``, ``bytes_before``, ``bytes_after``.
 
     Raises:
-        FileExistsError: ``place`` has other contents.
+        FileExistsError: ``place`` has other contents, or another process writes to it.
+        TakenOverError: another process took the work from this one, which has stopped.
         TypeError: the source's dtype is neither an integer nor bool.
         ValueError: the source has more than three axes, a label is negative, or an option is invalid.
         ImportError: the encoding or the URL needs a package that is not installed.

@@ -104,7 +104,8 @@ def convert(
         A report: ``arrays``, ``chunks``, ``bytes_before``, ``bytes_after``.
 
     Raises:
-        FileExistsError: ``dst`` has other contents.
+        FileExistsError: ``dst`` has other contents, or another process writes to it.
+        TakenOverError: another process took the work from this one, which has stopped.
         TypeError: the source's dtype is neither an integer nor bool.
         ValueError: the destination cannot delete and list, for example a zip file; or it is the source, or
             within it.

@@ -158,7 +158,7 @@ def remap(
         TypeError: ``mapping`` is not a mapping of integers; both or neither of ``mapping`` and ``edges`` is
             given; or ``in_place`` meets immutable bytes.
         FileNotFoundError: ``index`` is "require", and there is none.
-        JournalError: the array has an unfinished remap, or is being remapped by another process.
+        JournalError: the array has something unfinished, or another process remaps it or writes to it.
         StaleIndexError: ``index`` is "require", and there is none that is current.
         TakenOverError: another process took the remap from this one, which has stopped.
     """

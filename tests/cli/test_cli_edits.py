@@ -330,7 +330,7 @@ def test_an_unfinished_remap_is_told(run, seg, interrupted):
     assert run("labels", interrupted, "--unfinished", "ignore").err == ""
     ran = run("remap", interrupted, "1=2")
     assert ran.code == 2
-    assert "--resume, --undo" in one_line(ran)
+    assert "--resume finishes it, --undo restores the array" in one_line(ran)
     assert run("remap", interrupted, "--undo").code == 0
     assert run("verify", interrupted).code == 0
     assert np.array_equal(read(interrupted), seg)

@@ -597,3 +597,18 @@ def test_commands(name: str, run: Callable[..., Ran], tmp_path: Path) -> None:
         voxels = voxels.T
     assert is_(found, pooled(voxels, len(found)))
     assert not list((tmp_path / "out.zarr").rglob(".crackle*"))
+
+
+def test_options_in_messages(run: Callable[..., Ran], tmp_path: Path) -> None:
+    """The command line names its options once, and the one that starts anew does."""
+    np.save("seg.npy", VOXELS)
+    store = LocalStore(tmp_path / "out.zarr")
+    with claimed(store, "", "conversion") as claim:
+        begin(store, "", {"source": "another"}, False, claim)
+        claim.release(store, "")
+    cz.create_array(tmp_path / "out.zarr", data=OTHER)
+    text = one_line(run("convert", "seg.npy", "out.zarr"))
+    assert "is an unfinished conversion of another, and not of" in text
+    assert text.endswith("it has changed since. --overwrite starts anew\n")
+    assert run("convert", "seg.npy", "out.zarr", "--overwrite").code == 0
+    assert np.array_equal(zarr.open_array(store, mode="r")[...], VOXELS)
