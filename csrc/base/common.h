@@ -28,11 +28,13 @@ typedef uint64_t u64;
 #  define CK_UNLIKELY(expr) __builtin_expect(!!(expr), 0)
 #  define CK_FORCEINLINE static inline __attribute__((always_inline))
 #  define CK_PREFETCH(address) __builtin_prefetch((const void *)(address))
+#  define CK_PREFETCH_L2(address) __builtin_prefetch((const void *)(address), 0, 2) /* not to L1 */
 #else
 #  define CK_LIKELY(expr) (expr)
 #  define CK_UNLIKELY(expr) (expr)
 #  define CK_FORCEINLINE static inline
 #  define CK_PREFETCH(address) ((void)(address))
+#  define CK_PREFETCH_L2(address) ((void)(address))
 #endif
 
 /* Whether another thread has changed '*number', which was 0 before. 'number' may be NULL. */

@@ -19,18 +19,47 @@
  */
 #define FETCH_AHEAD 8192
 
-/* Move bit c of words[i] to bit i of words[c]: exchange halves, then halves of halves (Hacker's Delight, 7-3). */
-static void transpose_64(u64 words[64])
-{
-    u64 mask = 0x00000000ffffffffu;
+/*
+ * How many columns ahead, along x, the columns of a C-order volume are prefetched.  They often lie a power of two
+ * apart, and an L1 cache holds only few such lines: prefetching to it takes twice as long.
+ */
+#define COLUMNS_AHEAD 2
 
-    for (unsigned int half = 32; half; half /= 2, mask ^= mask << half)
-        for (unsigned int i = 0; i < 64; i = ((i | half) + 1) & ~half) {
-            const u64 differ = (words[i] >> half ^ words[i | half]) & mask;
+/* In words of 2 * half rows each, exchange the upper right square of bits with the lower left one. */
+CK_FORCEINLINE void exchange_squares(u64 words[64], unsigned int half, u64 mask)
+{
+    for (unsigned int first = 0; first < 64; first += 2 * half)
+        for (unsigned int i = first; i < first + half; i++) {
+            const u64 differ = (words[i] >> half ^ words[i + half]) & mask;
 
             words[i] ^= differ << half;
-            words[i | half] ^= differ;
+            words[i + half] ^= differ;
         }
+}
+
+/* Move bit c of words[i] to bit i of words[c] (Hacker's Delight, 7-3). */
+CK_FORCEINLINE void transpose_64(u64 words[64])
+{
+    exchange_squares(words, 32, 0x00000000ffffffffu);
+    exchange_squares(words, 16, 0x0000ffff0000ffffu);
+    exchange_squares(words, 8, 0x00ff00ff00ff00ffu);
+    exchange_squares(words, 4, 0x0f0f0f0f0f0f0f0fu);
+    exchange_squares(words, 2, 0x3333333333333333u);
+    exchange_squares(words, 1, 0x5555555555555555u);
+}
+
+/* Put the bits of 64 columns into word 'w' of row 'y' of each slice. Transposes 'left' and 'up'. */
+CK_FORCEINLINE void put_words(u64 left[64], u64 up[64], struct ck_bitmaps *slices, u32 count, u64 y, size_t w)
+{
+    const u64 vertical = ck_interior_vertical(slices, w);
+    const u64 horizontal = y > 0 ? ck_interior_horizontal(slices, w) : 0;
+
+    transpose_64(left);
+    transpose_64(up);
+    for (u32 z = 0; z < count; z++) {
+        ck_vertical(&slices[z], y)[w] = left[z] & vertical;
+        ck_horizontal(&slices[z], y)[w] = up[z] & horizontal;
+    }
 }
 
 #if CK_HAVE_SSE2
@@ -275,28 +304,37 @@ CK_UNEQUAL_64_V3(u16, equal_16x32_v3)
 CK_UNEQUAL_64_V3(u32, equal_32x32_v3)
 CK_UNEQUAL_64_V3(u64, equal_64x32_v3)
 
+CK_TARGET_V3 static void put_words_v3(u64 left[64], u64 up[64], struct ck_bitmaps *slices, u32 count, u64 y, size_t w)
+{
+    put_words(left, up, slices, count, y, w);
+}
+
 #define CK_LABEL u8
 #define CK_NAME(name) name##_v3_u8
 #define CK_UNEQUAL unequal_64_v3_u8
 #define CK_TARGET CK_TARGET_V3
+#define CK_PUT_WORDS put_words_v3
 #include "boundary_template.h"
 
 #define CK_LABEL u16
 #define CK_NAME(name) name##_v3_u16
 #define CK_UNEQUAL unequal_64_v3_u16
 #define CK_TARGET CK_TARGET_V3
+#define CK_PUT_WORDS put_words_v3
 #include "boundary_template.h"
 
 #define CK_LABEL u32
 #define CK_NAME(name) name##_v3_u32
 #define CK_UNEQUAL unequal_64_v3_u32
 #define CK_TARGET CK_TARGET_V3
+#define CK_PUT_WORDS put_words_v3
 #include "boundary_template.h"
 
 #define CK_LABEL u64
 #define CK_NAME(name) name##_v3_u64
 #define CK_UNEQUAL unequal_64_v3_u64
 #define CK_TARGET CK_TARGET_V3
+#define CK_PUT_WORDS put_words_v3
 #include "boundary_template.h"
 
 static void find_boundaries_v3(const void *slice, unsigned int width, struct ck_bitmaps *b)
@@ -317,49 +355,58 @@ static void find_boundaries_v3(const void *slice, unsigned int width, struct ck_
     }
 }
 
-static void find_boundaries_of_columns_v3(const void *first, const struct crackle_volume *v, u32 count,
-                                          struct ck_bitmaps *slices, void *scratch)
+static void find_boundaries_of_columns_v3(const struct crackle_volume *v, u32 z, u32 count,
+                                          struct ck_bitmaps *slices, struct ck_column_bits *bits)
 {
     switch (v->width) {
     case 1:
-        find_boundaries_of_columns_v3_u8(first, v, count, slices, scratch);
+        find_boundaries_of_columns_v3_u8(v, z, count, slices, bits);
         break;
     case 2:
-        find_boundaries_of_columns_v3_u16(first, v, count, slices, scratch);
+        find_boundaries_of_columns_v3_u16(v, z, count, slices, bits);
         break;
     case 4:
-        find_boundaries_of_columns_v3_u32(first, v, count, slices, scratch);
+        find_boundaries_of_columns_v3_u32(v, z, count, slices, bits);
         break;
     default:
-        find_boundaries_of_columns_v3_u64(first, v, count, slices, scratch);
+        find_boundaries_of_columns_v3_u64(v, z, count, slices, bits);
         break;
     }
 }
 
 #endif /* CK_MAYBE_V3 */
 
+static void put_words_plain(u64 left[64], u64 up[64], struct ck_bitmaps *slices, u32 count, u64 y, size_t w)
+{
+    put_words(left, up, slices, count, y, w);
+}
+
 #define CK_LABEL u8
 #define CK_NAME(name) name##_u8
 #define CK_UNEQUAL unequal_64_u8
 #define CK_TARGET
+#define CK_PUT_WORDS put_words_plain
 #include "boundary_template.h"
 
 #define CK_LABEL u16
 #define CK_NAME(name) name##_u16
 #define CK_UNEQUAL unequal_64_u16
 #define CK_TARGET
+#define CK_PUT_WORDS put_words_plain
 #include "boundary_template.h"
 
 #define CK_LABEL u32
 #define CK_NAME(name) name##_u32
 #define CK_UNEQUAL unequal_64_u32
 #define CK_TARGET
+#define CK_PUT_WORDS put_words_plain
 #include "boundary_template.h"
 
 #define CK_LABEL u64
 #define CK_NAME(name) name##_u64
 #define CK_UNEQUAL unequal_64_u64
 #define CK_TARGET
+#define CK_PUT_WORDS put_words_plain
 #include "boundary_template.h"
 
 void ck_find_boundaries(const void *slice, unsigned int width, struct ck_bitmaps *b)
@@ -387,28 +434,26 @@ void ck_find_boundaries(const void *slice, unsigned int width, struct ck_bitmaps
 }
 
 void ck_find_boundaries_of_columns(const struct crackle_volume *v, u32 z, u32 count, struct ck_bitmaps *slices,
-                                   void *scratch)
+                                   struct ck_column_bits *bits)
 {
-    const u8 *first = (const u8 *)v->voxels + (size_t)z * v->width;
-
 #if CK_MAYBE_V3
     if (ck_cpu_has_v3()) {
-        find_boundaries_of_columns_v3(first, v, count, slices, scratch);
+        find_boundaries_of_columns_v3(v, z, count, slices, bits);
         return;
     }
 #endif
     switch (v->width) {
     case 1:
-        find_boundaries_of_columns_u8((const void *)first, v, count, slices, scratch);
+        find_boundaries_of_columns_u8(v, z, count, slices, bits);
         break;
     case 2:
-        find_boundaries_of_columns_u16((const void *)first, v, count, slices, scratch);
+        find_boundaries_of_columns_u16(v, z, count, slices, bits);
         break;
     case 4:
-        find_boundaries_of_columns_u32((const void *)first, v, count, slices, scratch);
+        find_boundaries_of_columns_u32(v, z, count, slices, bits);
         break;
     default:
-        find_boundaries_of_columns_u64((const void *)first, v, count, slices, scratch);
+        find_boundaries_of_columns_u64(v, z, count, slices, bits);
         break;
     }
 }

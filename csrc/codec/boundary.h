@@ -13,18 +13,25 @@
  */
 void ck_find_boundaries(const void *slice, unsigned int width, struct ck_bitmaps *b);
 
-/* How many slices of a C-order volume are compared at once. */
-#define CK_COLUMN_SLICES 64
+/*
+ * How many slices of a C-order volume are compared at once.  A column should have a few cache lines of them: reading a
+ * line here and a line there takes several times as long as reading lines in a row.
+ */
+#define CK_COLUMN_SLICES 128
 
-/* Scratch memory for that: two rows of columns, and one column before them. */
-#define CK_COLUMNS_AT_ONCE 512
-#define CK_COLUMNS_SCRATCH_NBYTES (2 * (CK_COLUMNS_AT_ONCE + 1) * CK_COLUMN_SLICES * sizeof(u64))
+/* Scratch memory for that: the bits of a block of columns, 64 in a word. */
+#define CK_COLUMNS_X 256
+#define CK_COLUMNS_Y 8
+struct ck_column_bits {
+    u64 left[CK_COLUMN_SLICES / 64][CK_COLUMNS_Y][CK_COLUMNS_X];
+    u64 up[CK_COLUMN_SLICES / 64][CK_COLUMNS_Y][CK_COLUMNS_X];
+};
 
 /*
  * The same for the slices [z, z + count) of a C-order volume, at most CK_COLUMN_SLICES.  In such a volume the labels of
- * these slices lie next to each other, so they are compared as they lie, without a transpose.
+ * these slices lie next to each other, so they are compared as they lie, and only the bits are transposed.
  */
 void ck_find_boundaries_of_columns(const struct crackle_volume *v, u32 z, u32 count, struct ck_bitmaps *slices,
-                                   void *scratch);
+                                   struct ck_column_bits *bits);
 
 #endif /* CK_BOUNDARY_H */

@@ -4,7 +4,8 @@
  *   CK_LABEL       the unsigned integer of that width
  *   CK_NAME(name)  the name with a suffix for both
  *   CK_UNEQUAL     unequal_64() for the width
- *   CK_TARGET      the attribute of functions that call it
+ *   CK_PUT_WORDS   put_words() for the kind of processor
+ *   CK_TARGET      the attribute of functions that call either
  *
  * No function reads labels outside the slice.  A row of more than 64 labels ends with a word that overlaps the previous
  * one.  Reading a shorter row, which a chunk has by the thousand, runs on into the next row.  Only the last rows of a
@@ -87,52 +88,66 @@ CK_TARGET static void CK_NAME(find_boundaries)(const CK_LABEL *slice, struct ck_
 }
 
 /*
- * Find the boundaries of a row of blocks of columns.  A block has as many columns as fit the bits of a cache line, and
- * the column to their left.  The columns are copied for two reasons: a processor loads many cache lines at once if
- * nothing waits for them; and columns often lie a power of two apart, so a cache can hold only few of them.
+ * Compare the labels from 'z' on of two columns of 'sz' labels: bit i says that labels z + i differ.  Bits of labels
+ * behind a column are garbage.  Columns of less than 64 labels are read beyond their ends.
  */
-CK_TARGET static void CK_NAME(find_boundaries_of_columns)(const CK_LABEL *first, const struct crackle_volume *v,
-                                                          u32 count, struct ck_bitmaps *slices, void *scratch)
+CK_TARGET static inline u64 CK_NAME(compare_column)(const CK_LABEL *a, const CK_LABEL *b, u32 z, u32 sz)
 {
-    CK_LABEL *rows[2];
+    const u32 first = sz >= 64 && z > sz - 64 ? sz - 64 : z;
 
-    rows[0] = scratch;
-    rows[1] = rows[0] + (CK_COLUMNS_AT_ONCE + 1) * CK_COLUMN_SLICES;
-    memset(rows[0], 0, 2 * (CK_COLUMNS_AT_ONCE + 1) * CK_COLUMN_SLICES * sizeof(CK_LABEL));
-    for (size_t block = 0; block < slices->words; block += CK_COLUMNS_AT_ONCE / 64) {
-        const u64 x = (u64)block * 64;
-        const u64 left_over = x < v->sx ? v->sx - x : 0;
-        const u64 width = left_over < CK_COLUMNS_AT_ONCE ? left_over : CK_COLUMNS_AT_ONCE;
+    return CK_UNEQUAL(a + first, b + first) >> (z - first);
+}
 
-        for (u64 y = 0; y < v->sy; y++) {
-            CK_LABEL *row = rows[y % 2];
-            const CK_LABEL *above = rows[(y + 1) % 2];
+/* Compare columns from (x, y) on with those to their left and above them. */
+CK_TARGET static void CK_NAME(compare_columns)(const struct crackle_volume *v, u64 x, u64 y, u32 z, u32 count,
+                                               struct ck_column_bits *bits)
+{
+    const size_t step_x = (size_t)v->sy * v->sz, step_y = v->sz;
+    const CK_LABEL *const first = (const CK_LABEL *)v->voxels + x * step_x + y * step_y;
+    const CK_LABEL *const end = (const CK_LABEL *)v->voxels + v->sx * step_x;
+    CK_LABEL padded[3][2 * 64] = {{0}};
 
-            for (u64 i = x == 0; i <= width; i++)
-                memcpy(row + i * CK_COLUMN_SLICES, first + ((x + i - 1) * v->sy + y) * v->sz, count * sizeof(*row));
-            for (size_t w = block; w < slices->words && w < block + CK_COLUMNS_AT_ONCE / 64; w++) {
-                const size_t from = ((w - block) * 64 + 1) * CK_COLUMN_SLICES;
-                u64 left[64], up[64];
+    for (u64 i = 0; i < CK_COLUMNS_X && x + i < v->sx; i++)
+        for (u64 j = 0; j < CK_COLUMNS_Y && y + j < v->sy; j++) {
+            const CK_LABEL *here = first + i * step_x + j * step_y;
+            const CK_LABEL *left = x + i > 0 ? here - step_x : here;
+            const CK_LABEL *above = y + j > 0 ? here - step_y : here;
+            const uintptr_t ahead = (uintptr_t)(here + z) + COLUMNS_AHEAD * step_x * sizeof(*here);
 
-                for (size_t i = 0; i < 64; i++) {
-                    const CK_LABEL *column = row + from + i * CK_COLUMN_SLICES;
-
-                    left[i] = CK_UNEQUAL(column, column - CK_COLUMN_SLICES);
-                    up[i] = CK_UNEQUAL(column, above + from + i * CK_COLUMN_SLICES);
-                }
-                transpose_64(left);
-                transpose_64(up);
-                for (u32 z = 0; z < count; z++) {
-                    ck_vertical(&slices[z], y)[w] = left[z] & ck_interior_vertical(slices, w);
-                    if (y > 0)
-                        ck_horizontal(&slices[z], y)[w] = up[z] & ck_interior_horizontal(slices, w);
-                }
+            for (size_t k = 0; k < count * sizeof(*here); k += 64)
+                CK_PREFETCH_L2(ahead + k);
+            /* 64 labels from z < 64 on would end behind the volume. */
+            if (CK_UNLIKELY(v->sz < 64 && end - here < 2 * 64)) {
+                memcpy(padded[0], here, v->sz * sizeof(*here));
+                memcpy(padded[1], left, v->sz * sizeof(*here));
+                memcpy(padded[2], above, v->sz * sizeof(*here));
+                here = padded[0];
+                left = padded[1];
+                above = padded[2];
+            }
+            for (u32 k = 0; k < count; k += 64) {
+                bits->left[k / 64][j][i] = CK_NAME(compare_column)(here, left, z + k, v->sz);
+                bits->up[k / 64][j][i] = CK_NAME(compare_column)(here, above, z + k, v->sz);
             }
         }
-    }
+}
+
+CK_TARGET static void CK_NAME(find_boundaries_of_columns)(const struct crackle_volume *v, u32 z, u32 count,
+                                                          struct ck_bitmaps *slices, struct ck_column_bits *bits)
+{
+    for (size_t w = 0; w < slices->words; w += CK_COLUMNS_X / 64)
+        for (u64 y = 0; y < v->sy; y += CK_COLUMNS_Y) {
+            CK_NAME(compare_columns)(v, (u64)w * 64, y, z, count, bits);
+            for (u64 j = 0; j < CK_COLUMNS_Y && y + j < v->sy; j++)
+                for (size_t i = 0; i < CK_COLUMNS_X / 64 && w + i < slices->words; i++)
+                    for (u32 k = 0; k < count; k += 64)
+                        CK_PUT_WORDS(bits->left[k / 64][j] + i * 64, bits->up[k / 64][j] + i * 64, slices + k,
+                                     count - k < 64 ? count - k : 64, y + j, w + i);
+        }
 }
 
 #undef CK_LABEL
 #undef CK_NAME
 #undef CK_UNEQUAL
 #undef CK_TARGET
+#undef CK_PUT_WORDS

@@ -184,7 +184,7 @@ static crackle_status decode_columns(struct decoder *d, u32 z, u32 z_end, const 
         slices[count].labels = w->labels;
         count++;
     }
-    status = reserve_scratch(d, ck_paint_scratch(out->sx, count));
+    status = reserve_scratch(d, ck_paint_scratch(out->sx, count * ck_rows_at_once(out, count)));
     if (status != CRACKLE_OK)
         return status;
     ck_paint_columns(slices, count, out, z - out_z, d->scratch);

@@ -9,6 +9,7 @@
 #include "assemble.h"
 #include "boundary.h"
 #include "encode_part.h"
+#include "slices.h"
 #include "volume.h"
 
 /* The crack format is guessed from this many voxels. */
@@ -17,29 +18,39 @@
 /* Limit for the bitmaps of a batch of slices. */
 #define MAX_BATCH_NBYTES ((u64)16 << 20)
 
+/* Fewer slices of a C-order volume are transposed: most of the 64 bits of a word would be wasted. */
+#define FEW_SLICES 12
+
+/* How many labels ahead the voxels of a C-order volume are prefetched. */
+#define LABELS_AHEAD 16
+
 /* A ck_slice_source that reads a volume. */
 struct volume_source {
     const struct crackle_volume *volume;
-    u32 z;                          /* the current slice */
-    /* C order only: the boundaries of several slices, found at once. */
+    u32 z, z_end;                   /* the current slice; where the part ends */
+    struct ck_slices slices;
+    const void *slice;              /* the labels of the current slice; NULL if there is a batch */
+    /* Many slices in C order: the boundaries of several slices, found at once. */
     struct ck_bitmaps *batch;
     u32 batch_z, batch_count, batch_capacity;
-    void *scratch;
+    struct ck_column_bits *scratch;
 };
 
-static int init_volume_source(struct volume_source *s, const struct crackle_volume *v, u32 num_slices)
+static int init_volume_source(struct volume_source *s, const struct crackle_volume *v, u32 z_start, u32 z_end)
 {
+    const u32 num_slices = z_end - z_start;
     const u64 bitmaps_nbytes = (u64)v->sx * v->sy / 4 + 1;
 
     memset(s, 0, sizeof(*s));
     s->volume = v;
-    if (v->fortran_order)
-        return 1;
+    s->z_end = z_end;
+    if (v->fortran_order || num_slices < FEW_SLICES)
+        return ck_slices_init(&s->slices, v, num_slices);
     s->batch_capacity = num_slices < CK_COLUMN_SLICES ? num_slices : CK_COLUMN_SLICES;
     while (s->batch_capacity > 1 && s->batch_capacity * bitmaps_nbytes > MAX_BATCH_NBYTES)
         s->batch_capacity--;
     s->batch = ck_calloc(s->batch_capacity, sizeof(*s->batch));
-    s->scratch = ck_malloc(CK_COLUMNS_SCRATCH_NBYTES, 1);
+    s->scratch = ck_calloc(1, sizeof(*s->scratch));
     for (u32 i = 0; s->batch && i < s->batch_capacity; i++)
         if (!ck_bitmaps_init(&s->batch[i], v->sx, v->sy))
             return 0;
@@ -52,6 +63,7 @@ static void free_volume_source(struct volume_source *s)
         ck_bitmaps_free(&s->batch[i]);
     free(s->batch);
     free(s->scratch);
+    ck_slices_free(&s->slices);
 }
 
 static crackle_status boundaries_of_volume(void *self, u32 z, struct ck_bitmaps *b, struct crackle_where *where)
@@ -62,13 +74,14 @@ static crackle_status boundaries_of_volume(void *self, u32 z, struct ck_bitmaps 
 
     (void)where;
     s->z = z;
-    if (v->fortran_order) {
-        ck_find_boundaries((const u8 *)v->voxels + z * ((size_t)v->sx * v->sy * v->width), v->width, b);
+    if (!s->batch) {
+        s->slice = ck_slice_at(&s->slices, z);
+        ck_find_boundaries(s->slice, v->width, b);
         return CRACKLE_OK;
     }
     if (z < s->batch_z || z - s->batch_z >= s->batch_count) {
         s->batch_z = z;
-        s->batch_count = v->sz - z < s->batch_capacity ? v->sz - z : s->batch_capacity;
+        s->batch_count = s->z_end - z < s->batch_capacity ? s->z_end - z : s->batch_capacity;
         ck_find_boundaries_of_columns(v, z, s->batch_count, s->batch, s->scratch);
     }
     *b = s->batch[z - s->batch_z];
@@ -76,17 +89,26 @@ static crackle_status boundaries_of_volume(void *self, u32 z, struct ck_bitmaps 
     return CRACKLE_OK;
 }
 
+/* Where the voxel of a slice, y * sx + x, lies in a C-order volume. */
+static inline size_t voxel_in_c_order(const struct crackle_volume *v, u64 voxel, u32 z)
+{
+    return (size_t)((voxel % v->sx * v->sy + voxel / v->sx) * v->sz + z);
+}
+
 static crackle_status labels_of_volume(void *self, const struct ck_components *c, u64 *labels)
 {
     const struct volume_source *s = self;
     const struct crackle_volume *v = s->volume;
-    const u64 slice = s->z * (u64)v->sx * v->sy;
 
+    if (s->slice) {
+        for (size_t i = 0; i < c->count; i++)
+            labels[i] = ck_native_label(s->slice, c->first[i], v->width, v->is_signed);
+        return CRACKLE_OK;
+    }
     for (size_t i = 0; i < c->count; i++) {
-        const u64 first = c->first[i];
-        const u64 voxel = v->fortran_order ? slice + first : (first % v->sx * v->sy + first / v->sx) * v->sz + s->z;
-
-        labels[i] = ck_native_label(v->voxels, voxel, v->width, v->is_signed);
+        if (c->count - i > LABELS_AHEAD)
+            CK_PREFETCH((uintptr_t)v->voxels + voxel_in_c_order(v, c->first[i + LABELS_AHEAD], s->z) * v->width);
+        labels[i] = ck_native_label(v->voxels, voxel_in_c_order(v, c->first[i], s->z), v->width, v->is_signed);
     }
     return CRACKLE_OK;
 }
@@ -108,7 +130,7 @@ crackle_status crackle_encode_part(const struct crackle_volume *volume, uint32_t
         *part_ret = part;
         return CRACKLE_OK;
     }
-    if (init_volume_source(&s, volume, z_end - z_start)) {
+    if (init_volume_source(&s, volume, z_start, z_end)) {
         source.self = &s;
         source.find_boundaries = boundaries_of_volume;
         source.read_labels = labels_of_volume;

@@ -12,7 +12,7 @@ enum ck_paint_to {
     CK_TO_MEMORY /* they are more than a cache holds */
 };
 
-/* How many 64-bit numbers of scratch memory painting 'count' slices at once needs. ck_paint() paints one. */
+/* How many 64-bit numbers of scratch memory painting 'count' rows at once needs. ck_paint() paints one. */
 static inline u64 ck_paint_scratch(u32 sx, u32 count)
 {
     return ((u64)sx + CK_ROW_SPARE) * count;
@@ -32,8 +32,18 @@ struct ck_slice_to_paint {
 };
 
 /*
+ * How many rows of each of 'count' slices are painted at once.  More than one if the slices are few and a volume of
+ * their own: the columns of one row then begin where those of the row before end.
+ */
+#define CK_FEW_COLUMNS 16
+static inline u32 ck_rows_at_once(const struct crackle_volume *out, u32 count)
+{
+    return count == out->sz && count <= CK_FEW_COLUMNS ? 2 * CK_FEW_COLUMNS / count : 1;
+}
+
+/*
  * Paint the slices [z, z + count) of the C-order volume 'out', at most CK_MAX_COLUMNS.  Works row by row, because
- * voxels of these slices are adjacent in memory.
+ * voxels of these slices are adjacent in memory.  The scratch memory is for ck_rows_at_once() rows of each.
  */
 #define CK_MAX_COLUMNS 64
 void ck_paint_columns(const struct ck_slice_to_paint *slices, u32 count, const struct crackle_volume *out, u32 z,

@@ -24,21 +24,31 @@ static void CK_NAME(paint)(const struct ck_components *c, const u64 *labels, CK_
     memset(row, 0, ((size_t)c->sx + CK_ROW_SPARE) * sizeof(*row));
     for (u64 y = 0; y < c->sy; y++, slice += c->sx) {
         CK_NAME(put_row_patches)(row, c, y, labels);
-        copy_row((u8 *)slice, (const u8 *)row, c->sx * sizeof(*row), to);
+        ck_copy_lines((u8 *)slice, (const u8 *)row, c->sx * sizeof(*row), to == CK_TO_MEMORY);
     }
-    copy_end(to);
+    ck_copy_ends();
 }
 
 static void CK_NAME(paint_columns)(const struct ck_slice_to_paint *slices, u32 count, const struct crackle_volume *out,
                                    u32 z, CK_LABEL *rows)
 {
     const size_t stride = (size_t)out->sx + CK_ROW_SPARE;
+    const u32 height = ck_rows_at_once(out, count);
 
-    memset(rows, 0, stride * count * sizeof(*rows));
-    for (u64 y = 0; y < out->sy; y++) {
-        for (u32 i = 0; i < count; i++)
-            CK_NAME(put_row_patches)(rows + i * stride, slices[i].components, y, slices[i].labels);
-        ck_scatter_rows(rows, stride, out, y, z, count);
+    memset(rows, 0, stride * count * height * sizeof(*rows));
+    for (u64 y = 0; y < out->sy; y += height) {
+        const u32 num_rows = height < out->sy - y ? height : (u32)(out->sy - y);
+
+        for (u32 j = 0; j < num_rows; j++)
+            for (u32 i = 0; i < count; i++) {
+                CK_LABEL *row = rows + (j * count + i) * stride;
+
+                if (height > 1)
+                    memmove(row, j > 0 ? row - count * stride : row + (height - 1) * count * stride,
+                            out->sx * sizeof(*row));
+                CK_NAME(put_row_patches)(row, slices[i].components, y + j, slices[i].labels);
+            }
+        ck_scatter_rows(rows, stride, out, y, z, num_rows * count);
     }
 }
 

@@ -8,24 +8,29 @@
  */
 #include "transpose.h"
 
+#include "copy_lines.h"
+
 #define BATCH_NBYTES ((u64)16 << 20)
-#define LINE_NBYTES 64
+#define MIN_BATCH 2
 
 /* How many rows ahead lines are prefetched. */
 #define ROWS_AHEAD 4
+
+/* How many labels of a column are put together before they are written. */
+#define ROWS_AT_ONCE 128
 
 u32 ck_batch_slices(const struct crackle_volume *v)
 {
     u64 slice_nbytes = (u64)v->sx * v->sy * v->width; /* no overflow: the volume is in memory */
     u64 count = BATCH_NBYTES / slice_nbytes;
 
-    return count < 1 ? 1 : count > 64 ? 64 : (u32)count;
+    return count < MIN_BATCH ? MIN_BATCH : count > 64 ? 64 : (u32)count;
 }
 
 size_t ck_batch_stride(const struct crackle_volume *v)
 {
     /* An odd number of lines avoids powers of two. */
-    return ((size_t)v->sx * v->sy * v->width / LINE_NBYTES | 1) * LINE_NBYTES + 2 * LINE_NBYTES;
+    return ((size_t)v->sx * v->sy * v->width / CK_LINE_NBYTES | 1) * CK_LINE_NBYTES + 2 * CK_LINE_NBYTES;
 }
 
 /*
@@ -42,12 +47,9 @@ size_t ck_batch_stride(const struct crackle_volume *v)
     {                                                                                             \
         return _mm_loadu_si128((const __m128i *)from);                                            \
     }                                                                                             \
-    CK_FORCEINLINE void store_##type(type *to, lanes_##type lanes, int past_cache)                \
+    CK_FORCEINLINE void store_##type(type *to, lanes_##type lanes)                                \
     {                                                                                             \
-        if (past_cache)                                                                           \
-            _mm_stream_si128((__m128i *)to, lanes);                                               \
-        else                                                                                      \
-            _mm_storeu_si128((__m128i *)to, lanes);                                               \
+        _mm_storeu_si128((__m128i *)to, lanes);                                                   \
     }                                                                                             \
     CK_FORCEINLINE lanes_##type low_##type(lanes_##type a, lanes_##type b)                        \
     {                                                                                             \
@@ -63,31 +65,6 @@ CK_TILES(u16, 16)
 CK_TILES(u32, 32)
 CK_TILES(u64, 64)
 
-/* Whether the volume is larger than a cache, and each group of sixteen bytes is aligned. */
-static int is_past_cache(const struct crackle_volume *v, const void *first)
-{
-    return v->nbytes > CK_CACHE_NBYTES && v->width >= 4 && (uintptr_t)first % 16 == 0 &&
-           (u64)v->sz * v->width % 16 == 0;
-}
-
-static void scatter_ends(void)
-{
-    _mm_sfence();
-}
-
-#else
-
-static int is_past_cache(const struct crackle_volume *v, const void *first)
-{
-    (void)v;
-    (void)first;
-    return 0;
-}
-
-static void scatter_ends(void)
-{
-}
-
 #endif
 
 #if CK_HAVE_NEON
@@ -100,9 +77,8 @@ static void scatter_ends(void)
     {                                                                                             \
         return vld1q_##type(from);                                                                \
     }                                                                                             \
-    CK_FORCEINLINE void store_##type(type *to, lanes_##type lanes, int past_cache)                \
+    CK_FORCEINLINE void store_##type(type *to, lanes_##type lanes)                                \
     {                                                                                             \
-        (void)past_cache;                                                                         \
         vst1q_##type(to, lanes);                                                                  \
     }                                                                                             \
     CK_FORCEINLINE lanes_##type low_##type(lanes_##type a, lanes_##type b)                        \
@@ -147,16 +123,28 @@ void ck_gather_slices(const struct crackle_volume *v, u32 z, u32 count, void *sl
 
     switch (v->width) {
     case 1:
-        gather_u8((const u8 *)v->voxels + z, v, count, slices, stride);
+        if (count == v->sz)
+            gather_all_u8(v, slices, stride);
+        else
+            gather_u8((const u8 *)v->voxels + z, v, count, slices, stride);
         break;
     case 2:
-        gather_u16((const u16 *)v->voxels + z, v, count, slices, stride);
+        if (count == v->sz)
+            gather_all_u16(v, slices, stride);
+        else
+            gather_u16((const u16 *)v->voxels + z, v, count, slices, stride);
         break;
     case 4:
-        gather_u32((const u32 *)v->voxels + z, v, count, slices, stride);
+        if (count == v->sz)
+            gather_all_u32(v, slices, stride);
+        else
+            gather_u32((const u32 *)v->voxels + z, v, count, slices, stride);
         break;
     default:
-        gather_u64((const u64 *)v->voxels + z, v, count, slices, stride);
+        if (count == v->sz)
+            gather_all_u64(v, slices, stride);
+        else
+            gather_u64((const u64 *)v->voxels + z, v, count, slices, stride);
         break;
     }
 }
@@ -181,14 +169,9 @@ void ck_scatter_rows(const void *rows, size_t stride, const struct crackle_volum
     }
 }
 
-void ck_scatter_ends(void)
-{
-    scatter_ends();
-}
-
 void ck_scatter_slices(const void *slices, const struct crackle_volume *v, u32 z, u32 count)
 {
     for (u64 y = 0; y < v->sy; y++)
         ck_scatter_rows((const u8 *)slices + y * v->sx * v->width, ck_batch_stride(v) / v->width, v, y, z, count);
-    scatter_ends();
+    ck_copy_ends();
 }

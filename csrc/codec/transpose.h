@@ -10,7 +10,7 @@
 #include "../base/common.h"
 #include "../crackle.h"
 
-/* How many slices a batch should have: about 16 MiB, and at least one slice. */
+/* How many slices a batch should have: about 16 MiB, and at least two slices. */
 u32 ck_batch_slices(const struct crackle_volume *v);
 
 /*
@@ -22,11 +22,11 @@ size_t ck_batch_stride(const struct crackle_volume *v);
 void ck_gather_slices(const struct crackle_volume *v, u32 z, u32 count, void *slices);
 
 /*
- * Copy row 'y' of the slices [z, z + count) to the C-order volume 'v'.  The rows lie 'stride' labels apart.  Call
- * ck_scatter_ends() after the last: the stores may be unordered before.
+ * Copy row 'y' of the slices [z, z + count) to the C-order volume 'v'.  The rows lie 'stride' labels apart.  If
+ * these are all slices, the following rows may come along: 'count' is then a multiple of v->sz.
+ * Call ck_copy_ends() of copy_lines.h after the last: the stores may be unordered before.
  */
 void ck_scatter_rows(const void *rows, size_t stride, const struct crackle_volume *v, u64 y, u32 z, u32 count);
-void ck_scatter_ends(void);
 
 /* The inverse of ck_gather_slices(). */
 void ck_scatter_slices(const void *slices, const struct crackle_volume *v, u32 z, u32 count);

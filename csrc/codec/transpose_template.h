@@ -14,8 +14,7 @@
  * Transpose LANES by LANES labels.  Interleaving the first half of the rows with the second rotates the bits of a
  * label's index by one.  Repeating that once per bit of a column index exchanges rows and columns.
  */
-static inline void CK_NAME(move_tile)(const CK_LABEL *from, size_t from_stride, CK_LABEL *to, size_t to_stride,
-                                      int past_cache)
+static inline void CK_NAME(move_tile)(const CK_LABEL *from, size_t from_stride, CK_LABEL *to, size_t to_stride)
 {
     CK_NAME(lanes) rows[LANES], shuffled[LANES];
 
@@ -29,40 +28,29 @@ static inline void CK_NAME(move_tile)(const CK_LABEL *from, size_t from_stride, 
         memcpy(rows, shuffled, sizeof(rows));
     }
     for (int i = 0; i < LANES; i++)
-        CK_NAME(store)(to + i * to_stride, rows[i], past_cache);
+        CK_NAME(store)(to + i * to_stride, rows[i]);
 }
 
 #endif
 
-/*
- * to[c * to_stride + r] = from[r * from_stride + c].  'by_columns' finishes a column before the next: for scattering,
- * where a column is a line of the volume.  Gathering finishes rows.
- */
+/* to[c * to_stride + r] = from[r * from_stride + c]. */
 CK_FORCEINLINE void CK_NAME(move)(const CK_LABEL *from, size_t from_stride, u32 num_rows, u32 num_columns, CK_LABEL *to,
-                                  size_t to_stride, int by_columns, int past_cache)
+                                  size_t to_stride)
 {
     u32 whole_rows = 0, whole_columns = 0;
 
 #if CK_HAVE_SSE2 || CK_HAVE_NEON
     whole_rows = num_rows & ~(u32)(LANES - 1);
     whole_columns = num_columns & ~(u32)(LANES - 1);
-    if (by_columns) {
+    for (size_t r = 0; r < whole_rows; r += LANES)
         for (size_t c = 0; c < whole_columns; c += LANES)
-            for (size_t r = 0; r < whole_rows; r += LANES)
-                CK_NAME(move_tile)(from + r * from_stride + c, from_stride, to + c * to_stride + r, to_stride,
-                                   past_cache);
-    } else {
-        for (size_t r = 0; r < whole_rows; r += LANES)
-            for (size_t c = 0; c < whole_columns; c += LANES)
-                CK_NAME(move_tile)(from + r * from_stride + c, from_stride, to + c * to_stride + r, to_stride,
-                                   past_cache);
-    }
-#else
-    (void)by_columns;
-    (void)past_cache;
+            CK_NAME(move_tile)(from + r * from_stride + c, from_stride, to + c * to_stride + r, to_stride);
 #endif
-    for (size_t r = 0; r < num_rows; r++)
-        for (size_t c = r < whole_rows ? whole_columns : 0; c < num_columns; c++)
+    for (size_t c = whole_columns; c < num_columns; c++)
+        for (size_t r = 0; r < whole_rows; r++)
+            to[c * to_stride + r] = from[r * from_stride + c];
+    for (size_t r = whole_rows; r < num_rows; r++)
+        for (size_t c = 0; c < num_columns; c++)
             to[c * to_stride + r] = from[r * from_stride + c];
 }
 
@@ -70,14 +58,14 @@ CK_FORCEINLINE void CK_NAME(move)(const CK_LABEL *from, size_t from_stride, u32 
 static inline void CK_NAME(fetch)(const CK_LABEL *from, size_t from_stride, u32 num_rows, u32 num_columns)
 {
     for (size_t r = 0; r < num_rows; r++)
-        for (size_t i = 0; i < num_columns * sizeof(*from); i += LINE_NBYTES)
+        for (size_t i = 0; i < num_columns * sizeof(*from); i += CK_LINE_NBYTES)
             CK_PREFETCH((uintptr_t)from + r * from_stride * sizeof(*from) + i);
 }
 
 static void CK_NAME(gather)(const CK_LABEL *c_order, const struct crackle_volume *v, u32 count, CK_LABEL *slices,
                             size_t slice_stride)
 {
-    const u32 line = LINE_NBYTES / sizeof(*slices);
+    const u32 line = CK_LINE_NBYTES / sizeof(*slices);
     const size_t column_stride = (size_t)v->sy * v->sz;
 
     for (u32 x = 0; x < v->sx; x += line < v->sx - x ? line : v->sx - x) {
@@ -87,21 +75,65 @@ static void CK_NAME(gather)(const CK_LABEL *c_order, const struct crackle_volume
         for (u64 y = 0; y < v->sy; y++, from += v->sz) {
             if (v->sy - y > ROWS_AHEAD)
                 CK_NAME(fetch)(from + (size_t)ROWS_AHEAD * v->sz, column_stride, width, count);
-            CK_NAME(move)(from, column_stride, width, count, slices + y * v->sx + x, slice_stride, 0, 0);
+            CK_NAME(move)(from, column_stride, width, count, slices + y * v->sx + x, slice_stride);
         }
     }
 }
 
-/* Scatter a row of each slice. Its labels go to columns that begin at 'to'. */
+/* gather() of all slices of a volume: a matrix of sx rows and sy * sz columns. */
+static void CK_NAME(gather_all)(const struct crackle_volume *v, CK_LABEL *slices, size_t slice_stride)
+{
+    CK_LABEL lines[ROWS_AT_ONCE * CK_LINE_NBYTES / sizeof(CK_LABEL)];
+    const CK_LABEL *const voxels = v->voxels;
+    const u32 line = CK_LINE_NBYTES / sizeof(*slices);
+    const u64 num_columns = (u64)v->sy * v->sz;
+    const int past_cache = v->nbytes > CK_CACHE_NBYTES;
+
+    for (u32 x = 0; x < v->sx; x += line < v->sx - x ? line : v->sx - x) {
+        const u32 width = line < v->sx - x ? line : v->sx - x;
+
+        u64 y = 0;
+        u32 z = 0;
+
+        for (u64 first = 0; first < num_columns; first += ROWS_AT_ONCE) {
+            const u32 count = num_columns - first < ROWS_AT_ONCE ? (u32)(num_columns - first) : ROWS_AT_ONCE;
+
+            CK_NAME(move)(voxels + x * num_columns + first, num_columns, width, count, lines, line);
+            for (u64 i = 0; i < count; i++) {
+                ck_copy_lines((u8 *)(slices + z * slice_stride + y * v->sx + x), (const u8 *)(lines + i * line),
+                              width * sizeof(*slices), past_cache);
+                if (++z == v->sz) {
+                    z = 0;
+                    y++;
+                }
+            }
+        }
+    }
+    ck_copy_ends();
+}
+
+/*
+ * Scatter some rows.  Their labels go to columns that begin at 'to'.  A few columns at a time are put together first.
+ */
 static void CK_NAME(scatter_rows)(const CK_LABEL *rows, size_t row_stride, CK_LABEL *to, const struct crackle_volume *v,
                                   u32 count)
 {
+    CK_LABEL columns[LANES * ROWS_AT_ONCE];
     const size_t column_stride = (size_t)v->sy * v->sz;
+    const int past_cache = v->nbytes > CK_CACHE_NBYTES;
 
-    if (is_past_cache(v, to))
-        CK_NAME(move)(rows, row_stride, count, v->sx, to, column_stride, 1, 1);
-    else
-        CK_NAME(move)(rows, row_stride, count, v->sx, to, column_stride, 1, 0);
+    for (u32 r = 0; r < count; r += ROWS_AT_ONCE) {
+        const u32 num_rows = count - r < ROWS_AT_ONCE ? count - r : ROWS_AT_ONCE;
+
+        for (u32 x = 0; x < v->sx; x += LANES) {
+            const u32 width = v->sx - x < LANES ? v->sx - x : LANES;
+
+            CK_NAME(move)(rows + r * row_stride + x, row_stride, num_rows, width, columns, ROWS_AT_ONCE);
+            for (u32 i = 0; i < width; i++)
+                ck_copy_lines((u8 *)(to + (x + i) * column_stride + r), (const u8 *)(columns + i * ROWS_AT_ONCE),
+                              num_rows * sizeof(*to), past_cache);
+        }
+    }
 }
 
 #undef LANES
