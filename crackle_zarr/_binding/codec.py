@@ -212,7 +212,10 @@ class Decoder:
 
         # Every call reads the list of pins, which is a large part of the work.
         per_thread = 1 if self.header.label_format else RANGES_PER_THREAD
-        over_slices(work, z_start, z_end, parallel, slices_at_once(self.header), per_thread)
+        cut = slices_at_once(self.header)
+        if not volume.fortran_order:
+            cut = cut.in_c_order(out.dtype.itemsize)
+        over_slices(work, z_start, z_end, parallel, cut, per_thread)
 
     def check_slice(self, z: int) -> int:
         """Verify slice ``z`` without reading the labels; returns the number of its components."""
@@ -343,7 +346,10 @@ def encode(
         return status
 
     guess = lib.crackle_guess_crack_format(source)
-    parts = best_parts(make, source.sz, guess, parallel, slices_of(source.sx, source.sy, VOXELS_AT_ONCE))
+    cut = slices_of(source.sx, source.sy, VOXELS_AT_ONCE)
+    if not source.fortran_order:
+        cut = cut.in_c_order(source.width)
+    parts = best_parts(make, source.sz, guess, parallel, cut)
     out, nbytes = ffi.new("uint8_t **"), ffi.new("size_t *")
 
     def work(stop: Any) -> bytes:

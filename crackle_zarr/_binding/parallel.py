@@ -57,6 +57,10 @@ _VOXELS_OF_SHARED = 2**25
 _VOXELS_OF_PINS = 2**27
 # A measuring call fills a row per label, so it processes at least this many voxels for each row.
 _VOXELS_PER_ROW = 64
+# Ranges of a C-order volume are longer by this factor: several cache lines of each column read or written in
+# a row take half as long as one here and one there.
+_LONGER_IN_C_ORDER = 4
+_LINE_NBYTES = 64
 # Every thread has to get at least this many voxels, so that it gains more than it takes to call it.
 VOXELS_PER_THREAD = 2**18
 
@@ -68,10 +72,17 @@ class Cut(NamedTuple):
     """The most slices for one call of C."""
     area: int
     """Voxels of a slice. Few in all get fewer threads."""
+    step: int = 1
+    """Ranges begin at multiples of this, counted from the first slice."""
 
     def divided(self, by: int) -> Cut:
         """Ranges of fewer slices, for calls that take longer per slice."""
         return self._replace(depth=max(1, self.depth // by))
+
+    def in_c_order(self, width: int) -> Cut:
+        """Ranges of slices that share few cache lines, in a C-order volume of labels of ``width`` bytes."""
+        depth, line = self.depth * _LONGER_IN_C_ORDER, _LINE_NBYTES // width
+        return Cut(depth // line * line, self.area, line) if depth >= line else Cut(depth, self.area)
 
 
 def slices_at_once(*heads: CrackleHeader, shared: bool = False, rows: int = 0) -> Cut:
@@ -160,7 +171,7 @@ def over_slices(
     ranges = -(-num_slices // cut.depth)
     if count > 1:
         ranges = max(ranges, min(count * per_thread, num_slices))
-    edges = [z_start + (z_end - z_start) * i // ranges for i in range(ranges + 1)]
+    edges = _edges(z_start, z_end, ranges, cut.step)
     if count > 1:
         return _Crew(work, edges).results(count)
     done = []
@@ -168,6 +179,12 @@ def over_slices(
         raise_if_interrupted()
         done.append(work(start, end))
     return done
+
+
+def _edges(z_start: int, z_end: int, ranges: int, step: int) -> list[int]:
+    """Where at most so many ranges begin, and where the last ends."""
+    inner = (z_start - -((z_end - z_start) * i // ranges) // step * step for i in range(1, ranges))
+    return [z_start, *dict.fromkeys(z for z in inner if z < z_end), z_end]
 
 
 def run_in_thread(work: Callable[[Any], T], voxels: int) -> T:
