@@ -7,6 +7,8 @@ import pytest
 
 import crackle_zarr
 
+HEADER_NBYTES = 29  # of format version 1; it holds the order
+
 # More than 8 MiB each, with rows that are not a multiple of 16 bytes.
 SHAPES = {
     "uint8": (301, 219, 150),
@@ -40,6 +42,21 @@ def test_round_trip(dtype: str, order: str, noise: float) -> None:
         assert np.array_equal(out, volume)
         assert not buffer[:offset].any()
         assert buffer[-1] == 0
+
+
+@pytest.mark.parametrize("sz", [1, 2, 3, 11, 12, 17])
+@pytest.mark.parametrize("dtype", list(SHAPES))
+def test_few_slices_in_c_order(dtype: str, sz: int) -> None:
+    """A C-order volume of few slices, small or larger than a cache, has the stream of its F-order copy."""
+    large = 9 * 2**20 // (515 * np.dtype(dtype).itemsize * sz)
+    for shape in ((67, 45, sz), (515, large, sz)):
+        volume = blocks(shape, dtype, 0.01)
+        streams = {order: crackle_zarr.compress(np.asarray(volume, order=order)) for order in ("C", "F")}
+        assert streams["C"][HEADER_NBYTES:] == streams["F"][HEADER_NBYTES:]
+        out = np.zeros((*shape[:2], sz), dtype)
+        crackle_zarr.decompress(streams["F"], out=out)
+        assert np.array_equal(out, volume)
+        assert np.array_equal(crackle_zarr.decompress(streams["C"], z_start=sz // 2), volume[..., sz // 2 :])
 
 
 @pytest.mark.parametrize("order", [1, 3, 5, 7])
