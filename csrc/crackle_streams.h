@@ -247,20 +247,28 @@ crackle_status crackle_relabel_in_place(void *stream, size_t nbytes, const uint6
 
 /*
  * The connected components of a volume, as a stream.  It is made in steps, so that a caller can report progress or
- * stop: begin, next until all slices are read, finish.  Memory: two slices, and 8 bytes for every component of every
+ * stop: begin, next until all slices are read, finish.  Memory: two slices, and 16 bytes for every component of every
  * slice.
  */
 typedef struct crackle_joiner crackle_joiner;
 
+/* What is joined. */
+struct crackle_joining {
+    unsigned int connectivity;  /* voxels touch if they share a face (6), or a face, an edge or a corner (26) */
+    int is_binary;              /* treat all labels but the background as one */
+    int has_background;         /* whether voxels of one label belong to no component */
+    uint64_t background;        /* that label */
+    uint32_t depth;             /* the volume is a row of images of so many slices, which do not touch; 0: it is one */
+};
+
 /*
  * crackle_joiner_begin() - get ready to join components
  *
- * 'in' is a whole stream, which must stay valid.  Voxels of one label are joined if they share a face ('connectivity'
- * 6), or a face, an edge or a corner (26).  'is_binary': treat all labels but 0 as one.  Free '*joiner_ret' with
- * crackle_joiner_free().
+ * 'in' is a whole stream, which must stay valid.  Free '*joiner_ret' with crackle_joiner_free().
  */
-crackle_status crackle_joiner_begin(const void *in, size_t in_nbytes, unsigned int flags, unsigned int connectivity,
-                                    int is_binary, crackle_joiner **joiner_ret, struct crackle_where *where);
+crackle_status crackle_joiner_begin(const void *in, size_t in_nbytes, unsigned int flags,
+                                    const struct crackle_joining *how, crackle_joiner **joiner_ret,
+                                    struct crackle_where *where);
 
 void crackle_joiner_free(crackle_joiner *joiner);
 
@@ -270,13 +278,14 @@ crackle_status crackle_joiner_next(crackle_joiner *joiner, uint32_t num_slices, 
 /*
  * crackle_joiner_finish() - the stream of components, after all slices are read
  *
- * Components are numbered from 1 in the order of the volume, x fastest.  Label 0 is the background and stays 0.  The
- * new stream has the crack codes of 'in'.  (*labels_ret)[i] is the label of component i + 1, at its first voxel, and
- * '*count_ret' is the number of components.  Free both results with crackle_free().  Afterwards the joiner can only be
- * freed.
+ * Components are numbered from 1 in the order of the volume, x fastest; the background is 0.  The new stream has the
+ * crack codes of 'in'.  (*labels_ret)[i] is the label of component i + 1, at its first voxel, and (*first_ret)[i] is
+ * that voxel: (z * sy + y) * sx + x.  '*count_ret' is the number of components.  Free all three results with
+ * crackle_free().  Afterwards the joiner can only be freed.
  */
 crackle_status crackle_joiner_finish(crackle_joiner *joiner, const void *in, uint8_t **out_ret,
-                                     size_t *out_nbytes_ret, uint64_t **labels_ret, uint64_t *count_ret);
+                                     size_t *out_nbytes_ret, uint64_t **labels_ret, uint64_t **first_ret,
+                                     uint64_t *count_ret);
 
 /* ------------------------------------------------------------------------ */
 /*                     Parts from the boundaries of streams                  */

@@ -17,6 +17,7 @@ from .library import (
     bytes_in,
     check_status,
     ffi,
+    label_bits,
     lib,
     take_array,
     take_bytes,
@@ -360,24 +361,35 @@ def connected_components(
     binary: Buffer,
     connectivity: int,
     binary_image: bool,
-    report_progress: Callable[[int, int], None] | None = None,
+    report_progress: Callable[[int, int], object] | None = None,
     verify: bool = True,
-) -> tuple[bytes, npt.NDArray[np.uint64]]:
-    """The stream of a volume's components, and the label of each from 1 on, as 64 bits.
+    *,
+    background: int | None = 0,
+    depth: int = 0,
+) -> tuple[bytes, npt.NDArray[np.uint64], npt.NDArray[np.uint64]]:
+    """The stream of a volume's components, and the label and the first voxel of each from 1 on.
+
+    Labels are 64 bits; the voxel (x, y, z) has the number (z * sy + y) * sx + x.
 
     Args:
         binary: the stream.
         connectivity: 6 or 26.
-        binary_image: treat all labels but 0 as one label.
+        binary_image: treat all labels but the background as one label.
         report_progress: a function of (slices done, slices in all); None reports nothing.
         verify: verify the checksums of the labels and of the slices.
+        background: the label whose voxels belong to no component; None: there is none.
+        depth: the volume is a row of images of so many slices, which do not touch; 0: it is one image.
     """
     where, made = ffi.new("struct crackle_where *"), ffi.new("crackle_joiner **")
+    how = ffi.new("struct crackle_joining *")
+    how.connectivity, how.is_binary, how.depth = connectivity, binary_image, depth
+    if background is not None:
+        how.has_background, how.background = 1, label_bits(background)
     head = read_header(binary)
     sz, depth = head.sz, min(_SLICES_AT_ONCE, slices_of(head.sx, head.sy, VOXELS_AT_ONCE).depth)
     with bytes_in(binary) as data:
         flags = verify_flag(verify)
-        status = lib.crackle_joiner_begin(data, len(data), flags, connectivity, binary_image, made, where)
+        status = lib.crackle_joiner_begin(data, len(data), flags, how, made, where)
         check_status(status, where)
         joiner = ffi.gc(made[0], lib.crackle_joiner_free)
         # A volume without voxels may claim any number of slices, and has nothing to join.
@@ -388,10 +400,11 @@ def connected_components(
             if report_progress is not None:
                 report_progress(z + number, sz)
         out, nbytes = ffi.new("uint8_t **"), ffi.new("size_t *")
-        labels, count = ffi.new("uint64_t **"), ffi.new("uint64_t *")
-        check_status(lib.crackle_joiner_finish(joiner, data, out, nbytes, labels, count))
-    names = take_array(labels[0], int(count[0]), np.dtype(np.uint64))
-    return take_bytes(out, nbytes), names
+        labels, first, count = ffi.new("uint64_t **"), ffi.new("uint64_t **"), ffi.new("uint64_t *")
+        check_status(lib.crackle_joiner_finish(joiner, data, out, nbytes, labels, first, count))
+    kind = np.dtype(np.uint64)
+    names, firsts = (take_array(one[0], int(count[0]), kind) for one in (labels, first))
+    return take_bytes(out, nbytes), names, firsts
 
 
 # The most slices between two progress reports, and between two checks for interrupts.

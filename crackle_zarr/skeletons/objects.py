@@ -122,7 +122,7 @@ def find_objects(
     if graph is None:
         binary = as_stream(labels, parallel)
         head = stream.header(binary)
-        components, bits = _binding.connected_components(binary, 26, is_binary)
+        components, bits, _ = _binding.connected_components(binary, 26, is_binary)
         names = bits.astype(np.int64) if head.dtype.kind == "i" else bits
     else:
         components, names = _by_graph(labels, graph, parallel)

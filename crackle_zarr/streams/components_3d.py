@@ -20,7 +20,7 @@ def connected_components(
     connectivity: Literal[6, 26] = 26,
     binary_image: bool = False,
     memory_target: int = 0,
-    progress: bool | Callable[[int, int], None] = False,
+    progress: bool | Callable[[int, int], object] = False,
     return_mapping: bool = False,
 ) -> Any:
     """The connected components of a volume, as a stream of component numbers.
@@ -51,7 +51,9 @@ def connected_components(
     parent = compress(binary, preset="fast") if is_array(binary) else bytes_of(binary)
     reader = _binding.Reader(parent)
     with _progress_reports(progress) as report:
-        components, labels = _binding.connected_components(parent, connectivity, bool(binary_image), report)
+        components, labels, _ = _binding.connected_components(
+            parent, connectivity, bool(binary_image), report
+        )
     if binary_image and reader.header.voxels():
         # Take out the boundaries between labels that are now one component.
         components = _binding.recompress(components, reader.header.markov_model_order)
@@ -66,7 +68,7 @@ def connected_components(
 class _progress_reports:  # noqa: N801 - used like a function, in a with statement
     """Reports finished slices to the caller's function, to a bar, or not at all."""
 
-    def __init__(self, progress: bool | Callable[[int, int], None]) -> None:
+    def __init__(self, progress: bool | Callable[[int, int], object]) -> None:
         self._bar: Any = None
         self._report = progress if callable(progress) else self._show if progress else None
 
@@ -77,7 +79,7 @@ class _progress_reports:  # noqa: N801 - used like a function, in a with stateme
             self._bar = tqdm(total=total, unit="slice")
         self._bar.update(done - self._bar.n)
 
-    def __enter__(self) -> Callable[[int, int], None] | None:
+    def __enter__(self) -> Callable[[int, int], object] | None:
         return self._report
 
     def __exit__(self, *_: object) -> None:

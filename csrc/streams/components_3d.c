@@ -16,10 +16,11 @@
  *     the voxel above B.  So joining is needed only if neither has it.  The vertex that A and B share
  *     then has cracks in both slices.  Except where boundaries lie above each other, such vertices are few.
  *
- * Label 0 is the background, and belongs to no component.  Sets are united by their lowest members; see Wu, Otoo,
- * Suzuki: Optimizing two-pass connected-component labeling algorithms (2009).
+ * The background, if there is one, belongs to no component.  Sets are united by their lowest members; see Wu, Otoo,
+ * Suzuki: Optimizing two-pass connected-component labeling algorithms (2009).  So the lowest member of a set has the
+ * first voxel of all.  Where the slices are those of several images, the first slice of an image is joined with none.
  *
- * Cost: linear in the boundaries.  Memory: two slices, and 8 bytes for every component of every slice.
+ * Cost: linear in the boundaries.  Memory: two slices, and 16 bytes for every component of every slice.
  */
 #include "../codec/format.h"
 #include "../codec/header.h"
@@ -56,11 +57,13 @@ struct crackle_joiner {
     u64 *vertices;           /* per column: whether both slices have cracks there */
     u32 *parent;             /* per component of every slice so far */
     u32 *number;             /* per component: the number of its label */
-    size_t parent_capacity, number_capacity;
+    u64 *first;              /* per component: its first voxel, counted from that of the volume */
+    size_t parent_capacity, number_capacity, first_capacity;
     u64 seen[NUM_SEEN];      /* the pairs of components compared most recently */
     u32 next_z;
+    u32 depth;               /* slices of an image */
     u32 count;
-    u32 background;          /* the number of label 0, or NONE */
+    u32 background;          /* the number of the background's label, or NONE */
     int is_binary;           /* treat all labels but 0 as one */
     int corners;
 };
@@ -288,24 +291,28 @@ static void join_corners(crackle_joiner *j, u64 y)
 
 /* ---------------------------------- Slices --------------------------------- */
 
-/* Add the components of a slice. */
-static crackle_status add_components(crackle_joiner *j, struct ck_layer *layer)
+/* Add the components of slice 'z'. */
+static crackle_status add_components(crackle_joiner *j, struct ck_layer *layer, u32 z)
 {
     const u64 total = (u64)j->count + layer->components.count;
-    void *parent = j->parent, *number = j->number;
+    const u64 first_of_slice = z * ((u64)layer->components.sx * layer->components.sy);
+    void *parent = j->parent, *number = j->number, *first = j->first;
     int ok;
 
     if (total >= NONE)
         return CRACKLE_TOO_LARGE;
     ok = ck_reserve(&parent, &j->parent_capacity, total, sizeof(*j->parent));
     ok = ck_reserve(&number, &j->number_capacity, total, sizeof(*j->number)) && ok;
+    ok = ck_reserve(&first, &j->first_capacity, total, sizeof(*j->first)) && ok;
     j->parent = parent;
     j->number = number;
+    j->first = first;
     if (!ok)
         return CRACKLE_NO_MEMORY;
     for (size_t i = 0; i < layer->components.count; i++) {
         j->parent[j->count + i] = j->count + (u32)i;
         j->number[j->count + i] = layer->numbers[i];
+        j->first[j->count + i] = first_of_slice + layer->components.first[i];
         if (j->is_binary && layer->numbers[i] != j->background)
             layer->numbers[i] = FOREGROUND;
     }
@@ -340,10 +347,10 @@ static crackle_status join_next_slice(crackle_joiner *j, u32 z, struct crackle_w
     if (status != CRACKLE_OK)
         return status;
     j->before = j->own;
-    j->before.layer = j->faces.before;
+    j->before.layer = z % j->depth == 0 ? NULL : j->faces.before;
     j->own.layer = j->faces.layer;
     j->own.base = j->count;
-    status = add_components(j, j->faces.layer);
+    status = add_components(j, j->faces.layer, z);
     if (status == CRACKLE_OK)
         join_slice(j);
     return status;
@@ -353,7 +360,7 @@ static crackle_status join_next_slice(crackle_joiner *j, u32 z, struct crackle_w
 
 /*
  * Number the sets from 1, in the order of their first components; the background is 0.  Afterwards 'parent' holds the
- * number of each component, and 'labels' the label of each number above 0, at its first voxel.
+ * number of each component, 'labels' the label of each number above 0, at its first voxel, and 'first' that voxel.
  */
 static u32 number_sets(crackle_joiner *j, u64 *labels)
 {
@@ -364,6 +371,7 @@ static u32 number_sets(crackle_joiner *j, u64 *labels)
             j->parent[i] = 0;
         } else if (j->parent[i] == i) {
             labels[count] = j->faces.labels.labels[j->number[i]];
+            j->first[count] = j->first[i]; /* count is at most i */
             j->parent[i] = ++count;
         } else {
             j->parent[i] = j->parent[j->parent[i]]; /* the parent is lower, so it has its number already */
@@ -413,14 +421,15 @@ out:
 
 /* ---------------------------------- In steps ------------------------------- */
 
-crackle_status crackle_joiner_begin(const void *in, size_t in_nbytes, unsigned int flags, unsigned int connectivity,
-                                    int is_binary, crackle_joiner **joiner_ret, struct crackle_where *where)
+crackle_status crackle_joiner_begin(const void *in, size_t in_nbytes, unsigned int flags,
+                                    const struct crackle_joining *how, crackle_joiner **joiner_ret,
+                                    struct crackle_where *where)
 {
     struct crackle_parts parts;
     crackle_joiner *j;
     crackle_status status;
 
-    if (connectivity != 6 && connectivity != 26)
+    if (how->connectivity != 6 && how->connectivity != 26)
         return CRACKLE_BAD_ARGUMENT;
     status = crackle_split(in, in_nbytes, &parts, where);
     if (status != CRACKLE_OK)
@@ -428,15 +437,16 @@ crackle_status crackle_joiner_begin(const void *in, size_t in_nbytes, unsigned i
     j = ck_calloc(1, sizeof(*j));
     if (!j)
         return CRACKLE_NO_MEMORY;
-    j->is_binary = is_binary != 0;
-    j->corners = connectivity == 26;
+    j->is_binary = how->is_binary != 0;
+    j->corners = how->connectivity == 26;
+    j->depth = how->depth ? how->depth : UINT32_MAX;
     j->background = NONE;
     status = ck_reading_open(&j->faces.reading, &parts, flags, where);
     if (status == CRACKLE_OK && !ck_is_empty(&j->faces.reading.header)) {
         status = ck_faces_begin(&j->faces, &parts, 0, j->faces.reading.header.sz, where);
         if (status == CRACKLE_OK && !init_joiner(j))
             status = CRACKLE_NO_MEMORY;
-        if (!ck_label_set_find(&j->faces.labels, 0, &j->background))
+        if (!how->has_background || !ck_label_set_find(&j->faces.labels, how->background, &j->background))
             j->background = NONE;
     }
     if (status == CRACKLE_OK)
@@ -457,6 +467,7 @@ void crackle_joiner_free(crackle_joiner *j)
     free(j->crossings);
     free(j->parent);
     free(j->number);
+    free(j->first);
     free(j);
 }
 
@@ -475,7 +486,7 @@ crackle_status crackle_joiner_next(crackle_joiner *j, uint32_t num_slices, struc
 }
 
 crackle_status crackle_joiner_finish(crackle_joiner *j, const void *in, uint8_t **out_ret, size_t *out_nbytes_ret,
-                                     uint64_t **labels_ret, uint64_t *count_ret)
+                                     uint64_t **labels_ret, uint64_t **first_ret, uint64_t *count_ret)
 {
     struct crackle_header h = j->faces.reading.header;
     struct ck_bytes section = {NULL, 0, 0};
@@ -501,6 +512,8 @@ crackle_status crackle_joiner_finish(crackle_joiner *j, const void *in, uint8_t 
     free(section.data);
     if (status == CRACKLE_OK) {
         *labels_ret = labels;
+        *first_ret = j->first;
+        j->first = NULL;
         *count_ret = count;
     } else {
         free(labels);

@@ -85,24 +85,25 @@ static inline void join_operations(const uint8_t *stream, size_t nbytes, const s
     for (unsigned int connectivity = 6; connectivity <= 26; connectivity += 20) {
         struct crackle_where where = {CRACKLE_SECTION_NONE, CRACKLE_NO_SLICE};
         crackle_joiner *joiner = NULL;
-        crackle_status status =
-            crackle_joiner_begin(stream, nbytes, flags, connectivity, connectivity == 6, &joiner, &where);
+        const struct crackle_joining how = {connectivity, connectivity == 6, 1, 0, connectivity == 6};
+        crackle_status status = crackle_joiner_begin(stream, nbytes, flags, &how, &joiner, &where);
 
         note(status, &where, callback, first);
         if (status == CRACKLE_OK) {
-            uint64_t *labels = NULL, count;
+            uint64_t *labels = NULL, *voxels = NULL, count;
             uint8_t *out = NULL;
             size_t out_nbytes;
 
             status = crackle_joiner_next(joiner, h->sz, &where);
             note(status, &where, callback, first);
             if (status == CRACKLE_OK) {
-                status = crackle_joiner_finish(joiner, stream, &out, &out_nbytes, &labels, &count);
+                status = crackle_joiner_finish(joiner, stream, &out, &out_nbytes, &labels, &voxels, &count);
                 note(status, &where, callback, first);
             }
             if (status == CRACKLE_OK) {
                 crackle_free(out);
                 crackle_free(labels);
+                crackle_free(voxels);
             }
         }
         crackle_joiner_free(joiner);

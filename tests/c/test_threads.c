@@ -252,18 +252,21 @@ static void join(const struct sample *s, struct result *r)
 {
     for (unsigned int connectivity = 6; connectivity <= 26; connectivity += 20) {
         crackle_joiner *joiner = NULL;
-        uint64_t *labels = NULL, count = 0;
+        const struct crackle_joining how = {connectivity, 0, 1, 0, 0};
+        uint64_t *labels = NULL, *voxels = NULL, count = 0;
         uint8_t *out = NULL;
         size_t nbytes = 0;
         crackle_status status;
 
-        if (!is_ok(r, crackle_joiner_begin(s->bytes, s->nbytes, 0, connectivity, 0, &joiner, NULL)))
+        if (!is_ok(r, crackle_joiner_begin(s->bytes, s->nbytes, 0, &how, &joiner, NULL)))
             continue;
         if (is_ok(r, crackle_joiner_next(joiner, SZ, NULL))) {
-            status = crackle_joiner_finish(joiner, s->bytes, &out, &nbytes, &labels, &count);
+            status = crackle_joiner_finish(joiner, s->bytes, &out, &nbytes, &labels, &voxels, &count);
             take_stream(r, status, out, nbytes);
             take(r, labels, (size_t)count * sizeof(*labels));
+            take(r, voxels, (size_t)count * sizeof(*voxels));
             crackle_free(labels);
+            crackle_free(voxels);
         }
         crackle_joiner_free(joiner);
     }

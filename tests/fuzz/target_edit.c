@@ -271,23 +271,22 @@ static void fill(u32 *components, size_t first, u32 component, unsigned int conn
 static void join(const struct fuzz_stream *s, int is_sound)
 {
     struct crackle_where where = {CRACKLE_SECTION_NONE, CRACKLE_NO_SLICE};
-    const unsigned int connectivity = s->control[2] & 1 ? 26 : 6;
     const int is_binary = s->control[2] >> 1 & 1;
+    const struct crackle_joining how = {s->control[2] & 1 ? 26 : 6, is_binary, 1, 0, 0};
     crackle_joiner *joiner = NULL;
     struct crackle_volume out;
     u32 *components, found = 0;
-    u64 *labels, count;
+    u64 *labels, *first, count;
     size_t made_nbytes;
     u8 *made;
-    crackle_status status =
-        crackle_joiner_begin(s->bytes, s->nbytes, s->flags, connectivity, is_binary, &joiner, &where);
+    crackle_status status = crackle_joiner_begin(s->bytes, s->nbytes, s->flags, &how, &joiner, &where);
 
     fuzz_status(status, &where);
     for (u32 z = 0; status == CRACKLE_OK && z < s->header.sz; z++)
         status = crackle_joiner_next(joiner, 1, &where);
     fuzz_status(status, &where);
     if (status == CRACKLE_OK)
-        status = crackle_joiner_finish(joiner, s->bytes, &made, &made_nbytes, &labels, &count);
+        status = crackle_joiner_finish(joiner, s->bytes, &made, &made_nbytes, &labels, &first, &count);
     crackle_joiner_free(joiner);
     FUZZ_CHECK(!is_sound || status == CRACKLE_OK);
     if (status != CRACKLE_OK)

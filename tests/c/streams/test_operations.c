@@ -306,8 +306,15 @@ static void test_counts(const struct sample *s)
 }
 
 /* Flood fill from every voxel without a number. */
-static uint64_t flood(const struct labels *l, int corners, int is_binary, uint64_t *numbers)
+static int is_background(const struct crackle_joining *how, uint64_t label)
 {
+    return how->has_background && label == how->background;
+}
+
+static uint64_t flood(const struct labels *l, const struct crackle_joining *how, uint64_t *numbers)
+{
+    const int corners = how->connectivity == 26;
+    const long long depth_of_image = how->depth ? (long long)how->depth : (long long)l->sz;
     size_t *stack = malloc((l->count + 1) * sizeof(*stack));
     uint64_t count = 0;
 
@@ -315,7 +322,7 @@ static uint64_t flood(const struct labels *l, int corners, int is_binary, uint64
     for (size_t i = 0; i < l->count; i++) {
         size_t depth = 0;
 
-        if (l->at[i] == 0 || numbers[i])
+        if (is_background(how, l->at[i]) || numbers[i])
             continue;
         numbers[i] = ++count;
         stack[depth++] = i;
@@ -329,10 +336,11 @@ static uint64_t flood(const struct labels *l, int corners, int is_binary, uint64
                 size_t to;
 
                 if ((!corners && abs(dx) + abs(dy) + abs(dz) > 1) || x + dx < 0 || y + dy < 0 || z + dz < 0 ||
-                    x + dx >= (long long)l->sx || y + dy >= (long long)l->sy || z + dz >= (long long)l->sz)
+                    x + dx >= (long long)l->sx || y + dy >= (long long)l->sy || z + dz >= (long long)l->sz ||
+                    (z + dz) / depth_of_image != z / depth_of_image)
                     continue;
                 to = (size_t)(x + dx) + l->sx * ((size_t)(y + dy) + l->sy * (size_t)(z + dz));
-                if (numbers[to] || (is_binary ? l->at[to] == 0 : l->at[to] != l->at[from]))
+                if (numbers[to] || (how->is_binary ? is_background(how, l->at[to]) : l->at[to] != l->at[from]))
                     continue;
                 numbers[to] = count;
                 stack[depth++] = to;
@@ -346,28 +354,40 @@ static uint64_t flood(const struct labels *l, int corners, int is_binary, uint64
 static void test_components(const struct sample *s)
 {
     struct labels components = s->labels;
-    const int corners = (int)random_number(2), is_binary = (int)random_number(2);
+    const struct crackle_joining how = {
+        random_number(2) ? 26 : 6,
+        (int)random_number(2),
+        random_number(4) != 0,
+        random_number(2) || s->labels.count == 0 ? 0 : s->labels.at[random_number(s->labels.count)],
+        (uint32_t)random_number(4),
+    };
     crackle_joiner *joiner = NULL;
-    uint64_t count, expected, *labels = NULL;
+    uint64_t count, expected, found = 0, *labels = NULL, *first = NULL;
     uint8_t *out = NULL;
     size_t out_nbytes = 0;
     struct crackle_header h;
 
     components.at = malloc(components.count * sizeof(*components.at));
-    expected = flood(&s->labels, corners, is_binary, components.at);
-    CHECK(crackle_joiner_begin(s->bytes, s->nbytes, 0, corners ? 26 : 6, is_binary, &joiner, NULL) == CRACKLE_OK);
-    CHECK(crackle_joiner_finish(joiner, s->bytes, &out, &out_nbytes, &labels, &count) == CRACKLE_BAD_ARGUMENT);
+    expected = flood(&s->labels, &how, components.at);
+    CHECK(crackle_joiner_begin(s->bytes, s->nbytes, 0, &how, &joiner, NULL) == CRACKLE_OK);
+    CHECK(crackle_joiner_finish(joiner, s->bytes, &out, &out_nbytes, &labels, &first, &count) ==
+          CRACKLE_BAD_ARGUMENT);
     for (uint32_t z = 0; z < s->labels.sz; z++)
         CHECK(crackle_joiner_next(joiner, 1, NULL) == CRACKLE_OK);
     CHECK(crackle_joiner_next(joiner, 1, NULL) == CRACKLE_BAD_ARGUMENT);
-    CHECK(crackle_joiner_finish(joiner, s->bytes, &out, &out_nbytes, &labels, &count) == CRACKLE_OK);
+    CHECK(crackle_joiner_finish(joiner, s->bytes, &out, &out_nbytes, &labels, &first, &count) == CRACKLE_OK);
     CHECK(count == expected);
     CHECK(crackle_read_header(out, out_nbytes, &h, NULL) == CRACKLE_OK);
     CHECK(decodes_to(out, out_nbytes, &components, h.data_width, 0));
-    for (size_t i = components.count; i-- > 0;) /* backwards, so that the first voxel decides */
-        CHECK(components.at[i] == 0 || is_binary || labels[components.at[i] - 1] == s->labels.at[i]);
+    for (size_t i = 0; i < components.count; i++) {
+        CHECK(components.at[i] == 0 || how.is_binary || labels[components.at[i] - 1] == s->labels.at[i]);
+        if (components.at[i] > found) /* its first voxel */
+            CHECK(components.at[i] == found + 1 && labels[found] == s->labels.at[i] && first[found] == i);
+        found = components.at[i] > found ? components.at[i] : found;
+    }
     crackle_free(out);
     crackle_free(labels);
+    crackle_free(first);
     crackle_joiner_free(joiner);
     free(components.at);
 }
@@ -569,6 +589,7 @@ static void test_arguments(const struct sample *s)
     struct crackle_contact *contacts = NULL;
     crackle_part *part = NULL;
     crackle_joiner *joiner = NULL;
+    const struct crackle_joining how = {18, 0, 1, 0, 0};
     struct crackle_piece piece = {s->bytes, s->nbytes, 1, 0};
     uint8_t *out = NULL;
     uint64_t count;
@@ -577,7 +598,7 @@ static void test_arguments(const struct sample *s)
     CHECK(crackle_contacts(&s->parts, 0, sz + 1, 0, &contacts, &count, NULL) == CRACKLE_BAD_ARGUMENT);
     CHECK(crackle_recompress_part(&s->parts, sz, sz, 0, 0, &part, NULL) == CRACKLE_BAD_ARGUMENT);
     CHECK(crackle_pool_part(&s->parts, 0, 1, 0, 3, 0, 0, &part, NULL) == CRACKLE_BAD_ARGUMENT);
-    CHECK(crackle_joiner_begin(s->bytes, s->nbytes, 0, 18, 0, &joiner, NULL) == CRACKLE_BAD_ARGUMENT);
+    CHECK(crackle_joiner_begin(s->bytes, s->nbytes, 0, &how, &joiner, NULL) == CRACKLE_BAD_ARGUMENT);
     CHECK(crackle_stack(&piece, 1, 1, 8, 0, 1, &out, &nbytes, &at_fault, NULL) == CRACKLE_BAD_ARGUMENT);
     CHECK(crackle_stack(&piece, 0, 0, 8, 0, 1, &out, &nbytes, &at_fault, NULL) == CRACKLE_BAD_ARGUMENT);
     piece.z_start = 0;

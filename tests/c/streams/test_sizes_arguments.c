@@ -172,6 +172,7 @@ static void test_arguments(void)
     struct crackle_parts whole, parts;
     struct crackle_volume out;
     struct labels size = {4, 3, 3, 36, NULL};
+    struct crackle_joining how = {6, 0, 1, 0, 0};
     crackle_joiner *joiner;
     crackle_part *part = NULL;
     size_t nbytes, made_nbytes, at_fault;
@@ -192,12 +193,19 @@ static void test_arguments(void)
         parts.codes_z = edge_values_32[i];
         CHECK(crackle_decode(&parts, 0, 3, 0, &out, 0, NULL) == CRACKLE_BAD_ARGUMENT);
         parts.codes_z = 0;
-        CHECK(crackle_joiner_begin(stream, nbytes, 0, 6, 0, &joiner, NULL) == CRACKLE_OK);
+        CHECK(crackle_joiner_begin(stream, nbytes, 0, &how, &joiner, NULL) == CRACKLE_OK);
         CHECK(crackle_joiner_next(joiner, edge_values_32[i], NULL) == CRACKLE_BAD_ARGUMENT);
         CHECK(crackle_joiner_next(joiner, 2, NULL) == CRACKLE_OK);
         CHECK(crackle_joiner_next(joiner, edge_values_32[i], NULL) == CRACKLE_BAD_ARGUMENT);
         crackle_joiner_free(joiner);
-        CHECK(crackle_joiner_begin(stream, nbytes, 0, edge_values_32[i], 0, &joiner, NULL) == CRACKLE_BAD_ARGUMENT);
+        how.depth = edge_values_32[i];
+        CHECK(crackle_joiner_begin(stream, nbytes, 0, &how, &joiner, NULL) == CRACKLE_OK);
+        CHECK(crackle_joiner_next(joiner, 3, NULL) == CRACKLE_OK);
+        crackle_joiner_free(joiner);
+        how.depth = 0;
+        how.connectivity = edge_values_32[i];
+        CHECK(crackle_joiner_begin(stream, nbytes, 0, &how, &joiner, NULL) == CRACKLE_BAD_ARGUMENT);
+        how.connectivity = 6;
         CHECK(crackle_pool_part(&parts, 0, 1, 0, edge_values_32[i], 0, 0, &part, NULL) == CRACKLE_BAD_ARGUMENT);
         CHECK(crackle_surface(&parts, 0, 3, 0, selected, 3, edge_values_32[i], NULL, &points, numbers, NULL) ==
               CRACKLE_BAD_ARGUMENT);

@@ -15,6 +15,7 @@ static void test_giant(u32 sx, u32 sy, u32 sz, unsigned int version)
     struct crackle_where where;
     struct crackle_extent extent;
     struct crackle_contact *contacts;
+    const struct crackle_joining how = {6, 0, 1, 0, 0};
     crackle_joiner *joiner = NULL;
     crackle_part *part = NULL;
     size_t nbytes, edited_nbytes, piece;
@@ -81,7 +82,7 @@ static void test_giant(u32 sx, u32 sy, u32 sz, unsigned int version)
     CHECK(crackle_recompress_part(&parts, 0, sz, 0, 0, &part, &where) == CRACKLE_NO_MEMORY);
     CHECK(crackle_overlay_part(&parts, &parts, 0, sz, 0, 0, &part, &where) == CRACKLE_NO_MEMORY);
     CHECK(crackle_pool_part(&parts, 0, 1, 0, 1, 0, 0, &part, &where) == CRACKLE_NO_MEMORY);
-    if (crackle_joiner_begin(stream, nbytes, 0, 6, 0, &joiner, &where) == CRACKLE_OK) {
+    if (crackle_joiner_begin(stream, nbytes, 0, &how, &joiner, &where) == CRACKLE_OK) {
         CHECK(crackle_joiner_next(joiner, sz, &where) == CRACKLE_NO_MEMORY);
         crackle_joiner_free(joiner);
     }
