@@ -36,7 +36,7 @@ from .streams.arithmetic import (
     subtract_scalar,
 )
 from .streams.array import CrackleArray
-from .streams.components_3d import component_map, connected_components
+from .streams.components_3d import component_map
 from .streams.constructors import compressa, full, ones, zeros
 from .streams.contact_table import ContactTable
 from .streams.neighbours import edge_labels, voxel_connectivity_graph
@@ -54,13 +54,13 @@ from .streams.stream import (
     header,
     nbytes,
     refit,
-    renumber,
 )
 from .verbs import (
     agglomerate,
     bounding_boxes,
     centroids,
     check_index,
+    connected_components,
     contacts,
     contains,
     contains_range,
@@ -68,9 +68,12 @@ from .verbs import (
     create_index,
     crop,
     cross_sectional_area,
+    dust,
     each,
+    fill_holes,
     find,
     labels,
+    largest_k,
     lazy_remap,
     max,
     mesh,
@@ -82,9 +85,11 @@ from .verbs import (
     point_cloud,
     remap,
     remove_index,
+    renumber,
     resume,
     select,
     skeletonize,
+    split,
     statistics,
     to_parquet,
     undo,
@@ -175,8 +180,10 @@ __all__ = [
     "crop",
     "cross_sectional_area",
     "decompress",
+    "dust",
     "each",
     "edge_labels",
+    "fill_holes",
     "find",
     "floordiv_scalar",
     "full",
@@ -184,6 +191,7 @@ __all__ = [
     "label_names",
     "labels",
     "labels_for_z_range",
+    "largest_k",
     "lazy_remap",
     "load",
     "mask",
@@ -220,6 +228,7 @@ __all__ = [
     "set_label_names",
     "signed_distance_to_boundary",
     "skeletonize",
+    "split",
     "statistics",
     "subtract_scalar",
     "to_parquet",

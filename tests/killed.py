@@ -2,7 +2,8 @@
 
     python killed.py ACTION FOLDER [shards]
 
-ACTION is resume, undo, convert, replace, pyramid, write, index, index-resume, index-undo or skeletons.
+ACTION is resume, undo, convert, replace, pyramid, write, components, dust-resume, dust-undo, index,
+index-resume, index-undo or skeletons.
 
 Every attempt runs in a process of its own, forked before Zarr has started a thread. It kills itself, as a
 power cut would, at the n-th time that the store is to be changed: before the change, or when half of it is on
@@ -148,6 +149,14 @@ def remap(store: LocalStore) -> None:
     cz.remap(zarr.open_array(store, mode="r+"), MAPPING, parallel=PARALLEL)
 
 
+def dust(store: LocalStore) -> None:
+    cz.dust(zarr.open_array(store, mode="r+"), 35, 6, parallel=PARALLEL)
+
+
+def dusted() -> np.ndarray:
+    return np.asarray(cz.decompress(cz.dust(np.ascontiguousarray(VOXELS), 35, 6)))
+
+
 def check_is(folder: Path, allowed: list[np.ndarray]) -> None:
     def look() -> None:
         voxels = zarr.open_array(folder, mode="r")[...]
@@ -188,16 +197,21 @@ def go_on(folder: Path, action: str, first: int) -> str:
     raise AssertionError("it never ends")
 
 
-def try_remap(root: Path, action: str) -> int:
+def try_remap(
+    root: Path,
+    action: str,
+    edit: Callable[[LocalStore], None] = remap,
+    becomes: Callable[[], np.ndarray] = mapped,
+) -> int:
     start, place = root / "start", root / "place"
-    old, new = VOXELS, mapped()
+    old, new = VOXELS, becomes()
     before = objects(start)
     deaths = 0
     for n in range(1000):
         for half in [half for half in (False, True) if n in changes(half)]:
             shutil.rmtree(place, ignore_errors=True)
             shutil.copytree(start, place)
-            if dying(n, half, remap, place) == 0:
+            if dying(n, half, edit, place) == 0:
                 assert n > 5
                 check_is(place, [new])
                 return deaths
@@ -273,6 +287,44 @@ def try_replace(root: Path) -> int:
                     if dying(again, not half, replace, place) == 0:
                         break
             must(is_new)
+    return deaths
+
+
+def try_components(root: Path) -> int:
+    """Components into another place, killed at every change; the same call goes on, and nothing is left."""
+    start, place = root / "start", root / "place"
+
+    def join(store: LocalStore) -> None:
+        cz.connected_components(zarr.open_array(start, mode="r"), 6, out=store, parallel=PARALLEL)
+
+    def look() -> None:
+        array = zarr.open_array(place, mode="r")
+        expected = cz.connected_components(zarr.open_array(start, mode="r"), 6, out={}, parallel=PARALLEL)
+        assert array.dtype == expected.array.dtype
+        assert np.array_equal(array[...], expected.array[...])
+        assert cz.verify(array) == []
+        assert sorted(path.name for path in place.iterdir()) == ["c", "zarr.json"]
+
+    def unfinished() -> None:
+        """What was begun is not called sound."""
+        array = zarr.open_array(place, mode="r")
+        assert cz.verify(array)[0].chunk == ()
+
+    deaths = 0
+    for half in (False, True):
+        Mortal.whole = ("zarr.json",)
+        for n in changes(half):
+            shutil.rmtree(place, ignore_errors=True)
+            place.mkdir()
+            if dying(n, half, join, place) == 0:
+                must(look)
+                break
+            deaths += 1
+            if (place / "zarr.json").exists() and (place / ".crackle-convert").exists():
+                must(unfinished)
+            for again in (n % 7, 10**6):
+                dying(again, not half, join, place)
+            must(look)
     return deaths
 
 
@@ -532,6 +584,9 @@ def main() -> None:
         "replace": try_replace,
         "pyramid": lambda root: try_pyramid(root, shards),
         "write": try_write,
+        "components": try_components,
+        "dust-resume": lambda root: try_remap(root, "resume", dust, dusted),
+        "dust-undo": lambda root: try_remap(root, "undo", dust, dusted),
         "index": try_index,
         "index-resume": lambda root: try_index_remap(root, "resume"),
         "index-undo": lambda root: try_index_remap(root, "undo"),

@@ -10,14 +10,13 @@ import numpy as np
 import numpy.typing as npt
 
 from .. import _binding
-from .._base.zarr_facts import NOWHERE
 from ..codecs.chunk import as_volume
 from ..errors import VerificationError
 from ..stored.claims import Held
-from ..stored.encoding import decoded_object, encode, redo
+from ..stored.encoding import decoded_object, encode, padded, redo
 from ..stored.layout import Box, Coords, Layout, common
 from ..stored.relabel import encoded_by_zarr, object_box
-from ..stored.shards import encode_index, index_is_at_start, index_nbytes
+from ..stored.shards import assembled
 from ..stored.verify import Verify
 from ..stored.writing import read_objects, write_objects
 from .levels import Factor
@@ -65,21 +64,8 @@ class Pooling:
         if layout.shards is None:
             return self._chunk(coords[0])
         # Chunk by chunk, because a shard may be larger than memory.
-        shard = layout.shards.of_chunk(coords[0])
-        at_start, nbytes = index_is_at_start(layout), index_nbytes(layout, shard)
-        index = np.full((*layout.shards.counts(shard), 2), NOWHERE, dtype=np.uint64)
-        pieces: list[bytes] = []
-        offset = nbytes if at_start else 0
-        for one in coords:
-            piece = self._chunk(one)
-            if piece:
-                index[layout.shards.place(one)] = offset, len(piece)
-                pieces.append(piece)
-                offset += len(piece)
-        if not pieces:
-            return b""
-        packed = encode_index(layout, index)
-        return b"".join([packed, *pieces] if at_start else [*pieces, packed])
+        shard = layout.object_coords(coords[0])
+        return assembled(layout, shard, {one: self._chunk(one) for one in coords})
 
     def _chunk(self, coords: Coords) -> bytes:
         layout = self.coarse
@@ -88,11 +74,7 @@ class Pooling:
         voxels = self.voxels(box)
         if not layout.writes_empty_chunks and (voxels == layout.fill).all():
             return b""
-        shape = layout.chunk_shape(coords)
-        if voxels.shape != shape:  # the array's edge cuts the chunk
-            whole = np.full(shape, layout.fill, dtype=layout.native)
-            whole[tuple(map(slice, voxels.shape))] = voxels
-            voxels = whole
+        voxels = padded(layout, coords, voxels)
         codec = layout.chain.codec
         stream = encode(voxels, pins=codec.allow_pins, markov_order=codec.markov_model_order)
         if self.verify:

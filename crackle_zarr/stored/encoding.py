@@ -20,7 +20,7 @@ from .._base.zarr_facts import Buffer
 from ..codecs.chunk import as_volume, label_dtype, plain
 from ..errors import CrackleError, FormatError, StoreError
 from .fetch import Bytes
-from .layout import Box, Layout, box_text, num_voxels, slices_of
+from .layout import Box, Coords, Layout, box_text, num_voxels, slices_of
 
 
 def undo(layout: Layout, raw: Bytes) -> Any:
@@ -96,6 +96,16 @@ def _voxels(array: zarr.Array[Any], box: Box, native: np.dtype[Any]) -> npt.NDAr
     voxels = np.asarray(array[slices_of(box)])
     chunk = plain(voxels).astype(label_dtype(voxels.dtype), copy=False)
     return np.ascontiguousarray(chunk).reshape(voxels.shape)
+
+
+def padded(layout: Layout, coords: Coords, voxels: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """The voxels of a chunk within the array, with the fill value beyond the array's edge."""
+    shape = layout.chunk_shape(coords)
+    if voxels.shape == shape:
+        return voxels
+    whole = np.full(shape, layout.fill, dtype=layout.native)
+    whole[tuple(map(slice, voxels.shape))] = voxels
+    return whole
 
 
 def encode(chunk: npt.NDArray[Any], **options: Any) -> bytes:

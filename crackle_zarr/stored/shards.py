@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import numpy.typing as npt
 
@@ -42,6 +44,30 @@ def decode_index(layout: Layout, coords: Coords, raw: Bytes, key: str) -> npt.ND
         return zarr_facts.decode_index(layout.shards.codec, layout.shards.counts(coords), raw)
     except Exception as error:
         raise FormatError(f"shard {key}: its index is damaged: {error}") from error
+
+
+def assembled(layout: Layout, shard: Coords, chunks: Mapping[Coords, bytes]) -> bytes:
+    """The bytes of a shard with some chunks, in their order; empty if there are none.
+
+    Args:
+        layout: of the array.
+        shard: the grid index of the shard.
+        chunks: the stored bytes of chunks by their grid indices; empty bytes: the chunk is not stored.
+    """
+    assert layout.shards is not None
+    at_start, nbytes = index_is_at_start(layout), index_nbytes(layout, shard)
+    index = np.full((*layout.shards.counts(shard), 2), zarr_facts.NOWHERE, dtype=np.uint64)
+    pieces: list[bytes] = []
+    offset = nbytes if at_start else 0
+    for coords, piece in chunks.items():
+        if piece:
+            index[layout.shards.place(coords)] = offset, len(piece)
+            pieces.append(piece)
+            offset += len(piece)
+    if not pieces:
+        return b""
+    packed = encode_index(layout, index)
+    return b"".join([packed, *pieces] if at_start else [*pieces, packed])
 
 
 def encode_index(layout: Layout, index: npt.NDArray[np.uint64]) -> bytes:

@@ -49,7 +49,9 @@ holds the chunks in progress and the result.
 
 from .agglomeration import agglomerate
 from .arrays import convert, verify
+from .cleaning import dust, fill_holes, largest_k, renumber, split
 from .comparison import metrics, overlaps
+from .components import connected_components
 from .edits import lazy_remap, remap, resume, undo
 from .index import check_index, create_index, open_index, remove_index, update_index
 from .labels import contains, contains_range, find, labels, max, min, num_labels
@@ -67,6 +69,7 @@ __all__ = [
     "bounding_boxes",
     "centroids",
     "check_index",
+    "connected_components",
     "contacts",
     "contains",
     "contains_range",
@@ -74,9 +77,12 @@ __all__ = [
     "create_index",
     "crop",
     "cross_sectional_area",
+    "dust",
     "each",
+    "fill_holes",
     "find",
     "labels",
+    "largest_k",
     "lazy_remap",
     "max",
     "mesh",
@@ -88,9 +94,11 @@ __all__ = [
     "point_cloud",
     "remap",
     "remove_index",
+    "renumber",
     "resume",
     "select",
     "skeletonize",
+    "split",
     "statistics",
     "to_parquet",
     "undo",

@@ -25,7 +25,7 @@ from crackle_zarr.errors import FormatError, JournalError, StoreError, Verificat
     "what",
     [
         *("resume", "undo", "convert", "replace", "resume shards", "pyramid", "pyramid shards", "write"),
-        *("index", "index-resume", "index-undo"),
+        *("components", "dust-resume", "dust-undo", "index", "index-resume", "index-undo"),
     ],
 )
 def test_killed(what: str, tmp_path: Path) -> None:

@@ -72,7 +72,7 @@ class Preparing(Protocol):
 
     def __call__(
         self,
-        mapping: LabelMapping,
+        mapping: Any,
         create_chunks: bool,
         entries: Entries | None,
         only: Sequence[tuple[str, tuple[Coords, ...]]] | None = None,
@@ -80,7 +80,7 @@ class Preparing(Protocol):
         """Prepare it, and keep it in entries.
 
         Args:
-            mapping: old labels and new ones.
+            mapping: old labels and new ones; None for an edit of another kind.
             create_chunks: whether chunks are written that do not exist.
             entries: where to keep it; None: keep nothing.
             only: the objects to prepare, as their keys and their chunks; None: all that change.
@@ -121,6 +121,49 @@ def edit(
         JournalError: there is an unfinished edit.
         TakenOverError: another process has taken over this one.
     """
+    plan = {
+        "keys": [int(key) for key in mapping.keys],
+        "values": [int(value) for value in mapping.values],
+        "preserve": mapping.preserve,
+        "create_chunks": create_chunks,
+    }
+    return _edited(place, plan, mapping, prepare, dry_run, options, others)
+
+
+def edit_otherwise(
+    place: Journaled,
+    what: str,
+    prepare: Preparing,
+    dry_run: bool,
+    options: Options,
+    others: Sequence[Journaled] = (),
+) -> RemapReport:
+    """Edit an array in another way than by a mapping of its labels.
+
+    The new forms are those that ``prepare`` makes. While they are made, the edit cannot be finished by
+    another call, only undone; as soon as the first object is replaced, it can be.
+
+    Args:
+        place: the array.
+        what: the edit, for messages, such as "dust(threshold=100)".
+        prepare: makes the new form of what changes; its mapping is None.
+        dry_run: write nothing.
+        options: how.
+        others: see :func:`edit`.
+    """
+    return _edited(place, {"what": what, "create_chunks": True}, None, prepare, dry_run, options, others)
+
+
+def _edited(
+    place: Journaled,
+    plan: dict[str, Any],
+    mapping: LabelMapping | None,
+    prepare: Preparing,
+    dry_run: bool,
+    options: Options,
+    others: Sequence[Journaled],
+) -> RemapReport:
+    create_chunks = plan["create_chunks"]
     journal = Journal(place)
     _refuse_others(place, others)
     if dry_run:
@@ -133,14 +176,7 @@ def edit(
         return RemapReport(sorted(chunks), prepared.bytes_read, nbytes)
     check_writable(place, options)
     with at_work() as owner:
-        plan = {
-            "id": owner.id,
-            "keys": [int(key) for key in mapping.keys],
-            "values": [int(value) for value in mapping.values],
-            "preserve": mapping.preserve,
-            "create_chunks": create_chunks,
-        }
-        hold = Hold(journal, journal.begin(plan, owner), owner)
+        hold = Hold(journal, journal.begin({"id": owner.id, **plan}, owner), owner)
         with hold.kept():
             try:
                 _refuse_others(place, others)  # begun since
@@ -161,6 +197,8 @@ def _refuse_others(place: Journaled, others: Sequence[Journaled]) -> None:
 
 def _change_in(plan: dict[str, Any], native: np.dtype[Any]) -> Change:
     """What the plan of a journal says."""
+    if "what" in plan:
+        return Change(plan["id"], None, True)
     keys = np.array(plan["keys"], dtype=native)
     values = np.array(plan["values"], dtype=native)
     return Change(plan["id"], LabelMapping.of_arrays(keys, values, plan["preserve"]), plan["create_chunks"])
@@ -178,7 +216,8 @@ def _prepare_and_apply(hold: Hold, change: Change, prepare: Preparing, options: 
     chunks = prepared.chunks
     if prepared.names:
         hold.step("applying", entries=folder)
-        chunks = _apply(hold, change, options, "tell", prepare).chunks
+        again = None if change.mapping is None else prepare
+        chunks = _apply(hold, change, options, "tell", again).chunks
     hold.end("new")
     return RemapReport(sorted(chunks), prepared.bytes_read, prepared.bytes_written)
 
@@ -288,6 +327,13 @@ def finish(
             f"an undo of {place.name} was interrupted: call undo() again (on the command line --undo)"
         )
     change = _change_in(history.plan, native)
+    if change.mapping is None and state == "preparing":
+        journal.refuse_if_alive(history, force)
+        raise JournalError(
+            f"{history.plan['what']} of {place.name} ended before the first chunk was replaced. The array is "
+            f"unchanged: undo() removes the rest of the journal (on the command line remap --undo), and the "
+            f"same call starts again"
+        )
     with at_work() as owner:
         hold = take(journal, history, state, owner, force=force)
         with hold.kept():

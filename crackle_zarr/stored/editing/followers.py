@@ -18,12 +18,12 @@ class Change:
 
     Attributes:
         id: of the edit; a resumed one keeps it.
-        mapping: old labels and new ones.
+        mapping: old labels and new ones; None: labels change in another way.
         create_chunks: whether chunks are written that did not exist.
     """
 
     id: str
-    mapping: LabelMapping
+    mapping: LabelMapping | None
     create_chunks: bool
 
 

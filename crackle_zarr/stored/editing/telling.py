@@ -71,6 +71,8 @@ def _mapping_in(plan: dict[str, Any] | None) -> str:
     """The mapping of a plan in few words."""
     if plan is None:
         return "its plan is half written"
+    if "what" in plan:
+        return str(plan["what"])
     pairs = [f"{old}={new}" for old, new in zip(plan["keys"], plan["values"], strict=True)]
     more = f" and {len(pairs) - _PAIRS:,} more" if len(pairs) > _PAIRS else ""
     return f"{', '.join(pairs[:_PAIRS])}{more}"

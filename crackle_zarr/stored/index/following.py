@@ -136,6 +136,7 @@ class IndexFollower:
     def _named(self, change: Change) -> npt.NDArray[Any]:
         """The labels of an edit: old ones and new ones."""
         mapping = change.mapping
+        assert mapping is not None  # edits of another kind get no delta
         return native(self.layout, [*mapping.keys.tolist(), *mapping.values.tolist()])
 
     def _tasks(self, change: Change, chunks: npt.NDArray[Any], when: str) -> Iterator[passes.MeasureChunks]:
@@ -145,7 +146,7 @@ class IndexFollower:
 
     def _measured_before(self, lookup: Lookup, change: Change, options: Options) -> bool:
         """Measure the chunks with labels of an edit; whether it is small, and the index agrees with them."""
-        if len(change.mapping) > _MOST_LABELS:
+        if change.mapping is None or len(change.mapping) > _MOST_LABELS:
             return False
         labels = self._named(change)
         totals, _ = lookup.some(labels)
@@ -166,6 +167,7 @@ class IndexFollower:
         """Put the delta of an edit in force, if the chunks are what the edit should have made of them."""
         labels = self._named(change)
         totals, rows = lookup.some(labels, True)
+        assert change.mapping is not None
         mapping = change.mapping.preserving()
         new = rows.copy()
         new["label"] = mapping.renamed(rows["label"].copy())
