@@ -25,6 +25,7 @@ from . import (
     _common,
     check,
     compare,
+    components,
     compress,
     contacts,
     convert,
@@ -55,7 +56,8 @@ def cli() -> None:
     .zst. convert also reads and writes .nrrd, .nii, .nii.gz, .tif and HDF5 (for these: pip install
     'crackle-zarr[formats]'). Zarr arrays and OME-Zarr labels are folders or URLs, such as
     s3://bucket/seg.zarr (for URLs: pip install 'crackle-zarr[remote]'). No command modifies its
-    input, except remap and pyramid. An output file appears only when it is complete.
+    input, except remap, renumber, split and pyramid, and dust, largest and fill-holes without
+    --output. An output file appears only when it is complete.
 
     \b
     Examples:
@@ -75,6 +77,8 @@ def cli() -> None:
       crackle-zarr find seg.zarr 42            where label 42 is
       crackle-zarr crop seg.zarr 42 -o 42.npy  its mask, cut to its box
       crackle-zarr remap seg.zarr 42=7         42 becomes 7, in place
+      crackle-zarr components seg.zarr cc.zarr connected components, of any size
+      crackle-zarr dust seg.zarr --threshold 9 small components become 0, in place
       crackle-zarr index build seg.zarr        answers in a few requests, for many chunks
       crackle-zarr pyramid seg.ome.zarr        the lower levels of OME-Zarr labels
       crackle-zarr skeletonize seg.ckl         centre lines, as SWC files
@@ -184,6 +188,12 @@ for command in (
     contacts.contacts,
     compare.compare,
     remap.remap,
+    components.components,
+    components.dust,
+    components.largest,
+    components.fill_holes,
+    components.split,
+    components.renumber,
     label_index.index,
     ome.pyramid,
     skeletonize.skeletonize,
