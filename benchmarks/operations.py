@@ -1,8 +1,8 @@
 """How fast are operations on one stream, and on one array, against crackle-codec, cc3d, fastremap and NumPy?
 
-One thread, but where a row says two; one run. Each package reads a stream that it has written with its default
-options; or all read the same array. Contacts of a stored array are also those of its voxels: in memory, or read
-first. All answers are compared.
+One thread, but where a row says two; one run. Each package reads a stream that it has written with its
+default options; or all read the same array. Contacts of a stored array are also those of its voxels: in
+memory, or read first. All answers are compared.
 """
 
 from __future__ import annotations
