@@ -116,7 +116,7 @@ def _by_first_voxel(roots: npt.NDArray[np.int64], rows: Array) -> npt.NDArray[np
 
 
 def _batches(listed: list[Coords]) -> Iterator[list[Coords]]:
-    size = _OF_A_TASK if len(listed) >= _MANY else 1
+    size = _OF_A_TASK if len(listed) >= _MANY else 2
     for start in range(0, len(listed), size):
         yield listed[start : start + size]
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -95,16 +95,35 @@ def row_dtype(ndim: int) -> np.dtype[Any]:
     return np.dtype([("label", "u8"), ("first", "u8"), ("voxels", "u8"), *per_axis])
 
 
-class Piece(NamedTuple):
-    """A piece: the rows of its components, its faces as images of component numbers, and what shares faces.
+@dataclass(frozen=True)
+class Piece:
+    """A piece without its stream.
 
-    ``faces[axis, side]`` has the voxels at the lower (0) or upper (1) end of an axis that others follow;
-    ``meets`` are pairs of component numbers, ``(n, 2)``, if they are asked for.
+    Attributes:
+        rows: of its components.
+        streams: its faces as streams, by axis and side; see :meth:`face`.
+        meets: the pairs of its components that share a face, ``(n, 2)``, if they were asked for.
+        order: the axes of the piece.
+        shape: its lengths along these axes.
     """
 
     rows: Array
-    faces: dict[tuple[int, int], Array]
+    streams: dict[tuple[int, int], bytes]
     meets: Array
+    order: tuple[int, ...]
+    shape: tuple[int, ...]
+    _faces: dict[tuple[int, int], Array] = field(default_factory=dict, repr=False, compare=False)
+
+    def face(self, axis: int, side: int) -> Array:
+        """The component numbers at the lower (0) or upper (1) end of an axis that others follow."""
+        if (axis, side) not in self._faces:
+            lengths = [length for one, length in zip(self.order, self.shape, strict=True) if one != axis]
+            reader = _binding.Reader(self.streams[axis, side])
+            face = np.empty(lengths, dtype=reader.header.dtype)
+            volume = as_volume(face)
+            reader.decode(volume, 0, volume.shape[2], parallel=1)
+            self._faces[axis, side] = face
+        return self._faces[axis, side]
 
 
 # ---------------------------------------------------------------------------------------
@@ -371,18 +390,12 @@ def read_piece(joining: Joining, coords: Coords) -> Piece:
     (raw,) = read_objects(joining.store, [key])
     meta, payload = _unpacked(key, raw)
     rows = _rows(meta, payload, len(joining.order))
-    shape, order = joining.shape(coords), joining.order
     offset, faces = rows.nbytes, {}
     for axis, side, nbytes in meta["faces"]:
-        lengths = tuple(length for one, length in zip(order, shape, strict=True) if one != axis)
-        reader = _binding.Reader(payload[offset : offset + nbytes])
-        face = np.empty(lengths, dtype=reader.header.dtype)
-        volume = as_volume(face)
-        reader.decode(volume, 0, volume.shape[2], parallel=1)
-        faces[axis, side] = face
+        faces[axis, side] = payload[offset : offset + nbytes]
         offset += nbytes
     meets = np.frombuffer(payload, dtype=np.uint64, offset=offset).reshape(-1, 2)
-    return Piece(rows, faces, meets)
+    return Piece(rows, faces, meets, joining.order, joining.shape(coords))
 
 
 def read_stream(joining: Joining, coords: Coords) -> bytes | None:

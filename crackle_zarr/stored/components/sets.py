@@ -125,7 +125,7 @@ def _contact(joining: Joining, one: Piece, other: Piece, way: Way) -> tuple[_Sid
     if not len(one.rows) or not len(other.rows):
         nothing = _Side(np.zeros((0,) * (len(joining.order) - sum(map(abs, way))), np.uint8))
         return nothing, nothing
-    a, b = one.faces[axis, 1], other.faces[axis, 0]
+    a, b = one.face(axis, 1), other.face(axis, 0)
     dropped = joining.order.index(axis)
     rest = [
         (joining.order.index(far), step)
@@ -146,16 +146,19 @@ def _joined(
     straight = there & (labels == others)
     found = [_codes(a, b, straight)]
     free = sum(1 for step in way if not step)
-    if joining.connectivity == 26 and not straight.all():
+    # Few voxels have no voxel of their label straight across.
+    open_ = ~straight
+    if joining.connectivity == 26 and open_.any():
         lead = (slice(None),) * (a.ndim - free)
         for step in itertools.product((0, 1, -1), repeat=free):
             if not any(step):
                 continue
             here = (*lead, *(slice(max(0, -one), -one if one > 0 else None) for one in step))
             beyond = (*lead, *(slice(max(0, one), one if one < 0 else None) for one in step))
-            alike = (a[here] != 0) & (b[beyond] != 0) & (labels[here] == others[beyond])
-            alike &= ~straight[here] & ~straight[beyond]
-            found.append(_codes(a[here], b[beyond], alike))
+            where = np.nonzero(open_[here] & open_[beyond])
+            near, far = a[here][where], b[beyond][where]
+            alike = (near != 0) & (far != 0) & (labels[here][where] == others[beyond][where])
+            found.append(_codes(near, far, alike))
     return np.unique(np.concatenate(found))
 
 
