@@ -86,20 +86,19 @@ static void CK_NAME(gather_all)(const struct crackle_volume *v, CK_LABEL *slices
     CK_LABEL lines[ROWS_AT_ONCE * CK_LINE_NBYTES / sizeof(CK_LABEL)];
     const CK_LABEL *const voxels = v->voxels;
     const u32 line = CK_LINE_NBYTES / sizeof(*slices);
-    const u64 num_columns = (u64)v->sy * v->sz;
+    const size_t num_columns = (size_t)v->sy * v->sz; /* the volume is in memory */
     const int past_cache = v->nbytes > CK_CACHE_NBYTES;
 
     for (u32 x = 0; x < v->sx; x += line < v->sx - x ? line : v->sx - x) {
         const u32 width = line < v->sx - x ? line : v->sx - x;
-
-        u64 y = 0;
+        size_t y = 0;
         u32 z = 0;
 
-        for (u64 first = 0; first < num_columns; first += ROWS_AT_ONCE) {
+        for (size_t first = 0; first < num_columns; first += ROWS_AT_ONCE) {
             const u32 count = num_columns - first < ROWS_AT_ONCE ? (u32)(num_columns - first) : ROWS_AT_ONCE;
 
             CK_NAME(move)(voxels + x * num_columns + first, num_columns, width, count, lines, line);
-            for (u64 i = 0; i < count; i++) {
+            for (u32 i = 0; i < count; i++) {
                 ck_copy_lines((u8 *)(slices + z * slice_stride + y * v->sx + x), (const u8 *)(lines + i * line),
                               width * sizeof(*slices), past_cache);
                 if (++z == v->sz) {
