@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 P = TypeVar("P")
 R = TypeVar("R")
 R_co = TypeVar("R_co", covariant=True)
+R_contra = TypeVar("R_contra", contravariant=True)
 Progress: TypeAlias = bool | Callable[[int, int], object]
 # Whether a query uses the label index of its array.
 IndexUse: TypeAlias = Literal["auto", "require", "ignore"]
@@ -139,7 +140,12 @@ class Task(Generic[P]):
 
 
 def ask(
-    layout: Layout, question: Question[P], box: Box, options: Options, coords: Iterable[Coords] | None = None
+    layout: Layout,
+    question: Question[P],
+    box: Box,
+    options: Options,
+    coords: Iterable[Coords] | None = None,
+    into: Gathering[P] | None = None,
 ) -> P | None:
     """Ask chunks, and merge their answers; None if no chunk had one.
 
@@ -149,6 +155,7 @@ def ask(
         box: the part of the array that is asked about.
         options: how.
         coords: the chunks to ask; None: all that the box touches.
+        into: what takes the answers of tasks as they end; None: they are merged two by two.
     """
     if coords is None:
         total, each_task = layout.num_chunks_in(box), groups(layout, box, options)
@@ -156,7 +163,8 @@ def ask(
         listed = list(coords)
         total, each_task = len(listed), groups_of(layout, listed, options)
     tasks = (Task(layout, question, tuple(group), box) for group in each_task)
-    return run(tasks, options, total=total, unit="chunk", merge=question.merge, enough=question.enough)
+    merge, enough = question.merge, question.enough
+    return run(tasks, options, total=total, unit="chunk", merge=merge, enough=enough, into=into)
 
 
 def groups(layout: Layout, box: Box, options: Options) -> Iterator[list[Coords]]:
@@ -213,6 +221,14 @@ def _share(most: int, total: int, options: Options) -> int:
 # Tasks on an executor
 
 
+class Gathering(Protocol[R_contra]):
+    """Takes results as they come, in any order."""
+
+    def add(self, result: R_contra) -> None:
+        """Take one."""
+        ...
+
+
 class Work(Protocol[R_co]):
     """A task, which may run in another process. It pickles."""
 
@@ -240,6 +256,7 @@ def run(
     unit: str,
     merge: Callable[[R, R], R],
     enough: Callable[[R], bool] = lambda _: False,
+    into: Gathering[R] | None = None,
 ) -> R | None:
     """Run all tasks, and merge their results as they end.
 
@@ -250,17 +267,19 @@ def run(
         unit: what a weight of one is, for the progress bar.
         merge: one result of two; the order of merging must not matter.
         enough: whether a result makes the remaining tasks unnecessary.
+        into: what takes the results instead of ``merge``; then nothing is returned.
 
     Raises:
         Exception: what the first task raised that failed. The others are abandoned.
     """
-    merged = _Tree(merge)
+    tree = _Tree(merge)
+    merged: Gathering[R] = tree if into is None else into
     with _shown(options.progress, total, unit) as advance:
         if options.executor is None and _workers(options) == 1:
             for task in tasks:
                 if _take(task(), task.weight, merged, advance, enough):
                     break
-            return merged.result()
+            return tree.result()
         with ExitStack() as stack:
             executor = options.executor or stack.enter_context(ThreadPoolExecutor(_workers(options)))
             # A flag tells the threads of this process about Ctrl-C; it does not reach other processes.
@@ -270,7 +289,7 @@ def run(
             if trip is not None:
                 stack.callback(trip.end)
             _run_on(executor, stop, trip, going, 2 * _workers(options), merged, advance, enough)
-    return merged.result()
+    return tree.result()
 
 
 def _run_on(
@@ -279,7 +298,7 @@ def _run_on(
     trip: Trip | None,
     tasks: Iterator[Work[R]],
     most: int,
-    merged: _Tree[R],
+    merged: Gathering[R],
     advance: Callable[[int], object],
     enough: Callable[[R], bool],
 ) -> None:
@@ -323,7 +342,7 @@ def call(task: Work[R], once: str) -> R | None:
 def _take(
     result: R | None,
     weight: int,
-    merged: _Tree[R],
+    merged: Gathering[R],
     advance: Callable[[int], object],
     enough: Callable[[R], bool],
 ) -> bool:

@@ -25,6 +25,7 @@ from .fetch import Steps
 from .index import answers
 from .layout import Box, Layout, Run, num_voxels, runs_of
 from .queries import array_bounds, filled, find, measured
+from .totals import Totals
 
 __all__ = ["StatisticsTable"]
 
@@ -118,13 +119,14 @@ def measure(chunk: Chunk, verify: bool) -> Steps[Rows]:
     return merged(rows)
 
 
-def statistics(layout: Layout, box: Box, options: Options) -> StatisticsTable:
-    """A row per label that is in a box."""
-    totals = answers.statistics(layout, box, options)
-    if totals is not None:
-        return answers.table_of(totals, layout)
-    rows = ask(layout, Measure(options.verify), box, options)
-    return table_of(rows, layout.array.dtype, len(layout.shape))
+def statistics(layout: Layout, box: Box, options: Options, memory: int | None = None) -> StatisticsTable:
+    """A row per label that is in a box; see ``Totals`` for ``memory``."""
+    known = answers.statistics(layout, box, options)
+    if known is not None:
+        return answers.table_of(known, layout)
+    totals = Totals(layout.native, box, memory)
+    ask(layout, Measure(options.verify), box, options, into=totals)
+    return totals.table(layout.array.dtype)
 
 
 def statistics_by(layout: Layout, box: Box, by: int, options: Options) -> StatisticsTable:

@@ -20,7 +20,11 @@ from .sources import ArrayOptions, OtherOptions, Source, T, is_stored, no_option
 
 
 def statistics(
-    binary: Source, units: bool = False, by: str | int | None = None, **options: Unpack[ArrayOptions]
+    binary: Source,
+    units: bool = False,
+    by: str | int | None = None,
+    memory: int | None = None,
+    **options: Unpack[ArrayOptions],
 ) -> StatisticsTable:
     """The voxel count, the bounding box and the centroid of each label, as a table.
 
@@ -34,6 +38,9 @@ def statistics(
             label and position along this axis. ``region`` chooses positions. Every chunk is read once. The
             time is that without ``by`` for an axis of the chunks' slowest ones, such as t or z; for y and x
             it grows with the length of a chunk along the axis.
+        memory: of a stored array without ``by``: while labels are added up, rows of more bytes than this lie
+            in temporary files. None: all are in memory, some 80 bytes for each label of an array of three
+            axes. The table itself takes 88.
         options: see the module.
 
     Returns:
@@ -58,6 +65,8 @@ def statistics(
             raise TypeError("units is for stored arrays: a stream has no voxel size, nor has another array")
         if by is not None:
             raise TypeError("by is for stored arrays: create_array(store, data=volume) makes one")
+        if memory is not None:
+            raise TypeError("memory is for stored arrays")
         no_options(options)
         if is_array(binary):
             return volumes.statistics(binary, options.get("parallel", 0))
@@ -73,9 +82,21 @@ def statistics(
         from ..stored.queries import placed
 
         place = placed(layout, space_of(layout.array))  # raises before the work
-    rows = of_array(layout, box, checked) if axis is None else statistics_by(layout, box, axis, checked)
+    rows = (
+        of_array(layout, box, checked, _bytes(memory))
+        if axis is None
+        else statistics_by(layout, box, axis, checked)
+    )
     found = physical(rows, *place) if units else rows
     return found if axis is None else positioned(found, _column_of(layout, axis), rows[f"start_{axis}"])
+
+
+def _bytes(memory: int | None) -> int | None:
+    """A number of bytes; raises ValueError if it is negative, and TypeError if it is no integer."""
+    number = None if memory is None else integer("memory", memory)
+    if number is not None and number < 0:
+        raise ValueError(f"memory is a number of bytes, not {number}")
+    return number
 
 
 def _column_of(layout: Layout, axis: int) -> str:
