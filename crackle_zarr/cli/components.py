@@ -25,11 +25,11 @@ from .places import (
     storage_option,
     store_at,
 )
+from .remap import edited
 from .table_files import checked_table_file, write_table
 
 if TYPE_CHECKING:
     from ..stored.components.connected import ComponentsReport
-    from ..stored.editing.edit import RemapReport
 
 
 def _axes(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[str | int, ...] | None:
@@ -280,7 +280,7 @@ def renumber(
     storage_option: dict[str, Any],
     no_progress: bool,
 ) -> None:
-    """Renumber the labels of a Zarr array to 1, 2, 3 ..., in place.
+    """Renumber the labels of a Zarr array from 1 on, in place.
 
     Labels keep their order, and 0 stays. It is a remap: after an interruption remap --resume and
     remap --undo finish it or take it back.
@@ -303,7 +303,7 @@ def renumber(
         if table is not None:
             lines = ["old,new", *(f"{old},{new}" for old, new in pairs.tolist())]
             table.write_text("\n".join(lines) + "\n", encoding="ascii")
-        text = _edited(source, report, as_json)
+        text = edited(source, report, as_json)
         return text if as_json else f"{text}; {counted(len(pairs), 'label')}"
 
     _common.Batch().run([source], work)
@@ -341,26 +341,12 @@ def _clean(
         with options.bar() as progress:
             if output is None:
                 report = verb(array, dry_run=dry_run, progress=progress, **given)
-                return _edited(source, report, more["as_json"])
+                return edited(source, report, more["as_json"])
             place = _place(output, options)
             made = verb(array, out=place, overwrite=more["overwrite"], progress=progress, **given)
         return _told(source, output, made, more["as_json"])
 
     _common.Batch().run([source], work)
-
-
-def _edited(source: str, report: RemapReport, as_json: bool) -> str:
-    if as_json:
-        record = {
-            "file": source,
-            "dry_run": report.dry_run,
-            "chunks": [list(chunk) for chunk in report.chunks],
-            "bytes_read": report.bytes_read,
-            "bytes_written": report.bytes_written,
-        }
-        return json.dumps(record, indent=2)
-    done, wrote = ("would change", "would be written") if report.dry_run else ("changed", "written")
-    return f"{source}: {counted(len(report.chunks), 'chunk')} {done}, {report.bytes_written:,} bytes {wrote}"
 
 
 def _told(source: str, destination: str, report: ComponentsReport, as_json: bool) -> str:

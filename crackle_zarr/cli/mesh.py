@@ -114,7 +114,7 @@ def mesh(
     level: int | None,
     **given: Any,
 ) -> None:
-    """Make triangle meshes of labels: closed surfaces, by marching cubes.
+    """Make triangle meshes of labels: closed surfaces.
 
     The source is a .ckl, .npy, .nrrd, .nii or .tif file, a dataset of HDF5 (vol.h5:/labels), or a Zarr
     array of any size with axes x, y and z, which is cut into tiles; the meshes have no seams. Of --labels,

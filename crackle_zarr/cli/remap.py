@@ -19,6 +19,7 @@ from ._common import EXIT_CODES
 if TYPE_CHECKING:
     import zarr
 
+    from ..stored.editing.edit import RemapReport
     from ..stored.engine import IndexUse
 
 from .places import (
@@ -214,27 +215,30 @@ def remap(
                 except KeyboardInterrupt:
                     _report_journal(source, array)
                     raise
-        if as_json:
-            record = {
-                "file": source,
-                "dry_run": report.dry_run,
-                "chunks": [list(chunk) for chunk in report.chunks],
-                **({"levels": report.levels} if report.levels else {}),
-                "bytes_read": report.bytes_read,
-                "bytes_written": report.bytes_written,
-            }
-            return json.dumps(record, indent=2)
-        chunks = counted(sum(map(len, report.levels)) or len(report.chunks), "chunk")
-        if report.levels:
-            chunks += f" in {counted(len(report.levels), 'level')}"
-        done = "restored" if undo else "would change" if report.dry_run else "changed"
-        wrote = "would be written" if report.dry_run else "written"
-        return (
-            f"{source}: {chunks} {done}, {report.bytes_read:,} bytes read, "
-            f"{report.bytes_written:,} bytes {wrote}"
-        )
+        return edited(source, report, as_json, "restored" if undo else "changed")
 
     _common.Batch().run([source], work)
+
+
+def edited(source: str, report: RemapReport, as_json: bool, done: str = "changed") -> str:
+    """What an edit of an array reports, as a line or as JSON."""
+    if as_json:
+        record = {
+            "file": source,
+            "dry_run": report.dry_run,
+            "chunks": [list(chunk) for chunk in report.chunks],
+            **({"levels": report.levels} if report.levels else {}),
+            "bytes_read": report.bytes_read,
+            "bytes_written": report.bytes_written,
+        }
+        return json.dumps(record, indent=2)
+    chunks = counted(sum(map(len, report.levels)) or len(report.chunks), "chunk")
+    if report.levels:
+        chunks += f" in {counted(len(report.levels), 'level')}"
+    done, wrote = ("would change", "would be written") if report.dry_run else (done, "written")
+    return (
+        f"{source}: {chunks} {done}, {report.bytes_read:,} bytes read, {report.bytes_written:,} bytes {wrote}"
+    )
 
 
 def _report_journal(source: str, array: zarr.Array[Any] | zarr.Group) -> None:

@@ -12,7 +12,7 @@ from .._base.integers import integer
 from .._base.mapping import LabelMapping
 from ..streams import cleaning, stream
 from .components import in_three, joined_axes
-from .edits import _editable, _image_around, pyramid_at
+from .edits import editable_array, image_around, pyramid_at
 from .labels import find, labels
 from .sources import ArrayOptions, Source, editable, is_stored, no_options
 
@@ -187,7 +187,7 @@ def split(
     _no_region(options)
     _one_level(source, None)
     with editable(source, options.get("executor")) as inside:
-        layout, checked = _editable(inside, options)
+        layout, checked = editable_array(inside, options)
         quiet: ArrayOptions = {**options, "unfinished": "ignore", "progress": False}
         there = find(inside, number, **quiet)
         if not there:
@@ -203,7 +203,7 @@ def split(
             coords=there.chunks,
             dry_run=dry_run,
             options=checked,
-            others=_image_around(layout),
+            others=image_around(layout),
         )
 
 
@@ -299,7 +299,7 @@ def _cleaned(
     if overwrite:
         raise TypeError("overwrite is for out, the place of a new array")
     with editable(source, options.get("executor")) as inside:
-        layout, checked = _editable(inside, options)
+        layout, checked = editable_array(inside, options)
         return edit_parts(
             layout,
             joined_axes(layout, axes),
@@ -310,7 +310,7 @@ def _cleaned(
             meets=meets,
             dry_run=dry_run,
             options=checked,
-            others=_image_around(layout),
+            others=image_around(layout),
         )
 
 

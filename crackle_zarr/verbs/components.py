@@ -81,7 +81,7 @@ def connected_components(
         FormatError: a chunk is damaged; the message names it.
 
     Takes linear time in the boundaries and the faces of chunks. A worker holds some chunks; the caller 24
-    bytes for each component of each chunk, and their rows beyond 256 MiB in a temporary file.
+    bytes for each component of each chunk, whose rows go to a temporary file beyond 256 MiB, and the table.
     """
     if not is_stored(binary):
         if out is not None or background != 0 or axes is not None or dtype is not None or overwrite:

@@ -170,7 +170,7 @@ def remap(
     if in_place:
         raise TypeError("in_place is for streams: a stored array is always changed in place")
     with editable(binary, executor) as source:
-        layout, checked = _editable(
+        layout, checked = editable_array(
             source, {"executor": executor, "parallel": parallel, "progress": progress, "index": index}
         )
         labels = _mapping(
@@ -207,11 +207,11 @@ def _remapped(
         dry_run=dry_run,
         create_chunks=create_chunks,
         options=options,
-        others=_image_around(layout),
+        others=image_around(layout),
     )
 
 
-def _image_around(layout: Layout) -> tuple[Journaled, ...]:
+def image_around(layout: Layout) -> tuple[Journaled, ...]:
     """All levels of the image of which an array is one, with a warning: the others keep their labels."""
     from ..ome.edit import pyramid_of
     from ..ome.metadata import image_of_level
@@ -229,7 +229,8 @@ def _image_around(layout: Layout) -> tuple[Journaled, ...]:
     return (pyramid_of(image),)
 
 
-def _editable(source: Source, options: ArrayOptions) -> tuple[Layout, Options]:
+def editable_array(source: Source, options: ArrayOptions) -> tuple[Layout, Options]:
+    """The array of an edit and the checked options; TypeError for a view, and for options of questions."""
     if isinstance(source, _lazy_type()):
         raise TypeError("a remapped view is read-only: remap its array instead")
     if options.get("level") is not None:
@@ -311,7 +312,7 @@ def resume(
     from ..stored import edits
 
     conflict = _conflict(theirs, ours)
-    layout, checked = _editable(source, options)
+    layout, checked = editable_array(source, options)
     pyramid = pyramid_at(source)
     if pyramid is None:
         return edits.resume(layout, checked, conflict=conflict, force=force)
@@ -353,7 +354,7 @@ def undo(
     from ..stored import edits
 
     conflict = _conflict(theirs, ours)
-    layout, checked = _editable(source, options)
+    layout, checked = editable_array(source, options)
     pyramid = pyramid_at(source)
     if pyramid is None:
         return edits.undo(layout, checked, conflict=conflict, force=force)

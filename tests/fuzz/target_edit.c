@@ -294,6 +294,7 @@ static void join(const struct fuzz_stream *s, int is_sound)
     if (!is_sound) {
         crackle_free(made);
         crackle_free(labels);
+        crackle_free(first);
         return;
     }
     out = room(s, ck_width(count), 0, s->header.sz);
@@ -302,13 +303,14 @@ static void join(const struct fuzz_stream *s, int is_sound)
     memset(components, 0, s->num_voxels * sizeof(*components));
     for (size_t i = 0; i < s->num_voxels; i++) {
         if (whole_at(i) != 0 && components[i] == 0) {
-            fill(components, i, ++found, connectivity, is_binary);
-            FUZZ_CHECK(found <= count && labels[found - 1] == whole_at(i));
+            fill(components, i, ++found, how.connectivity, is_binary);
+            FUZZ_CHECK(found <= count && labels[found - 1] == whole_at(i) && first[found - 1] == i);
         }
         FUZZ_CHECK(fuzz_voxel(&out, i) == components[i]);
     }
     FUZZ_CHECK(count == found);
     crackle_free(labels);
+    crackle_free(first);
 }
 
 void fuzz_one(const u8 *data, size_t nbytes)
