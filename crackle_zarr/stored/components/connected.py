@@ -26,6 +26,7 @@ from ..convert import refuse_overlap
 from ..engine import Options, run
 from ..layout import Coords, Layout, layout_of
 from ..unfinished import begin, clear_metadata, end
+from ..writing import translated_errors
 from .cleaning import Rule
 from .parts import Parts, as_labels, parts_of, remove_pending
 from .pieces import Joining
@@ -200,18 +201,20 @@ def _created(source: Layout, store: Any, path: str, dtype: np.dtype[Any], resume
         more["dimension_names"] = zarr_facts.dimension_names(array)
     kept = {name: value for name, value in array.attrs.asdict().items() if name not in _OF_LABELS}
     chunks = zarr_facts.chunk_shape(array) if math.prod(array.shape) else default_chunks(array.shape, None)
-    return create_array(
-        store,
-        name=path or None,
-        shape=tuple(array.shape),
-        dtype=dtype,
-        chunks=chunks,
-        shards=zarr_facts.shard_shape(array),
-        zarr_format=zarr_format,
-        fill_value=0,
-        attributes=kept,
-        **more,
-    )
+    with translated_errors(store, path or "the array", "created in"):
+        return create_array(
+            store,
+            name=path or None,
+            shape=tuple(array.shape),
+            dtype=dtype,
+            chunks=chunks,
+            shards=zarr_facts.shard_shape(array),
+            zarr_format=zarr_format,
+            fill_value=0,
+            attributes=kept,
+            **more,
+        )
+    raise AssertionError("errors leave the block above")
 
 
 # Attributes that say something of the source's labels.
