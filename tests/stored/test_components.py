@@ -398,3 +398,23 @@ def test_arguments() -> None:
             call()
     view = cz.connected_components(cz.lazy_remap(array, {5: 7}), out={})
     assert np.array_equal(view.array[...], oracle(np.where(solid() == 5, 7, solid()), (0, 1, 2), 26))
+
+
+def test_in_a_session_of_icechunk() -> None:
+    """In a session components are found and edited without a journal, and seen after the commit."""
+    icechunk = pytest.importorskip("icechunk")
+    repo = icechunk.Repository.create(icechunk.in_memory_storage())
+    session = repo.writable_session("main")
+    cz.create_array(session.store, name="seg", data=solid(), chunks=(5, 7, 9))
+    session.commit("segmentation")
+    session = repo.writable_session("main")
+    array = zarr.open_array(session.store, path="seg", mode="r+")
+    report = cz.connected_components(array, out=zarr.storage.StorePath(session.store, "parts"))
+    assert np.array_equal(report.array[...], oracle(solid(), (0, 1, 2), 26))
+    cz.dust(array, 10)
+    expected = dusted(solid(), (0, 1, 2), 26, 10, False)
+    assert np.array_equal(array[...], expected)
+    session.commit("clean")
+    now = zarr.open_group(repo.readonly_session("main").store, mode="r")
+    assert sorted(now.array_keys()) == ["parts", "seg"]
+    assert np.array_equal(now["seg"][...], expected)

@@ -25,6 +25,7 @@ from ..claims import claimed, place_text
 from ..convert import refuse_overlap
 from ..engine import Options, run
 from ..layout import Coords, Layout, layout_of
+from ..translating_store import translating
 from ..unfinished import begin, clear_metadata, end
 from ..writing import translated_errors
 from .cleaning import Rule
@@ -150,6 +151,7 @@ def connected_components(
         options: how.
         meets: whether ``values`` needs to know which components share faces.
     """
+    place, store = store, translating(store)
     conversion = {**call, "source": without_password(str(source.array.store_path)), "axes": list(axes)}
     conversion = json.loads(json.dumps(conversion))
     refuse_overlap(source.array, store, path, place_text(store, path))
@@ -180,7 +182,8 @@ def connected_components(
         end(store, path, claim)
     names = np.arange(1, len(roots) + 1) if values is None else labels[roots]
     table = table_of(parts, roots, numbers, names, source.array.dtype)
-    return ComponentsReport(draft, len(roots), written.objects, written.nbytes, table)
+    array = zarr_facts.array_in(draft, place)
+    return ComponentsReport(array, len(roots), written.objects, written.nbytes, table)
 
 
 def _created(source: Layout, store: Any, path: str, dtype: np.dtype[Any], resumed: bool) -> zarr.Array[Any]:
