@@ -107,7 +107,7 @@ static crackle_status labels_of_volume(void *self, const struct ck_components *c
     }
     for (size_t i = 0; i < c->count; i++) {
         if (c->count - i > LABELS_AHEAD)
-            CK_PREFETCH((uintptr_t)v->voxels + voxel_in_c_order(v, c->first[i + LABELS_AHEAD], s->z) * v->width);
+            CK_PREFETCH((const u8 *)v->voxels + voxel_in_c_order(v, c->first[i + LABELS_AHEAD], s->z) * v->width);
         labels[i] = ck_native_label(v->voxels, voxel_in_c_order(v, c->first[i], s->z), v->width, v->is_signed);
     }
     return CRACKLE_OK;
