@@ -216,6 +216,14 @@ def test_dask(array: zarr.Array, cluster: Any, options: dict[str, Any]) -> None:
     assert np.array_equal(array[...], np.where(label == VOLUME, 5, VOLUME))
     # The same query has another answer now: the cluster cached nothing.
     assert not crackle_zarr.contains(array, label, executor=executor)
+    out = f"{array.store.root}-parts"
+    parts = crackle_zarr.connected_components(array, out=out, executor=executor)
+    same = crackle_zarr.connected_components(array, out={}, parallel=1)
+    assert np.array_equal(parts.array[...], same.array[...])
+    assert np.array_equal(parts.table, same.table)
+    largest = crackle_zarr.largest_k(array, 3, out={}, parallel=1)
+    crackle_zarr.largest_k(array, 3, executor=executor)
+    assert np.array_equal(array[...], largest.array[...])
     damage(array, "c/1/1/1")
     with pytest.raises(FormatError, match="c/1/1/1"):
         crackle_zarr.statistics(array, executor=executor)
