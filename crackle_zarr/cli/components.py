@@ -360,6 +360,7 @@ def _told(source: str, destination: str, report: ComponentsReport, as_json: bool
         }
         return json.dumps(record, indent=2)
     what = (
-        f"{counted(report.count, 'component')}, {counted(report.chunks, 'object')}, {report.nbytes:,} bytes"
+        f"{counted(report.count, 'component')} found, {counted(report.chunks, 'object')} written, "
+        f"{report.nbytes:,} bytes"
     )
     return f"{source} -> {destination}  {what}"

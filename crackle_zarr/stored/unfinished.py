@@ -18,6 +18,7 @@ from ..errors import FormatError, JournalError, StoreError
 from .claims import OWNER, SIGN, Claim, busy, key_in, place_text
 from .editing.entries import Journaled, Place
 from .editing.journal import Journal
+from .fetch import Wanted, fetch
 from .index.home import forget_index
 from .translating_store import METADATA
 from .writing import call_store, read_objects, write_objects
@@ -165,18 +166,32 @@ def refuse_writers_within(store: Any, path: str, claim: Claim | None = None) -> 
 def _nodes_in(store: Any, path: str) -> Iterator[str]:
     """The paths of all arrays and groups in a group; none for an array."""
     # Zarr's own listing warns of objects that it does not know, such as a journal.
-    if not _is_group(*read_objects(store, [key_in(path, name) for name in ZARR])):
+    if not _may_be_group(store, path):
         return
 
     async def listed() -> list[str]:
         return [name.rstrip("/").rpartition("/")[2] async for name in store.list_dir(path)]
 
     names = [key_in(path, name) for name in call_store(store, path, listed(), "listed in")]
-    found = read_objects(store, [key_in(name, one) for name in names for one in ZARR])
-    for number, name in enumerate(names):
-        if any(raw is not None for raw in found[3 * number : 3 * number + 3]):
+    keys = [[key_in(name, one) for one in ZARR] for name in names]
+    found = iter(fetch(store, [Wanted(key) for some in keys for key in some]))
+    for name, some in zip(names, keys, strict=True):
+        # What is half written, so that it cannot be read, is there.
+        values = [next(found) for _ in some]
+        for value in values:
+            if isinstance(value, BaseException) and not isinstance(value, FormatError):
+                raise value
+        if any(value is not None for value in values):
             yield name
             yield from _nodes_in(store, name)
+
+
+def _may_be_group(store: Any, path: str) -> bool:
+    """Whether a place is a group, or has metadata that are half written."""
+    try:
+        return _is_group(*read_objects(store, [key_in(path, name) for name in ZARR]))
+    except FormatError:
+        return True
 
 
 def _is_group(zarr_json: bytes | None, zarray: bytes | None, zgroup: bytes | None) -> bool:
