@@ -362,9 +362,16 @@ def place_in(store: Store, path: str) -> StorePath:
 
 
 def node_at(store: Store, path: str) -> zarr.Array[Any] | zarr.Group | None:
-    """The array or group at a path; None if there is none."""
+    """The array or group at a path; None if there is none.
+
+    Zarr looks for an array first, and then for a group. 3.0.8 takes an array that another process
+    wrote in between for a group, and fails with an AssertionError.
+    """
     try:
-        return zarr.open(store, path=path, mode="r")
+        try:
+            return zarr.open(store, path=path, mode="r")
+        except AssertionError:
+            return zarr.open(store, path=path, mode="r")
     except FileNotFoundError:
         return None
 
