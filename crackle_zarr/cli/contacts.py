@@ -18,7 +18,7 @@ from ..streams import neighbours
 from . import _common, names
 from ._common import EXIT_CODES
 from .places import QueryOptions, absent, array_at, as_ranges, counted, is_stored, query, source_argument
-from .table_files import checked_table_file, write_table
+from .table_files import checked_table_file, csv_output, table_output, write_table
 
 if TYPE_CHECKING:
     from ..streams.contact_table import ContactTable
@@ -40,16 +40,8 @@ def _edges(ctx: click.Context, param: click.Parameter, value: str | None) -> tup
 
 @click.command(epilog=EXIT_CODES)
 @source_argument
-@click.option(
-    "-o",
-    "--output",
-    metavar="FILE",
-    type=click.Path(dir_okay=False, path_type=Path),
-    help="Write the table to this file: .csv, or .parquet (which needs pyarrow).",
-)
-@click.option(
-    "--csv", "as_csv", is_flag=True, help="Print CSV. This is the default if stdout is no terminal."
-)
+@table_output
+@csv_output
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON array with an object per pair.")
 @click.option(
     "-l",

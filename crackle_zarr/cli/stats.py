@@ -30,7 +30,7 @@ from .places import (
     query,
     source_argument,
 )
-from .table_files import checked_table_file, write_table
+from .table_files import checked_table_file, csv_output, table_output, write_table
 
 # Rows of a table on a terminal, without --all.
 _ROWS = 40
@@ -45,16 +45,8 @@ _ENDS = ("start", "stop")
 
 @click.command(epilog=EXIT_CODES)
 @source_argument
-@click.option(
-    "-o",
-    "--output",
-    metavar="FILE",
-    type=click.Path(dir_okay=False, path_type=Path),
-    help="Write the table to this file: .csv, or .parquet (which needs pyarrow).",
-)
-@click.option(
-    "--csv", "as_csv", is_flag=True, help="Print CSV. This is the default if stdout is no terminal."
-)
+@table_output
+@csv_output
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON array with an object per row.")
 @click.option(
     "-l", "--label", "labels", metavar="LABEL", type=int, multiple=True, help="Only this label. Repeatable."

@@ -17,6 +17,17 @@ from .places import new_file
 if TYPE_CHECKING:
     from ..streams.exported_table import ExportedTable
 
+table_output = click.option(
+    "-o",
+    "--output",
+    metavar="FILE",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write the table to this file: .csv, or .parquet (which needs pyarrow).",
+)
+csv_output = click.option(
+    "--csv", "as_csv", is_flag=True, help="Print CSV. This is the default if stdout is no terminal."
+)
+
 
 def checked_table_file(option: str, path: Path, force: bool) -> None:
     """Refuse a file for a table before the work begins, not after it."""

@@ -16,7 +16,7 @@ from typing import IO, Any
 import numpy as np
 import numpy.typing as npt
 
-from .._base import atomic_files
+from .._base import atomic_files, plans
 from ..errors import FormatError
 from . import files
 from .encodings import FORMATS
@@ -50,23 +50,12 @@ def read(folder: Path) -> dict[str, Any]:
         FileNotFoundError: there is none.
         FormatError: it is damaged, or of a later version.
     """
-    path = folder / PLAN
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError:
-        raise FormatError(f"{path} is damaged: it is no JSON") from None
-    if not isinstance(found, dict) or found.get("format") != _FORMAT:
-        raise FormatError(f"{path} is not the plan of a folder of meshes")
-    if found.get("version") != _VERSION:
-        raise FormatError(
-            f"{path} has the version {found.get('version')}, and this package reads {_VERSION}: update it"
-        )
-    return found
+    return plans.read(folder / PLAN, _FORMAT, _VERSION, "a folder of meshes")
 
 
 def write(folder: Path, plan: dict[str, Any]) -> None:
     """Write the plan, as a whole."""
-    atomic_files.write_bytes(folder / PLAN, json.dumps(plan, indent=1).encode())
+    plans.write(folder / PLAN, plan)
 
 
 def write_labels(folder: Path, labels: npt.NDArray[Any]) -> None:

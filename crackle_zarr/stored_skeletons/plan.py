@@ -13,8 +13,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from .._base import atomic_files, zarr_facts
-from ..errors import FormatError
+from .._base import plans, zarr_facts
 from .frame import Frame
 from .grid import Grid
 from .parts import KINDS, PLAN
@@ -87,23 +86,12 @@ def read(folder: Path) -> dict[str, Any]:
         FileNotFoundError: there is none.
         FormatError: it is damaged, or of a later version.
     """
-    path = folder / PLAN
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError:
-        raise FormatError(f"{path} is damaged: it is no JSON") from None
-    if not isinstance(found, dict) or found.get("format") != _FORMAT:
-        raise FormatError(f"{path} is not the plan of a dataset of skeletons")
-    if found.get("version") != _VERSION:
-        raise FormatError(
-            f"{path} has the version {found.get('version')}, and this package reads {_VERSION}: update it"
-        )
-    return found
+    return plans.read(folder / PLAN, _FORMAT, _VERSION, "a dataset of skeletons")
 
 
 def write(folder: Path, plan: dict[str, Any]) -> None:
     """Write the plan, as a whole."""
-    atomic_files.write_bytes(folder / PLAN, json.dumps(plan, indent=1).encode())
+    plans.write(folder / PLAN, plan)
 
 
 def begin(folder: Path, plan: dict[str, Any], resume: bool, overwrite: bool) -> dict[str, Any]:
