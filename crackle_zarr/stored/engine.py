@@ -184,10 +184,7 @@ def groups(layout: Layout, box: Box, options: Options) -> Iterator[list[Coords]]
 def groups_of(layout: Layout, coords: list[Coords], options: Options) -> Iterator[list[Coords]]:
     """Some chunks, in groups for one task each, as :func:`groups` makes them."""
     if layout.shards is not None:
-        by_shard: dict[Coords, list[Coords]] = {}
-        for one in coords:
-            by_shard.setdefault(layout.object_coords(one), []).append(one)
-        yield from by_shard.values()
+        yield from layout.by_object(coords).values()
         return
     size = _batch_size(layout, len(coords), options)
     for start in range(0, len(coords), size):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
@@ -173,6 +173,13 @@ class Layout:
     def object_coords(self, coords: Coords) -> Coords:
         """The grid index of the stored object that holds a chunk: itself, or its shard."""
         return coords if self.shards is None else self.shards.of_chunk(coords)
+
+    def by_object(self, coords: Iterable[Coords]) -> dict[Coords, list[Coords]]:
+        """Chunks by the grid index of the stored object that holds them."""
+        found: dict[Coords, list[Coords]] = {}
+        for one in coords:
+            found.setdefault(self.object_coords(one), []).append(one)
+        return found
 
     def key(self, coords: Coords) -> str:
         """The key, within the array, of the object that holds a chunk."""

@@ -104,7 +104,7 @@ class Totals:
             return
         new = self._new[0] if len(self._new) == 1 else np.concatenate(self._new)
         self._new, self._waiting = [], 0
-        new = self._merged(new)
+        new = merged(new)
         if len(self._parts) == 1 and len(self._parts[0]) + len(new) > _MANY:
             self._parts = [part.copy() for part in _cut(self._parts[0])]
         for number, some in enumerate([new] if len(self._parts) == 1 else _cut(new)):
@@ -113,7 +113,7 @@ class Totals:
 
     def _kept(self, number: int, some: Rows) -> Rows:
         there = self._parts[number]
-        rows = self._merged(np.concatenate([there, some])) if len(there) else some.copy()
+        rows = merged(np.concatenate([there, some])) if len(there) else some.copy()
         if self._memory is None or len(self._parts) == 1:
             return rows
         self._spilled = self._spilled or self._count() * self._dtype.itemsize > self._memory
@@ -123,22 +123,6 @@ class Totals:
             spilled = np.memmap(file, dtype=rows.dtype, mode="w+", shape=rows.shape)
         spilled[...] = rows
         return spilled
-
-    def _merged(self, rows: Rows) -> Rows:
-        if "high" in (self._dtype.names or ()):
-            return merged(rows)
-        order = np.argsort(rows["label"], kind="stable")
-        labels = rows["label"][order]
-        new = np.ones(len(rows), dtype=np.bool_)
-        new[1:] = labels[1:] != labels[:-1]
-        if new.all():
-            return rows[order]
-        firsts = np.flatnonzero(new)
-        result = np.empty(len(firsts), dtype=rows.dtype)
-        result["label"] = labels[firsts]
-        for name, add in (("voxels", np.add), ("low", np.add), ("start", np.minimum), ("stop", np.maximum)):
-            result[name] = add.reduceat(rows[name][order], firsts, axis=0)
-        return result
 
 
 def _cut(rows: Rows) -> list[Rows]:

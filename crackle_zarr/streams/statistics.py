@@ -39,7 +39,7 @@ def merged(rows: Rows, by: int | None = None) -> Rows:
     """Merge rows of equal labels, and sort them by label.
 
     Args:
-        rows: in any order.
+        rows: in any order, of :func:`rows_dtype`; or without ``high``, where no sum needs it.
         by: an axis along which each row has one position: rows of different positions stay apart.
     """
     if by is None:
@@ -57,7 +57,10 @@ def merged(rows: Rows, by: int | None = None) -> Rows:
     result["voxels"] = np.add.reduceat(rows["voxels"], firsts)
     result["start"] = np.minimum.reduceat(rows["start"], firsts, axis=0)
     result["stop"] = np.maximum.reduceat(rows["stop"], firsts, axis=0)
-    result["high"], result["low"] = wide.add_groups((rows["high"], rows["low"]), firsts)
+    if "high" in rows.dtype.names:
+        result["high"], result["low"] = wide.add_groups((rows["high"], rows["low"]), firsts)
+    else:
+        result["low"] = np.add.reduceat(rows["low"], firsts, axis=0)
     return result
 
 

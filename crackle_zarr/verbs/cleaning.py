@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Unpack
+from typing import TYPE_CHECKING, Any, Literal, Unpack
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from ..streams import cleaning, stream
 from .components import in_three, joined_axes
 from .edits import editable_array, image_around, pyramid_at
 from .labels import find, labels
+from .labels import max as largest_label
 from .sources import ArrayOptions, Source, editable, is_stored, no_options
 
 if TYPE_CHECKING:
@@ -192,7 +193,7 @@ def split(
         there = find(inside, number, **quiet)
         if not there:
             raise ValueError(f"{layout.name} has no label {number}")
-        first = int(labels(inside, **quiet).max()) + 1
+        first = int(largest_label(inside, **quiet)) + 1
         return edit_parts(
             layout,
             joined_axes(layout, axes),
@@ -279,7 +280,7 @@ def _cleaned(
     source: Source,
     rule: Any,
     what: str,
-    connectivity: int,
+    connectivity: Literal[6, 26],
     background: int | None,
     axes: Sequence[int | str] | None,
     out: Any,
@@ -318,7 +319,7 @@ def _into(
     source: Source,
     rule: Any,
     what: str,
-    connectivity: int,
+    connectivity: Literal[6, 26],
     background: int | None,
     axes: Sequence[int | str] | None,
     out: Any,

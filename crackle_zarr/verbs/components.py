@@ -100,19 +100,19 @@ def connected_components(
     from ..stored.components import connected
     from ..stored.forks import fork_of, merged_fork
 
-    connectivity = in_three(connectivity)
+    faces = in_three(connectivity)
     layout, checked = whole_source(binary, cast(ArrayOptions, {**options, "progress": progress}))
     store, path = zarr_facts.store_at(out)
     chosen = joined_axes(layout, axes)
     kind = None if dtype is None else _unsigned(dtype)
-    call = {"call": "connected_components", "connectivity": connectivity, "background": background}
+    call = {"call": "connected_components", "connectivity": faces, "background": background}
     with merged_fork(store, checked.executor) as into:
         return connected.connected_components(
             layout,
             into,
             path,
             axes=chosen,
-            connectivity=connectivity,
+            connectivity=faces,
             background=background,
             dtype=kind,
             values=None,

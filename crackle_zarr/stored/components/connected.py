@@ -24,7 +24,7 @@ from ...streams.statistics_table import StatisticsRow, StatisticsTable
 from ..claims import claimed, place_text
 from ..convert import refuse_overlap
 from ..engine import Options, run
-from ..layout import Coords, Layout, layout_of
+from ..layout import Layout, layout_of
 from ..translating_store import translating
 from ..unfinished import begin, clear_metadata, end
 from ..writing import translated_errors
@@ -71,12 +71,9 @@ def write_parts(
     target = joining.target
     labels = values.astype(target.native)
     place = {one: number for number, one in enumerate(parts.coords)}
-    objects: dict[Coords, list[Coords]] = {}
-    for one in parts.coords:
-        objects.setdefault(target.object_coords(one), []).append(one)
     tasks = (
         WriteChunks(joining, tuple(some), tuple(labels[parts.of(place[one])] for one in some), rest)
-        for some in objects.values()
+        for some in target.by_object(parts.coords).values()
     )
     done = run(tasks, options, total=len(parts.coords), unit="chunk", merge=Written.__add__)
     return done or Written(0, 0)
@@ -104,7 +101,7 @@ def new_joining(
     source: Layout,
     target: Layout,
     axes: tuple[int, ...],
-    connectivity: int,
+    connectivity: Literal[6, 26],
     background: int | None,
     verify: bool,
     stack: ExitStack,
@@ -116,8 +113,7 @@ def new_joining(
     else:  # a session takes only Zarr's keys
         store = LocalStore(stack.enter_context(tempfile.TemporaryDirectory(prefix="crackle-zarr-")))
         prefix = PENDING
-    faces: Literal[6, 26] = 6 if connectivity in (4, 6) else 26
-    return Joining(source, target, axes, faces, background, store, prefix, verify)
+    return Joining(source, target, axes, connectivity, background, store, prefix, verify)
 
 
 def connected_components(
@@ -126,7 +122,7 @@ def connected_components(
     path: str,
     *,
     axes: tuple[int, ...],
-    connectivity: int,
+    connectivity: Literal[6, 26],
     background: int | None,
     dtype: np.dtype[Any] | None,
     values: Rule | None,
@@ -142,7 +138,7 @@ def connected_components(
         store: of the result.
         path: of the result within the store.
         axes: along which voxels touch.
-        connectivity: 4 or 6, 8 or 26.
+        connectivity: 6 or 26.
         background: the label that belongs to no component; None: there is none.
         dtype: of the result; None: the smallest that holds all numbers.
         values: the label of each part in the result; None: the number of its component.

@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -34,7 +34,7 @@ from .writing import chunk_bytes, voxels_of
 def edit_parts(
     layout: Layout,
     axes: tuple[int, ...],
-    connectivity: Any,
+    connectivity: Literal[6, 26],
     background: int | None,
     rule: Rule,
     what: str,
@@ -84,11 +84,11 @@ class _Preparing:
     ) -> Prepared:
         """Keep it in entries, if there are some."""
         with ExitStack() as stack:
-            if entries is None or (isinstance(entries.store, LocalStore) and not entries.root):
+            if entries is None:
                 folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="crackle-zarr-"))
                 joining = replace(self.joining, store=LocalStore(folder), prefix="parts")
             else:
-                joining = replace(self.joining, store=entries.store, prefix=f"{entries.root}/parts")
+                joining = replace(self.joining, store=entries.store, prefix=entries.key("parts"))
             parts = parts_of(joining, self.coords, False, self.options)
             labels = self.rule(joining, parts)
             none = Prepared([], [], 0, 0, 0)
@@ -159,7 +159,7 @@ class PrepareParts:
     def _refuse_changes(self) -> None:
         """Raise StoreError if a chunk is not what its components were found in."""
         for coords in self.coords:
-            if not MakePieces(self.joining, (coords,), True).is_kept(coords):
+            if not MakePieces(self.joining, (coords,), True).is_current(coords):
                 box = common(self.joining.target.chunk_box(coords), self.joining.target.everything)
                 raise StoreError(
                     f"{self.joining.target.name} was written to at {box_text(box)} while its components were "

@@ -154,10 +154,12 @@ class MakePieces:
                 found[coords] = self._made(coords, stamp, binary) if kept is None else kept
         return Found(found)
 
-    def is_kept(self, coords: Coords) -> bool:
-        """Whether the piece of a chunk is there, and right for what the source has now."""
+    def is_current(self, coords: Coords) -> bool:
+        """Whether the source is what the piece of a chunk was made from; StoreError if there is no piece."""
         ((stamp, _),) = self._streams((coords,))
-        return self._kept(coords, stamp) is not None
+        key = self.joining.key("table", coords)
+        (raw,) = read_objects(self.joining.store, [key])
+        return bool(_unpacked(key, raw)[0]["stamp"] == stamp)
 
     def _kept(self, coords: Coords, stamp: int) -> int | None:
         """The number of components in a piece of an earlier call that is still right."""
@@ -183,17 +185,11 @@ class MakePieces:
             for coords in some:
                 yield self._encoded(coords)
             return
-        chunks = chunks_of(source, some, source.everything) if source.shards is None else None
-        if chunks is None:
-            by_shard: dict[Coords, list[Coords]] = {}
-            for one in some:
-                by_shard.setdefault(source.object_coords(one), []).append(one)
-            made = {
-                chunk.coords: chunk
-                for group in by_shard.values()
-                for chunk in chunks_of(source, group, source.everything)
-            }
-            chunks = [made[one] for one in some]
+        groups = [list(some)] if source.shards is None else source.by_object(some).values()
+        made = {
+            chunk.coords: chunk for group in groups for chunk in chunks_of(source, group, source.everything)
+        }
+        chunks = [made[one] for one in some]
         raws = drive(source.store, [chunk.raw() for chunk in chunks])
         for chunk, raw in zip(chunks, raws, strict=True):
             if raw is None:

@@ -104,7 +104,7 @@ def chunk_bytes(joining: Joining, coords: Coords, values: npt.NDArray[Any], rest
         swapped = used.byteswap() if target.chain.byteswapped else used
         stream = _binding.relabel(binary, swapped, target.native, reader.header.fortran_order)
         return redo(target, stream)
-    whole = padded(target, coords, voxels_of(joining, coords, table))
+    whole = padded(target, coords, _painted(joining, coords, reader, table))
     codec = target.chain.codec
     stored = np.ascontiguousarray(whole.transpose(target.chain.axes))
     if target.chain.byteswapped:
@@ -115,11 +115,18 @@ def chunk_bytes(joining: Joining, coords: Coords, values: npt.NDArray[Any], rest
 def voxels_of(joining: Joining, coords: Coords, table: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """The voxels of a chunk within the array: ``table[number]`` of the component of each."""
     binary = read_stream(joining, coords) if len(table) > 1 else None
+    reader = None if binary is None else _binding.Reader(binary)
+    return _painted(joining, coords, reader, table)
+
+
+def _painted(
+    joining: Joining, coords: Coords, reader: _binding.Reader | None, table: npt.NDArray[Any]
+) -> npt.NDArray[Any]:
+    """:func:`voxels_of` a stream that is here; None: no voxel belongs to a component."""
     shape = joining.shape(coords)
-    if binary is None:
+    if reader is None:
         voxels = np.full(shape, table[0], dtype=joining.target.native)
     else:
-        reader = _binding.Reader(binary)
         numbers = np.empty(shape, dtype=reader.header.dtype)
         volume = as_volume(numbers)
         reader.decode(volume, 0, volume.shape[2], verify=joining.verify, parallel=1)

@@ -174,10 +174,7 @@ def group_tasks(
     elif coords is None:
         groups = layout.by_shard(layout.everything)
     else:
-        by_shard: dict[Coords, list[Coords]] = {}
-        for one in coords:
-            by_shard.setdefault(layout.object_coords(one), []).append(one)
-        groups = by_shard.values()
+        groups = layout.by_object(coords).values()
     taken: list[tuple[Coords, ...]] = []
     for group in groups:
         taken.append(tuple(group))
