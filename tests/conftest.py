@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import hypothesis
@@ -56,6 +58,19 @@ def threads_for_few_voxels() -> None:
     from crackle_zarr._binding import parallel
 
     parallel.VOXELS_PER_THREAD = 1
+
+
+@pytest.fixture
+def no_garbage_collection() -> Iterator[None]:
+    """What a call refers to is gone when it returns, or the test sees it.
+
+    Without the collector, since it runs the destructors of other tests' garbage within any call; what they
+    raise is kept by pytest, with the frames of that call.
+    """
+    gc.collect()
+    gc.disable()
+    yield
+    gc.enable()
 
 
 @pytest.fixture(scope="session")

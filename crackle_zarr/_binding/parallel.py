@@ -335,6 +335,10 @@ class _Crew(Generic[T]):
             while self._working:
                 with contextlib.suppress(BaseException):
                     self._let_end()
+            # A helper that has just ended, or comes too late to take a range, still refers to this, but never
+            # to the caller's memory again: a memory map, say, can be closed as soon as the call returns.
+            del self._work
+            results, self._results = self._results, {}
             if not is_done:
                 self._failures.clear()  # exceptions hold frames, which hold this
         for helper in started:
@@ -346,7 +350,7 @@ class _Crew(Generic[T]):
                 raise failure
             finally:
                 del failure
-        return [self._results[number] for number in sorted(self._results)]
+        return [results[number] for number in sorted(results)]
 
     def _started(self, count: int) -> list[threading.Thread]:
         started = []

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 
 if TYPE_CHECKING:
     from .skeleton import Skeleton
@@ -97,6 +98,7 @@ def parse_precomputed(
     values: dict[str, Any] = {}
     for attribute, width in zip(attributes, widths, strict=True):
         count = num_vertices * attribute["num_components"]
+        array: npt.NDArray[Any]
         array = np.frombuffer(data, dtype_of(attribute), count, begin).astype(attribute["data_type"])
         if attribute["num_components"] > 1:
             array = array.reshape(num_vertices, -1)

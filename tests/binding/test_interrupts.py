@@ -325,24 +325,21 @@ def test_a_finished_result_is_freed(name: str, monkeypatch: pytest.MonkeyPatch) 
 
 
 @needs_signals
+@pytest.mark.usefixtures("no_garbage_collection")
 def test_an_interrupted_call_keeps_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     """An interrupted call keeps no reference to the caller's memory, even without garbage collection."""
     bindings.replace("VOXELS_AT_ONCE", 0, monkeypatch.setattr)
     volume = cells((20, 20, 20), 30)
     seen = weakref.ref(volume)
-    gc.disable()
-    try:
-        for parallel in (1, 3):
-            lib = Stopping(bindings.lib, "crackle_assemble")
-            with monkeypatch.context() as patch:
-                bindings.replace("lib", lib, patch.setattr)
-                with contextlib.suppress(KeyboardInterrupt):
-                    cz.compress(volume, 2, parallel=parallel)
-            assert lib.statuses == [bindings.lib.CRACKLE_STOPPED]
-        del volume
-        assert seen() is None
-    finally:
-        gc.enable()
+    for parallel in (1, 3):
+        lib = Stopping(bindings.lib, "crackle_assemble")
+        with monkeypatch.context() as patch:
+            bindings.replace("lib", lib, patch.setattr)
+            with contextlib.suppress(KeyboardInterrupt):
+                cz.compress(volume, 2, parallel=parallel)
+        assert lib.statuses == [bindings.lib.CRACKLE_STOPPED]
+    del volume
+    assert seen() is None
 
 
 class Interrupting:

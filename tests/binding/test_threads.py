@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import mmap
 import multiprocessing
 import os
 import subprocess
 import sys
 import threading
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -111,6 +113,24 @@ def test_few_voxels_use_no_other_thread(monkeypatch: pytest.MonkeyPatch) -> None
     assert not called
     crackle_zarr.compress(np.zeros((128, 128, 64), np.uint8), parallel=2)
     assert called
+
+
+@pytest.mark.usefixtures("no_garbage_collection")
+def test_a_late_thread_keeps_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A thread that comes when the call is over finds no work, and does not hold the caller's memory."""
+    late: list[Any] = []
+    monkeypatch.setattr(crews._Helper, "call", late.append)
+    volume = cells((20, 20, 20), 30)
+    mapped = mmap.mmap(-1, len(crackle_zarr.compress(volume, parallel=1)))
+    mapped[:] = crackle_zarr.compress(volume, parallel=2)
+    assert np.array_equal(crackle_zarr.decompress(mapped, parallel=3), volume)
+    mapped.close()  # raises BufferError where something holds its bytes
+    seen = weakref.ref(volume)
+    del volume
+    assert seen() is None
+    assert len(late) >= 3
+    for task in late:
+        task(crews._Helper())
 
 
 METHODS = [method for method in ("fork", "spawn") if method in multiprocessing.get_all_start_methods()]

@@ -249,6 +249,7 @@ def test_only_planes_are_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
     assert decoded == [1] * 6  # of three borders
 
 
+@pytest.mark.usefixtures("no_garbage_collection")
 def test_streams_are_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
     """A task holds the streams of sixteen chunks at most, however many its shard has."""
     from crackle_zarr.stored import contacts
