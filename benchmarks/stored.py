@@ -369,6 +369,36 @@ def larger_than_memory(folder: Path, volume: np.ndarray, subject: Subject) -> di
     return results
 
 
+def of_small_cells(folder: Path, shape: tuple[int, ...], repeats: int) -> dict[str, Any]:
+    """Statistics of an array with a label for each cell of 4^3 voxels, many of which chunks cut."""
+    moved = [(np.arange(length) + axis + 1) // 4 for axis, length in enumerate(shape)]
+    z, y, x = np.ix_(*moved)
+    numbers = (z * (shape[1] // 4 + 2) + y) * (shape[2] // 4 + 2) + x
+    names = np.random.default_rng(0).permutation(int(numbers.max()) + 1).astype(np.uint32)
+    cells = names[numbers]
+    chunks = tuple(min(64, length) for length in shape)
+    with zarr.config.set({"async.concurrency": 1, "threading.max_workers": 1}):
+        ours = crackle_zarr.create_array(LocalStore(folder / "cells.zarr"), data=cells, chunks=chunks)
+        theirs = zarr.create_array(LocalStore(folder / "cells_default.zarr"), data=cells, chunks=chunks)
+        del cells, numbers
+        cases: dict[str, Callable[[], Any]] = {
+            "statistics": lambda: crackle_zarr.statistics(ours, parallel=1),
+            "parallel=2": lambda: crackle_zarr.statistics(ours, parallel=2),
+        }
+        if module("fastremap") is not None and module("cc3d") is not None:
+            cases["read, renumber, cc3d.statistics"] = lambda: statistics_cc3d(theirs)
+        answers = {name: case() for name, case in cases.items()}
+        for name, answer in answers.items():
+            if not same(answers["statistics"], answer):
+                raise SystemExit(f"statistics of cells: the answer differs from that of {name}")
+        count = len(answers["statistics"])
+        del answers
+        seconds = interleaved(cases, repeats)
+    peak, _ = in_child(folder / "cells.zarr", "statistics", Subject(0, {}))
+    assert peak is not None
+    return {"labels": count, "seconds": seconds, "bytes_per_label": peak * 2**20 / count}
+
+
 # ---------------------------------------------------------------------------------------
 
 
@@ -393,6 +423,7 @@ def main() -> None:
         if Path("/proc/self/clear_refs").exists():
             results["peak_mib"] = peaks(folder, subject)
             results["large"] = larger_than_memory(folder, volume, subject)
+            results["cells"] = of_small_cells(folder, volume.shape, arguments.repeats)
     show_results(volume, results, arguments.repeats)
     save(arguments.json, results)
 
@@ -435,6 +466,12 @@ def show_results(volume: np.ndarray, results: dict[str, Any], repeats: int) -> N
         title += f" in processes limited to {limit_mib:,} MiB" if limit_mib else ", without a limit"
         cells = {name: "MemoryError" if value is None else f"{value:,.0f}" for name, value in large.items()}
         show(title, ["", "beyond the start"], [list(cell) for cell in cells.items()])
+    if "cells" in results:
+        found = results["cells"]
+        first = next(iter(found["seconds"].values()))
+        rows = [[name, f"{value:.2f}", f"{value / first:.2f}"] for name, value in found["seconds"].items()]
+        title = f"Statistics of {found['labels']:,} labels, {found['bytes_per_label']:,.0f} bytes each"
+        show(title, ["", "seconds", "of ours"], rows)
 
 
 if __name__ == "__main__":

@@ -128,6 +128,47 @@ crackle_status crackle_measure_volume(const struct crackle_volume *volume, uint3
                                       unsigned int flags, struct crackle_label_extent **rows_ret,
                                       uint64_t *count_ret);
 
+/* The most axes of totals, and the most bytes of a row that crackle_order_rows() moves. */
+#define CRACKLE_TOTALS_MAX_NDIM 64
+#define CRACKLE_ORDER_MAX_NBYTES 4096
+
+/*
+ * Rows of labels, added up by label.  The memory is the caller's.  A row is a label of 'label_nbytes' (1, 2, 4 or 8), and
+ * uint64_t behind it without padding: the number of voxels; 'ndim' first and 'ndim' last-but-one coordinates; the low
+ * halves of 'ndim' sums of coordinates; and their high halves, which totals without 'has_high' lack.
+ */
+struct crackle_totals {
+    void *rows;                 /* room for 'capacity' rows, which is less than 2^32 - 1 */
+    uint64_t capacity;
+    uint64_t count;             /* how many rows there are */
+    uint32_t *slots;            /* a hash table of 'num_slots', a power of two; at most 3 of 4 are used */
+    uint64_t num_slots;
+    uint64_t multiplier;        /* of the hash; crackle_totals_index() sets it */
+    uint32_t label_nbytes;
+    uint32_t ndim;
+    int has_high;
+};
+
+/* crackle_totals_index() - fill the slots anew: before the first addition, and after they were replaced */
+crackle_status crackle_totals_index(struct crackle_totals *totals);
+
+/*
+ * crackle_totals_add() - add rows, which have high halves, in any order; a label may have several
+ *
+ * Stops at a new label for which there is no room, or no slot.  '*taken_ret' is the number of rows that were added: if
+ * it is less than 'num_rows', enlarge the memory and add the rest.
+ */
+crackle_status crackle_totals_add(struct crackle_totals *totals, const void *rows, uint64_t num_rows,
+                                  uint64_t *taken_ret);
+
+/*
+ * crackle_order_rows() - put rows of 'nbytes' each in another order, without a copy of them
+ *
+ * Row i becomes what was row order[i].  CRACKLE_BAD_ARGUMENT: 'order' is no permutation; the rows are then in no
+ * particular order.  'order' is overwritten.
+ */
+crackle_status crackle_order_rows(void *rows, size_t nbytes, uint64_t *order, uint64_t count);
+
 /*
  * crackle_volume_labels() - the labels that occur in the slices [z_start, z_end) of a volume in memory, ascending
  *

@@ -32,6 +32,7 @@ from .streams import (
     relabel_in_place,
     stack,
 )
+from .totals import RowTotals, order_rows
 from .volumes import measure_volume, volume_labels
 
 __all__ = [
@@ -43,6 +44,7 @@ __all__ = [
     "Buffer",
     "Layout",
     "Reader",
+    "RowTotals",
     "Runs",
     "Stop",
     "Traced",
@@ -54,6 +56,7 @@ __all__ = [
     "graph_pointer",
     "label_bits",
     "measure_volume",
+    "order_rows",
     "over_slices",
     "overlay",
     "pool",

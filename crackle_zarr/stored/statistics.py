@@ -17,7 +17,7 @@ import numpy.typing as npt
 from .._base import wide
 from .._base.integers import holds
 from ..files.space import Space
-from ..streams.statistics import Rows, merged, rows_dtype, table_of
+from ..streams.statistics import Rows, added_up, merged, rows_dtype, table_of
 from ..streams.statistics_table import StatisticsTable
 from .chunk import Chunk
 from .engine import Options, ask
@@ -106,6 +106,8 @@ class Measure:
 
     def merge_many(self, answers: list[Rows]) -> Rows:
         """Add up the rows of some chunks."""
+        if self.by is None:
+            return answers[0] if len(answers) == 1 else added_up(answers)
         return merged(answers[0] if len(answers) == 1 else np.concatenate(answers), self.by)
 
     def enough(self, answer: Rows) -> bool:

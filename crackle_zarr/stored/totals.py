@@ -1,8 +1,9 @@
 """Rows of very many labels, added up in little memory: :class:`Totals`.
 
-The engine's tree of partial results would hold the rows of a label once per level, and each merge copies them
-twice. Here all rows are in one place, in the shortest form that is exact, and cut into parts by label: a
-merge copies a part at a time. Beyond a number of bytes, parts lie in files without a name.
+The engine's tree of partial results would hold the rows of a label once per level, and copy them in each
+merge. Here every label has one row, to which C adds new rows in place. Rows are as long as those of the table,
+so they are sorted and become the table where they lie. Beyond a number of bytes, sorted rows go to a file
+without a name, and a merge of such runs fills the table.
 """
 
 from __future__ import annotations
@@ -11,29 +12,25 @@ import tempfile
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
+from .. import _binding
 from ..streams.statistics import Rows, merged, rows_dtype, table_of
 from ..streams.statistics_table import StatisticsTable, empty_table
 from .layout import Box, num_voxels
 
-# New rows wait until there are so many, or an eighth of all.
-_WAITING = 2**17
-# From so many rows on they are cut into parts.
-_MANY = 2**19
-_PARTS = 64
-# What multiplies a label so that its upper bits choose its part evenly (Fibonacci hashing).
-_SPREAD = np.uint64(0x9E3779B97F4A7C15)
-
-
-def _short_dtype(label: np.dtype[Any], ndim: int) -> np.dtype[Any]:
-    fields = [("label", label), ("voxels", "u8"), ("low", "u8", (ndim,))]
-    return np.dtype([*fields, ("start", "u4", (ndim,)), ("stop", "u4", (ndim,))])
+# How many rows are turned into rows of the table, or merged, at once.
+_BLOCK = 2**14
+# A run has so many rows at least, whatever ``memory`` says: each run costs a file and a part of every merge.
+_SHORTEST_RUN = 2**17
+# Labels are numbered with 32 bits.
+_LONGEST_RUN = 2**30
 
 
 class Totals:
     """Adds up rows of labels as tasks end; see ``streams.statistics.rows_dtype``.
 
-    It holds some 72 bytes a label of a volume, and a few more while a part is merged.
+    It holds a row of the table for each label, and up to 17 bytes more.
     """
 
     def __init__(self, label: np.dtype[Any], box: Box, memory: int | None = None) -> None:
@@ -44,92 +41,83 @@ class Totals:
             box: the voxels that are measured.
             memory: rows of more bytes are kept in temporary files; None: never.
         """
-        self._ndim, self._label, self._memory = len(box), label, memory
+        self._ndim, self._label = len(box), label
         last = max((stop for _, stop in box), default=0)
-        # Then no sum of indices passes 64 bits, and no index 32.
-        short = num_voxels(box) * max(1, last) < 2**64 and last < 2**32
-        self._dtype = _short_dtype(label, self._ndim) if short else rows_dtype(label, self._ndim)
-        self._parts: list[Rows] = [np.empty(0, dtype=self._dtype)]
-        self._new: list[Rows] = []
-        self._waiting = 0
-        self._spilled = False
+        # Then no sum of indices passes 64 bits.
+        short = num_voxels(box) * max(1, last) < 2**64
+        self._dtype = rows_dtype(label, self._ndim, short)
+        most = _LONGEST_RUN if memory is None else memory // self._dtype.itemsize
+        self._most = min(max(most, _SHORTEST_RUN), _LONGEST_RUN)
+        self._rows = _binding.RowTotals(self._dtype)
+        self._runs: list[Rows] = []
 
     def add(self, rows: Rows) -> None:
         """Add rows, in any order; a label may have several."""
-        self._new.append(self._shortened(rows))
-        self._waiting += len(rows)
-        if self._waiting >= max(_WAITING, self._count() // 8):
-            self._settle()
+        for start in range(0, len(rows), self._most):
+            self._rows.add(rows[start : start + self._most])
+            if len(self._rows) >= self._most:
+                self._spill()
 
     def table(self, label: np.dtype[Any]) -> StatisticsTable:
         """The rows as a table by label; afterwards they are gone."""
-        self._settle()
-        if len(self._parts) == 1:
-            return table_of(self._lengthened(self._parts.pop()), label, self._ndim)
-        order = np.argsort(np.concatenate([part["label"] for part in self._parts]), kind="stable")
-        place = np.empty(len(order), dtype=np.int64)
-        place[order] = np.arange(len(order))
-        del order
-        table, start = empty_table(len(place), label, self._ndim), 0
-        plain = table.view(np.ndarray)
-        while self._parts:
-            part = self._parts.pop(0)
-            rows = table_of(self._lengthened(part), label, self._ndim)
-            plain[place[start : start + len(part)]] = rows.view(np.ndarray)
-            start += len(part)
-        return table
+        if not self._runs:
+            return self._in_place(self._ascending(), label)
+        if len(self._rows):
+            self._spill()
+        return self._of_runs(label)
 
     # -----------------------------------------------------------------------------------
 
-    def _count(self) -> int:
-        return sum(map(len, self._parts))
+    def _ascending(self) -> Rows:
+        """Take the rows, sorted by label in place."""
+        rows = self._rows.take()
+        order = np.argsort(rows["label"])
+        _binding.order_rows(rows, order)
+        return rows
 
-    def _shortened(self, rows: Rows) -> Rows:
-        if self._dtype.names == rows.dtype.names:
-            return rows
-        made = np.empty(len(rows), dtype=self._dtype)
+    def _in_place(self, rows: Rows, label: np.dtype[Any]) -> StatisticsTable:
+        """Turn rows into rows of the table, which are not longer, in the same memory."""
+        dtype = empty_table(0, label, self._ndim).dtype
+        memory: npt.NDArray[np.uint8] = rows.base
+        count = len(rows)
+        for start in range(0, count, _BLOCK):
+            stop = min(start + _BLOCK, count)
+            block = memory.view(self._dtype)[start:stop].copy()
+            made = memory[start * dtype.itemsize : stop * dtype.itemsize].view(dtype).view(StatisticsTable)
+            made[...] = self._table_of(block, label)
+            del made
+        del rows  # no view may be left when the memory shrinks
+        memory.resize(count * dtype.itemsize, refcheck=False)
+        return memory.view(dtype).view(StatisticsTable)
+
+    def _table_of(self, rows: Rows, label: np.dtype[Any]) -> StatisticsTable:
+        long = np.zeros(len(rows), dtype=rows_dtype(self._label, self._ndim))
         for name in self._dtype.names or ():
-            made[name] = rows[name]
-        return made
+            long[name] = rows[name]
+        return table_of(long, label, self._ndim)
 
-    def _lengthened(self, rows: Rows) -> Rows:
-        made = np.zeros(len(rows), dtype=rows_dtype(self._label, self._ndim))
-        for name in self._dtype.names or ():
-            made[name] = rows[name]
-        return made
-
-    def _settle(self) -> None:
-        """Merge the new rows with those that are there, a part at a time."""
-        if not self._new:
-            return
-        new = self._new[0] if len(self._new) == 1 else np.concatenate(self._new)
-        self._new, self._waiting = [], 0
-        new = merged(new)
-        if len(self._parts) == 1 and len(self._parts[0]) + len(new) > _MANY:
-            self._parts = [part.copy() for part in _cut(self._parts[0])]
-        for number, some in enumerate([new] if len(self._parts) == 1 else _cut(new)):
-            if len(some):
-                self._parts[number] = self._kept(number, some)
-
-    def _kept(self, number: int, some: Rows) -> Rows:
-        there = self._parts[number]
-        rows = merged(np.concatenate([there, some])) if len(there) else some.copy()
-        if self._memory is None or len(self._parts) == 1:
-            return rows
-        self._spilled = self._spilled or self._count() * self._dtype.itemsize > self._memory
-        if not self._spilled or not len(rows):
-            return rows
+    def _spill(self) -> None:
+        rows = self._ascending()
         with tempfile.TemporaryFile(prefix="crackle-zarr-") as file:
-            spilled = np.memmap(file, dtype=rows.dtype, mode="w+", shape=rows.shape)
-        spilled[...] = rows
-        return spilled
+            run = np.memmap(file, dtype=rows.dtype, mode="w+", shape=rows.shape)
+        run[...] = rows
+        self._runs.append(run)
 
-
-def _cut(rows: Rows) -> list[Rows]:
-    """Rows in parts by their labels, each in their order."""
-    labels = rows["label"]
-    bits = labels.astype(np.int64).view(np.uint64) if labels.dtype.kind == "i" else labels.astype(np.uint64)
-    part = (bits * _SPREAD) >> np.uint64(58)
-    order = np.argsort(part, kind="stable")
-    ends = np.searchsorted(part[order], np.arange(_PARTS + 1))
-    return [rows[order[ends[number] : ends[number + 1]]] for number in range(_PARTS)]
+    def _of_runs(self, label: np.dtype[Any]) -> StatisticsTable:
+        """Merge sorted runs, a range of labels at a time."""
+        # No range has more rows of a run than a block, since each block of a run begins a range.
+        firsts = np.unique(np.concatenate([run["label"][::_BLOCK] for run in self._runs]))
+        ends = [np.append(np.searchsorted(run["label"], firsts[1:]), len(run)) for run in self._runs]
+        # Pages of the table beyond its last row are never touched, so that they take no memory.
+        table, there = empty_table(sum(map(len, self._runs)), label, self._ndim), 0
+        starts = [0] * len(self._runs)
+        for number in range(len(firsts)):
+            stops = [int(end[number]) for end in ends]
+            some = [run[a:b] for run, a, b in zip(self._runs, starts, stops, strict=True)]
+            rows = self._table_of(merged(np.concatenate(some)), label)
+            table[there : there + len(rows)] = rows
+            there += len(rows)
+            starts = stops
+        self._runs.clear()
+        found: StatisticsTable = table[:there]
+        return found

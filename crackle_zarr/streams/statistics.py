@@ -7,7 +7,7 @@ the result does not depend on the division of the work.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
@@ -28,11 +28,14 @@ T = TypeVar("T")
 # Rows: partial results, which can be added up
 
 
-def rows_dtype(label: np.dtype[Any], ndim: int) -> np.dtype[Any]:
-    """The dtype of rows: sums of coordinates take 128 bits, as two fields."""
+def rows_dtype(label: np.dtype[Any], ndim: int, short: bool = False) -> np.dtype[Any]:
+    """The dtype of rows: sums of coordinates take 128 bits, as two fields.
+
+    Short rows lack the upper one, and are as long as rows of :func:`empty_table`.
+    """
     fields = [("label", label), ("voxels", "u8")]
-    axes = [(name, "u8", (ndim,)) for name in ("start", "stop", "high", "low")]
-    return np.dtype([*fields, *axes])
+    names = ("start", "stop", "low") if short else ("start", "stop", "low", "high")
+    return np.dtype([*fields, *((name, "u8", (ndim,)) for name in names)])
 
 
 def merged(rows: Rows, by: int | None = None) -> Rows:
@@ -42,6 +45,8 @@ def merged(rows: Rows, by: int | None = None) -> Rows:
         rows: in any order, of :func:`rows_dtype`; or without ``high``, where no sum needs it.
         by: an axis along which each row has one position: rows of different positions stay apart.
     """
+    if by is None and (rows["label"][1:] > rows["label"][:-1]).all():
+        return rows
     if by is None:
         rows = rows[np.argsort(rows["label"], kind="stable")]
     else:
@@ -62,6 +67,16 @@ def merged(rows: Rows, by: int | None = None) -> Rows:
     else:
         result["low"] = np.add.reduceat(rows["low"], firsts, axis=0)
     return result
+
+
+def added_up(parts: Iterable[Rows]) -> Rows:
+    """A row for each label of some rows of :func:`rows_dtype`, in no particular order."""
+    totals = None
+    for rows in parts:
+        totals = totals or _binding.RowTotals(rows.dtype)
+        totals.add(rows)
+    assert totals is not None
+    return totals.take()
 
 
 def table_of(rows: Rows | None, dtype: np.dtype[Any], ndim: int) -> StatisticsTable:

@@ -39,8 +39,8 @@ def statistics(
             time is that without ``by`` for an axis of the chunks' slowest ones, such as t or z; for y and x
             it grows with the length of a chunk along the axis.
         memory: of a stored array without ``by``: while labels are added up, rows of more bytes than this lie
-            in temporary files. None: all are in memory, some 80 bytes for each label of an array of three
-            axes. The table itself takes 88.
+            in temporary files. None: all are in memory, up to 105 bytes for each label of an array of three
+            axes. They become the table, which takes 88.
         options: see the module.
 
     Returns:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from typing import Any
 
 import numpy as np
 import pytest
 
 import crackle_zarr as cz
+from crackle_zarr import _binding
 from crackle_zarr.stored import totals
 from crackle_zarr.streams.statistics import merged, rows_dtype, table_of
 
@@ -30,8 +32,8 @@ def test_equal_to_all_at_once(
     label: str, box: Any, memory: int | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """However rows come and are cut, the table is that of all rows together."""
-    monkeypatch.setattr(totals, "_WAITING", 50)
-    monkeypatch.setattr(totals, "_MANY", 300)
+    monkeypatch.setattr(totals, "_SHORTEST_RUN", 300)
+    monkeypatch.setattr(totals, "_BLOCK", 70)
     rng = np.random.default_rng(len(box))
     found = totals.Totals(np.dtype(label), box, memory)
     parts = [some_rows(rng, int(rng.integers(0, 80)), label, len(box)) for _ in range(40)]
@@ -53,8 +55,8 @@ def test_nothing() -> None:
 
 def test_memory_of_an_array(monkeypatch: pytest.MonkeyPatch) -> None:
     """An array gives the same statistics with its rows in files."""
-    monkeypatch.setattr(totals, "_WAITING", 50)
-    monkeypatch.setattr(totals, "_MANY", 300)
+    monkeypatch.setattr(totals, "_SHORTEST_RUN", 300)
+    monkeypatch.setattr(totals, "_BLOCK", 70)
     voxels = np.random.default_rng(3).integers(0, 5000, (12, 20, 20)).astype("u4")
     array = cz.create_array({}, data=voxels, chunks=(4, 7, 9))
     expected = cz.statistics(voxels)
@@ -67,17 +69,49 @@ def test_memory_of_an_array(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_little_memory_for_a_label() -> None:
-    """Each of a million labels takes no more than 120 bytes while rows are added up."""
+    """Each of a million labels takes no more than 120 bytes, with the table that is made of them."""
     count = 2**20
-    found = totals.Totals(np.dtype("u8"), ((0, 1000),) * 3)
-    most = 0
-    for start in range(0, count, 2**15):
-        rows = np.zeros(2**15, dtype=rows_dtype(np.dtype("u8"), 3))
-        rows["label"] = np.arange(start, start + 2**15) * 7919 % (count * 8)
-        rows["voxels"] = 1
-        found.add(rows)
-        held = [one.nbytes for one in (*found._parts, *found._new)]
-        # A part is copied twice while it is merged.
-        most = max(most, sum(held) + 2 * max(map(len, found._parts)) * found._dtype.itemsize)
+    tracemalloc.start()
+    try:
+        found = totals.Totals(np.dtype("u8"), ((0, 1000),) * 3)
+        for start in range(0, count, 2**13):
+            rows = np.zeros(2**13, dtype=rows_dtype(np.dtype("u8"), 3))
+            rows["label"] = np.arange(start, start + 2**13) * 7919 % (count * 8)
+            rows["voxels"] = 1
+            found.add(rows)
+        table = found.table(np.dtype("u8"))
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
     assert most / count < 120
-    assert len(found.table(np.dtype("u8"))) == count
+    assert len(table) == count
+    assert table.nbytes == 88 * count
+
+
+def test_spills_and_gives_the_files_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beyond ``memory`` rows are sorted runs in files; labels of many runs have one row."""
+    monkeypatch.setattr(totals, "_SHORTEST_RUN", 300)
+    found = totals.Totals(np.dtype("u4"), ((0, 99),) * 3, 0)
+    rng = np.random.default_rng(1)
+    parts = [some_rows(rng, 2000, "u4", 3) for _ in range(5)]
+    for part in parts:
+        found.add(part)
+    assert len(found._runs) > 5
+    assert all(isinstance(run, np.memmap) for run in found._runs)
+    expected = table_of(merged(np.concatenate(parts)), np.dtype("u4"), 3)
+    assert np.array_equal(found.table(np.dtype("u4")), expected)
+    assert not found._runs
+    assert len(found.table(np.dtype("u4"))) == 0  # it begins anew
+
+
+def test_orders_are_permutations() -> None:
+    """Rows move as an index would have them; anything but a permutation is refused."""
+    rng = np.random.default_rng(0)
+    rows = some_rows(rng, 500, "u2", 3)
+    order = rng.permutation(500)
+    expected = rows[order]
+    _binding.order_rows(rows, order)
+    assert np.array_equal(rows, expected)
+    for wrong in ([0, 1, 3], [0, -1, 1], [1, 1, 0], [1, 2, 1]):
+        with pytest.raises(ValueError, match="argument"):
+            _binding.order_rows(rows[:3].copy(), np.array(wrong))

@@ -26,6 +26,8 @@ from volumes import VOLUMES, cells, noise, stairs
 import crackle_zarr as cz
 from crackle_zarr import _binding
 from crackle_zarr._binding import skeleton_graphs as graphs
+from crackle_zarr.stored.totals import Totals
+from crackle_zarr.streams.statistics import rows_dtype
 
 EXAMPLES = """
 "bytes in use" is what malloc has given out and not got back (mallinfo2 of glibc); "blocks" are objects of
@@ -172,6 +174,7 @@ OF_A_STREAM: dict[str, Callable[[bytes, Chunk], object]] = {
     "entries_in": lambda s, c: _binding.Reader(s).entries_in(0, 1),
     "statistics": lambda s, c: cz.statistics(s, parallel=c.parallel),
     "statistics of an array": lambda s, c: (cz.statistics(c.volume, parallel=c.parallel), cz.statistics(s)),
+    "rows of labels added up": lambda s, c: added_up(c),
     "labels of an array": lambda s, c: (cz.labels(c.volume), cz.decompress(s)),
     "voxel_counts": lambda s, c: cz.voxel_counts(s, parallel=c.parallel),
     "point_cloud": lambda s, c: cz.point_cloud(s, parallel=c.parallel),
@@ -200,6 +203,14 @@ OF_A_STREAM: dict[str, Callable[[bytes, Chunk], object]] = {
     "skeletonize": lambda s, c: traced(s),
     "oversegment and sections": lambda s, c: along_skeletons(s),
 }
+
+
+def added_up(chunk: Chunk) -> None:
+    rows = np.zeros(20_000, dtype=rows_dtype(np.dtype("u4"), 3))
+    rows["label"] = np.arange(20_000) * (chunk.turn + 3) % 19_997
+    totals = Totals(np.dtype("u4"), ((0, 9),) * 3)
+    totals.add(rows)
+    totals.table(np.dtype("u4"))
 
 
 def in_half(stream: bytes) -> Any:
@@ -308,6 +319,7 @@ HOPELESS: dict[str, Callable[[Chunk], object]] = {
     ),
     "a stack that does not fit": lambda c: _binding.stack([(c.stream, 0, 10**6)], c.volume.dtype, True),
     "components of connectivity 7": lambda c: components(c.stream, 7, False),
+    "rows in no order": lambda c: _binding.order_rows(np.zeros(3, "u4"), np.zeros(3, np.int64) + 2),
     "a stream of nothing": lambda c: _binding.Reader(b""),
     "a missing label": lambda c: cz.voxel_counts(c.stream, label=987_654_321),
 }
