@@ -11,7 +11,8 @@ import numpy.typing as npt
 
 from ..errors import CrackleWarning
 from .integers import fits, range_text, some
-from .pairs import pairs_of
+from .pairs import Column, Pairs, pairs_of
+from .row_groups import GroupedPairs, Unordered
 from .shared_arrays import SharedArray
 
 # Passes over all pairs go by blocks of this many: they stay in the processor's cache, and what a pass
@@ -27,8 +28,10 @@ class LabelMapping:
     All labels are mapped at once: {1: 2, 2: 1} swaps. The pairs are kept as two arrays that ascend by the old
     label, and a label is looked up by binary search. So a label table costs its own length, however many
     pairs there are. Opening costs a pass over the old labels. A ``.npy`` file whose pairs ascend is mapped
-    into memory: it may be larger than the memory, and many processes share it. Make one object of a large
-    mapping and use it in many calls; every function that takes a mapping takes it.
+    into memory: it may be larger than the memory, and many processes share it. A ``.parquet`` file of a
+    million pairs or more whose row groups follow each other by the old label opens at once: a row group is
+    read when a label of its range is looked up. Make one object of a large mapping and use it in many calls;
+    every function that takes a mapping takes it.
 
     Args:
         mapping: one of
@@ -45,7 +48,8 @@ class LabelMapping:
 
     Raises:
         TypeError: ``mapping`` is none of these, or its labels are no integers.
-        ValueError: it gives a label two new labels, or a file does not have two columns of one length.
+        ValueError: it gives a label two new labels, or a file does not have two columns of one length. Within
+            a row group of a large ``.parquet`` file, two new labels are found once it is read.
         ImportError: the library that reads such a file is not installed.
 
     Examples:
@@ -55,34 +59,50 @@ class LabelMapping:
         ```
     """
 
-    keys: npt.NDArray[Any]
-    values: npt.NDArray[Any]
     preserve: bool
+    _pairs: Pairs | GroupedPairs
 
     def __init__(self, mapping: Any, preserve: bool = True) -> None:
         self.preserve = preserve
         if isinstance(mapping, LabelMapping):
-            self.keys, self.values = mapping.keys, mapping.values
+            self._pairs = mapping._pairs
             return
-        self.keys, self.values = ascending(*pairs_of(mapping))
+        self._pairs = GroupedPairs.of(mapping) or ascending(*pairs_of(mapping))
+
+    @property
+    def keys(self) -> npt.NDArray[Any]:
+        """The old labels, ascending."""
+        return self._all()[0]
+
+    @property
+    def values(self) -> npt.NDArray[Any]:
+        """The new label of each old one."""
+        return self._all()[1]
+
+    def _all(self) -> Pairs:
+        """All pairs; reads those that are still in a file."""
+        if isinstance(self._pairs, GroupedPairs):
+            self._pairs = self._pairs.all(ascending)
+        return self._pairs
 
     @classmethod
     def of_arrays(cls, keys: npt.NDArray[Any], values: npt.NDArray[Any], preserve: bool) -> LabelMapping:
         """The mapping of ``keys[i]`` to ``values[i]``, both arrays of integers."""
         self = cls.__new__(cls)
         self.preserve = preserve
-        self.keys, self.values = ascending(keys, values)
+        self._pairs = ascending(keys, values)
         return self
 
     def _with(self, keys: npt.NDArray[Any], values: npt.NDArray[Any], preserve: bool) -> LabelMapping:
         """A mapping of pairs that ascend already."""
         other = LabelMapping.__new__(LabelMapping)
-        other.keys, other.values, other.preserve = keys, values, preserve
+        other._pairs, other.preserve = (keys, values), preserve
         return other
 
     def __len__(self) -> int:
         """The number of pairs."""
-        return len(self.keys)
+        pairs = self._pairs
+        return len(pairs) if isinstance(pairs, GroupedPairs) else len(pairs[0])
 
     def __repr__(self) -> str:
         """The number of pairs."""
@@ -91,38 +111,55 @@ class LabelMapping:
 
     def __reduce__(self) -> Any:
         """Pickle a part of a memory-mapped file as that, so that workers on this machine share it."""
-        return _unpickled, (SharedArray.of(self.keys), SharedArray.of(self.values), self.preserve)
+        pairs = self._pairs
+        if isinstance(pairs, GroupedPairs):
+            return _unpickled_groups, (pairs, self.preserve)
+        return _unpickled, (SharedArray.of(pairs[0]), SharedArray.of(pairs[1]), self.preserve)
 
     # -----------------------------------------------------------------------------------
 
     def preserving(self) -> LabelMapping:
         """The same mapping, which keeps all other labels."""
-        return self if self.preserve else self._with(self.keys, self.values, True)
+        return self if self.preserve else LabelMapping(self)
 
     def among(self, labels: npt.NDArray[Any]) -> LabelMapping:
         """The pairs whose old label is one of ``labels``, an ascending array of labels without repeats.
 
         The keys of the result have the dtype of ``labels``.
         """
-        known, place = self.known(labels)
-        return self._with(labels[known], np.asarray(self.values[place]), self.preserve)
+        known, new = self.found(labels)
+        return self._with(labels[known], new, self.preserve)
 
     def within(self, dtype: np.dtype[Any]) -> LabelMapping:
         """The mapping with keys of a dtype; keys that do not fit are left out, since no label equals them."""
-        if self.keys.dtype == dtype:
+        if (self._pairs.dtype if isinstance(self._pairs, GroupedPairs) else self.keys.dtype) == dtype:
             return self
         possible = fits(self.keys, dtype)
         return self._with(self.keys[possible].astype(dtype), self.values[possible], self.preserve)
 
-    def known(self, table: npt.NDArray[Any]) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.intp]]:
-        """Per label of a table, whether it is a key; and the indices of those that are among the keys."""
-        keys = self.keys
+    def found(self, table: npt.NDArray[Any]) -> tuple[npt.NDArray[np.bool_], npt.NDArray[Any]]:
+        """Per label of a table, whether it is an old label; and the new labels of those that are.
+
+        Raises:
+            ValueError: a file turns out to give a label two new labels.
+        """
+        pairs = self._pairs
+        if isinstance(pairs, GroupedPairs):
+            known = fits(table, pairs.dtype)
+            try:
+                there, new = pairs.find(table[known].astype(pairs.dtype, copy=False))
+            except Unordered:
+                return self._found_among(self._all(), table)
+            known[known] = there
+            return known, new
+        return self._found_among(pairs, table)
+
+    def _found_among(self, pairs: Pairs, table: npt.NDArray[Any]) -> tuple[npt.NDArray[np.bool_], Column]:
+        keys, values = pairs
         if keys.dtype.kind == "O":
             # Python ints, which no dtype holds all: such a mapping is small.
-            here = self.within(table.dtype)
-            known, place = here.known(table)
-            possible = np.flatnonzero(fits(keys, table.dtype))
-            return known, possible[place]
+            possible = fits(keys, table.dtype)
+            return self._found_among((keys[possible].astype(table.dtype), values[possible]), table)
         known = fits(table, keys.dtype)
         wanted = table[known].astype(keys.dtype, copy=False)
         place = np.searchsorted(keys, wanted)
@@ -130,7 +167,7 @@ class LabelMapping:
         inside = place < len(keys)
         found[inside] = keys[place[inside]] == wanted[inside]
         known[known] = found
-        return known, place[found]
+        return known, np.asarray(values[place[found]])
 
     def renamed(self, table: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """Map each entry of a label table.
@@ -139,10 +176,9 @@ class LabelMapping:
             KeyError: a label is not in the mapping, and ``preserve`` is False.
             ValueError: a new label does not fit the table's dtype.
         """
-        known, place = self.known(table)
+        known, new = self.found(table)
         if not self.preserve and not known.all():
             self.refuse_missing(np.unique(table[~known]))
-        new = np.asarray(self.values[place])
         misfit = ~fits(new, table.dtype)
         if misfit.any():
             raise ValueError(
@@ -156,6 +192,9 @@ class LabelMapping:
     def misfits(self, dtype: np.dtype[Any]) -> npt.NDArray[Any]:
         """The new labels that an array of a dtype does not hold, ascending."""
         low, high = (0, 1) if dtype.kind == "b" else (int(np.iinfo(dtype).min), int(np.iinfo(dtype).max))
+        told = self._pairs.values_range() if isinstance(self._pairs, GroupedPairs) else None
+        if told is not None and low <= told[0] and told[1] <= high:
+            return np.empty(0, dtype=dtype)
         found = [
             block[outside]
             for block in _blocks(self.values)
@@ -187,7 +226,13 @@ class LabelMapping:
 
 def _unpickled(keys: SharedArray, values: SharedArray, preserve: bool) -> LabelMapping:
     mapping = LabelMapping.__new__(LabelMapping)
-    mapping.keys, mapping.values, mapping.preserve = keys.array(), values.array(), preserve
+    mapping._pairs, mapping.preserve = (keys.array(), values.array()), preserve
+    return mapping
+
+
+def _unpickled_groups(pairs: GroupedPairs, preserve: bool) -> LabelMapping:
+    mapping = LabelMapping.__new__(LabelMapping)
+    mapping._pairs, mapping.preserve = pairs, preserve
     return mapping
 
 

@@ -48,6 +48,13 @@ def pairs_of(mapping: Any) -> Pairs:
     )
 
 
+def parquet_of(mapping: Any) -> tables.RowGroups | None:
+    """The row groups of a mapping in a file of Parquet; None if it is anything else."""
+    if not isinstance(mapping, str | os.PathLike) or Path(mapping).suffix.lower() != ".parquet":
+        return None
+    return tables.RowGroups(Path(mapping), _old_and_new)
+
+
 def _is_column(part: Any) -> bool:
     return not isinstance(part, str | bytes) and (isinstance(part, Sequence) or hasattr(part, "__array__"))
 

@@ -8,7 +8,7 @@ import importlib
 import os
 import re
 import zipfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
@@ -159,29 +159,68 @@ def _of_parquet(path: Path, choose: Choose) -> list[Column]:
 
     Arrow's table of the whole file has to be joined to arrays afterwards, which takes twice the memory.
     """
-    parquet, types = _arrow().parquet, _arrow().pyarrow.types
-    with _readable(path), parquet.ParquetFile(path) as file:
-        schema = file.schema_arrow
-        chosen = _chosen(schema.names, str(path), choose)
-        for name in chosen:
+    groups = RowGroups(path, choose)
+    groups.read(range(len(groups.starts) - 1))
+    return groups.columns
+
+
+class RowGroups:
+    """Some columns of a file of Parquet, whose row groups are read to their places when they are asked for.
+
+    Attributes:
+        columns: arrays of all rows. Memory of rows that were never read is not in use.
+        starts: the first row of each row group, and the number of all rows.
+    """
+
+    def __init__(self, path: Path, choose: Choose) -> None:
+        """Open a file; see :func:`columns_of`."""
+        self.path = path
+        parquet, types = _arrow().parquet, _arrow().pyarrow.types
+        with _readable(path), parquet.ParquetFile(path) as file:
+            schema, self._footer = file.schema_arrow, parquet.read_metadata(path)
+        self._names = _chosen(schema.names, str(path), choose)
+        for name in self._names:
             kind = schema.field(name).type
             if not (types.is_integer(kind) or types.is_floating(kind)):
                 raise TypeError(f"{path}: the column {name} is of {kind}, and labels are integers")
-        dtypes = [schema.field(name).type.to_pandas_dtype() for name in chosen]
-        footer = parquet.read_metadata(path)
-        columns = [np.empty(footer.num_rows, dtype=dtype) for dtype in dtypes]
-        sizes = [footer.row_group(number).num_rows for number in range(footer.num_row_groups)]
-        starts = np.concatenate([[0], np.cumsum(sizes, dtype=np.int64)])
+        dtypes = [schema.field(name).type.to_pandas_dtype() for name in self._names]
+        self.columns: list[Column] = [np.empty(self._footer.num_rows, dtype=dtype) for dtype in dtypes]
+        sizes = [self._footer.row_group(number).num_rows for number in range(self._footer.num_row_groups)]
+        self.starts = np.concatenate([[0], np.cumsum(sizes, dtype=np.int64)])
 
-        def read(number: int) -> None:
-            with parquet.ParquetFile(path) as own:  # a reader serves one thread
-                group = own.read_row_group(number, columns=list(chosen), use_threads=False)
-            for name, column in zip(chosen, columns, strict=True):
-                column[starts[number] : starts[number + 1]] = _values(group[name], name, str(path))
+    def bounds(self, place: int) -> tuple[Column, Column] | None:
+        """The least and the greatest number of a column in each row group; None where the file lacks them."""
+        low, high = [], []
+        for number in range(len(self.starts) - 1):
+            group = self._footer.row_group(number)
+            found = [group.column(one) for one in range(group.num_columns)]
+            known = next(one for one in found if one.path_in_schema == self._names[place]).statistics
+            if known is None or not known.has_min_max or not known.has_null_count or known.null_count:
+                return None
+            low.append(known.min)
+            high.append(known.max)
+        try:
+            dtype = self.columns[place].dtype
+            return np.array(low, dtype=dtype), np.array(high, dtype=dtype)
+        except OverflowError:  # some writer took unsigned numbers for signed ones
+            return None
 
-        with ThreadPoolExecutor() as threads:
-            list(threads.map(read, range(len(sizes))))
-    return columns
+    def read(self, numbers: Iterable[int]) -> None:
+        """Read row groups side by side."""
+
+        def one(number: int) -> None:
+            # A reader serves one thread; the footer serves all.
+            with _arrow().parquet.ParquetFile(self.path, metadata=self._footer) as own:
+                group = own.read_row_group(number, columns=list(self._names), use_threads=False)
+            start, stop = self.starts[number], self.starts[number + 1]
+            for name, column in zip(self._names, self.columns, strict=True):
+                values = _values(group[name], name, str(self.path))
+                if len(values) != stop - start:
+                    raise ValueError(f"{self.path} has changed since it was opened: open it again")
+                column[start:stop] = values
+
+        with _readable(self.path), ThreadPoolExecutor() as threads:
+            list(threads.map(one, numbers))
 
 
 def label_of(value: Any, where: str) -> int:

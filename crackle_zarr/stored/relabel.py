@@ -202,7 +202,7 @@ class Prepare:
             fill = np.array([chunk.layout.fill], dtype=chunk.layout.native)
             return "absent" if (self._new(fill, chunk.key) != fill).any() else "stays"
         table = chunk.table(reader)
-        known, _ = self.mapping.known(table)
+        known, _ = self.mapping.found(table)
         if chunk.is_whole or (self.mapping.preserve and not known.any()):
             present = None  # it does not matter which entries have voxels
         else:
@@ -237,8 +237,8 @@ class Prepare:
         if old is None or chunk.absent:
             return True
         fill = np.array([self.layout.fill], dtype=self.layout.native)
-        known, place = self.mapping.known(fill)
-        replaces_fill = bool(known[0]) and int(self.mapping.values[place[0]]) != self.layout.fill
+        known, new = self.mapping.found(fill)
+        replaces_fill = bool(known[0]) and int(new[0]) != self.layout.fill
         return replaces_fill and not chunk.is_whole
 
     def _relabelled(self, raw: Bytes) -> bytes:

@@ -1,9 +1,9 @@
 """Rows of very many labels, added up in little memory: :class:`Totals`.
 
 The engine's tree of partial results would hold the rows of a label once per level, and copy them in each
-merge. Here every label has one row, to which C adds new rows in place. Rows are as long as those of the table,
-so they are sorted and become the table where they lie. Beyond a number of bytes, sorted rows go to a file
-without a name, and a merge of such runs fills the table.
+merge. Here every label has one row, to which C adds new rows in place. A row is as long as one of the table:
+in the end rows are sorted, and become the table where they lie. Beyond a number of bytes, sorted rows go to a
+file without a name, and a merge of such runs fills the table.
 """
 
 from __future__ import annotations

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import pickle
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,8 @@ import polars as pl
 import pytest
 
 import crackle_zarr as cz
+from crackle_zarr._base import row_groups
+from crackle_zarr._base.tables import RowGroups
 from crackle_zarr.verbs import agglomeration
 
 pa = pytest.importorskip("pyarrow")
@@ -217,6 +221,134 @@ def test_parquet_of_text_is_refused(tmp_path: Path) -> None:
     parquet.write_table(pa.table({"old": ["a"], "new": [1]}), tmp_path / "p.parquet")
     with pytest.raises(TypeError, match="the column old is of string"):
         cz.LabelMapping(tmp_path / "p.parquet")
+
+
+# ---------------------------------------------------------------------------------------
+# Large files of Parquet
+
+
+def large(path: Path, old: Any, new: Any = None, **options: Any) -> Path:
+    """A file of row groups of 100 pairs; the new labels are the old ones plus 1."""
+    old = np.asarray(old)
+    table = pa.table({"new": pa.array(old + old.dtype.type(1) if new is None else new), "old": old})
+    parquet.write_table(table, path, row_group_size=100, **options)
+    return path
+
+
+@pytest.fixture
+def soon_many(monkeypatch: pytest.MonkeyPatch) -> list[list[int]]:
+    """A few hundred pairs are many; the row groups that are read."""
+    read: list[list[int]] = []
+    original = RowGroups.read
+
+    def recorded(self: RowGroups, numbers: Any) -> None:
+        read.append(list(numbers))
+        original(self, read[-1])
+
+    monkeypatch.setattr(row_groups, "_MANY", 200)
+    monkeypatch.setattr(RowGroups, "read", recorded)
+    return read
+
+
+@pytest.mark.parametrize("dtype", ["u8", "i8", "u4", "i2"])
+def test_row_groups_are_read_when_they_are_needed(
+    tmp_path: Path, soon_many: list[list[int]], dtype: str
+) -> None:
+    """A look-up reads the row groups whose range has a label of the table, once."""
+    info = np.iinfo(dtype)
+    start = -300 if info.min < 0 else info.max - 3000
+    old = np.arange(start, start + 2000, 2, dtype=dtype)
+    mapping = cz.LabelMapping(large(tmp_path / "p.parquet", old))
+    assert len(mapping) == 1000
+    assert mapping.misfits(np.dtype(dtype)).size == 0
+    assert soon_many == []
+    table = old[[150, 5, 120]]
+    np.testing.assert_array_equal(mapping.renamed(table), table + 1)
+    np.testing.assert_array_equal(mapping.renamed(table + 1), table + 1)  # these are not old labels
+    assert soon_many == [[0, 1]]
+    again = pickle.loads(pickle.dumps(mapping))
+    assert len(pickle.dumps(mapping)) < 2000
+    everything = np.arange(start - 5, start + 2010, dtype=dtype)
+    expected = np.where(np.isin(everything, old), everything + 1, everything)
+    for one in (mapping, again, mapping.preserving(), cz.LabelMapping(mapping)):
+        np.testing.assert_array_equal(one.renamed(everything), expected)
+    assert soon_many[1] == list(range(2, 10))
+    np.testing.assert_array_equal(mapping.keys, old)
+    assert mapping.preimages(int(old[7]) + 1).tolist() == [int(old[7])]
+    with pytest.raises(KeyError, match="no mapping for"):
+        cz.LabelMapping(tmp_path / "p.parquet", preserve=False).renamed(everything)
+
+
+def test_order_within_a_row_group(tmp_path: Path, soon_many: list[list[int]]) -> None:
+    """Pairs that do not ascend within a row group are put in order once it is read."""
+    old = np.arange(1000)
+    old[[250, 251]] = old[[251, 250]]
+    mapping = cz.LabelMapping(large(tmp_path / "p.parquet", old))
+    assert mapping.renamed(np.array([7])).tolist() == [8]
+    assert soon_many == [[0]]
+    assert mapping.renamed(np.array([250, 251, 999])).tolist() == [251, 252, 1000]
+
+
+def test_two_new_labels_within_a_row_group(tmp_path: Path, soon_many: list[list[int]]) -> None:
+    """A label with two new labels is found when a label of its row group is looked up, every time."""
+    old, new = np.arange(1000), np.arange(1000)
+    old[251], new[251] = 250, 7
+    mapping = cz.LabelMapping(large(tmp_path / "p.parquet", old, new))
+    for _ in range(2):
+        with pytest.raises(ValueError, match="gives the label 250 two new labels: 250 and 7"):
+            mapping.renamed(np.array([203]))
+    new[251] = 250  # the same again is no contradiction
+    mapping = cz.LabelMapping(large(tmp_path / "q.parquet", old, new))
+    assert mapping.renamed(np.array([250, 251])).tolist() == [250, 251]
+    assert len(mapping) == 999
+
+
+def test_files_that_are_read_at_once(tmp_path: Path, soon_many: list[list[int]]) -> None:
+    """Files whose row groups overlap, miss values or have no statistics are read, or refused, at once."""
+    old, new = np.arange(1000), np.arange(1000)
+    old[300] = 299
+    with pytest.raises(ValueError, match="gives the label 299 two new labels"):
+        cz.LabelMapping(large(tmp_path / "p.parquet", old, new))
+    shuffled = np.random.default_rng(0).permutation(1000)
+    mapping = cz.LabelMapping(large(tmp_path / "q.parquet", shuffled))
+    assert mapping.renamed(np.array([5, 500])).tolist() == [6, 501]
+    cz.LabelMapping(large(tmp_path / "r.parquet", np.arange(1000), write_statistics=False))
+    assert len(soon_many) == 3
+    with pytest.raises(ValueError, match="the column new lacks 1 values"):
+        cz.LabelMapping(large(tmp_path / "s.parquet", np.arange(1000), [None, *range(1, 1000)]))
+
+
+def test_statistics_that_are_wrong(tmp_path: Path, soon_many: list[list[int]], monkeypatch: Any) -> None:
+    """A row group with other labels than the footer tells is refused."""
+    bounds = RowGroups.bounds
+    monkeypatch.setattr(
+        RowGroups, "bounds", lambda self, place: (bounds(self, place)[0], np.arange(95, 1095, 100))
+    )
+    mapping = cz.LabelMapping(large(tmp_path / "p.parquet", np.arange(1000)))
+    with pytest.raises(
+        ValueError, match=r"row group 3 go from 300 to 399, and its statistics tell otherwise"
+    ):
+        mapping.renamed(np.array([350]))
+
+
+def test_a_parquet_file_that_changes_is_refused(tmp_path: Path, soon_many: list[list[int]]) -> None:
+    """Row groups of another file than was opened are not taken."""
+    mapping = cz.LabelMapping(large(tmp_path / "p.parquet", np.arange(1000)))
+    pickled = pickle.dumps(mapping)
+    large(tmp_path / "p.parquet", np.arange(1100))
+    for use in (lambda: mapping.renamed(np.array([5])), lambda: pickle.loads(pickled), lambda: mapping.keys):
+        with pytest.raises(ValueError, match="has changed since it was opened"):
+            use()
+
+
+def test_threads_look_up_at_once(tmp_path: Path, soon_many: list[list[int]]) -> None:
+    """Threads that need the same row groups read each of them once."""
+    mapping = cz.LabelMapping(large(tmp_path / "p.parquet", np.arange(1000)))
+    with ThreadPoolExecutor(8) as threads:
+        found = list(threads.map(lambda n: mapping.renamed(np.arange(n, 1000, 7)), range(16)))
+    for n, one in enumerate(found):
+        np.testing.assert_array_equal(one, np.arange(n, 1000, 7) + 1)
+    assert sorted(itertools.chain(*soon_many)) == list(range(10))
 
 
 # ---------------------------------------------------------------------------------------

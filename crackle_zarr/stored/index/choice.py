@@ -178,7 +178,7 @@ def old_labels(layout: Layout, labels: npt.NDArray[Any]) -> npt.NDArray[Any] | N
         return labels
     if not mapping.preserve:
         return None
-    known, _ = mapping.known(labels)
+    known, _ = mapping.found(labels)
     sources = [mapping.preimages(int(label)) for label in labels]
     return native(layout, [label for some in (*sources, labels[~known]) for label in some.tolist()])
 
