@@ -1,4 +1,4 @@
-"""What becomes of connected components by their sizes and neighbours: dust, the largest, and holes.
+"""What becomes of connected components by sizes and neighbours: dust, the largest, holes, parts of a label.
 
 The functions at the top take columns, one element per component, and serve stored arrays as well.
 """
@@ -89,6 +89,29 @@ def with_holes_filled(
     return new
 
 
+def with_parts_named(labels: Array, sizes: Array, label: int, first: int) -> Array:
+    """New labels: for the components of a label, but for the largest, names of their own from ``first`` on.
+
+    Components come in the order of their first voxels; of equally large ones the first keeps the label.
+
+    Raises:
+        ValueError: the dtype has no more names.
+    """
+    mine = np.flatnonzero(labels == label)
+    if len(mine) < 2:
+        return labels
+    others = np.delete(mine, np.argmax(sizes[mine]))
+    last = first + len(others) - 1
+    if last > np.iinfo(labels.dtype).max:
+        raise ValueError(
+            f"the label {label} has {len(mine):,} parts, whose names would go up to {last:,}, which "
+            f"{labels.dtype} does not hold: convert the volume to a wider type first"
+        )
+    new = labels.copy()
+    new[others] = np.arange(first, last + 1, dtype=labels.dtype)
+    return new
+
+
 def wanted_labels(labels: int | Iterable[int] | None) -> Array | None:
     """Labels as an array; None for all."""
     if labels is None:
@@ -157,3 +180,17 @@ def fill_holes(binary: Source, labels: int | Iterable[int] | None = None) -> byt
         return with_holes_filled(of, open_, meets, wanted_labels(labels))
 
     return _remade(binary, 6, None, filled)
+
+
+def split(binary: Source, label: int, connectivity: Literal[6, 26] = 26) -> bytes:
+    """A stream whose parts of a label have names of their own; see ``crackle_zarr.split``."""
+
+    def named(labels: Array, reader: _binding.Reader) -> Array:
+        if not (labels == label).any():
+            raise ValueError(f"the volume has no label {label}")
+        return with_parts_named(labels, sizes_in(reader), label, int(labels.max()) + 1)
+
+    found = _remade(binary, connectivity, None, named)
+    if not _binding.read_header(found).voxels():
+        raise ValueError(f"the volume has no label {label}")
+    return found

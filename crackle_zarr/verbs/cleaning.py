@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Literal, Unpack
+from typing import Any, Literal, Unpack
 
 import numpy as np
 
@@ -16,9 +16,6 @@ from .edits import editable_array, image_around, pyramid_at
 from .labels import find, labels
 from .labels import max as largest_label
 from .sources import ArrayOptions, Source, editable, is_stored, no_options
-
-if TYPE_CHECKING:
-    from ..stored.editing.edit import RemapReport
 
 
 def dust(
@@ -153,41 +150,47 @@ def fill_holes(
 
 
 def split(
-    source: Source,
+    binary: Source,
     label: int,
     connectivity: int = 26,
     *,
     axes: Sequence[int | str] | None = None,
     dry_run: bool = False,
     **options: Unpack[ArrayOptions],
-) -> RemapReport:
-    """Give each connected part of a label a name of its own, in a stored array; the largest part keeps it.
+) -> Any:
+    """Give each connected part of a label a name of its own; the largest part keeps it.
 
-    New names follow the largest label of the array, in the order of the parts' first voxels. Only chunks that
-    hold the label are read, which a label index tells, and only those whose parts get new names are written.
+    New names follow the largest label, in the order of the parts' first voxels: of a stream or an array in
+    memory with x, its first axis, fastest; of a stored array with its last axis fastest. A stored array is
+    edited in place. Only chunks that hold the label are read, which a label index tells, and only those whose
+    parts get new names are written.
 
     Args:
-        source: the stored array.
+        binary: a stream, an array in memory or a stored array.
         label: whose parts are told apart.
         connectivity: see :func:`dust`.
         axes: see :func:`dust`.
-        dry_run: report the changes, and write nothing.
-        options: see the module; there is no ``region``.
+        dry_run: of a stored array: report the changes, and write nothing.
+        options: of a stored array; see the module. There is no ``region``.
 
     Returns:
-        A report like that of :func:`remap`.
+        A stream of the same dtype; of a stored array a report like that of :func:`remap`.
 
     Raises:
-        ValueError: the array lacks the label, or its dtype has no more names.
+        ValueError: there is no such label, or the dtype has no more names.
+        TypeError: an argument is not for this kind of source.
         JournalError: the array has an unfinished edit.
     """
     number, faces = integer("label", label), in_three(connectivity)
+    if not is_stored(binary):
+        _of_streams(None, axes, dry_run, False, options)
+        return cleaning.split(binary, number, faces)
     from ..stored.components.cleaning import Split
     from ..stored.components.editing import edit_parts
 
     _no_region(options)
-    _one_level(source, None)
-    with editable(source, options.get("executor")) as inside:
+    _one_level(binary, None)
+    with editable(binary, options.get("executor")) as inside:
         layout, checked = editable_array(inside, options)
         quiet: ArrayOptions = {**options, "unfinished": "ignore", "progress": False}
         there = find(inside, number, **quiet)

@@ -250,13 +250,47 @@ def test_in_memory(order: str) -> None:
         assert all(one.dtype == voxels.dtype for one in made.values())
 
 
+@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("order", ["C", "F"])
+@pytest.mark.parametrize("connectivity", [6, 26])
+def test_split_in_memory(order: str, connectivity: int, seed: int) -> None:
+    """A stream and an array in memory are split as a stored array with the axes z, y, x is, for any label."""
+    rng = np.random.default_rng(seed)
+    dtype = ["u1", "i2", "u4", "i8"][seed % 4]
+    lowest = -1 if dtype[0] == "i" else 0
+    voxels = rng.integers(lowest, 4, rng.integers(1, 12, 3)).astype(dtype)
+    if seed > 5:  # bigger parts
+        voxels = np.kron(voxels, np.ones((2, 2, 2), dtype=dtype))
+    voxels = np.asarray(voxels, order=order)
+    stored = cz.create_array({}, data=np.ascontiguousarray(voxels.T), chunks=(3, 4, 5))
+    label = int(rng.choice(np.unique(voxels)))
+    expected = apart(voxels.T, (0, 1, 2), connectivity, label)
+    cz.split(stored, label, connectivity)
+    assert np.array_equal(stored[...], expected)
+    for source in (voxels, cz.compress(voxels), cz.compress(voxels, allow_pins=1)):
+        made = cz.split(source, label, connectivity)
+        assert cz.codec.ok(made)
+        assert np.array_equal(cz.decompress(made), expected.T)
+        assert cz.decompress(made).dtype == voxels.dtype
+        with pytest.raises(ValueError, match="the volume has no label 99"):
+            cz.split(source, 99, connectivity)
+
+
+@pytest.mark.parametrize("shape", [(0, 3, 4), (3, 0, 0)])
+def test_split_of_nothing(shape: tuple[int, ...]) -> None:
+    """A volume without voxels has no label."""
+    with pytest.raises(ValueError, match="has no label 0"):
+        cz.split(cz.compress(np.zeros(shape, dtype="u2")), 0)
+
+
 def test_names_that_do_not_fit() -> None:
     """A split that needs more names than the dtype has is refused, and the array is unchanged."""
     voxels = np.zeros((4, 4, 8), dtype="u1")
     voxels[0, 0, ::2] = 255
     array = cz.create_array({}, data=voxels, chunks=(2, 2, 2))
-    with pytest.raises(ValueError, match="has 4 parts, whose names would go up to 258"):
-        cz.split(array, 255)
+    for source in (array, voxels):
+        with pytest.raises(ValueError, match="has 4 parts, whose names would go up to 258"):
+            cz.split(source, 255)
     assert np.array_equal(array[...], voxels)
     assert not [key for key in array.store._store_dict if ".crackle" in key]
 
@@ -392,7 +426,8 @@ def test_arguments() -> None:
         (lambda: cz.dust(array, 5, out={}, dry_run=True), "edits in place"),
         (lambda: cz.dust(array, 0.5), "threshold"),
         (lambda: cz.dust(cz.lazy_remap(array, {5: 6}), 5), "read-only"),
-        (lambda: cz.split(stream, 5), "stored array"),
+        (lambda: cz.split(stream, 5, dry_run=True), "for stored arrays"),
+        (lambda: cz.split(stream, 5.5), "label"),
     ):
         with pytest.raises(TypeError, match=words):
             call()

@@ -187,6 +187,7 @@ OF_A_STREAM: dict[str, Callable[[bytes, Chunk], object]] = {
     "connectivity": lambda s, c: connectivity(_binding.Reader(s)),
     "connected_components, 6": lambda s, c: components(s, 6, False),
     "connected_components, 26, binary": lambda s, c: components(s, 26, True),
+    "dust, split": lambda s, c: (cz.dust(s, 5), cz.split(s, labels_of(s)[0])),
     "remap": lambda s, c: cz.remap(s, {int(c.volume[0, 0, 0]): 7}, preserve_missing_labels=True),
     "remap in place": lambda s, c: renamed_in_place(s),
     "refit": lambda s, c: cz.refit(s),

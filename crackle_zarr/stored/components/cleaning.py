@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from ...streams.cleaning import only_largest, with_holes_filled, without_dust
+from ...streams.cleaning import only_largest, with_holes_filled, with_parts_named, without_dust
 from .parts import Parts, as_labels
 from .pieces import Joining
 
@@ -99,16 +99,5 @@ class Split:
     def __call__(self, joining: Joining, parts: Parts) -> npt.NDArray[Any]:
         """The new labels of all parts."""
         place, _, labels, sizes = _whole(joining, parts)
-        mine = np.flatnonzero(labels == self.label)
-        if len(mine) < 2:
-            return np.asarray(labels[place])
-        others = np.delete(mine, np.argmax(sizes[mine]))
-        last = self.first + len(others) - 1
-        if last > np.iinfo(labels.dtype).max:
-            raise ValueError(
-                f"the label {self.label} has {len(mine):,} parts, whose names would go up to {last:,}, which "
-                f"{labels.dtype} does not hold: convert the array to a wider type first"
-            )
-        new = labels.copy()
-        new[others] = np.arange(self.first, last + 1)
+        new: npt.NDArray[Any] = with_parts_named(labels, sizes, self.label, self.first)
         return np.asarray(new[place])
