@@ -16,7 +16,18 @@ import pytest
 BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
 SCRIPTS = [
     *("chunks", "codec", "density", "hard", "memory", "operations", "presets", "shapes", "sizes", "slice"),
-    *("index", "meshes", "pyramid", "skeletons", "small", "stages", "stored", "threads", "wasm"),
+    *(
+        "components",
+        "index",
+        "meshes",
+        "pyramid",
+        "skeletons",
+        "small",
+        "stages",
+        "stored",
+        "threads",
+        "wasm",
+    ),
 ]
 
 pytestmark = pytest.mark.skipif(not BENCHMARKS.is_dir(), reason="the benchmarks are not part of this tree")
@@ -41,7 +52,7 @@ def run(script: str, *arguments: str | Path) -> str:
 def test_script(script: str, tmp_path: Path) -> None:
     """Each script measures a small volume, prints tables, and writes its figures as JSON."""
     if (
-        script in ("index", "memory", "meshes", "stored", "operations", "skeletons")
+        script in ("components", "index", "memory", "meshes", "stored", "operations", "skeletons")
         and not Path("/proc/self/clear_refs").exists()
     ):
         pytest.skip("peak memory is read from Linux's /proc")

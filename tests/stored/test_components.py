@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import tracemalloc
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from stored_arrays import KINDS, make
 
 import crackle_zarr as cz
 from crackle_zarr.errors import StoreError
-from crackle_zarr.stored.components import connected, editing, pieces
+from crackle_zarr.stored.components import connected, editing, parts, pieces, sets
 
 ndimage = pytest.importorskip("scipy.ndimage")
 
@@ -453,3 +454,57 @@ def test_in_a_session_of_icechunk() -> None:
     now = zarr.open_group(repo.readonly_session("main").store, mode="r")
     assert sorted(now.array_keys()) == ["parts", "seg"]
     assert np.array_equal(now["seg"][...], expected)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_sets_are_those_of_all_pairs_at_once(seed: int) -> None:
+    """However pairs come, each set has one root: its number that comes first."""
+    rng = np.random.default_rng(seed)
+    count = int(rng.integers(1, 3000))
+    firsts = rng.permutation(10 * count)[:count].astype(np.uint64)
+    pairs = rng.integers(0, count, (int(rng.integers(0, 2 * count)), 2))
+    found = sets.Sets(firsts)
+    meets = np.zeros((0, 2), np.int64)
+    for start in range(0, len(pairs), 100):
+        found.add(sets.Pairs(pairs[start : start + 100], meets))
+    number = components_of(count, pairs)
+    expected = np.empty(count, dtype=np.int64)
+    for one in np.unique(number):
+        mine = np.flatnonzero(number == one)
+        expected[mine] = mine[np.argmin(firsts[mine])]
+    assert np.array_equal(found.roots(), expected)
+    assert found.meets().shape == (0, 2)
+
+
+def components_of(count: int, pairs: np.ndarray) -> Any:
+    """The component of each number, by repeated passes over all pairs."""
+    number = np.arange(count)
+    while True:
+        before = number.copy()
+        for end, other in ((0, 1), (1, 0)):
+            np.minimum.at(number, pairs[:, end], before[pairs[:, other]])
+        if np.array_equal(before, number):
+            return number
+
+
+def test_little_memory_for_a_part() -> None:
+    """The caller holds less than 40 bytes for each part beyond the rows and the table."""
+    count = 2**18
+    rng = np.random.default_rng(0)
+    rows = np.zeros(count, dtype=pieces.row_dtype(3))
+    rows["first"], rows["voxels"] = rng.permutation(count), 1
+    pairs = rng.integers(0, count, (2 * count, 2))
+    tracemalloc.start()
+    try:
+        united = sets.Sets(rows["first"])
+        for start in range(0, len(pairs), 1000):
+            united.add(sets.Pairs(pairs[start : start + 1000], np.zeros((0, 2), np.int64)))
+        found = parts.Parts([], np.zeros(1, np.int64), rows, united.roots(), united.meets())
+        roots, numbers = found.whole()
+        names = np.arange(1, len(roots) + 1)
+        table = connected.table_of(found, roots, numbers, names, np.dtype("u8"))
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert table["voxel_count"].sum() == count
+    assert (most - table.nbytes) / count < 40

@@ -35,6 +35,8 @@ from .writing import WriteChunks, Written
 
 # Pending work lies below this key of the result.
 PENDING = ".crackle-components"
+# How many rows of parts are added up at once.
+_BLOCK = 2**18
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,7 @@ def write_parts(
         options: how.
     """
     target = joining.target
-    labels = values.astype(target.native)
+    labels = values.astype(target.native, copy=False)
     place = {one: number for number, one in enumerate(parts.coords)}
     tasks = (
         WriteChunks(joining, tuple(some), tuple(labels[parts.of(place[one])] for one in some), rest)
@@ -162,11 +164,12 @@ def connected_components(
         parts = parts_of(joining, coords, resumed, options)
         roots, numbers = parts.whole()
         if values is None:
-            labels: npt.NDArray[Any] = numbers + 1
             rest = 0
             smallest = np.min_scalar_type(len(roots)) if dtype is None else dtype
             if len(roots) > np.iinfo(smallest).max:
                 raise ValueError(f"there are {len(roots):,} components, which {smallest} does not hold")
+            labels: npt.NDArray[Any] = numbers.astype(smallest)
+            labels += smallest.type(1)
             if smallest != draft.dtype:
                 clear_metadata(store, path)
                 draft = _created(source, store, path, smallest, False)
@@ -239,15 +242,16 @@ def table_of(
     plain = table.view(np.ndarray)
     plain["component"] = names
     plain["label"] = as_labels(rows["label"][roots], label)
-    voxels = np.zeros(count, dtype=np.uint64)
-    np.add.at(voxels, numbers, rows["voxels"])
-    plain["voxel_count"] = voxels
     for axis in range(ndim):
-        start = np.full(count, np.iinfo(np.uint64).max, dtype=np.uint64)
-        np.minimum.at(start, numbers, rows["start"][:, axis])
-        stop, total = np.zeros(count, dtype=np.uint64), np.zeros(count, dtype=np.float64)
-        np.maximum.at(stop, numbers, rows["stop"][:, axis])
-        np.add.at(total, numbers, rows["sum"][:, axis].astype(np.float64))
-        plain[f"start_{axis}"], plain[f"stop_{axis}"] = start, stop
-        plain[f"centroid_{axis}"] = total / voxels
+        plain[f"start_{axis}"] = np.iinfo(np.uint64).max
+    # Columns of the table add up blocks of rows, which may lie in a file.
+    for start in range(0, len(rows), _BLOCK):
+        block, here = rows[start : start + _BLOCK], numbers[start : start + _BLOCK]
+        np.add.at(plain["voxel_count"], here, block["voxels"])
+        for axis in range(ndim):
+            np.minimum.at(plain[f"start_{axis}"], here, block["start"][:, axis])
+            np.maximum.at(plain[f"stop_{axis}"], here, block["stop"][:, axis])
+            np.add.at(plain[f"centroid_{axis}"], here, block["sum"][:, axis].astype(np.float64))
+    for axis in range(ndim):
+        plain[f"centroid_{axis}"] /= plain["voxel_count"]
     return table

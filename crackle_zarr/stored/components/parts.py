@@ -18,7 +18,7 @@ from ..engine import Options, run
 from ..layout import Coords
 from ..writing import write_objects
 from .pieces import Array, Found, Joining, MakePieces, read_rows, row_dtype
-from .sets import JoinPieces, both, neighbours, roots_of
+from .sets import JoinPieces, Sets, both, neighbours
 
 # How many keys of pending work are removed in one call.
 _AT_ONCE = 1000
@@ -54,11 +54,11 @@ class Parts:
 
     def whole(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
         """The roots in the order of their first voxels, and for each part the place of its root in it."""
-        roots, place = np.unique(self.roots, return_inverse=True)
-        order = np.argsort(self.rows["first"][roots], kind="stable")
-        rank = np.empty(len(roots), dtype=np.int64)
-        rank[order] = np.arange(len(roots))
-        return roots[order], rank[place.reshape(-1)]
+        roots = np.flatnonzero(self.roots == np.arange(len(self.roots)))
+        roots = roots[np.argsort(self.rows["first"][roots], kind="stable")]
+        rank = np.empty(len(self.roots), dtype=np.int64)  # of roots alone
+        rank[roots] = np.arange(len(roots))
+        return roots, rank[self.roots]
 
 
 def parts_of(joining: Joining, coords: Sequence[Coords], resumed: bool, options: Options) -> Parts:
@@ -72,11 +72,10 @@ def parts_of(joining: Joining, coords: Sequence[Coords], resumed: bool, options:
     together = _rows_of(joining, listed, offsets)
     place = {one: number for number, one in enumerate(listed)}
     quiet = replace(options, progress=False)
-    pairs = run(_joins(joining, listed, place, offsets), quiet, total=len(listed), unit="chunk", merge=both)
-    none = np.zeros((0, 2), np.int64)
-    same, meets = (none, none) if pairs is None else pairs
-    roots = _by_first_voxel(roots_of(len(together), same), together)
-    return Parts(listed, offsets, together, roots, meets)
+    sets = Sets(together["first"])
+    joins = _joins(joining, listed, place, offsets)
+    run(joins, quiet, total=len(listed), unit="chunk", merge=both, into=sets)
+    return Parts(listed, offsets, together, sets.roots(), sets.meets())
 
 
 def _joins(
@@ -101,18 +100,6 @@ def _rows_of(joining: Joining, listed: list[Coords], offsets: npt.NDArray[np.int
         for number, one in enumerate(read_rows(joining, listed[start : start + _TABLES_AT_ONCE]), start):
             rows[offsets[number] : offsets[number + 1]] = one
     return rows
-
-
-def _by_first_voxel(roots: npt.NDArray[np.int64], rows: Array) -> npt.NDArray[np.int64]:
-    """The same sets, each named by its part with the first voxel."""
-    if not len(roots):
-        return roots
-    by_set = np.lexsort((rows["first"], roots))
-    _, starts = np.unique(roots[by_set], return_index=True)
-    best = np.empty(len(roots), dtype=np.int64)
-    best[roots[by_set[starts]]] = by_set[starts]
-    named: npt.NDArray[np.int64] = best[roots]
-    return named
 
 
 def _batches(listed: list[Coords]) -> Iterator[list[Coords]]:

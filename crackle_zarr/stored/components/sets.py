@@ -25,6 +25,8 @@ Way = tuple[int, ...]
 
 # How many pieces a task keeps, since the next chunk has most neighbours in common.
 _KEPT = 64
+# Of how many numbers the roots are found at once.
+_BLOCK = 2**18
 
 
 def ways_of(ndim: int, connectivity: int) -> list[Way]:
@@ -174,34 +176,45 @@ def _as_pairs(codes: npt.NDArray[np.uint64]) -> npt.NDArray[np.int64]:
     return np.stack([codes >> np.uint64(32), codes & np.uint64(2**32 - 1)], axis=1).astype(np.int64)
 
 
-def roots_of(count: int, pairs: Array) -> Array:
-    """For each of ``count`` numbers, the smallest that pairs connect it with.
+class Sets:
+    """Unites numbers as pairs of them come, so that the pairs need not be kept; see ``engine.Gathering``.
 
-    Args:
-        count: how many numbers there are.
-        pairs: numbers that belong together, ``(n, 2)``.
-
-    Takes O(n log n) time for n pairs, and memory for the numbers and for the pairs.
+    Each set has a root, that of its numbers which comes first. A number points to another one of its set that
+    comes earlier; the root points to itself.
     """
-    roots = np.arange(count, dtype=np.int64)
-    if not len(pairs):
-        return roots
-    nodes, ends = np.unique(pairs, return_inverse=True)
-    one, other = ends.reshape(-1, 2).T
-    parent = np.arange(len(nodes))
-    while True:
-        first, second = parent[one], parent[other]
-        low, high = np.minimum(first, second), np.maximum(first, second)
-        apart = low != high
-        if not apart.any():
-            break
-        one, other = one[apart], other[apart]
-        # Only roots are hung up, and each below a smaller one: so there are no circles.
-        np.minimum.at(parent, high[apart], low[apart])
-        while True:
-            above = parent[parent]
-            if np.array_equal(above, parent):
-                break
-            parent = above
-    roots[nodes] = nodes[parent]
-    return roots
+
+    def __init__(self, firsts: Array) -> None:
+        """Begin with each number by itself; ``firsts`` puts them in order, and has no repeats."""
+        self._firsts = firsts
+        self._parent = np.arange(len(firsts), dtype=np.int64)
+        self._meets = [np.zeros((0, 2), dtype=np.int64)]
+
+    def add(self, result: Pairs) -> None:
+        """Unite the pairs that are one, and keep those that share a face."""
+        one, other = self._root(result.same[:, 0]), self._root(result.same[:, 1])
+        while (apart := one != other).any():
+            one, other = one[apart], other[apart]
+            is_later = self._firsts[one] > self._firsts[other]
+            # Where several pairs hang up one root the last of them wins, and the others come again.
+            self._parent[np.where(is_later, one, other)] = np.where(is_later, other, one)
+            one, other = self._root(one), self._root(other)
+        if len(result.meets):
+            self._meets.append(result.meets)
+
+    def roots(self) -> Array:
+        """The root of each number; afterwards nothing can be added."""
+        for start in range(0, len(self._parent), _BLOCK):
+            self._root(np.arange(start, min(start + _BLOCK, len(self._parent))))
+        return self._parent
+
+    def meets(self) -> Array:
+        """The pairs that share a face, ``(n, 2)``."""
+        return np.concatenate(self._meets)
+
+    def _root(self, numbers: Array) -> Array:
+        """The roots of some numbers, which point to them from now on."""
+        found = self._parent[numbers]
+        while not np.array_equal(above := self._parent[found], found):
+            found = above
+        self._parent[numbers] = found
+        return found
