@@ -31,8 +31,15 @@ class RowTotals:
         return int(self._totals.count)
 
     def add(self, rows: npt.NDArray[Any]) -> None:
-        """Add rows, which have ``high``."""
+        """Add rows, which have ``high``.
+
+        Raises:
+            ValueError: they have other fields than those that it keeps.
+        """
         rows = np.ascontiguousarray(rows)
+        label, ndim = self._totals.label_nbytes, self._totals.ndim
+        if rows.dtype.itemsize != label + 8 * (1 + 4 * ndim) or rows.dtype["label"].itemsize != label:
+            raise ValueError(f"rows of labels of {label} bytes and {ndim} axes are not of {rows.dtype}")
         taken = ffi.new("uint64_t *")
         while len(rows):
             with ffi.from_buffer(rows.view(np.uint8)) as source:

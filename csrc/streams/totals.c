@@ -60,12 +60,11 @@ static size_t row_nbytes(const struct crackle_totals *t, int has_high)
 static int is_sound(const struct crackle_totals *t)
 {
     const u32 width = t->label_nbytes;
-    const size_t most = SIZE_MAX / (FIELD * (1 + 4 * (size_t)CRACKLE_TOTALS_MAX_NDIM) + 8);
 
     return (width == 1 || width == 2 || width == 4 || width == 8) && t->ndim <= CRACKLE_TOTALS_MAX_NDIM &&
-           t->count <= t->capacity && t->capacity < UINT32_MAX && t->capacity <= most && t->num_slots > 0 &&
-           (t->num_slots & (t->num_slots - 1)) == 0 && t->num_slots <= SIZE_MAX / sizeof(*t->slots) &&
-           t->count <= t->num_slots / 4 * 3;
+           t->count <= t->capacity && t->capacity < UINT32_MAX && t->capacity <= SIZE_MAX / row_nbytes(t, 1) &&
+           t->num_slots > 0 && (t->num_slots & (t->num_slots - 1)) == 0 &&
+           t->num_slots <= SIZE_MAX / sizeof(*t->slots) && t->count <= t->num_slots / 4 * 3;
 }
 
 crackle_status crackle_totals_index(struct crackle_totals *totals)
@@ -120,7 +119,7 @@ crackle_status crackle_totals_add(struct crackle_totals *totals, const void *row
     u8 *sums = totals->rows;
     u64 done = 0;
 
-    if (!is_sound(totals) || num_rows > SIZE_MAX / (FIELD * (1 + 4 * (size_t)CRACKLE_TOTALS_MAX_NDIM) + 8))
+    if (!is_sound(totals) || num_rows > SIZE_MAX / row_nbytes(totals, 1))
         return CRACKLE_BAD_ARGUMENT;
     from = row_nbytes(totals, 1);
     to = row_nbytes(totals, totals->has_high);

@@ -104,6 +104,15 @@ def test_spills_and_gives_the_files_back(monkeypatch: pytest.MonkeyPatch) -> Non
     assert len(found.table(np.dtype("u4"))) == 0  # it begins anew
 
 
+def test_rows_of_another_kind_are_refused() -> None:
+    """C is not given rows of other lengths than it is told."""
+    totals = _binding.RowTotals(rows_dtype(np.dtype("u4"), 3, short=True))
+    for dtype in (rows_dtype(np.dtype("u4"), 3, short=True), rows_dtype(np.dtype("u8"), 3)):
+        with pytest.raises(ValueError, match="rows of labels of 4 bytes and 3 axes"):
+            totals.add(np.zeros(2, dtype=dtype))
+    assert len(totals) == 0
+
+
 def test_orders_are_permutations() -> None:
     """Rows move as an index would have them; anything but a permutation is refused."""
     rng = np.random.default_rng(0)
