@@ -107,7 +107,7 @@ class Measure:
     def merge_many(self, answers: list[Rows]) -> Rows:
         """Add up the rows of some chunks."""
         if self.by is None:
-            return answers[0] if len(answers) == 1 else added_up(answers)
+            return added_up(answers)  # a label may have several rows in one answer, too
         return merged(answers[0] if len(answers) == 1 else np.concatenate(answers), self.by)
 
     def enough(self, answer: Rows) -> bool:
