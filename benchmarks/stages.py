@@ -43,11 +43,12 @@ def run(program: Path, volume: np.ndarray, repeats: int) -> dict[str, float]:
 
 
 def main() -> None:
-    """Measure the stages with all instructions of this CPU, with the baseline only, and in portable C."""
+    """Measure the stages with all instructions of this CPU, then without AVX-512, SSE2 only, and in portable C."""
     arguments = parser(__doc__).parse_args()
     volume = load(arguments)
     variants = {
         "as built": [],
+        "x86-64-v3": ["-DCK_NO_V4"],
         "x86-64 baseline": ["-DCK_BASELINE"],
         "portable C": ["-DCK_PORTABLE"],
     }

@@ -79,6 +79,25 @@ static inline int ck_cpu_has_v3(void)
 #  define CK_MAYBE_V3 0
 #endif
 
+/*
+ * Vectors of 64 bytes with masks, and VBMI2, which compresses bytes: Intel's processors since Ice Lake (2019), AMD's
+ * since Zen 4 (2022).  Older ones with AVX-512 lack VBMI2, and many of them slow down when they use it.  CK_NO_V4
+ * leaves it out.
+ */
+#if CK_MAYBE_V3 && (defined(__clang__) || __GNUC__ >= 8) && !defined(CK_NO_V4)
+#  define CK_MAYBE_V4 1
+#  define CK_TARGET_V4 \
+      __attribute__((target("avx2,bmi,bmi2,popcnt,sse4.2,pclmul,avx512f,avx512bw,avx512dq,avx512vl,avx512vbmi2")))
+static inline int ck_cpu_has_v4(void)
+{
+    return ck_cpu_has_v3() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+           __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
+           __builtin_cpu_supports("avx512vbmi2");
+}
+#else
+#  define CK_MAYBE_V4 0
+#endif
+
 /* The code assumes little-endian vectors, as on nearly every AArch64. */
 #if (defined(__aarch64__) || defined(_M_ARM64)) && !defined(__AARCH64EB__) && !defined(CK_PORTABLE)
 #  define CK_HAVE_NEON 1 /* part of every AArch64 */

@@ -19,10 +19,10 @@
  */
 #include "components.h"
 
-/* Rows with fewer horizontal cracks have too few pieces for eight at a time. */
+/* Rows with fewer horizontal cracks have too few pieces for eight at a time, unless VBMI2 finds them. */
 #define CRACKS_FOR_EIGHT 16
 
-/* components_v3.c holds positions in 31 bits, and needs sixteen bytes per voxel of a row. */
+/* components_x86.c holds positions in 31 bits, and needs sixteen bytes per voxel of a row. */
 #define MAX_SX_FOR_EIGHT ((u32)1 << 24)
 
 int ck_components_init(struct ck_components *c, u32 sx, u32 sy)
@@ -186,19 +186,35 @@ static size_t find_row(struct ck_components *c, const struct ck_bitmaps *b, u64 
     return num_patches;
 }
 
+typedef size_t (*row_finder)(struct ck_components *, const struct ck_bitmaps *, u64, size_t);
+
+/* The fastest way to find the rows of 'b' on this processor. */
+static row_finder choose_finder(const struct ck_components *c, const struct ck_bitmaps *b)
+{
+#if CK_MAYBE_V4
+    if (c->sx <= MAX_SX_FOR_EIGHT && ck_cpu_has_v4())
+        return ck_find_row_v4;
+#endif
+#if CK_MAYBE_V3
+    if (c->sx <= MAX_SX_FOR_EIGHT && ck_cpu_has_v3() && ck_count_horizontal(b) / CRACKS_FOR_EIGHT >= c->sy)
+        return ck_find_row_v3;
+#endif
+    (void)c;
+    (void)b;
+    return find_row;
+}
+
 crackle_status ck_find_components(struct ck_components *c, const struct ck_bitmaps *b)
 {
-    size_t (*row)(struct ck_components *, const struct ck_bitmaps *, u64, size_t) = find_row;
+    const row_finder row = choose_finder(c, b);
     size_t num_patches = 0;
     u32 count = 0;
 
 #if CK_MAYBE_V3
-    if (c->sx <= MAX_SX_FOR_EIGHT && ck_cpu_has_v3() && ck_count_horizontal(b) / CRACKS_FOR_EIGHT >= c->sy) {
-        if (!c->pieces)
-            c->pieces = ck_malloc(4 * ((u64)c->sx + CK_PIECES_SPARE), sizeof(*c->pieces));
+    if (row != find_row && !c->pieces) {
+        c->pieces = ck_malloc(4 * ((u64)c->sx + CK_PIECES_SPARE), sizeof(*c->pieces));
         if (!c->pieces)
             return CRACKLE_NO_MEMORY;
-        row = ck_find_row_v3;
     }
 #endif
     c->count = 0;

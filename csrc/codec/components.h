@@ -82,10 +82,11 @@ void ck_unite_dangling(struct ck_components *c, const struct ck_bitmaps *b, u64 
 
 #if CK_MAYBE_V3
 /* Several pieces of a row are handled at once, also behind the last. */
-#define CK_PIECES_SPARE 32
+#define CK_PIECES_SPARE 64
 
 /* Add the patches of row 'y' behind the existing 'num_patches', and return the new number. */
 size_t ck_find_row_v3(struct ck_components *c, const struct ck_bitmaps *b, u64 y, size_t num_patches);
+size_t ck_find_row_v4(struct ck_components *c, const struct ck_bitmaps *b, u64 y, size_t num_patches);
 #endif
 
 /* ------------------ The checksum of the component image ------------------- */

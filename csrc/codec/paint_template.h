@@ -5,12 +5,27 @@
  *   CK_NAME(name)  the name with a suffix for the width
  */
 
+#if CK_MAYBE_V4
+CK_TARGET_V4 static void CK_NAME(put_row_patches_v4)(CK_LABEL *row, const struct ck_patch *patch,
+                                                     const struct ck_patch *end, const u64 *labels)
+{
+    for (; patch < end; patch++)
+        CK_NAME(ck_put_patch_v4)(row, patch->begin, patch->end, (CK_LABEL)labels[patch->component]);
+}
+#endif
+
 /* Write the patches of row 'y', as labels, into the row above. */
 static inline void CK_NAME(put_row_patches)(CK_LABEL *row, const struct ck_components *c, u64 y, const u64 *labels)
 {
     const struct ck_patch *patch = c->patches + ck_row_begin(c, y);
     const struct ck_patch *const end = c->patches + c->row_end[y];
 
+#if CK_MAYBE_V4
+    if (ck_cpu_has_v4()) {
+        CK_NAME(put_row_patches_v4)(row, patch, end, labels);
+        return;
+    }
+#endif
     if (ck_is_dense((size_t)(end - patch), c->sx))
         for (; patch < end; patch++)
             CK_NAME(ck_put_patch_scalar)(row, patch->begin, patch->end, (CK_LABEL)labels[patch->component]);

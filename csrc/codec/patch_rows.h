@@ -244,4 +244,29 @@ CK_PUT_PATCH(u64)
 
 #endif /* no vectors */
 
+#if CK_MAYBE_V4
+
+#include <immintrin.h>
+
+/*
+ * ck_put_patch_v4_TYPE(): the same with stores that have a mask.  They load nothing, so they neither wait for the store
+ * before nor need voxels behind the row.
+ */
+#define CK_PUT_PATCH_V4(type, bits, integer, mask)                                                          \
+    CK_TARGET_V4 static inline void ck_put_patch_v4_##type(type *row, u32 begin, u32 end, type value)       \
+    {                                                                                                       \
+        const __m512i values = _mm512_set1_epi##bits((integer)value);                                       \
+                                                                                                            \
+        for (; CK_UNLIKELY(end - begin > 512 / (bits)); begin += 512 / (bits))                              \
+            _mm512_storeu_si512(row + begin, values);                                                       \
+        _mm512_mask_storeu_epi##bits(row + begin, (mask)_bzhi_u64(~(u64)0, end - begin), values);           \
+    }
+
+CK_PUT_PATCH_V4(u8, 8, char, __mmask64)
+CK_PUT_PATCH_V4(u16, 16, short, __mmask32)
+CK_PUT_PATCH_V4(u32, 32, int, __mmask16)
+CK_PUT_PATCH_V4(u64, 64, long long, __mmask8)
+
+#endif /* CK_MAYBE_V4 */
+
 #endif /* CK_PATCH_ROWS_H */

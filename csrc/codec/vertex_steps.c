@@ -96,8 +96,40 @@ CK_TARGET_V3 static void spread_steps_v3(const struct ck_bitmaps *b, u8 *vertex_
 
 #endif /* CK_MAYBE_V3 */
 
+#if CK_MAYBE_V4
+
+/* Handles 64 vertices at once: the bits are masks of bytes. */
+CK_TARGET_V4 static void spread_steps_v4(const struct ck_bitmaps *b, u8 *vertex_steps)
+{
+    const __m512i table = _mm512_broadcast_i32x4(_mm_loadu_si128((const __m128i *)byte_of_set));
+    const __m512i right = _mm512_set1_epi8(1 << CK_RIGHT), down = _mm512_set1_epi8(1 << CK_DOWN);
+    const __m512i left = _mm512_set1_epi8(1 << CK_LEFT);
+
+    for (u64 y = 0; y <= b->sy; y++)
+        for (size_t w = 0; w < b->words; w++, vertex_steps += 64) {
+            const struct directions d = directions_at(b, y, w);
+            __m512i sets;
+
+            if (!(d.up | d.right | d.down | d.left))
+                continue;
+            sets = _mm512_maskz_set1_epi8(d.up, 1 << CK_UP);
+            sets = _mm512_mask_add_epi8(sets, d.right, sets, right);
+            sets = _mm512_mask_add_epi8(sets, d.down, sets, down);
+            sets = _mm512_mask_add_epi8(sets, d.left, sets, left);
+            _mm512_storeu_si512(vertex_steps, _mm512_shuffle_epi8(table, sets));
+        }
+}
+
+#endif /* CK_MAYBE_V4 */
+
 void ck_spread_steps(const struct ck_bitmaps *b, u8 *vertex_steps)
 {
+#if CK_MAYBE_V4
+    if (ck_cpu_has_v4()) {
+        spread_steps_v4(b, vertex_steps);
+        return;
+    }
+#endif
 #if CK_MAYBE_V3
     if (ck_cpu_has_v3()) {
         spread_steps_v3(b, vertex_steps);

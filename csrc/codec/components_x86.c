@@ -1,5 +1,5 @@
 /*
- * components_v3.c - a row of components.c for x86-64-v3: eight pieces at once
+ * components_x86.c - a row of components.c for x86-64-v3 and v4: eight pieces at once
  *
  * A piece joins only voxels that no patch of its row covers: a voxel with a horizontal crack above belongs to a piece
  * itself, and a vertical crack stands between two pieces.  So all pieces of a row can read the row above before any of
@@ -8,7 +8,7 @@
  *
  * The number of begins and ends in a word cannot be predicted, and a wrong prediction costs more than handling all of
  * them.  So the code takes a fixed number of bits from each word.  Bits that are not there give garbage, which the next
- * word overwrites.
+ * word overwrites.  With VBMI2, one instruction takes all bits of a word.
  */
 #include "components.h"
 
@@ -153,31 +153,120 @@ CK_TARGET_V3 static void look_up(struct ck_components *c, struct pieces *p)
     }
 }
 
-CK_TARGET_V3 size_t ck_find_row_v3(struct ck_components *c, const struct ck_bitmaps *b, u64 y, size_t num_patches)
+/* Add the patches of the pieces, whose components are known, and return the new number of patches. */
+CK_TARGET_V3 static inline size_t add_patches(struct ck_components *c, u64 y, const struct pieces *p,
+                                              size_t num_patches)
 {
     const u64 row_first = y * c->sx;
     struct ck_patch *patch = c->patches + num_patches;
-    struct pieces p;
+
+    for (size_t i = 0; i < p->count; i++) {
+        /* A piece that is not new writes where the next new one will write. */
+        c->first[p->number[i]] = row_first + p->begin[i];
+        patch[i].begin = p->begin[i];
+        patch[i].end = p->end[i];
+        patch[i].component = p->component[i];
+    }
+    return num_patches + p->count;
+}
+
+static inline struct pieces no_pieces(const struct ck_components *c)
+{
+    const size_t capacity = (size_t)c->sx + CK_PIECES_SPARE;
+    struct pieces p = {0};
 
     p.begin = c->pieces;
-    p.end = p.begin + c->sx + CK_PIECES_SPARE;
-    p.component = p.end + c->sx + CK_PIECES_SPARE;
-    p.number = p.component + c->sx + CK_PIECES_SPARE;
+    p.end = p.begin + capacity;
+    p.component = p.end + capacity;
+    p.number = p.component + capacity;
+    return p;
+}
+
+CK_TARGET_V3 size_t ck_find_row_v3(struct ck_components *c, const struct ck_bitmaps *b, u64 y, size_t num_patches)
+{
+    const struct ck_patch *patch = c->patches + num_patches;
+    struct pieces p = no_pieces(c);
+
     find_pieces(b, y, &p);
     if (CK_UNLIKELY(p.has_dangling))
         ck_unite_dangling(c, b, y);
     if (p.count == 0)
         return num_patches;
     look_up(c, &p);
-    for (size_t i = 0; i < p.count; i++) {
-        /* A piece that is not new writes where the next new one will write. */
-        c->first[p.number[i]] = row_first + p.begin[i];
-        patch[i].begin = p.begin[i];
-        patch[i].end = p.end[i];
-        patch[i].component = p.component[i];
-    }
+    num_patches = add_patches(c, y, &p, num_patches);
     ck_put_row_patches(c->row, patch, patch + p.count, c->sx);
-    return num_patches + p.count;
+    return num_patches;
 }
+
+#if CK_MAYBE_V4
+
+/* Write sixteen places. Those whose bits in 'alone' are set join nothing. */
+CK_TARGET_V4 static inline void put_places(u32 *out, __m128i places, u64 alone, u32 first)
+{
+    const __m512i wide = _mm512_add_epi32(_mm512_cvtepu8_epi32(places), _mm512_set1_epi32((int)first));
+
+    _mm512_storeu_si512(out, _mm512_mask_or_epi32(wide, (__mmask16)alone, wide, _mm512_set1_epi32((int)ALONE)));
+}
+
+/* Write the places of the bits, and garbage up to the next multiple of sixteen; returns the end of the places. */
+CK_TARGET_V4 static inline u32 *take_places(u32 *out, u64 bits, u64 vertical, u32 first)
+{
+    const __m512i every_place = _mm512_set_epi8(
+        63, 62, 61, 60, 59, 58, 57, 56, 55, 54, 53, 52, 51, 50, 49, 48, 47, 46, 45, 44, 43, 42, 41, 40, 39, 38, 37, 36,
+        35, 34, 33, 32, 31, 30, 29, 28, 27, 26, 25, 24, 23, 22, 21, 20, 19, 18, 17, 16, 15, 14, 13, 12, 11, 10, 9, 8, 7,
+        6, 5, 4, 3, 2, 1, 0);
+    const __m512i places = _mm512_maskz_compress_epi8(bits, every_place);
+    const u64 alone = _pext_u64(vertical, bits);
+    const unsigned int count = (unsigned int)_mm_popcnt_u64(bits);
+
+    put_places(out, _mm512_castsi512_si128(places), alone, first);
+    if (CK_UNLIKELY(count > 16)) {
+        put_places(out + 16, _mm512_extracti32x4_epi32(places, 1), alone >> 16, first);
+        put_places(out + 32, _mm512_extracti32x4_epi32(places, 2), alone >> 32, first);
+        put_places(out + 48, _mm512_extracti32x4_epi32(places, 3), alone >> 48, first);
+    }
+    return out + count;
+}
+
+CK_TARGET_V4 static void find_pieces_v4(const struct ck_bitmaps *b, u64 y, struct pieces *p)
+{
+    const u64 *v = ck_vertical(b, y);
+    const u64 *h = ck_horizontal(b, y);
+    const u64 *v_above = v - b->words; /* as in find_pieces() */
+    u32 *begin = p->begin, *end = p->end;
+    u64 carry = 0;
+    u64 dangling = 0;
+
+    for (size_t w = 0; w < b->words; w++) {
+        const u32 first = (u32)(w * 64);
+        const u64 vertical = v[w];
+        const u64 cracks = y == 0 ? ck_interior_horizontal(b, w) : h[w];
+        const u64 before = cracks << 1 | carry;
+
+        carry = cracks >> 63;
+        dangling |= v_above[w] & ~(vertical | cracks | before);
+        begin = take_places(begin, cracks & (~before | vertical), vertical, first);
+        end = take_places(end, before & (~cracks | vertical), vertical, first);
+    }
+    p->count = (size_t)(begin - p->begin);
+    p->has_dangling = dangling != 0;
+}
+
+CK_TARGET_V4 size_t ck_find_row_v4(struct ck_components *c, const struct ck_bitmaps *b, u64 y, size_t num_patches)
+{
+    struct pieces p = no_pieces(c);
+
+    find_pieces_v4(b, y, &p);
+    if (CK_UNLIKELY(p.has_dangling))
+        ck_unite_dangling(c, b, y);
+    if (p.count == 0)
+        return num_patches;
+    look_up(c, &p);
+    for (size_t i = 0; i < p.count; i++)
+        ck_put_patch_v4_u32(c->row, p.begin[i], p.end[i], p.component[i]);
+    return add_patches(c, y, &p, num_patches);
+}
+
+#endif /* CK_MAYBE_V4 */
 
 #endif /* CK_MAYBE_V3 */
