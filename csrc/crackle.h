@@ -194,6 +194,13 @@ struct crackle_volume {
 #define CRACKLE_NO_VERIFY 1
 
 /*
+ * A flag for decoding into memory that was just allocated: its pages have not been written yet.  The system clears each
+ * page when it is first written, so the page is in the cache then.  Stores that bypass the cache, which are faster for
+ * large outputs otherwise, would write it to memory twice.
+ */
+#define CRACKLE_NEW_PAGES 2
+
+/*
  * crackle_decode() - decode the slices [z_start, z_end) into a volume
  *
  * 'out' has the sx, sy and width of the stream.  Slice 0 of 'out' is slice 'out_z' of the stream, so several threads

@@ -118,6 +118,9 @@ def table_nbytes(prefix: Buffer) -> int:
 # Memory up to this size is allocated without checking more of the stream than its header.
 _CREDIBLE_NBYTES = 32 * 2**20
 
+# New arrays from this size on have new pages. Smaller ones may get memory that was freed before.
+_NEW_PAGES_NBYTES = 64 * 2**20
+
 
 class Decoder:
     """Reads a stream, given whole or in parts.
@@ -178,6 +181,7 @@ class Decoder:
         values: npt.NDArray[np.uint64] | None = None,
         verify: bool = True,
         parallel: int = 1,
+        is_new: bool = False,
     ) -> None:
         """Decode the slices [z_start, z_end) into ``out``.
 
@@ -191,8 +195,11 @@ class Decoder:
                 labels section gives only zeros is not decoded.
             verify: verify the checksums of the labels and of the slices.
             parallel: threads; 0 is one per core.
+            is_new: ``out`` was just allocated, and nothing was written to it.
         """
         flags = verify_flag(verify)
+        if is_new and out.nbytes >= _NEW_PAGES_NBYTES:
+            flags |= lib.CRACKLE_NEW_PAGES
         given = None if values is None else ffi.from_buffer("uint64_t[]", values)
         volume = volume_of(out, writable=True)
 

@@ -177,7 +177,7 @@ class CrackleArray(Operators):
         reader.check_claims(math.prod(shape) * head.dtype.itemsize, ascending[0])
         if whole and (ascending.step == 1 or len(ascending) == 1):
             volume = stream.empty_volume(shape, head.dtype, head.order)
-            stream.decode_into(reader, volume, ascending[0], ascending[-1] + 1, threads=threads)
+            stream.decode_into(reader, volume, ascending[0], ascending[-1] + 1, threads=threads, is_new=True)
             return volume[:, :, ::-1] if backwards else volume
 
         # Slab by slab, so that memory holds the result and a few slices, not all slices that are decoded.

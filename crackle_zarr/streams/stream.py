@@ -230,6 +230,7 @@ def decompress(
     if crop:
         return _decode_cropped(reader, start, end, cast(int, wanted), verify, threads)
     shape = (head.sx, head.sy, end - start)
+    is_new = out is None
     if out is None:
         dtype = head.dtype if wanted is None else np.dtype(np.bool_)
         reader.check_claims(math.prod(shape) * dtype.itemsize, start, verify)
@@ -241,7 +242,7 @@ def decompress(
             label_table(reader)  # the answer depends on the label table, so its checksum is verified
         out[...] = 0
     else:
-        decode_into(reader, out, start, end, wanted, verify, threads)
+        decode_into(reader, out, start, end, wanted, verify, threads, is_new)
     return out
 
 
@@ -302,12 +303,13 @@ def decode_into(
     label: int | None = None,
     verify: bool = True,
     threads: int = 1,
+    is_new: bool = False,
 ) -> None:
     """Decode slices into an array of any strides; ``label`` is within the stream's dtype."""
     if out.size == 0:
         return
     if (out.flags.c_contiguous or out.flags.f_contiguous) and out.flags.aligned:
-        reader.decode(out, z_start, z_end, label=label, verify=verify, parallel=threads)
+        reader.decode(out, z_start, z_end, label=label, verify=verify, parallel=threads, is_new=is_new)
         return
     head = reader.header
     for start, end in slabs(head, z_start, z_end, out.dtype.itemsize):

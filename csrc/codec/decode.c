@@ -202,7 +202,9 @@ static crackle_status decode(const struct crackle_parts *parts, u32 z_start, u32
 
     if (status != CRACKLE_OK || out->nbytes == 0 || z_start == z_end)
         goto out;
-    d.to = (u64)(z_end - z_start) * out->sx * out->sy * out->width > CK_CACHE_NBYTES ? CK_TO_MEMORY : CK_TO_CACHE;
+    d.to = (u64)(z_end - z_start) * out->sx * out->sy * out->width > CK_CACHE_NBYTES && !(flags & CRACKLE_NEW_PAGES)
+               ? CK_TO_MEMORY
+               : CK_TO_CACHE;
     if (!out->fortran_order) {
         d.max_pending = z_end - z_start < CK_MAX_COLUMNS ? z_end - z_start : CK_MAX_COLUMNS;
         d.pending = ck_calloc(d.max_pending, sizeof(*d.pending));

@@ -6,6 +6,7 @@ import struct
 from collections.abc import Callable
 from typing import Any
 
+import bindings
 import numpy as np
 import pytest
 from stream_cases import brick, case, empty, flipped, offsets, small_slabs  # noqa: F401
@@ -244,6 +245,37 @@ class TestDecompress:
             crackle_zarr.decompress(binary)
         with pytest.raises(MemoryError, match="bytes"):
             crackle_zarr.decompress(binary, 7)
+
+
+def test_new_pages(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Large arrays that the call itself makes are written in another way; those of the caller are not."""
+    flags = []
+
+    class Lib:
+        def __getattr__(self, name: str) -> Any:
+            return getattr(bindings.lib, name)
+
+        def crackle_decode(self, *args: Any) -> int:
+            flags.append(args[3])
+            status: int = bindings.lib.crackle_decode(*args)
+            return status
+
+    new = bindings.lib.CRACKLE_NEW_PAGES
+    bindings.replace("lib", Lib(), monkeypatch.setattr)
+    bindings.replace("_NEW_PAGES_NBYTES", 7 * 6 * 3 * 4, monkeypatch.setattr)
+    volume = brick("u4")
+    for order in "CF":
+        array = crackle_zarr.CrackleArray(crackle_zarr.compress(np.asarray(volume, order=order)), 1)
+        cases = [
+            (array.decompress(), volume, new),
+            (array.decompress(z_start=1, z_end=3), volume[:, :, 1:3], 0),
+            (array[:, :, 1:4], volume[:, :, 1:4], new),
+            (array.decompress(out=np.empty_like(volume)), volume, 0),
+        ]
+        for got, expected, _ in cases:
+            np.testing.assert_array_equal(got, expected)
+        assert flags == [flag for *_, flag in cases]
+        flags.clear()
 
 
 class TestHeader:

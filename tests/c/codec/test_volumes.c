@@ -65,14 +65,15 @@ static void check_voxels(const struct crackle_parts *parts, const struct labels 
         uint32_t z_start = (uint32_t)random_number((uint64_t)l->sz + 1);
         uint32_t z_end = z_start + (uint32_t)random_number((uint64_t)(l->sz - z_start) + 1);
         uint32_t out_z = (uint32_t)random_number((uint64_t)z_start + 1);
+        unsigned int flags;
 
         CHECK(crackle_decode(parts, 0, l->sz, 0, &out, 0, &where) == CRACKLE_OK);
         CHECK(num_wrong(l, &out, v->is_signed, 0, l->sz) == 0);
 
         /* Decode a range into the whole volume. The other slices must stay unchanged. */
         memset(out.voxels, 0xa5, out.nbytes);
-        CHECK(crackle_decode(parts, z_start, z_end, random_number(2) ? CRACKLE_NO_VERIFY : 0, &out, 0, &where) ==
-              CRACKLE_OK);
+        flags = (unsigned int)random_number(4) & (CRACKLE_NO_VERIFY | CRACKLE_NEW_PAGES);
+        CHECK(crackle_decode(parts, z_start, z_end, flags, &out, 0, &where) == CRACKLE_OK);
         CHECK(num_wrong(l, &out, v->is_signed, z_start, z_end) == 0);
         for (size_t i = 0; i < l->count; i++) {
             size_t z = i / l->sx / l->sy, at = place(l, fortran, i % l->sx, i / l->sx % l->sy, z) * v->width;
