@@ -43,7 +43,7 @@ def run(program: Path, volume: np.ndarray, repeats: int) -> dict[str, float]:
 
 
 def main() -> None:
-    """Measure the stages with all instructions of this CPU, then without AVX-512, SSE2 only, and in portable C."""
+    """Measure the stages as built, without AVX-512, with SSE2 only, and in portable C."""
     arguments = parser(__doc__).parse_args()
     volume = load(arguments)
     variants = {
