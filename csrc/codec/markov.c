@@ -403,6 +403,20 @@ static void make_ranks(u8 ranks_of_row[256])
     }
 }
 
+int ck_markov_costs(const struct ck_markov_model *model, struct ck_step_costs *costs)
+{
+    const size_t rows = num_rows(model->order);
+
+    costs->order = model->order;
+    costs->bits = ck_malloc(rows, 4);
+    if (!costs->bits)
+        return 0;
+    for (size_t history = 0; history < rows; history++)
+        for (unsigned int rank = 0; rank < 4; rank++)
+            costs->bits[history << 2 | (model->rows[history] >> 2 * rank & 3)] = length_of_rank[rank];
+    return 1;
+}
+
 /* The bits of the differences [from, to). 'from' is at least 1. */
 static unsigned int cost_of(const struct ck_markov_model *model, const u8 *ranks_of_row, const u8 *differences,
                             u64 from, u64 to, size_t history)

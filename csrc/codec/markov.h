@@ -66,6 +66,24 @@ crackle_status ck_markov_train(struct ck_markov_model *model, unsigned int order
  */
 void ck_markov_respell(const struct ck_markov_model *model, u8 *differences, u64 count);
 
+/* The bits of a difference after a history, in the code of a model. */
+struct ck_step_costs {
+    unsigned int order;
+    u8 *bits;   /* per history, four */
+};
+
+/* False when there is no memory. Free 'costs->bits' with free(). */
+int ck_markov_costs(const struct ck_markov_model *model, struct ck_step_costs *costs);
+
+/* The bits of 'difference'. '*history' moves on by it; a history of 0 is straight on. */
+static inline unsigned int ck_step_cost(const struct ck_step_costs *costs, size_t *history, unsigned int difference)
+{
+    const unsigned int bits = costs->bits[*history << 2 | difference];
+
+    *history = *history >> 2 | (size_t)difference << 2 * (costs->order - 1);
+    return bits;
+}
+
 /* Append the differences of a slice, coded with the model. */
 crackle_status ck_markov_encode(const struct ck_markov_model *model, const struct ck_differences *slice,
                                 struct ck_bytes *out);

@@ -9,8 +9,9 @@
  *
  * The length of the coded slices depends on choices that the format leaves to the writer.  Each control symbol has two
  * spellings.  A first model chooses the spellings, and the final model is trained on the result.  A walk may also turn
- * either way first (trace.h).  A volume with few moves is tried with all trace rules, one with many moves with the best
- * two.  These choices take longer than writing the codes, so only the orders that users pick for small size make them.
+ * either way first, and take cracks twice (trace.h).  A volume with few moves is tried with all trace rules, one with many
+ * moves with the best.  These choices take longer than writing the codes, so only the orders that users pick for small
+ * size make them.
  */
 #include "header.h"
 #include "markov_recode.h"
@@ -18,9 +19,14 @@
 #include "part.h"
 #include "trace.h"
 
-/* From these orders on, control symbols are respelled, and slices are traced again. */
+/*
+ * From these orders on, control symbols are respelled, and slices are traced again.  CRACKLE_MARKOV_AUTO does so at every
+ * order.  Very few moves are traced again at lower orders too, because it takes less than a millisecond; but not at the
+ * default order.
+ */
 #define PATIENT_ORDER 5
 #define RETRACING_ORDER 6
+#define DEFAULT_ORDER 3
 
 /* How often control symbols are respelled for the model that the previous spelling gave. */
 #define RESPELLINGS 2
@@ -31,8 +37,9 @@
 /* The highest order that CRACKLE_MARKOV_AUTO tries. Models of higher orders take megabytes. */
 #define MAX_TRIED_ORDER 9
 
-/* Up to this many codepoints, all trace rules are tried. That takes some milliseconds. */
+/* Up to this many codepoints, all trace rules are tried: the second below PATIENT_ORDER. */
 #define FEW_CODEPOINTS 100000
+#define VERY_FEW_CODEPOINTS 8000
 #define ALL_TRACE_RULES ((1u << CK_NUM_TRACE_RULES) - 1)
 #define FEW_HISTORIES_ORDER 8 /* not for models that are larger than the codes */
 
@@ -77,7 +84,7 @@ static void choose_sample(struct recoder *r, unsigned int order, u32 sz, u64 num
 }
 
 static crackle_status init_recoder(struct recoder *r, unsigned int order, u32 sz, crackle_part *const *parts,
-                                   size_t num_parts, const volatile int32_t *stop)
+                                   size_t num_parts, const volatile int32_t *stop, int respells)
 {
     u64 total = 0, longest = 0, sampled = 0;
     u32 z = 0;
@@ -104,7 +111,7 @@ static crackle_status init_recoder(struct recoder *r, unsigned int order, u32 sz
         }
     }
     choose_sample(r, order, sz, total);
-    if (order < PATIENT_ORDER)
+    if (!respells)
         return CRACKLE_OK;
     for (size_t i = 0; i < r->num_sampled; i++)
         sampled += packed_nbytes(r->sample[i].count);
@@ -136,6 +143,19 @@ static void respell_sample(struct recoder *r, const struct ck_markov_model *mode
     }
 }
 
+/* Make the model of the sample, which 'respellings' rounds of spellings change. */
+static crackle_status train(struct recoder *r, unsigned int order, int respellings, struct ck_markov_model *model)
+{
+    crackle_status status = ck_markov_train(model, order, r->sample, r->num_sampled, r->stop);
+
+    for (int round = 0; round < respellings && status == CRACKLE_OK; round++) {
+        respell_sample(r, model);
+        ck_markov_free(model);
+        status = ck_markov_train(model, order, r->sample, r->num_sampled, r->stop);
+    }
+    return status;
+}
+
 crackle_status ck_put_markov_code(struct ck_bytes *out, const struct ck_markov_model *model, const u8 *code,
                                   const struct ck_differences *differences, u32 *nbytes_ret)
 {
@@ -163,16 +183,11 @@ static crackle_status put_codes(struct ck_bytes *out, unsigned int order, u32 sz
 {
     struct ck_markov_model model = {0};
     struct recoder r;
-    crackle_status status = init_recoder(&r, order, sz, parts, num_parts, stop);
+    crackle_status status = init_recoder(&r, order, sz, parts, num_parts, stop, respellings > 0);
     u64 total = 0;
 
     if (status == CRACKLE_OK)
-        status = ck_markov_train(&model, order, r.sample, r.num_sampled, stop);
-    for (int round = 0; round < respellings && status == CRACKLE_OK; round++) {
-        respell_sample(&r, &model);
-        ck_markov_free(&model);
-        status = ck_markov_train(&model, order, r.sample, r.num_sampled, stop);
-    }
+        status = train(&r, order, respellings, &model);
     for (u32 z = 0; status == CRACKLE_OK && z < sz; z++)
         total += r.slices[z].count;
     if (status == CRACKLE_OK &&
@@ -195,7 +210,7 @@ out:
 }
 
 /* Trace the crack codes of a part again with another rule. 'retraced' gets codes, and nothing else of a part. */
-static crackle_status retrace(const crackle_part *part, u32 sx, u32 sy, enum ck_trace_rule rule,
+static crackle_status retrace(const crackle_part *part, u32 sx, u32 sy, enum ck_trace_rule rule, const struct ck_step_costs *costs,
                               const volatile int32_t *stop, crackle_part *retraced)
 {
     struct ck_bitmaps b;
@@ -210,6 +225,7 @@ static crackle_status retrace(const crackle_part *part, u32 sx, u32 sy, enum ck_
     if (!ck_bitmaps_init(&b, sx, sy) || !ck_tracer_init(&tracer, &b) || !retraced->slices)
         goto out;
     tracer.rule = rule;
+    tracer.costs = costs;
     status = CRACKLE_OK;
     for (u32 k = 0; k < part->z_end - part->z_start && status == CRACKLE_OK; k++) {
         const size_t begin = retraced->codes.size;
@@ -233,48 +249,106 @@ out:
     return status;
 }
 
+/* Codes of the parts, traced again. Free them with free_retraced(). */
+static crackle_status retrace_all(const struct crackle_volume *v, crackle_part *const *parts, size_t num_parts,
+                                  enum ck_trace_rule rule, const struct ck_step_costs *costs,
+                                  const volatile int32_t *stop, crackle_part **retraced)
+{
+    crackle_status status = CRACKLE_OK;
+
+    for (size_t i = 0; i < num_parts && status == CRACKLE_OK; i++) {
+        retraced[i] = ck_calloc(1, sizeof(**retraced));
+        status = retraced[i] ? retrace(parts[i], v->sx, v->sy, rule, costs, stop, retraced[i]) : CRACKLE_NO_MEMORY;
+    }
+    return status;
+}
+
+static void free_retraced(crackle_part **retraced, size_t num_parts)
+{
+    for (size_t i = 0; i < num_parts; i++) {
+        crackle_part_free(retraced[i]);
+        retraced[i] = NULL;
+    }
+}
+
 /*
- * Trace again with a set of rules: bit r for rule r.  Control symbols are respelled.  With 'also_as_is', unchanged
- * spellings are tried too; a model of few moves depends so much on chance that all variants are worth trying.  Replaces
+ * Write the codes of 'parts' with respelled control symbols, and with 'also_as_is' with unchanged ones too.  Replaces
  * 'out' and 'lengths' whenever the codes become shorter.
+ */
+static crackle_status try_codes(struct ck_bytes *out, unsigned int order, u32 sz, crackle_part *const *parts,
+                                size_t num_parts, const volatile int32_t *stop, int also_as_is, u32 *lengths)
+{
+    u32 *new_lengths = ck_malloc(sz, sizeof(*new_lengths));
+    crackle_status status = new_lengths ? CRACKLE_OK : CRACKLE_NO_MEMORY;
+
+    for (int respellings = also_as_is ? 0 : RESPELLINGS; respellings <= RESPELLINGS && status == CRACKLE_OK;
+         respellings += RESPELLINGS) {
+        struct ck_bytes codes = {NULL, 0, 0};
+
+        status = put_codes(&codes, order, sz, parts, num_parts, stop, respellings, new_lengths);
+        if (status == CRACKLE_OK && codes.size < out->size) {
+            struct ck_bytes swap = *out;
+
+            *out = codes;
+            codes = swap;
+            memcpy(lengths, new_lengths, sz * sizeof(*lengths));
+        }
+        free(codes.data);
+    }
+    free(new_lengths);
+    return status;
+}
+
+/* The cost of steps in the code of the model that would be written for 'parts'. */
+static crackle_status learn_costs(unsigned int order, u32 sz, crackle_part *const *parts, size_t num_parts,
+                                  const volatile int32_t *stop, struct ck_step_costs *costs)
+{
+    struct ck_markov_model model = {0};
+    struct recoder r;
+    crackle_status status = init_recoder(&r, order, sz, parts, num_parts, stop, 1);
+
+    if (status == CRACKLE_OK)
+        status = train(&r, order, RESPELLINGS, &model);
+    if (status == CRACKLE_OK && !ck_markov_costs(&model, costs))
+        status = CRACKLE_NO_MEMORY;
+    ck_markov_free(&model);
+    free_recoder(&r);
+    return status;
+}
+
+/*
+ * Trace again with a set of rules, bit r for rule r, and try the codes of each.  CK_FEW_CONTROLS is tried twice: the
+ * model for the first trails tells the second which way to go at a node.  A third round gains nothing more.
  */
 static crackle_status try_trace_rules(struct ck_bytes *out, unsigned int order, const struct crackle_volume *v,
                                       crackle_part *const *parts, size_t num_parts, const volatile int32_t *stop,
                                       unsigned int rules, int also_as_is, u32 *lengths)
 {
     crackle_part **retraced = ck_calloc(num_parts, sizeof(*retraced));
-    u32 *new_lengths = ck_malloc(v->sz, sizeof(*new_lengths));
-    crackle_status status = retraced && new_lengths ? CRACKLE_OK : CRACKLE_NO_MEMORY;
+    struct ck_step_costs costs = {0, NULL};
+    crackle_status status = retraced ? CRACKLE_OK : CRACKLE_NO_MEMORY;
 
     for (int rule = 0; rule < CK_NUM_TRACE_RULES && status == CRACKLE_OK; rule++) {
         if (!(rules >> rule & 1))
             continue;
-        for (size_t i = 0; i < num_parts && status == CRACKLE_OK; i++) {
-            retraced[i] = ck_calloc(1, sizeof(**retraced));
-            status = retraced[i] ? retrace(parts[i], v->sx, v->sy, (enum ck_trace_rule)rule, stop, retraced[i])
-                                 : CRACKLE_NO_MEMORY;
+        status = retrace_all(v, parts, num_parts, (enum ck_trace_rule)rule, NULL, stop, retraced);
+        if (status == CRACKLE_OK && rule == CK_FEW_CONTROLS) {
+            if (also_as_is)
+                status = try_codes(out, order, v->sz, retraced, num_parts, stop, also_as_is, lengths);
+            if (status == CRACKLE_OK)
+                status = learn_costs(order, v->sz, retraced, num_parts, stop, &costs);
+            free_retraced(retraced, num_parts);
+            if (status == CRACKLE_OK)
+                status = retrace_all(v, parts, num_parts, CK_FEW_CONTROLS, &costs, stop, retraced);
         }
-        for (int respellings = also_as_is ? 0 : RESPELLINGS; respellings <= RESPELLINGS && status == CRACKLE_OK;
-             respellings += RESPELLINGS) {
-            struct ck_bytes codes = {NULL, 0, 0};
-
-            status = put_codes(&codes, order, v->sz, retraced, num_parts, stop, respellings, new_lengths);
-            if (status == CRACKLE_OK && codes.size < out->size) {
-                struct ck_bytes swap = *out;
-
-                *out = codes;
-                codes = swap;
-                memcpy(lengths, new_lengths, v->sz * sizeof(*lengths));
-            }
-            free(codes.data);
-        }
-        for (size_t i = 0; i < num_parts; i++) {
-            crackle_part_free(retraced[i]);
-            retraced[i] = NULL;
-        }
+        if (status == CRACKLE_OK)
+            status = try_codes(out, order, v->sz, retraced, num_parts, stop, also_as_is, lengths);
+        free_retraced(retraced, num_parts);
     }
+    if (retraced)
+        free_retraced(retraced, num_parts);
+    free(costs.bits);
     free(retraced);
-    free(new_lengths);
     return status;
 }
 
@@ -291,7 +365,7 @@ static crackle_status choose_order(u32 sz, crackle_part *const *parts, size_t nu
 
     while (max_order < MAX_TRIED_ORDER && ck_model_nbytes(max_order + 1) <= plain_nbytes / 4)
         max_order++;
-    status = init_recoder(&r, 1, sz, parts, num_parts, stop);
+    status = init_recoder(&r, 1, sz, parts, num_parts, stop, 0);
     if (status == CRACKLE_OK)
         status = ck_markov_choose_order(r.slices, sz, max_order, stop, order_ret);
     free_recoder(&r);
@@ -304,26 +378,28 @@ crackle_status ck_put_markov_codes(struct ck_bytes *out, unsigned int order, con
 {
     crackle_status status = CRACKLE_OK;
     u64 num_codepoints = 0, plain_nbytes = 0;
-    int is_patient;
+    const int is_auto = order == CRACKLE_MARKOV_AUTO;
 
     for (size_t i = 0; i < num_parts; i++) {
         plain_nbytes += parts[i]->codes.size;
         for (u32 k = 0; k < parts[i]->z_end - parts[i]->z_start; k++)
             num_codepoints += parts[i]->slices[k].num_codepoints;
     }
-    if (order == CRACKLE_MARKOV_AUTO)
+    if (is_auto)
         status = choose_order(v->sz, parts, num_parts, plain_nbytes, stop, &order);
     if (status != CRACKLE_OK)
         return status;
     *order_ret = 0;
     if (ck_model_nbytes(order) >= plain_nbytes) /* the model alone would be longer */
         return CRACKLE_OK;
-    is_patient = order >= PATIENT_ORDER;
-    status = put_codes(out, order, v->sz, parts, num_parts, stop, is_patient ? RESPELLINGS : 0, lengths);
-    if (status == CRACKLE_OK && is_patient && num_codepoints <= FEW_CODEPOINTS && order <= FEW_HISTORIES_ORDER)
+    status = put_codes(out, order, v->sz, parts, num_parts, stop, order >= PATIENT_ORDER ? RESPELLINGS : 0, lengths);
+    if (status != CRACKLE_OK)
+        return status;
+    if (order <= FEW_HISTORIES_ORDER && (is_auto || order != DEFAULT_ORDER) &&
+        num_codepoints <= (order >= PATIENT_ORDER ? FEW_CODEPOINTS : VERY_FEW_CODEPOINTS))
         status = try_trace_rules(out, order, v, parts, num_parts, stop, ALL_TRACE_RULES, 1, lengths);
-    else if (status == CRACKLE_OK && order >= RETRACING_ORDER)
-        status = try_trace_rules(out, order, v, parts, num_parts, stop, 1u << CK_LEFT_FIRST, 0, lengths);
+    else if (is_auto || order >= RETRACING_ORDER)
+        status = try_trace_rules(out, order, v, parts, num_parts, stop, 1u << CK_FEW_CONTROLS, 0, lengths);
     if (status == CRACKLE_OK && out->size < plain_nbytes)
         *order_ret = (u8)order;
     else

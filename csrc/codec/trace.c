@@ -25,12 +25,12 @@
  * Cost: linear in the cracks, plus a pass over the vertices.  walk.c is the mirror.
  */
 #include "../base/sort.h"
+#include "chain_writer.h"
 #include "format.h"
 #include "trace.h"
+#include "trail_graph.h"
+#include "trails.h"
 #include "vertex_steps.h"
-
-/* Marks a heading that was removed again. */
-#define HOLE 0x80
 
 void ck_chains_free(struct ck_chains *chains)
 {
@@ -55,6 +55,7 @@ void ck_tracer_free(struct ck_tracer *t)
     free(t->headings);
     free(t->chains);
     free(t->pending);
+    ck_trail_graph_free(t->graph);
     memset(t, 0, sizeof(*t));
 }
 
@@ -106,49 +107,6 @@ CK_FORCEINLINE ptrdiff_t step_of(const struct steps *steps, unsigned int heading
                       : steps->of[CK_DIRECTION_OF_HEADING(heading)];
 }
 
-/* In 't->headings', codepoints are as CK_HEADING() makes them, with any bit 6. */
-static inline void put_control(struct ck_tracer *t, size_t *size, unsigned int first)
-{
-    t->headings[*size] = (u8)CK_HEADING(first);
-    t->headings[*size + 1] = (u8)CK_HEADING(CK_OPPOSITE(first));
-    *size += 2;
-}
-
-/*
- * The codepoint before a control symbol must not be opposite to its first half, or a reader would pair these two.  A
- * control symbol whose first half turns is never opposite.  It is also easier to predict, because only cracks go
- * straight on.
- */
-static inline int is_vertical(const struct ck_tracer *t, size_t size)
-{
-    return size && !(CK_DIRECTION_OF_HEADING(t->headings[size - 1]) & 1);
-}
-
-static inline void put_branch(struct ck_tracer *t, size_t *size)
-{
-    put_control(t, size, is_vertical(t, *size) ? CK_LEFT : CK_UP);
-}
-
-static inline void put_terminate(struct ck_tracer *t, size_t *size)
-{
-    put_control(t, size, is_vertical(t, *size) ? CK_RIGHT : CK_DOWN);
-}
-
-/* Push 'vertex', to continue from it later. Its BRANCH stands behind the 'size' codepoints. */
-static inline int remember(struct ck_tracer *t, size_t *num_pending, size_t vertex, size_t size)
-{
-    void *pending = t->pending;
-    int ok = ck_reserve(&pending, &t->pending_capacity, *num_pending + 1, sizeof(*t->pending));
-
-    t->pending = pending;
-    if (!ok)
-        return 0;
-    t->pending[*num_pending].vertex = vertex;
-    t->pending[*num_pending].symbol = size;
-    ++*num_pending;
-    return 1;
-}
-
 /*
  * Trace one chain from 'vertex', whose byte lists its unwalked cracks.  Append it to the '*size_ret' codepoints.  There
  * is room for every crack of the slice and its control symbols.
@@ -167,7 +125,7 @@ CK_FORCEINLINE crackle_status trace_chain(struct ck_tracer *t, size_t vertex, co
 
         if (open == 0) {
             vertex_steps[vertex] = 0;
-            put_terminate(t, &size);
+            ck_put_terminate(t, &size);
             /* Go back to the last pushed vertex that has unwalked cracks. The BRANCH of the others was spurious. */
             for (;;) {
                 struct ck_pending *p;
@@ -181,13 +139,13 @@ CK_FORCEINLINE crackle_status trace_chain(struct ck_tracer *t, size_t vertex, co
                 open = vertex_steps[vertex] & CK_STEPS_SET;
                 if (open)
                     break;
-                t->headings[p->symbol] = t->headings[p->symbol + 1] = HOLE;
+                t->headings[p->symbol] = t->headings[p->symbol + 1] = CK_HOLE;
             }
         }
         if (open & (open - 1)) {
-            if (!remember(t, &num_pending, vertex, size))
+            if (!ck_remember(t, &num_pending, vertex, size))
                 return CRACKLE_NO_MEMORY;
-            put_branch(t, &size);
+            ck_put_branch(t, &size);
         }
         direction = choose(open, direction, t->rule);
         open &= ~(1u << direction);
@@ -311,7 +269,7 @@ CK_TARGET_V4 static size_t copy_codepoints_v4(const u8 *from, size_t size, u8 *t
     while (size) {
         const size_t count = size < 64 ? size : 64;
         const __m512i headings = _mm512_maskz_loadu_epi8(ck_low_bits((unsigned int)count), from);
-        const u64 kept = ck_low_bits((unsigned int)count) & ~(u64)_mm512_movepi8_mask(headings); /* HOLE is the sign */
+        const u64 kept = ck_low_bits((unsigned int)count) & ~(u64)_mm512_movepi8_mask(headings); /* CK_HOLE is the sign */
         const __m512i directions = _mm512_and_si512(_mm512_srli_epi16(headings, 4), _mm512_set1_epi8(3));
         const unsigned int num_kept = (unsigned int)_mm_popcnt_u64(kept);
 
@@ -338,19 +296,19 @@ static size_t copy_codepoints(const u8 *from, size_t size, u8 *to)
     for (; size >= 8; from += 8, size -= 8) {
         u64 eight = ck_load64(from);
 
-        if (CK_LIKELY(!(eight & HOLE * 0x0101010101010101u))) {
+        if (CK_LIKELY(!(eight & CK_HOLE * 0x0101010101010101u))) {
             ck_store64(to, eight >> 4 & 0x0303030303030303u);
             to += 8;
             continue;
         }
         for (size_t i = 0; i < 8; i++) {
             *to = CK_DIRECTION_OF_HEADING(from[i]);
-            to += from[i] != HOLE;
+            to += from[i] != CK_HOLE;
         }
     }
     for (; size; from++, size--) {
         *to = CK_DIRECTION_OF_HEADING(*from);
-        to += *from != HOLE;
+        to += *from != CK_HOLE;
     }
     return (size_t)(to - begin);
 }
@@ -445,6 +403,11 @@ crackle_status ck_trace(struct ck_tracer *t, const struct ck_bitmaps *b, u64 num
     outline.row_cost = ck_width((u64)b->sx + 1) + ck_width((u64)b->sy + 1);
 
     ck_spread_steps(b, t->vertex_steps);
+    if (t->rule == CK_FEW_CONTROLS && num_cracks <= CK_MAX_GRAPH_CRACKS) {
+        crackle_status status = ck_trace_trails(t, b, num_cracks);
+
+        return status == CRACKLE_OK ? order_chains(t, chains) : status;
+    }
     for (size_t vertex = 0;;) {
         crackle_status status;
 

@@ -11,6 +11,7 @@
 
 #include "../base/bitmaps.h"
 #include "../crackle.h"
+#include "tracer.h"
 
 /* The chains of a slice. */
 struct ck_chains {
@@ -23,37 +24,6 @@ struct ck_chains {
 };
 
 void ck_chains_free(struct ck_chains *chains);
-
-/*
- * Where a walk begins, and which way it turns first.  Every rule gives a valid stream; they differ in how well a Markov
- * model predicts the walk.
- */
-enum ck_trace_rule {
-    CK_STRAIGHT_FIRST,  /* the default: leaves the fewest stretches */
-    CK_LEFT_FIRST,  /* follows outlines in one direction: with a model, 1 % shorter for many moves */
-    CK_RIGHT_FIRST,
-    CK_STRAIGHT_FROM_TOP, /* straight on, from the first vertex of each group */
-    CK_NUM_TRACE_RULES
-};
-
-/* Scratch memory of tracing. Kept between slices, because 'vertex_steps' stays clear. */
-struct ck_tracer {
-    enum ck_trace_rule rule;
-    u8 *vertex_steps;               /* per vertex: its unwalked cracks, see vertex_steps.h */
-    u8 *row_has_start;      /* per row of vertices: whether a chain of this slice begins there */
-    u8 *headings;           /* of the slice, chain by chain as they were traced, with holes */
-    size_t headings_capacity;
-    struct ck_found_chain {
-        size_t start;
-        size_t end;         /* of its headings, which begin where the previous chain ends */
-    } *chains;
-    size_t num_chains, chains_capacity;
-    struct ck_pending {
-        size_t vertex;
-        size_t symbol;
-    } *pending;             /* a stack of vertices, and where their BRANCH stands */
-    size_t pending_capacity;
-};
 
 int ck_tracer_init(struct ck_tracer *t, const struct ck_bitmaps *b);
 void ck_tracer_free(struct ck_tracer *t);

@@ -28,6 +28,24 @@ static size_t spurious_branches(const struct ck_chains *chains)
     return spurious;
 }
 
+/* Trace with the cost of steps in the code of a model; the chains walk the cracks 'before'. */
+static void test_costs(struct ck_bitmaps *b, struct ck_tracer *tracer, const struct ck_markov_model *model,
+                       const u64 *before)
+{
+    struct ck_chains chains = {NULL, 0, 0, NULL, 0, 0};
+    struct ck_step_costs costs;
+
+    CHECK(ck_markov_costs(model, &costs));
+    tracer->costs = &costs;
+    CHECK(ck_trace(tracer, b, ck_count_horizontal(b) + ck_count_vertical(b), &chains) == CRACKLE_OK);
+    CHECK(spurious_branches(&chains) == 0);
+    CHECK(ck_walk(&chains, b) == CRACKLE_OK);
+    CHECK(memcmp(before, b->buffer, b->buffer_words * sizeof(u64)) == 0);
+    tracer->costs = NULL;
+    free(costs.bits);
+    ck_chains_free(&chains);
+}
+
 static void test_trace(struct ck_bitmaps *b)
 {
     const size_t nbytes = b->buffer_words * sizeof(u64);
@@ -74,6 +92,8 @@ static void test_trace(struct ck_bitmaps *b)
             CHECK(ck_markov_encode(&model, &slice, &coded) == CRACKLE_OK);
             CHECK(ck_read_crack_code(coded.data, coded.size, &again, b, &chains) == CRACKLE_OK);
             CHECK(ck_walk(&chains, b) == CRACKLE_OK && memcmp(before, b->buffer, nbytes) == 0);
+            if (rule == CK_FEW_CONTROLS)
+                test_costs(b, &tracer, &model, before);
             ck_markov_free(&model);
             ck_markov_free(&again);
             free(coded.data);
