@@ -213,6 +213,15 @@ crackle_status crackle_decode(const struct crackle_parts *parts, uint32_t z_star
                               struct crackle_where *where);
 
 /*
+ * crackle_decode_stream() - decode a whole stream into a volume of its shape and type
+ *
+ * In one call what crackle_split() and crackle_decode() do for all slices.  CRACKLE_BAD_ARGUMENT: the stream has another
+ * shape or type than 'out'; crackle_read_header() says which.
+ */
+crackle_status crackle_decode_stream(const void *in, size_t in_nbytes, unsigned int flags,
+                                     const struct crackle_volume *out, struct crackle_where *where);
+
+/*
  * crackle_decode_as() - like crackle_decode(), but replaces each label by a value of the caller
  *
  * A voxel with the label of entry 'i' of the label table becomes values[i].  Entries are numbered as

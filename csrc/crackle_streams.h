@@ -179,6 +179,41 @@ crackle_status crackle_volume_labels(const struct crackle_volume *volume, uint32
                                      uint64_t **labels_ret, uint64_t *count_ret);
 
 /*
+ * Whole streams of one shape and type, one after the other in memory.  A stored array has up to millions of small chunks;
+ * one call for many of them costs what the work costs, and no call for each.
+ */
+struct crackle_batch {
+    const uint8_t *bytes;
+    size_t nbytes;
+    const uint64_t *ends;       /* where each stream ends, ascending; the first begins at 0, the others at an end */
+    size_t count;               /* streams */
+    uint32_t sx, sy, sz;        /* what every stream has to be; another shape or type is CRACKLE_CORRUPT */
+    unsigned int width;         /* bytes per voxel */
+    int is_signed;
+};
+
+/*
+ * crackle_batch_tables() - the label tables of many streams, as crackle_read_table() lists each
+ *
+ * '*labels_ret' receives all labels, stream after stream; free it with crackle_free().  label_ends[i] is the number of
+ * labels of the streams up to and including 'i'.  On failure '*stream_ret' is the stream at fault, and 'label_ends' hold
+ * unspecified values.
+ */
+crackle_status crackle_batch_tables(const struct crackle_batch *batch, unsigned int flags, uint64_t **labels_ret,
+                                    uint64_t *label_ends, size_t *stream_ret, struct crackle_where *where);
+
+/*
+ * crackle_batch_measure() - the extents of every label of many streams
+ *
+ * Like crackle_measure() for all voxels of each stream, in rows as those of crackle_measure_volume(): a row for each
+ * entry of a label table that has voxels.  row_ends[i] is the number of rows of the streams up to and including 'i'; all
+ * else is as in crackle_batch_tables().
+ */
+crackle_status crackle_batch_measure(const struct crackle_batch *batch, unsigned int flags,
+                                     struct crackle_label_extent **rows_ret, uint64_t *row_ends, size_t *stream_ret,
+                                     struct crackle_where *where);
+
+/*
  * crackle_surface() - the voxels of labels that have a neighbour of another label, or a missing neighbour
  *
  * Neighbours share a face.  A voxel at the rim of the volume has a missing neighbour.

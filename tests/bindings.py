@@ -4,9 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
-from crackle_zarr._binding import codec, library, parallel, skeleton_graphs, skeletons, streams, volumes
+from crackle_zarr._binding import (
+    batches,
+    codec,
+    library,
+    parallel,
+    skeleton_graphs,
+    skeletons,
+    streams,
+    volumes,
+)
 
-MODULES = (library, parallel, codec, streams, skeletons, skeleton_graphs, volumes)
+MODULES = (library, parallel, codec, streams, skeletons, skeleton_graphs, volumes, batches)
 
 ffi, lib = library.ffi, library.lib
 

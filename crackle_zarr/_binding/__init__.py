@@ -5,11 +5,13 @@ The rest of the package uses the names below, and does not import the modules.
 
 from __future__ import annotations
 
+from .batches import Batch, batch_measure, batch_tables
 from .codec import (
     MAX_MARKOV_ORDER,
     Layout,
     codes_range,
     constant,
+    decode_stream,
     encode,
     prefix_nbytes,
     read_header,
@@ -17,7 +19,15 @@ from .codec import (
     table_nbytes,
 )
 from .library import Buffer, label_bits
-from .parallel import Stop, over_slices, raise_if_interrupted, run_in_thread, slices_at_once, threads
+from .parallel import (
+    VOXELS_AT_ONCE,
+    Stop,
+    over_slices,
+    raise_if_interrupted,
+    run_in_thread,
+    slices_at_once,
+    threads,
+)
 from .skeletons import RUN, Runs, Traced, fill_voids, graph_pointer, split_by_graph
 from .streams import (
     CONTACT,
@@ -41,6 +51,8 @@ __all__ = [
     "MAX_MARKOV_ORDER",
     "OVERLAP",
     "RUN",
+    "VOXELS_AT_ONCE",
+    "Batch",
     "Buffer",
     "Layout",
     "Reader",
@@ -48,9 +60,12 @@ __all__ = [
     "Runs",
     "Stop",
     "Traced",
+    "batch_measure",
+    "batch_tables",
     "codes_range",
     "connected_components",
     "constant",
+    "decode_stream",
     "encode",
     "fill_voids",
     "graph_pointer",

@@ -22,6 +22,7 @@ from .parallel import (
     run_in_thread,
     slices_at_once,
     slices_of,
+    threads,
 )
 
 MAX_MARKOV_ORDER: int = lib.CRACKLE_MAX_MARKOV_ORDER
@@ -280,6 +281,21 @@ class Decoder:
         return slices.view(np.bool_)
 
 
+def decode_stream(binary: Buffer, out: npt.NDArray[Any]) -> bool:
+    """Decode a whole stream by one call of C; False if it has another shape or dtype than ``out``.
+
+    ``out`` is as for :meth:`Decoder.decode`, and has at most ``VOXELS_AT_ONCE`` voxels: Ctrl-C waits.
+    """
+    where = ffi.new("struct crackle_where *")
+    volume = volume_of(out, writable=True)
+    with bytes_in(binary) as data:
+        status = lib.crackle_decode_stream(data, len(data), 0, volume, where)
+    if status == lib.CRACKLE_BAD_ARGUMENT:
+        return False
+    check_status(status, where)
+    return True
+
+
 def volume_of(array: npt.NDArray[Any], writable: bool = False) -> Any:
     """A ``struct crackle_volume`` over a contiguous 3-D array; the struct keeps the array alive."""
     fortran = array.flags.f_contiguous
@@ -348,6 +364,13 @@ def encode(
     if volume.flags.c_contiguous and volume.flags.f_contiguous:
         source.fortran_order = fortran_order  # contiguous in both orders: the caller decides
 
+    out, nbytes = ffi.new("uint8_t **"), ffi.new("size_t *")
+    if volume.size <= VOXELS_AT_ONCE and threads(parallel) == 1:
+        # Of a small chunk, an eighth of the time would go into calling the steps one by one. While other
+        # threads run Python, each call may also wait for the GIL as it returns.
+        check_status(lib.crackle_encode(source, options, out, nbytes))
+        return take_bytes(out, nbytes)
+
     def make(z_start: int, z_end: int, crack_format: int, part: Any, where: Any) -> int:
         status: int = lib.crackle_encode_part(source, z_start, z_end, crack_format, part)
         return status
@@ -357,7 +380,6 @@ def encode(
     if not source.fortran_order:
         cut = cut.in_c_order(source.width)
     parts = best_parts(make, source.sz, guess, parallel, cut)
-    out, nbytes = ffi.new("uint8_t **"), ffi.new("size_t *")
 
     def work(stop: Any) -> bytes:
         check_status(lib.crackle_assemble(source, options, parts, len(parts), stop, out, nbytes))

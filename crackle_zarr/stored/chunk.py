@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+import numpy as np
 import numpy.typing as npt
 
 from .. import _binding
@@ -19,7 +20,7 @@ from ..codecs.chunk import check_header
 from ..errors import FormatError
 from ..streams.ranges import FIRST_REQUEST, Ranges, cut, join, requests_for, truncated
 from .encoding import decoded, encode, undo
-from .fetch import Bytes, Steps, Wanted, drive
+from .fetch import Bytes, Steps, Wanted, drive, reads_files
 from .layout import Box, Coords, Layout, Run, common, runs_of, stream_axes
 from .shards import shard_index
 
@@ -28,6 +29,9 @@ Pieces: TypeAlias = list[tuple[int, Bytes]]
 
 # Slices that lie no further apart than this are decoded by one call.
 _WORTH_A_CALL = 4
+# The bytes of the first request for the labels of a chunk in a file. To read them takes no longer than to
+# open the file again, and many chunks are not larger.
+_FIRST_OF_FILE = 2**14
 
 
 @dataclass
@@ -56,6 +60,7 @@ class Chunk:
         self._labels: _binding.Reader | None = None
         self._sections: _binding.Layout | None = None
         self._prefix: Bytes | None = None  # all before the Markov model
+        self._begun: Bytes | None = None  # the first bytes, where somebody has read them
         self.nbytes_read = 0
         if self.layout.chain is None:
             # Zarr decodes such a chunk, and its box is encoded: the stream holds the box alone.
@@ -131,6 +136,11 @@ class Chunk:
         """Take a reader of the whole stream, which the caller has made."""
         self._whole = reader
 
+    def begin(self, first: Bytes) -> None:
+        """Take the :func:`first_nbytes` bytes of the chunk, which are here, and may not be all."""
+        self._begun = first
+        self.nbytes_read += len(first)
+
     def labels(self, verify: bool = True) -> Steps[_binding.Reader | None]:
         """A reader of the label table; None if the chunk does not exist.
 
@@ -143,13 +153,12 @@ class Chunk:
         chain = self.layout.chain
         if self._whole is not None or chain is None or chain.outer:
             return (yield from self.whole())
-        first_nbytes = max(
-            FIRST_REQUEST, _binding.prefix_nbytes(self.layout.volume_shape(self.coords)[2]) + 16
-        )
-        (prefix,) = yield from self._get([(0, first_nbytes)])
+        most, prefix = first_nbytes(self.layout, self.coords), self._begun
+        if prefix is None:
+            (prefix,) = yield from self._get([(0, most)])
         if prefix is None:
             return None
-        if len(prefix) < first_nbytes or (self.span is not None and len(prefix) == self.span[1]):
+        if len(prefix) < most or (self.span is not None and len(prefix) == self.span[1]):
             self.take_whole(prefix)
             return self._whole
         header = _binding.read_header(prefix)
@@ -222,6 +231,12 @@ class Chunk:
         return renamed(self.layout, reader.table(verify))
 
 
+def first_nbytes(layout: Layout, coords: Coords) -> int:
+    """How many bytes of a chunk the first request for its labels asks for."""
+    least = _FIRST_OF_FILE if reads_files(layout.store) else FIRST_REQUEST
+    return max(least, _binding.prefix_nbytes(layout.volume_shape(coords)[2]) + 16)
+
+
 def check_chunk_header(layout: Layout, coords: Coords, header: CrackleHeader) -> None:
     """Raise FormatError if a stream does not fit a chunk of the array."""
     check_header(header, layout.stored_shape(coords), layout.array.dtype)
@@ -236,15 +251,24 @@ def renamed(layout: Layout, table: npt.NDArray[Any]) -> npt.NDArray[Any]:
 
 def chunks_of(layout: Layout, coords: Sequence[Coords], box: Box) -> list[Chunk]:
     """Chunks for a question about a box; all in one shard if there are shards."""
-    asked = [(one, common(common(layout.chunk_box(one), layout.everything), box)) for one in coords]
-    if layout.shards is None or layout.chain is None or not asked:
-        return [Chunk(layout, one, part) for one, part in asked]
-    index = drive(layout.store, [shard_index(layout, layout.object_coords(coords[0]))])[0]
+    index = index_of(layout, coords)
+    return [chunk_at(layout, one, box, index) for one in coords]
+
+
+def index_of(layout: Layout, coords: Sequence[Coords]) -> npt.NDArray[np.uint64] | None:
+    """The index of the shard with some chunks; None if there are no shards, or not this one."""
+    if layout.shards is None or layout.chain is None or not coords:
+        return None
+    return drive(layout.store, [shard_index(layout, layout.object_coords(coords[0]))])[0]
+
+
+def chunk_at(layout: Layout, coords: Coords, box: Box, index: npt.NDArray[np.uint64] | None) -> Chunk:
+    """A chunk for a question about a box, with what :func:`index_of` gave."""
+    part = common(common(layout.chunk_box(coords), layout.everything), box)
+    if layout.shards is None or layout.chain is None:
+        return Chunk(layout, coords, part)
     if index is None:
-        return [Chunk(layout, one, part, absent=True) for one, part in asked]
-    made = []
-    for one, part in asked:
-        offset, nbytes = map(int, index[layout.shards.place(one)])
-        absent = offset == NOWHERE and nbytes == NOWHERE
-        made.append(Chunk(layout, one, part, None if absent else (offset, nbytes), absent))
-    return made
+        return Chunk(layout, coords, part, absent=True)
+    offset, nbytes = map(int, index[layout.shards.place(coords)])
+    absent = offset == NOWHERE and nbytes == NOWHERE
+    return Chunk(layout, coords, part, None if absent else (offset, nbytes), absent)

@@ -25,6 +25,7 @@ from .chunk import Chunk, chunks_of
 from .fetch import Steps, drive
 from .forks import ForkedStore, Trip
 from .layout import Box, Coords, Layout, num_voxels
+from .together import AsksTogether, batches, together
 
 if TYPE_CHECKING:
     from .index.choice import Looked
@@ -112,16 +113,37 @@ class Task(Generic[P]):
 
     def __call__(self) -> P | None:
         """Ask the chunks, and merge their answers."""
-        size = at_once(self.layout)
         answer: P | None = None
-        chunks = iter(chunks_of(self.layout, self.coords, self.box))
-        while batch := list(itertools.islice(chunks, size)):
-            more = drive(self.layout.store, [self._ask(chunk) for chunk in batch])
+        for more in self._together() if together(self.layout, self.question) else self._one_by_one():
             found = [one for one in (answer, *more) if one is not None]
             answer = self._merged(found) if found else None
             if answer is not None and self.question.enough(answer):
                 break
         return answer
+
+    def _one_by_one(self) -> Iterator[list[P | None]]:
+        chunks = iter(chunks_of(self.layout, self.coords, self.box))
+        while batch := list(itertools.islice(chunks, at_once(self.layout))):
+            yield self._driven(batch)
+
+    def _together(self) -> Iterator[list[P | None]]:
+        question: object = self.question
+        asks = cast(AsksTogether[P], question)
+        size = together(self.layout, question)
+        for found in batches(self.layout, asks, self.coords, self.box, size):
+            answers: list[P | None] = []
+            rest = found.rest
+            if len(found.missing[0]):
+                answers.append(asks.ask_missing(self.layout, *found.missing))
+            if found.batch is not None:
+                try:
+                    answers.append(asks.ask_together(found.batch))
+                except ValueError:  # a FormatError, or sums past 64 bits
+                    rest = [*chunks_of(self.layout, found.batch.coords, self.box), *rest]
+            yield answers + self._driven(rest)
+
+    def _driven(self, chunks: list[Chunk]) -> list[P | None]:
+        return drive(self.layout.store, [self._ask(chunk) for chunk in chunks])
 
     def _merged(self, answers: list[P]) -> P:
         question: object = self.question
@@ -158,17 +180,17 @@ def ask(
         into: what takes the answers of tasks as they end; None: they are merged two by two.
     """
     if coords is None:
-        total, each_task = layout.num_chunks_in(box), groups(layout, box, options)
+        total, each_task = layout.num_chunks_in(box), groups(layout, box, options, question)
     else:
         listed = list(coords)
-        total, each_task = len(listed), groups_of(layout, listed, options)
+        total, each_task = len(listed), groups_of(layout, listed, options, question)
     tasks = (Task(layout, question, tuple(group), box) for group in each_task)
     merge, enough = question.merge, question.enough
     return run(tasks, options, total=total, unit="chunk", merge=merge, enough=enough, into=into)
 
 
-def groups(layout: Layout, box: Box, options: Options) -> Iterator[list[Coords]]:
-    """The chunks that a box touches, in groups for one task each.
+def groups(layout: Layout, box: Box, options: Options, question: object = None) -> Iterator[list[Coords]]:
+    """The chunks that a box touches, in groups for one task each, which asks them a question.
 
     A group lies in one shard if there are shards.
     """
@@ -176,17 +198,19 @@ def groups(layout: Layout, box: Box, options: Options) -> Iterator[list[Coords]]
         yield from layout.by_shard(box)
         return
     coords = layout.coords_in(box)
-    size = _batch_size(layout, layout.num_chunks_in(box), options)
+    size = _batch_size(layout, layout.num_chunks_in(box), options, question)
     while batch := list(itertools.islice(coords, size)):
         yield batch
 
 
-def groups_of(layout: Layout, coords: list[Coords], options: Options) -> Iterator[list[Coords]]:
+def groups_of(
+    layout: Layout, coords: list[Coords], options: Options, question: object = None
+) -> Iterator[list[Coords]]:
     """Some chunks, in groups for one task each, as :func:`groups` makes them."""
     if layout.shards is not None:
         yield from layout.by_object(coords).values()
         return
-    size = _batch_size(layout, len(coords), options)
+    size = _batch_size(layout, len(coords), options, question)
     for start in range(0, len(coords), size):
         yield coords[start : start + size]
 
@@ -206,8 +230,8 @@ def at_once(layout: Layout) -> int:
     return BATCH if layout.chain is not None else _BATCH_DECODED
 
 
-def _batch_size(layout: Layout, total: int, options: Options) -> int:
-    return _share(at_once(layout), total, options)
+def _batch_size(layout: Layout, total: int, options: Options, question: object) -> int:
+    return _share(together(layout, question) or at_once(layout), total, options)
 
 
 def _share(most: int, total: int, options: Options) -> int:

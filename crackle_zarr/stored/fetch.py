@@ -10,9 +10,11 @@ wait for to the store together; between two rounds the questions compute in the 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
-from collections.abc import Generator, Sequence
-from typing import Any, NamedTuple, TypeAlias, TypeVar
+import threading
+from collections.abc import Generator, Iterator, Sequence
+from typing import Any, NamedTuple, TypeAlias, TypeGuard, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -89,15 +91,57 @@ def fetch(store: Store, wanted: Sequence[Wanted]) -> list[Bytes | BaseException 
     """Get ranges from a store; an exception takes the place of a range that failed."""
     if not wanted:
         return []
-    if (
-        isinstance(store, LocalStore)
-        and zarr_facts.has_own_methods(store, "get", "get_sync")
-        and hasattr(os, "pread")
-    ):
-        return _from_files(store, wanted)
+    if reads_files(store):
+        with _turns.taken():
+            return _from_files(store, wanted)
     if zarr_facts.works_without_loop(store, "get"):
         return [_get_now(store, one) for one in wanted]
     return zarr_facts.run(_get_all(store, wanted))
+
+
+def reads_files(store: Store) -> TypeGuard[LocalStore]:
+    """Whether :func:`fetch` reads the files of a store itself, and not through the store's methods."""
+    return (
+        isinstance(store, LocalStore)
+        and zarr_facts.has_own_methods(store, "get", "get_sync")
+        and hasattr(os, "pread")
+    )
+
+
+class _Turns:
+    """Threads read files of a disk in turns, while the others compute.
+
+    Each system call releases the GIL for a microsecond. If two threads read small files, most calls end in
+    waiting for the GIL, and both threads together take longer than one alone. A thread waits for its turn
+    only as long as a batch of files from a fast disk takes: slow storage answers several threads at once.
+    """
+
+    LONGEST = 0.01  # seconds
+
+    def __init__(self) -> None:
+        self._turn = threading.Lock()
+
+    @contextlib.contextmanager
+    def taken(self) -> Iterator[None]:
+        """Read within, in turn."""
+        turn = self._turn  # a forked process gets another
+        is_mine = turn.acquire(timeout=self.LONGEST)
+        try:
+            yield
+        finally:
+            if is_mine:
+                turn.release()
+
+
+_turns = _Turns()
+
+
+def _forget_turns() -> None:
+    _turns.__init__()  # type: ignore[misc]  # the thread that has the turn is not in this process
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_turns)
 
 
 def _from_files(store: LocalStore, wanted: Sequence[Wanted]) -> list[Bytes | BaseException | None]:

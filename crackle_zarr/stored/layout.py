@@ -11,6 +11,7 @@ import itertools
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from operator import sub
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -90,6 +91,13 @@ class Shards:
             index - start // length
             for index, length, (start, _) in zip(coords, self.chunk, bounds, strict=True)
         )
+
+    def places(self, coords: Sequence[Coords]) -> list[Coords]:
+        """The indices of some chunks of one shard among those of the shard."""
+        if not coords:
+            return []
+        first = tuple(map(sub, coords[0], self.place(coords[0])))
+        return [tuple(map(sub, one, first)) for one in coords]
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -26,6 +26,7 @@ from .engine import Options, ask
 from .fetch import Steps
 from .index import answers
 from .layout import Box, Coords, Layout, Run, slices_of
+from .together import FEW_TOGETHER, TOGETHER, Batch, Places
 
 Table = npt.NDArray[Any]
 
@@ -109,6 +110,8 @@ class LabelsThere:
     """The labels in a box, ascending."""
 
     verify: bool
+    most_together: ClassVar[int] = TOGETHER
+    needs_whole: ClassVar[bool] = False
 
     def ask(self, chunk: Chunk) -> Steps[Table]:
         """The labels of one chunk."""
@@ -118,6 +121,18 @@ class LabelsThere:
         there = yield from entries_there(chunk, reader, self.verify)
         table = chunk.table(reader, self.verify)
         return distinct(table if there is None else table[there])
+
+    def can_ask(self, layout: Layout, shape: tuple[int, ...]) -> bool:
+        """Chunks of every shape."""
+        return True
+
+    def ask_together(self, batch: Batch) -> Table:
+        """The labels of many chunks."""
+        return distinct(batch.tables(self.verify)[0])
+
+    def ask_missing(self, layout: Layout, start: Places, stop: Places) -> Table:
+        """The fill value."""
+        return filled(layout)
 
     def merge(self, a: Table, b: Table) -> Table:
         """The labels of either."""
@@ -140,6 +155,12 @@ class ChunksWith:
     verify: bool
     first: bool = False
     listed: bool = False  # an index says that each of the chunks holds the label
+    needs_whole: ClassVar[bool] = False
+
+    @property
+    def most_together(self) -> int:
+        """Few, where one is enough; none, where an error says which chunk has not the label."""
+        return 0 if self.listed else FEW_TOGETHER if self.first else TOGETHER
 
     def ask(self, chunk: Chunk) -> Steps[list[Coords] | None]:
         """Whether one chunk holds the label."""
@@ -158,6 +179,25 @@ class ChunksWith:
             if not any((extents["voxels"][wanted] > 0).any() for _, extents in found or ()):
                 return None
         return [chunk.coords]
+
+    def can_ask(self, layout: Layout, shape: tuple[int, ...]) -> bool:
+        """Chunks of every shape."""
+        return True
+
+    def ask_together(self, batch: Batch) -> list[Coords] | None:
+        """Those of many chunks that hold the label."""
+        tables, ends = batch.tables(self.verify)
+        holding = np.unique(np.searchsorted(ends, np.flatnonzero(tables == self.label), "right"))
+        return [batch.coords[place] for place in holding.tolist()] or None
+
+    def ask_missing(self, layout: Layout, start: Places, stop: Places) -> list[Coords] | None:
+        """All or none of them: they hold the fill value."""
+        if int(filled(layout)[0]) != self.label:
+            return None
+        firsts = zip(*(column.tolist() for column in start.T), strict=True)
+        return [
+            tuple(cut.index(one) for cut, one in zip(layout.cuts, first, strict=True)) for first in firsts
+        ]
 
     def merge(self, a: list[Coords], b: list[Coords]) -> list[Coords]:
         """The chunks of both."""

@@ -7,24 +7,27 @@ are exact, so the result does not depend on the order of the chunks.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
+from .. import _binding
 from .._base import wide
 from .._base.integers import holds
 from ..files.space import Space
 from ..streams.statistics import Rows, added_up, merged, rows_dtype, table_of
 from ..streams.statistics_table import StatisticsTable
-from .chunk import Chunk
+from .chunk import Chunk, renamed
 from .engine import Options, ask
 from .fetch import Steps
 from .index import answers
-from .layout import Box, Layout, Run, num_voxels, runs_of
+from .layout import Box, Layout, Run, num_voxels, runs_of, stream_axes
 from .queries import array_bounds, filled, find, measured
+from .together import TOGETHER, Batch, Places
 from .totals import Totals
 
 __all__ = ["StatisticsTable"]
@@ -87,6 +90,12 @@ class Measure:
 
     verify: bool
     by: int | None = None
+    needs_whole: ClassVar[bool] = True
+
+    @property
+    def most_together(self) -> int:
+        """Many; none, where each position has rows of its own."""
+        return TOGETHER if self.by is None else 0
 
     def ask(self, chunk: Chunk) -> Steps[Rows]:
         """Measure one chunk; a label may have several rows."""
@@ -99,6 +108,45 @@ class Measure:
         reader = yield from chunk.labels()
         assert reader is not None
         return rows_of(chunk, chunk.table(reader, self.verify), found)
+
+    def can_ask(self, layout: Layout, shape: tuple[int, ...]) -> bool:
+        """Chunks that are one run of slices, with sums of indices that fit 64 bits."""
+        assert layout.chain is not None
+        last = max(layout.shape, default=0)
+        is_one_run = all(shape[axis] == 1 for axis in layout.chain.axes[:-3])
+        return is_one_run and math.prod(shape) * last < 2**64 and last < 2**63
+
+    def ask_together(self, batch: Batch) -> Rows:
+        """Measure many chunks; a label has a row for each, or several."""
+        found, ends = _binding.batch_measure(batch.streams, self.verify)
+        layout, ndim = batch.layout, batch.start.shape[1]
+        assert layout.chain is not None
+        labels, extents = found["label"].astype(layout.native), found["extent"]
+        rows: Rows = np.empty(len(found), dtype=rows_dtype(layout.native, ndim))
+        rows["label"], rows["voxels"] = renamed(layout, labels), extents["voxels"]
+        counts = (ends - np.concatenate([np.zeros(1, dtype=np.uint64), ends[:-1]])).astype(np.int64)
+        origin = np.repeat(batch.start.astype(np.uint64), counts, axis=0)
+        rows["start"], rows["stop"] = origin, origin + np.uint64(1)
+        rows["high"], rows["low"] = 0, origin * extents["voxels"][:, np.newaxis]
+        for place, axis in enumerate(stream_axes(layout.chain.axes)):
+            if axis is not None:
+                rows["start"][:, axis] += extents["start"][:, place]
+                rows["stop"][:, axis] = origin[:, axis] + extents["stop"][:, place]
+                rows["low"][:, axis] += extents["sum"][:, place]
+        return rows
+
+    def ask_missing(self, layout: Layout, start: Places, stop: Places) -> Rows:
+        """A row for each chunk, of the fill value."""
+        label = filled(layout)
+        rows: Rows = np.empty(len(start), dtype=rows_dtype(label.dtype, start.shape[1]))
+        rows["label"], rows["start"], rows["stop"] = label, start, stop
+        voxels = (stop - start).prod(axis=1).astype(np.uint64)
+        rows["voxels"] = voxels
+        # The sum of the indices [a, b) is (b - a)(a + b - 1) / 2, and they are repeated over the other axes.
+        ends = (start + stop - 1).astype(np.uint64)
+        rows["high"], rows["low"] = 0, voxels[:, np.newaxis] * (ends // 2)
+        rows["low"] += np.where(ends % 2 == 1, (voxels // 2)[:, np.newaxis], 0).astype(np.uint64)
+        return rows
 
     def merge(self, a: Rows, b: Rows) -> Rows:
         """Add up the rows of some chunks, and of others."""

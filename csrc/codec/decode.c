@@ -230,6 +230,23 @@ crackle_status crackle_decode(const struct crackle_parts *parts, uint32_t z_star
     return decode(parts, z_start, z_end, flags, NULL, 0, out, out_z, where);
 }
 
+crackle_status crackle_decode_stream(const void *in, size_t in_nbytes, unsigned int flags,
+                                     const struct crackle_volume *out, struct crackle_where *where)
+{
+    struct crackle_parts parts;
+    struct crackle_header h;
+    crackle_status status = crackle_split(in, in_nbytes, &parts, where);
+
+    if (status == CRACKLE_OK)
+        status = crackle_read_header(in, in_nbytes, &h, where);
+    if (status != CRACKLE_OK)
+        return status;
+    if (h.sx != out->sx || h.sy != out->sy || h.sz != out->sz || h.data_width != out->width ||
+        !h.is_signed != !out->is_signed)
+        return CRACKLE_BAD_ARGUMENT;
+    return crackle_decode(&parts, 0, h.sz, flags, out, 0, where);
+}
+
 crackle_status crackle_decode_as(const struct crackle_parts *parts, uint32_t z_start, uint32_t z_end,
                                  unsigned int flags, const uint64_t *values, uint64_t count,
                                  const struct crackle_volume *out, uint32_t out_z, struct crackle_where *where)

@@ -5,6 +5,7 @@
 #include "crackle.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 typedef void on_status(crackle_status status, const struct crackle_where *where);
 
@@ -110,6 +111,36 @@ static inline void join_operations(const uint8_t *stream, size_t nbytes, const s
     }
 }
 
+/* The stream twice, in one batch; and all of it decoded by one call. */
+static inline void batch_operations(const uint8_t *stream, size_t nbytes, const struct crackle_header *h,
+                                    unsigned int flags, on_status *callback, crackle_status *first)
+{
+    struct crackle_where where = {CRACKLE_SECTION_NONE, CRACKLE_NO_SLICE};
+    const uint64_t ends[2] = {nbytes, 2 * (uint64_t)nbytes};
+    struct crackle_batch batch = {NULL, 2 * nbytes, ends, 2, h->sx, h->sy, h->sz, h->data_width, h->is_signed};
+    struct crackle_volume out = {NULL, 0, h->sx, h->sy, h->sz, h->data_width, h->is_signed, 1};
+    uint8_t *twice = malloc(2 * nbytes);
+    struct crackle_label_extent *rows = NULL;
+    uint64_t *labels = NULL, row_ends[2];
+    size_t at;
+
+    if (!twice)
+        return;
+    memcpy(twice, stream, nbytes);
+    memcpy(twice + nbytes, stream, nbytes);
+    batch.bytes = twice;
+    note(crackle_batch_tables(&batch, flags, &labels, row_ends, &at, &where), &where, callback, first);
+    crackle_free(labels);
+    note(crackle_batch_measure(&batch, flags, &rows, row_ends, &at, &where), &where, callback, first);
+    crackle_free(rows);
+    free(twice);
+    out.nbytes = (size_t)h->sx * h->sy * h->sz * h->data_width;
+    out.voxels = malloc(out.nbytes ? out.nbytes : 1);
+    if (out.voxels)
+        note(crackle_decode_stream(stream, nbytes, flags, &out, &where), &where, callback, first);
+    free(out.voxels);
+}
+
 /*
  * Run all operations, and return the status of the first that fails.  The volume must have voxels, and few labels.
  * 'selected' and 'per_entry' have 'count' elements.
@@ -147,6 +178,7 @@ static inline crackle_status all_operations(const uint8_t *stream, size_t nbytes
     part_operations(stream, nbytes, parts, h, flags, callback, &first);
     join_operations(stream, nbytes, h, flags, callback, &first);
     stack_operations(stream, nbytes, h, callback, &first);
+    batch_operations(stream, nbytes, h, flags, callback, &first);
     return first;
 }
 

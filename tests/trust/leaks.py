@@ -168,6 +168,9 @@ OF_A_STREAM: dict[str, Callable[[bytes, Chunk], object]] = {
     "labels": lambda s, c: cz.labels(s),
     "contains": lambda s, c: cz.contains(s, int(c.volume[0, 0, 0])),
     "check": lambda s, c: cz.codec.check(s),
+    "labels, in a batch": lambda s, c: _binding.batch_tables(in_a_batch(s, c)),
+    "statistics, in a batch": lambda s, c: _binding.batch_measure(in_a_batch(s, c)),
+    "decompress, in one call": lambda s, c: decoded_at_once(s, c),
     "component_counts": lambda s, c: _binding.Reader(s).component_counts(),
     "check_slice": lambda s, c: _binding.Reader(s).check_slice(0),
     "slices_with": lambda s, c: slices_with(_binding.Reader(s)),
@@ -212,6 +215,19 @@ def added_up(chunk: Chunk) -> None:
     totals = Totals(np.dtype("u4"), ((0, 9),) * 3)
     totals.add(rows)
     totals.table(np.dtype("u4"))
+
+
+def in_a_batch(stream: bytes, chunk: Chunk) -> _binding.Batch:
+    lengths = [len(chunk.stream), len(stream), len(chunk.other)]
+    ends = np.cumsum(lengths, dtype=np.uint64)
+    header = chunk.reader.header
+    return _binding.Batch(chunk.stream + stream + chunk.other, ends, header.shape, header.dtype)
+
+
+def decoded_at_once(stream: bytes, chunk: Chunk) -> None:
+    out = np.empty(chunk.reader.header.shape, chunk.reader.header.dtype, order="F")
+    if not _binding.decode_stream(stream, out):
+        raise ValueError("the stream is of another volume")
 
 
 def in_half(stream: bytes) -> Any:

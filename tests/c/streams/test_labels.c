@@ -365,6 +365,83 @@ static void check_relabel_in_place(const uint8_t *stream, size_t nbytes, const s
     free(others);
 }
 
+/* Three streams in one batch, the middle one of another volume, are asked as if each were alone. */
+static void check_batch(const uint8_t *stream, size_t nbytes, const struct crackle_parts *parts,
+                        const struct crackle_volume *v, const uint64_t *table, size_t count)
+{
+    const uint64_t label = v->is_signed ? (uint64_t)-1 : 7;
+    uint64_t *labels = NULL, ends[3], label_ends[3], row_ends[3], others;
+    struct crackle_batch batch = {NULL, 0, ends, 3, v->sx, v->sy, v->sz, v->width, v->is_signed};
+    struct crackle_extent *extents = malloc((count + 1) * sizeof(*extents));
+    struct crackle_label_extent *rows = NULL;
+    struct crackle_volume constant = *v, out = *v;
+    struct crackle_where where = {CRACKLE_SECTION_NONE, CRACKLE_NO_SLICE};
+    uint8_t *other, *all;
+    size_t other_nbytes, at = 42, row = 0;
+
+    CHECK(crackle_encode_constant(&constant, label, 1, &other, &other_nbytes) == CRACKLE_OK);
+    others = count ? 1 : 0;
+    batch.nbytes = 2 * nbytes + other_nbytes;
+    all = malloc(batch.nbytes);
+    memcpy(all, stream, nbytes);
+    memcpy(all + nbytes, other, other_nbytes);
+    memcpy(all + nbytes + other_nbytes, stream, nbytes);
+    batch.bytes = all;
+    ends[0] = nbytes;
+    ends[1] = nbytes + other_nbytes;
+    ends[2] = batch.nbytes;
+    CHECK(crackle_batch_tables(&batch, 0, &labels, label_ends, &at, &where) == CRACKLE_OK);
+    CHECK(label_ends[0] == count && label_ends[1] == count + others && label_ends[2] == 2 * count + others);
+    CHECK(memcmp(labels, table, count * sizeof(*table)) == 0);
+    CHECK(others == 0 || labels[count] == label);
+    CHECK(memcmp(labels + count + others, table, count * sizeof(*table)) == 0);
+    crackle_free(labels);
+    CHECK(crackle_batch_measure(&batch, 0, &rows, row_ends, &at, &where) == CRACKLE_OK);
+    CHECK(crackle_measure(parts, 0, v->sz, 0, 0, v->sx, 0, v->sy, extents, count, NULL) == CRACKLE_OK);
+    for (size_t i = 0; i < count; i++)
+        if (extents[i].voxels) {
+            CHECK(rows[row].label == table[i] && same_extents(&rows[row].extent, &extents[i], 1));
+            row++;
+        }
+    CHECK(row_ends[0] == row && row_ends[1] == row + others && row_ends[2] == 2 * row + others);
+    CHECK(others == 0 || (rows[row].label == label && rows[row].extent.voxels == (uint64_t)v->sx * v->sy * v->sz));
+    crackle_free(rows);
+
+    /* The stream at fault is named, whatever is the matter with it. */
+    ends[1] -= 1;
+    CHECK(crackle_batch_tables(&batch, 0, &labels, label_ends, &at, &where) == CRACKLE_TRUNCATED && at == 1);
+    CHECK(crackle_batch_measure(&batch, 0, &rows, row_ends, &at, &where) == CRACKLE_TRUNCATED && at == 1);
+    ends[1] = nbytes - 1;
+    CHECK(crackle_batch_tables(&batch, 0, &labels, label_ends, &at, &where) == CRACKLE_BAD_ARGUMENT && at == 1);
+    ends[1] = nbytes + other_nbytes;
+    ends[2]++;
+    CHECK(crackle_batch_tables(&batch, 0, &labels, label_ends, &at, &where) == CRACKLE_BAD_ARGUMENT && at == 2);
+    ends[2]--;
+    batch.sz++;
+    CHECK(crackle_batch_measure(&batch, 0, &rows, row_ends, &at, &where) == CRACKLE_CORRUPT && at == 0);
+    CHECK(where.section == CRACKLE_SECTION_HEADER);
+    batch.sz--;
+    batch.is_signed = !batch.is_signed;
+    CHECK(crackle_batch_tables(&batch, 0, &labels, label_ends, &at, &where) == CRACKLE_CORRUPT && at == 0);
+    batch.count = 0;
+    CHECK(crackle_batch_tables(&batch, 0, &labels, label_ends, &at, &where) == CRACKLE_OK);
+    crackle_free(labels);
+
+    out.voxels = malloc(out.nbytes ? out.nbytes : 1);
+    CHECK(crackle_decode_stream(stream, nbytes, 0, &out, &where) == CRACKLE_OK);
+    CHECK(memcmp(out.voxels, v->voxels, out.nbytes) == 0);
+    CHECK(crackle_decode_stream(stream, nbytes - 1, 0, &out, &where) == CRACKLE_TRUNCATED);
+    out.is_signed = !out.is_signed;
+    CHECK(crackle_decode_stream(stream, nbytes, 0, &out, &where) == CRACKLE_BAD_ARGUMENT);
+    out.is_signed = v->is_signed;
+    out.sz++;
+    CHECK(crackle_decode_stream(stream, nbytes, 0, &out, &where) == CRACKLE_BAD_ARGUMENT);
+    free(out.voxels);
+    free(all);
+    crackle_free(other);
+    free(extents);
+}
+
 static void test_volume(uint32_t sx, uint32_t sy, uint32_t sz, enum content content)
 {
     const unsigned int width = 1u << random_number(4);
@@ -387,6 +464,7 @@ static void test_volume(uint32_t sx, uint32_t sy, uint32_t sz, enum content cont
     check_table_alone(&parts, table, count);
     check_measure(&parts, &l, table, count);
     check_volume(&l, width, is_signed, table, count);
+    check_batch(copy, nbytes, &whole, &v, table, count);
     if (l.count)
         check_entries(&parts, &l, table, count);
     check_relabel(copy, nbytes, &l, table, count);
