@@ -6,6 +6,7 @@ import asyncio
 import dataclasses
 import json
 import pickle
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -31,6 +32,8 @@ from zarr3_cases import (
 
 import crackle_zarr
 from crackle_zarr import CrackleCodec, _binding
+from crackle_zarr._binding import codec as codec_binding
+from crackle_zarr.codecs import zarr_codec
 
 
 @pytest.mark.parametrize("codec", CODECS, ids=repr)
@@ -280,8 +283,11 @@ def test_padding_of_the_last_chunks() -> None:
     assert crackle_zarr.labels(chunk_bytes(store, "c/1/1")).tolist() == [1, 7]
 
 
-def test_work_is_done_off_the_event_loop(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No thread that runs an event loop encodes or decodes a chunk."""
+@pytest.mark.parametrize("small", [False, True], ids=["large", "small"])
+def test_work_of_large_chunks_is_done_off_the_event_loop(
+    monkeypatch: pytest.MonkeyPatch, small: bool
+) -> None:
+    """The thread that runs an event loop encodes and decodes small chunks, and no others."""
     threads_of_loops: list[bool] = []
 
     def spy(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -297,13 +303,94 @@ def test_work_is_done_off_the_event_loop(monkeypatch: pytest.MonkeyPatch) -> Non
         return call
 
     monkeypatch.setattr(_binding, "encode", spy(_binding.encode))
+    monkeypatch.setattr(_binding, "decode_stream", spy(_binding.decode_stream))
     monkeypatch.setattr(_binding.Reader, "decode", spy(_binding.Reader.decode))
+    if not small:
+        monkeypatch.setattr(zarr_codec, "_ENCODED_AT_ONCE", 0)
+        monkeypatch.setattr(zarr_codec, "_DECODED_AT_ONCE", 0)
     for name in ("crackle", "zstd behind", "shards"):
         array = in_pipeline({}, blocks((14, 20, 17)), name)
+        threads_of_loops.clear()
         assert array[:].any()
+        assert len(threads_of_loops) > 10
+        assert all(threads_of_loops) if small else not any(threads_of_loops)
         assert array[3].any()
-    assert len(threads_of_loops) > 50
-    assert not any(threads_of_loops)
+        array[...] = blocks((14, 20, 17)) + 1
+        assert small or not any(threads_of_loops)
+
+
+def test_what_is_small() -> None:
+    """A chunk of many voxels is not small, nor is one whose stream is long."""
+    dense = np.random.default_rng(0).integers(2000, size=(32, 32, 32), dtype="<u4")
+    for labels, at_once in ((blocks((16, 16, 16)), True), (dense, False), (blocks((64, 96, 96)), False)):
+        names: list[str] = []
+        codec = CrackleCodec()
+        buffer = default_buffer_prototype().buffer.from_bytes(encoded(labels))
+
+        async def decode(
+            codec: Any = codec, buffer: Any = buffer, labels: Any = labels, names: Any = names
+        ) -> None:
+            names.append(threading.current_thread().name)
+            real = codec._decode_sync
+
+            def spied(*args: Any) -> Any:
+                names.append(threading.current_thread().name)
+                return real(*args)
+
+            object.__setattr__(codec, "_decode_sync", spied)
+            await codec._decode_single(buffer, spec(labels.shape, labels.dtype))
+
+        asyncio.run(decode())
+        assert (names[0] == names[1]) == at_once
+
+
+@pytest.mark.parametrize("number", [0, 1, 2, 3])
+def test_batches(number: int) -> None:
+    """A pipeline may pass no chunk, one or several, and None for a chunk that does not exist."""
+    codec, whole = CrackleCodec(), blocks((5, 6, 7))
+    chunks = [whole + np.uint32(one) for one in range(number)]
+    like = spec(whole.shape, whole.dtype)
+    buffers = [default_buffer_prototype().nd_buffer.from_numpy_array(one) for one in chunks]
+
+    async def there_and_back(given: list[Any]) -> list[Any]:
+        streams = list(await codec.encode([(one, like) for one in given]))
+        return list(await codec.decode([(one, like) for one in streams]))
+
+    back = asyncio.run(there_and_back(buffers))
+    for one, chunk in zip(back, chunks, strict=True):
+        np.testing.assert_array_equal(one.as_numpy_array(), chunk)
+    assert asyncio.run(there_and_back([None] * number)) == [None] * number
+
+
+def test_a_stream_of_another_chunk() -> None:
+    """One call of C refuses a stream of another shape, width or sign; the error says what it is."""
+    labels = blocks((4, 6, 5))
+    for shape, dtype in (((4, 5, 6), "<u4"), ((4, 6, 5), "<u8"), ((4, 6, 5), "<i4"), ((6, 5), "<u4")):
+        with pytest.raises(crackle_zarr.FormatError, match="the chunk holds a Crackle stream of uint32"):
+            decoded(encoded(labels), shape, dtype)
+        out = np.empty(shape, dtype).reshape((1, *shape)[-3:])
+        assert not _binding.decode_stream(encoded(labels), out.T)
+    stream = bytearray(encoded(labels))
+    stream[-1] ^= 1
+    with pytest.raises(crackle_zarr.FormatError, match="checksum"):
+        decoded(bytes(stream), labels.shape)
+
+
+@pytest.mark.parametrize("order", [0, 3, "auto"])
+@pytest.mark.parametrize("pins", [0, 1, 2])
+@pytest.mark.parametrize("fortran", [False, True])
+def test_one_call_makes_the_same_stream(
+    monkeypatch: pytest.MonkeyPatch, order: Any, pins: int, fortran: bool
+) -> None:
+    """Small chunks are encoded by one call of C, to the bytes that the steps give."""
+    for seed, size in enumerate(((1, 1, 1), (5, 6, 7), (20, 30, 9))):
+        labels = np.random.default_rng(seed).integers(3 + 40 * pins, size=size, dtype=np.int16)
+        volume = np.asfortranarray(labels) if fortran else labels
+        options: dict[str, Any] = {"fortran_order": True, "pins": pins, "markov_order": order}
+        at_once = _binding.encode(volume, **options)
+        with monkeypatch.context() as patch:
+            patch.setattr(codec_binding, "VOXELS_AT_ONCE", 0)
+            assert _binding.encode(volume, **options) == at_once
 
 
 def test_synchronous_pair() -> None:
