@@ -94,13 +94,50 @@ CK_TARGET_V3 static void find_pieces(const struct ck_bitmaps *b, u64 y, struct p
     p->has_dangling = dangling != 0;
 }
 
+/* look_up() for eight pieces from 'i' on, which begin and end at these places. Some of them may join nothing. */
+CK_TARGET_V3 static inline void join_above(struct ck_components *c, struct pieces *p, size_t i, __m256i begin,
+                                           __m256i begin_place, __m256i end, __m256i end_place)
+{
+    const __m256i none = _mm256_set1_epi32((int)CK_NO_COMPONENT);
+    const int *row = (const int *)c->row;
+    /* The ALONE bit, spread over all bits, turns the component of a side that does not join into CK_NO_COMPONENT. */
+    const __m256i left = _mm256_or_si256(_mm256_srai_epi32(begin, 31),
+                                         _mm256_i32gather_epi32(row - 1, begin_place, 4));
+    const __m256i right = _mm256_or_si256(_mm256_srai_epi32(end, 31), _mm256_i32gather_epi32(row, end_place, 4));
+    const __m256i joined = _mm256_min_epu32(left, right);
+    const __m256i other = _mm256_max_epu32(left, right);
+    const __m256i is_new = _mm256_cmpeq_epi32(joined, none);
+    const __m256i is_one = _mm256_or_si256(_mm256_cmpeq_epi32(other, none), _mm256_cmpeq_epi32(other, joined));
+    const unsigned int two = ~(unsigned int)_mm256_movemask_ps(_mm256_castsi256_ps(is_one)) & 0xff;
+    const __m256i ones = _mm256_srli_epi32(is_new, 31);
+    __m256i sums, lower, number;
+
+    /* Running sums within each half; then add the total of the lower half to the upper. */
+    sums = _mm256_add_epi32(ones, _mm256_slli_si256(ones, 4));
+    sums = _mm256_add_epi32(sums, _mm256_slli_si256(sums, 8));
+    lower = _mm256_permutevar8x32_epi32(sums, _mm256_set1_epi32(3));
+    sums = _mm256_add_epi32(sums, _mm256_blend_epi32(_mm256_setzero_si256(), lower, 0xf0));
+    number = _mm256_add_epi32(_mm256_set1_epi32((int)c->count), _mm256_sub_epi32(sums, ones));
+    _mm256_storeu_si256((__m256i *)(p->number + i), number);
+    _mm256_storeu_si256((__m256i *)(p->component + i), _mm256_blendv_epi8(joined, number, is_new));
+    c->count += (size_t)_mm_popcnt_u32((unsigned int)_mm256_movemask_ps(_mm256_castsi256_ps(is_new)));
+    if (CK_UNLIKELY(two)) {
+        u32 a[8], b[8];
+
+        c->are_united = 1;
+        _mm256_storeu_si256((__m256i *)a, joined);
+        _mm256_storeu_si256((__m256i *)b, other);
+        for (unsigned int lane = 0; lane < 8; lane++)
+            if (two >> lane & 1)
+                ck_unite(c->parent, a[lane], b[lane]);
+    }
+}
+
 /* Look up the components of the pieces in the row above. New pieces are counted and get a parent. */
 CK_TARGET_V3 static void look_up(struct ck_components *c, struct pieces *p)
 {
     const __m256i place_bits = _mm256_set1_epi32((int)~ALONE);
-    const __m256i none = _mm256_set1_epi32((int)CK_NO_COMPONENT);
     const __m256i eight = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
-    const int *row = (const int *)c->row;
 
     /* Padding pieces join voxel 0, so they are not new. */
     for (size_t i = p->count; i < p->count + 8; i++) {
@@ -112,43 +149,17 @@ CK_TARGET_V3 static void look_up(struct ck_components *c, struct pieces *p)
         const __m256i end = _mm256_loadu_si256((const __m256i *)(p->end + i));
         const __m256i begin_place = _mm256_and_si256(begin, place_bits);
         const __m256i end_place = _mm256_and_si256(end, place_bits);
-        /*
-         * The ALONE bit, spread over all bits, turns the component of a side that does not join into CK_NO_COMPONENT.
-         */
-        const __m256i left = _mm256_or_si256(_mm256_srai_epi32(begin, 31),
-                                             _mm256_i32gather_epi32(row - 1, begin_place, 4));
-        const __m256i right = _mm256_or_si256(_mm256_srai_epi32(end, 31),
-                                              _mm256_i32gather_epi32(row, end_place, 4));
-        const __m256i joined = _mm256_min_epu32(left, right);
-        const __m256i other = _mm256_max_epu32(left, right);
-        const __m256i is_new = _mm256_cmpeq_epi32(joined, none);
-        const __m256i is_one = _mm256_or_si256(_mm256_cmpeq_epi32(other, none), _mm256_cmpeq_epi32(other, joined));
-        const unsigned int two = ~(unsigned int)_mm256_movemask_ps(_mm256_castsi256_ps(is_one)) & 0xff;
-        const __m256i ones = _mm256_srli_epi32(is_new, 31);
-        const __m256i first_number = _mm256_set1_epi32((int)c->count);
-        __m256i sums, lower, number;
+        const __m256i numbers = _mm256_add_epi32(_mm256_set1_epi32((int)c->count), eight);
 
-        /* Running sums within each half; then add the total of the lower half to the upper. */
-        sums = _mm256_add_epi32(ones, _mm256_slli_si256(ones, 4));
-        sums = _mm256_add_epi32(sums, _mm256_slli_si256(sums, 8));
-        lower = _mm256_permutevar8x32_epi32(sums, _mm256_set1_epi32(3));
-        sums = _mm256_add_epi32(sums, _mm256_blend_epi32(_mm256_setzero_si256(), lower, 0xf0));
-        number = _mm256_add_epi32(first_number, _mm256_sub_epi32(sums, ones));
-        _mm256_storeu_si256((__m256i *)(c->parent + c->count), _mm256_add_epi32(first_number, eight));
+        _mm256_storeu_si256((__m256i *)(c->parent + c->count), numbers);
         _mm256_storeu_si256((__m256i *)(p->begin + i), begin_place);
         _mm256_storeu_si256((__m256i *)(p->end + i), end_place);
-        _mm256_storeu_si256((__m256i *)(p->number + i), number);
-        _mm256_storeu_si256((__m256i *)(p->component + i), _mm256_blendv_epi8(joined, number, is_new));
-        c->count += (size_t)_mm_popcnt_u32((unsigned int)_mm256_movemask_ps(_mm256_castsi256_ps(is_new)));
-        if (CK_UNLIKELY(two)) {
-            u32 a[8], b[8];
-
-            c->are_united = 1;
-            _mm256_storeu_si256((__m256i *)a, joined);
-            _mm256_storeu_si256((__m256i *)b, other);
-            for (unsigned int lane = 0; lane < 8; lane++)
-                if (two >> lane & 1)
-                    ck_unite(c->parent, a[lane], b[lane]);
+        if (_mm256_movemask_ps(_mm256_castsi256_ps(_mm256_and_si256(begin, end))) != 0xff) {
+            join_above(c, p, i, begin, begin_place, end, end_place);
+        } else { /* as in noise: all are alone */
+            _mm256_storeu_si256((__m256i *)(p->number + i), numbers);
+            _mm256_storeu_si256((__m256i *)(p->component + i), numbers);
+            c->count += 8;
         }
     }
 }
