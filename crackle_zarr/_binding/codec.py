@@ -222,7 +222,7 @@ class Decoder:
         per_thread = 1 if self.header.label_format else RANGES_PER_THREAD
         cut = slices_at_once(self.header)
         if not volume.fortran_order:
-            cut = cut.in_c_order(out.dtype.itemsize)
+            cut = cut.in_c_order(out.dtype.itemsize, out.ctypes.data)
         over_slices(work, z_start, z_end, parallel, cut, per_thread)
 
     def check_slice(self, z: int) -> int:

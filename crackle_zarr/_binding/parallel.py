@@ -73,16 +73,19 @@ class Cut(NamedTuple):
     area: int
     """Voxels of a slice. Few in all get fewer threads."""
     step: int = 1
-    """Ranges begin at multiples of this, counted from the first slice."""
+    """Ranges begin at multiples of this, counted from the first slice plus ``lead``."""
+    lead: int = 0
 
     def divided(self, by: int) -> Cut:
         """Ranges of fewer slices, for calls that take longer per slice."""
         return self._replace(depth=max(1, self.depth // by))
 
-    def in_c_order(self, width: int) -> Cut:
+    def in_c_order(self, width: int, address: int = 0) -> Cut:
         """Ranges of slices that share few cache lines, in a C-order volume of labels of ``width`` bytes."""
         depth, line = self.depth * _LONGER_IN_C_ORDER, _LINE_NBYTES // width
-        return Cut(depth // line * line, self.area, line) if depth >= line else Cut(depth, self.area)
+        lead = -address // width % line
+        lines = depth // line - (lead > 0)  # the first range may become longer by a part of a line
+        return Cut(lines * line, self.area, line, lead) if lines > 0 else Cut(depth, self.area)
 
 
 def slices_at_once(*heads: CrackleHeader, shared: bool = False, rows: int = 0) -> Cut:
@@ -171,7 +174,7 @@ def over_slices(
     ranges = -(-num_slices // cut.depth)
     if count > 1:
         ranges = max(ranges, min(count * per_thread, num_slices))
-    edges = _edges(z_start, z_end, ranges, cut.step)
+    edges = _edges(z_start, z_end, ranges, cut.step, cut.lead)
     if count > 1:
         return _Crew(work, edges).results(count)
     done = []
@@ -181,10 +184,11 @@ def over_slices(
     return done
 
 
-def _edges(z_start: int, z_end: int, ranges: int, step: int) -> list[int]:
+def _edges(z_start: int, z_end: int, ranges: int, step: int, lead: int) -> list[int]:
     """Where at most so many ranges begin, and where the last ends."""
-    inner = (z_start - -((z_end - z_start) * i // ranges) // step * step for i in range(1, ranges))
-    return [z_start, *dict.fromkeys(z for z in inner if z < z_end), z_end]
+    even = ((z_end - z_start) * i // ranges for i in range(1, ranges))
+    inner = (z_start + lead - (lead - z) // step * step for z in even)
+    return [z_start, *dict.fromkeys(z for z in inner if z_start < z < z_end), z_end]
 
 
 def run_in_thread(work: Callable[[Any], T], voxels: int) -> T:

@@ -11,6 +11,7 @@
  * memory for a slice is allocated.
  */
 #include "../crackle.h"
+#include "copy_lines.h"
 #include "header.h"
 #include "paint.h"
 #include "reading.h"
@@ -18,6 +19,9 @@
 
 /* Slices of a C-order volume are painted together, but no more at a time than have this many patches. */
 #define MAX_PENDING_PATCHES ((size_t)1 << 20)
+#define COLUMNS_AT_ONCE ((u32)64)
+
+CK_STATIC_ASSERT(columns_and_a_line_of_bytes, COLUMNS_AT_ONCE + CK_LINE_NBYTES <= CK_MAX_COLUMNS);
 
 /* A slice that is read and will be painted together with others. */
 struct pending_slice {
@@ -164,16 +168,32 @@ static crackle_status read_pending_slice(struct decoder *d, u32 z, struct pendin
     return status;
 }
 
+/*
+ * How many of 'left' slices from slice 'z' of 'out' on are painted together: up to the end of a cache line in every
+ * column, if lines end at the same z in all of them.  Each line is then written by one call, and bypasses the cache.
+ * Some last slices of their own would take as long as many.
+ */
+static u32 num_together(const struct crackle_volume *out, u32 z, u32 left)
+{
+    const u32 line = CK_LINE_NBYTES / out->width;
+    const u64 place = (uintptr_t)out->voxels / out->width + z;
+
+    if (left <= COLUMNS_AT_ONCE + line)
+        return left;
+    return out->sz % line == 0 ? COLUMNS_AT_ONCE - (u32)(place % line) : COLUMNS_AT_ONCE;
+}
+
 /* Decode several slices from 'z' on; '*count_ret' is their number. */
 static crackle_status decode_columns(struct decoder *d, u32 z, u32 z_end, const struct crackle_volume *out, u32 out_z,
                                      u32 *count_ret, struct crackle_where *where)
 {
     struct ck_slice_to_paint slices[CK_MAX_COLUMNS];
+    const u32 most = num_together(out, z - out_z, z_end - z);
     size_t num_patches = 0;
     crackle_status status;
     u32 count = 0;
 
-    while (count < d->max_pending && count < z_end - z && num_patches < MAX_PENDING_PATCHES) {
+    while (count < most && num_patches < MAX_PENDING_PATCHES) {
         struct pending_slice *w = &d->pending[count];
 
         status = read_pending_slice(d, z + count, w, where);

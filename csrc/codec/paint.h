@@ -45,7 +45,7 @@ static inline u32 ck_rows_at_once(const struct crackle_volume *out, u32 count)
  * Paint the slices [z, z + count) of the C-order volume 'out', at most CK_MAX_COLUMNS.  Works row by row, because
  * voxels of these slices are adjacent in memory.  The scratch memory is for ck_rows_at_once() rows of each.
  */
-#define CK_MAX_COLUMNS 64
+#define CK_MAX_COLUMNS 128
 void ck_paint_columns(const struct ck_slice_to_paint *slices, u32 count, const struct crackle_volume *out, u32 z,
                       u64 *scratch);
 

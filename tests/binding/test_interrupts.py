@@ -62,16 +62,16 @@ def test_ranges_of_a_c_order_volume_begin_at_cache_lines() -> None:
     """Ranges of slices in C order follow each other, begin at cache lines, and are not too long."""
     for width, line in ((1, 64), (4, 16), (8, 8)):
         for slices in (1, line, 5 * line - 1, 12 * line + 1):
-            for depth in (1, 7, 100):
-                cut = Cut(depth, 2**18).in_c_order(width)
+            for depth, lead in itertools.product((1, 7, 100), {0, 1, line - 1}):
+                cut = Cut(depth, 2**18).in_c_order(width, address=64 * 1000 - lead * width)
                 for parallel in (1, 2, 5):
                     found = _binding.over_slices(lambda a, b: (a, b), 3, 3 + slices, parallel, cut)
                     assert found[0][0] == 3
                     assert found[-1][1] == 3 + slices
                     assert all(a[1] == b[0] for a, b in itertools.pairwise(found))
                     assert all(0 < b - a <= 4 * depth for a, b in found)
-                    if 4 * depth >= line:
-                        assert all((a - 3) % line == 0 for a, _ in found)
+                    if 4 * depth >= line * (2 if lead else 1):
+                        assert all((a - 3 - lead) % line == 0 for a, _ in found[1:])
 
 
 def test_a_failure_is_that_of_the_first_range() -> None:
