@@ -28,7 +28,7 @@ from ..stored.chunk import Chunk, chunks_of
 from ..stored.encoding import decoded
 from ..stored.engine import Options
 from ..stored.fetch import drive
-from ..stored.layout import Box, Coords, Layout, common, num_voxels, slices_of
+from ..stored.layout import Box, Coords, Layout, common, num_voxels, within
 from ..stored.queries import filled
 
 Labels = npt.NDArray[Any]
@@ -150,8 +150,7 @@ def pool_box(layout: Layout, box: Box, step: Sequence[int], sparse: bool) -> Lab
     source = source_box(layout, box, step)
     if not _is_chunkwise(layout, source, step):
         for part in _slabs(layout, box, step):
-            here = _relative(part, box)
-            out[slices_of(here)] = pool(_read(layout, source_box(layout, part, step)), step, sparse)
+            out[within(part, box)] = pool(_read(layout, source_box(layout, part, step)), step, sparse)
         return out
     by_streams = _depth(layout, step) is not None
     for coords in batches(layout, source):
@@ -164,7 +163,7 @@ def pool_box(layout: Layout, box: Box, step: Sequence[int], sparse: bool) -> Lab
             part = tuple(
                 (start // one, -(-stop // one)) for (start, stop), one in zip(chunk.box, step, strict=True)
             )
-            target = out[slices_of(_relative(part, box))]
+            target = out[within(part, box)]
             _binding.raise_if_interrupted()
             if not by_streams:
                 target[...] = pool(_read(layout, chunk.box), step, sparse)
@@ -257,7 +256,3 @@ def _read(layout: Layout, box: Box) -> Labels:
     if layout.chain is None:
         return decoded(layout, box, layout.path("a chunk"))
     return lazy.read(layout, box, Options(parallel=1)).astype(layout.native, copy=False)
-
-
-def _relative(part: Box, box: Box) -> Box:
-    return tuple((low - base, high - base) for (low, high), (base, _) in zip(part, box, strict=True))

@@ -21,7 +21,7 @@ from ..streams.contact_table import ContactTable, Rows, contacts_of, merged, no_
 from .chunk import Chunk, chunks_of, renamed
 from .engine import Options, at_once, blocks, run
 from .fetch import Steps, drive
-from .layout import Box, Coords, Layout, Run, common, num_voxels, runs_of, slices_of
+from .layout import Box, Coords, Layout, Run, common, num_voxels, runs_of, within
 from .lazy import decoded_parts
 from .queries import array_bounds, filled
 
@@ -158,14 +158,14 @@ class Touching:
         else:
             table = chunk.table(readers[0][0], self.verify)
             if asked.is_own and len(table) > 1:
-                rows = [*self._within(chunk, runs, readers), *self._between_runs(chunk, readers, table)]
+                rows = [*self.within(chunk, runs, readers), *self._between_runs(chunk, readers, table)]
             # Slices whose boundaries were read have been verified.
             verify = self.verify and not (rows and asked.is_own)
             voxels = _decoded(chunk, boxes, readers, table, verify)
         planes = map(_Plane, boxes, voxels)
         return rows, dict(zip(asked.planes, planes, strict=True))
 
-    def _within(self, chunk: Chunk, runs: list[Run], readers: Readers) -> Iterator[Rows]:
+    def within(self, chunk: Chunk, runs: list[Run], readers: Readers) -> Iterator[Rows]:
         """Contacts along the axes of a chunk's stream, from its boundaries."""
         along = tuple(axis is not None and axis in self.axes for axis in chunk.stream_axes)
         if not any(along):
@@ -253,15 +253,8 @@ def _decoded(
         for box, target in zip(boxes, found, strict=True):
             both = common(part, box)
             if num_voxels(both):
-                target[_within(both, box)] = voxels[_within(both, part)]
+                target[within(both, box)] = voxels[within(both, part)]
     return found
-
-
-def _within(part: Box, box: Box) -> tuple[slice, ...]:
-    """A part of a box as an index of the voxels of the box."""
-    return slices_of(
-        tuple((low - base, high - base) for (low, high), (base, _) in zip(part, box, strict=True))
-    )
 
 
 def contacts(

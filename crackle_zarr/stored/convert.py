@@ -30,7 +30,7 @@ from .claims import Claim, Held, claimed, place_text
 from .copying import can_copy, copy_streams
 from .editing.applying import check_processes
 from .engine import Options, run
-from .layout import Box, box_text, common, layout_of, slices_of
+from .layout import Box, box_text, common, layout_of, slices_of, within
 from .translating_store import translating, translating_array, translating_group
 from .unfinished import begin, clear_metadata, end, exists, marker
 from .writing import read_objects, translated_errors, write_objects
@@ -425,10 +425,7 @@ class Convert:
         layout = layout_of(self.src)
         for coords in layout.coords_in(self.box):
             cell = common(layout.chunk_box(coords), self.box)
-            here = tuple(
-                (low - base, high - base) for (low, high), (base, _) in zip(cell, self.box, strict=True)
-            )
-            part = voxels[slices_of(here)]
+            part = voxels[within(cell, self.box)]
             if (part == layout.fill).all() and not np.array_equal(self.voxels(cell), part):
                 raise StoreError(
                     f"{_name(self.src, cell)} had only the fill value at first, and labels a moment later: "

@@ -406,6 +406,11 @@ def slices_of(box: Box) -> tuple[slice, ...]:
     return tuple(slice(start, stop) for start, stop in box)
 
 
+def within(part: Box, box: Box) -> tuple[slice, ...]:
+    """A part of a box as an index of the voxels of the box."""
+    return tuple(slice(low - base, high - base) for (low, high), (base, _) in zip(part, box, strict=True))
+
+
 def common(a: Box, b: Box) -> Box:
     """The intersection of two boxes; empty along an axis on which they do not overlap."""
     return tuple((low := max(p[0], q[0]), max(low, min(p[1], q[1]))) for p, q in zip(a, b, strict=True))

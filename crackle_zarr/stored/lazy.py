@@ -20,7 +20,7 @@ from ..streams.stream import slabs
 from .chunk import Chunk
 from .engine import Options, ask
 from .fetch import Steps
-from .layout import Box, Layout, Run, num_voxels, slices_of
+from .layout import Box, Layout, Run, num_voxels, within
 from .objects import in_array_axes
 from .queries import filled
 
@@ -175,10 +175,7 @@ class Voxels:
             block[...] = filled(layout)[0]
             return [(chunk.box, block)]
         for part, voxels in decoded_parts(chunk, runs, readers, self.verify):
-            here = tuple(
-                (low - base, high - base) for (low, high), (base, _) in zip(part, chunk.box, strict=True)
-            )
-            block[slices_of(here)] = voxels
+            block[within(part, chunk.box)] = voxels
         return [(chunk.box, block)]
 
     def merge(self, a: Blocks, b: Blocks) -> Blocks:
@@ -195,6 +192,5 @@ def read(layout: Layout, box: Box, options: Options) -> npt.NDArray[Any]:
     voxels = np.empty([stop - start for start, stop in box], dtype=layout.native)
     if num_voxels(box):
         for part, block in ask(layout, Voxels(options.verify), box, options) or ():
-            here = tuple((low - base, high - base) for (low, high), (base, _) in zip(part, box, strict=True))
-            voxels[slices_of(here)] = block
+            voxels[within(part, box)] = block
     return voxels.astype(layout.array.dtype, copy=False)

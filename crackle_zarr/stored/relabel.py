@@ -24,7 +24,7 @@ from .chunk import Chunk, chunks_of
 from .editing.entries import Entries, Entry
 from .encoding import decoded_object, redo, scratch_array, undo
 from .fetch import Bytes, Steps, Wanted, drive
-from .layout import Box, Coords, Layout, common, num_voxels, slices_of
+from .layout import Box, Coords, Layout, common, num_voxels, slices_of, within
 from .queries import entries_there
 from .shards import decode_index, encode_index, index_is_at_start, index_nbytes, shard_index
 
@@ -165,8 +165,7 @@ class Prepare:
         """Whether a chunk of a decoded object gets new labels."""
         layout = self.layout
         part = common(layout.chunk_box(coords), layout.everything)
-        here = tuple((low - base, high - base) for (low, high), (base, _) in zip(part, box, strict=True))
-        labels = np.unique(voxels[slices_of(here)])
+        labels = np.unique(voxels[within(part, box)])
         return bool((self._new(labels, layout.path(layout.key(coords))) != labels).any())
 
     def _mapped(self, voxels: npt.NDArray[Any]) -> npt.NDArray[Any]:

@@ -23,7 +23,7 @@ from ..editing.entries import Entries, Entry, Journaled
 from ..encoding import decoded_object
 from ..engine import Options, run
 from ..fetch import drive
-from ..layout import Coords, Layout, box_text, common, slices_of
+from ..layout import Coords, Layout, box_text, common, within
 from ..relabel import Prepared, encoded_by_zarr, object_box, whole_object
 from .cleaning import Rule
 from .parts import Parts, as_labels, parts_of
@@ -144,11 +144,8 @@ class PrepareParts:
             voxels = decoded_object(layout, key, old, box)
             for coords, values in zip(self.coords, self.values, strict=True):
                 part = common(layout.chunk_box(coords), layout.everything)
-                here = tuple(
-                    (low - base, high - base) for (low, high), (base, _) in zip(part, box, strict=True)
-                )
                 table = np.concatenate([np.array([rest], dtype=layout.native), values])
-                voxels[slices_of(here)] = voxels_of(self.joining, coords, table)
+                voxels[within(part, box)] = voxels_of(self.joining, coords, table)
             new = encoded_by_zarr(layout, box, voxels)
         former = b"" if old is None else old.tobytes()
         kept = []
