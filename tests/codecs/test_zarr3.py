@@ -344,6 +344,24 @@ def test_what_is_small() -> None:
         assert (names[0] == names[1]) == at_once
 
 
+@pytest.mark.parametrize("pins", [0, 1, 2])
+@pytest.mark.parametrize("length", [16, 32, 48])
+def test_what_is_small_to_encode(length: int, pins: int) -> None:
+    """To choose pins takes longer, so with pins only smaller chunks are encoded in the event loop."""
+    codec, names = CrackleCodec(allow_pins=pins), []
+    real = codec._encode_sync
+
+    def spied(*args: Any) -> Any:
+        names.append(threading.current_thread().name)
+        return real(*args)
+
+    object.__setattr__(codec, "_encode_sync", spied)
+    labels = blocks((length,) * 3)
+    given = default_buffer_prototype().nd_buffer.from_numpy_array(labels)
+    asyncio.run(codec._encode_single(given, spec(labels.shape, labels.dtype)))
+    assert (names == [threading.current_thread().name]) == (length <= (16 if pins else 32))
+
+
 @pytest.mark.parametrize("number", [0, 1, 2, 3])
 def test_batches(number: int) -> None:
     """A pipeline may pass no chunk, one or several, and None for a chunk that does not exist."""
