@@ -114,22 +114,26 @@ class Task(Generic[P]):
     def __call__(self) -> P | None:
         """Ask the chunks, and merge their answers."""
         answer: P | None = None
-        for more in self._together() if together(self.layout, self.question) else self._one_by_one():
+        size = together(self.layout, self.question)
+        if size:
+            answers = self._together(size)
+        else:
+            answers = self._one_by_one(chunks_of(self.layout, self.coords, self.box))
+        for more in answers:
             found = [one for one in (answer, *more) if one is not None]
             answer = self._merged(found) if found else None
             if answer is not None and self.question.enough(answer):
                 break
         return answer
 
-    def _one_by_one(self) -> Iterator[list[P | None]]:
-        chunks = iter(chunks_of(self.layout, self.coords, self.box))
-        while batch := list(itertools.islice(chunks, at_once(self.layout))):
-            yield self._driven(batch)
+    def _one_by_one(self, chunks: Iterable[Chunk]) -> Iterator[list[P | None]]:
+        waiting = iter(chunks)
+        while batch := list(itertools.islice(waiting, at_once(self.layout))):
+            yield drive(self.layout.store, [self._ask(chunk) for chunk in batch])
 
-    def _together(self) -> Iterator[list[P | None]]:
+    def _together(self, size: int) -> Iterator[list[P | None]]:
         question: object = self.question
         asks = cast(AsksTogether[P], question)
-        size = together(self.layout, question)
         for found in batches(self.layout, asks, self.coords, self.box, size):
             answers: list[P | None] = []
             rest = found.rest
@@ -140,10 +144,9 @@ class Task(Generic[P]):
                     answers.append(asks.ask_together(found.batch))
                 except ValueError:  # a FormatError, or sums past 64 bits
                     rest = [*chunks_of(self.layout, found.batch.coords, self.box), *rest]
-            yield answers + self._driven(rest)
-
-    def _driven(self, chunks: list[Chunk]) -> list[P | None]:
-        return drive(self.layout.store, [self._ask(chunk) for chunk in chunks])
+            if answers:
+                yield answers
+            yield from self._one_by_one(rest)
 
     def _merged(self, answers: list[P]) -> P:
         question: object = self.question

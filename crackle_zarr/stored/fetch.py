@@ -92,7 +92,7 @@ def fetch(store: Store, wanted: Sequence[Wanted]) -> list[Bytes | BaseException 
     if not wanted:
         return []
     if reads_files(store):
-        with _turns.taken():
+        with _turns.taken(len(wanted)):
             return _from_files(store, wanted)
     if zarr_facts.works_without_loop(store, "get"):
         return [_get_now(store, one) for one in wanted]
@@ -112,36 +112,31 @@ class _Turns:
     """Threads read files of a disk in turns, while the others compute.
 
     Each system call releases the GIL for a microsecond. If two threads read small files, most calls end in
-    waiting for the GIL, and both threads together take longer than one alone. A thread waits for its turn
-    only as long as a batch of files from a fast disk takes: slow storage answers several threads at once.
+    waiting for the GIL, and both threads together take longer than one alone. Slow storage answers several
+    threads at once, so a thread waits for its turn no longer than a fast disk takes for what it reads itself.
     """
 
-    LONGEST = 0.01  # seconds
+    LONGEST = 4e-5  # seconds to wait, for each range to read
 
     def __init__(self) -> None:
         self._turn = threading.Lock()
 
     @contextlib.contextmanager
-    def taken(self) -> Iterator[None]:
-        """Read within, in turn."""
-        turn = self._turn  # a forked process gets another
-        is_mine = turn.acquire(timeout=self.LONGEST)
+    def taken(self, ranges: int) -> Iterator[None]:
+        """Read some ranges within, in turn."""
+        turn = self._turn
+        if not turn.acquire(timeout=self.LONGEST * ranges):
+            # The next thread waits for this one. A lock may stay locked: Ctrl-C can end a thread just before
+            # it would unlock, and a forked process gets locks of threads that it has not got.
+            turn = self._turn = threading.Lock()
+            turn.acquire()
         try:
             yield
         finally:
-            if is_mine:
-                turn.release()
+            turn.release()
 
 
 _turns = _Turns()
-
-
-def _forget_turns() -> None:
-    _turns.__init__()  # type: ignore[misc]  # the thread that has the turn is not in this process
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget_turns)
 
 
 def _from_files(store: LocalStore, wanted: Sequence[Wanted]) -> list[Bytes | BaseException | None]:

@@ -194,9 +194,9 @@ class ChunksWith:
         """All or none of them: they hold the fill value."""
         if int(filled(layout)[0]) != self.label:
             return None
-        firsts = zip(*(column.tolist() for column in start.T), strict=True)
         return [
-            tuple(cut.index(one) for cut, one in zip(layout.cuts, first, strict=True)) for first in firsts
+            tuple(cut.index(one) for cut, one in zip(layout.cuts, first, strict=True))
+            for first in start.tolist()
         ]
 
     def merge(self, a: list[Coords], b: list[Coords]) -> list[Coords]:

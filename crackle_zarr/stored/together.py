@@ -32,8 +32,10 @@ TOGETHER = 256
 FEW_TOGETHER = 16
 # Larger chunks gain nothing from being asked together: the work is larger than the calls.
 _LARGEST_CHUNK = 2**18
-# The voxels of a batch: some milliseconds of work, after which Ctrl-C takes effect.
+# The voxels of a batch with whole streams: some milliseconds of work, after which Ctrl-C takes effect.
 _VOXELS = 2**22
+# In longer arrays the end of the last chunk may not fit 64 bits.
+_LONGEST_AXIS = 2**62
 
 
 @dataclass(frozen=True)
@@ -106,9 +108,14 @@ def together(layout: Layout, question: object) -> int:
     voxels = max(1, math.prod(layout.longest))
     # Not isinstance(): of a protocol, it takes as long as to read ten files.
     most: int = getattr(question, "most_together", 0)
-    if layout.chain is None or voxels > _LARGEST_CHUNK or not most:
+    if layout.chain is None or voxels > _LARGEST_CHUNK or max(layout.shape, default=0) > _LONGEST_AXIS:
         return 0
-    return min(most, _VOXELS // voxels) if getattr(question, "needs_whole", True) else most
+    return min(most, _VOXELS // voxels) if _reads_whole(layout, question) else most
+
+
+def _reads_whole(layout: Layout, question: object) -> bool:
+    """Whether whole streams are read: of compressed ones, no part has a meaning of its own."""
+    return bool(getattr(question, "needs_whole", True) or layout.chain is None or layout.chain.outer)
 
 
 def batches(
@@ -143,11 +150,7 @@ def _found(
         nothing = np.empty((0, start.shape[1]), dtype=np.int64)
         return Found(None, (nothing, nothing), rest)
 
-    most = (
-        None
-        if question.needs_whole or layout.chain is None or layout.chain.outer
-        else first_nbytes(layout, coords[asked[0]])
-    )
+    most = None if _reads_whole(layout, question) else first_nbytes(layout, coords[asked[0]])
     wanted, nbytes = _wanted(layout, [coords[place] for place in asked], index, most)
     came = iter(fetch(layout.store, [one for one in wanted if one is not None]))
     here, missing, streams = [], [], []

@@ -16,6 +16,7 @@ from zarr.storage import LocalStore, MemoryStore
 import crackle_zarr as cz
 from crackle_zarr import _binding
 from crackle_zarr.stored import engine, fetch, queries, statistics, together
+from crackle_zarr.stored.layout import layout_of
 
 pytestmark = pytest.mark.filterwarnings("ignore::crackle_zarr.CrackleWarning")
 
@@ -190,14 +191,107 @@ def test_threads_give_the_same(tmp_path: Path) -> None:
 
 
 def test_a_thread_that_reads_slowly_keeps_no_other_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whose turn does not come soon reads all the same, and gives no turn back that it has not got."""
+    """A thread whose turn does not come soon reads all the same, and the next waits for that one."""
     turns = fetch._Turns()
-    monkeypatch.setattr(turns, "LONGEST", 0.001)
-    with turns.taken():
-        with turns.taken():
+    monkeypatch.setattr(turns, "LONGEST", 0.0001)
+    with turns.taken(1):
+        slow = turns._turn
+        with turns.taken(1):
+            assert turns._turn is not slow
             assert turns._turn.locked()
-        assert turns._turn.locked()
-    assert not turns._turn.locked()
+        assert slow.locked()
+        assert not turns._turn.locked()
+    assert not slow.locked()
+
+
+def test_nobody_waits_longer_than_it_reads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The more a thread reads, the longer it waits for its turn: slow storage serves threads at once."""
+    waits: list[float] = []
+
+    class Lock:
+        def acquire(self, timeout: float = 0) -> bool:
+            waits.append(timeout)
+            return True
+
+        def release(self) -> None:
+            pass
+
+    turns = fetch._Turns()
+    turns._turn = Lock()  # type: ignore[assignment]
+    for ranges in (1, 16, 256):
+        with turns.taken(ranges):
+            pass
+    assert waits == pytest.approx([turns.LONGEST, 16 * turns.LONGEST, 256 * turns.LONGEST])
+    assert waits[0] < 0.0005
+
+
+def test_a_turn_that_is_never_given_back() -> None:
+    """After Ctrl-C or fork a lock may stay locked: one read waits for it, and no other."""
+    turns = fetch._Turns()
+    turns._turn.acquire()
+    stale = turns._turn
+    for _ in range(2):
+        with turns.taken(1):
+            pass
+    assert turns._turn is not stale
+    assert turns._turn.acquire(blocking=False)
+
+
+def test_chunks_of_a_batch_that_are_asked_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A task holds no more chunks at once than it would without batches, however many a region cuts."""
+    array = cz.create_array({}, shape=(4, 64, 64), dtype="u4", chunks=(4, 4, 4))
+    array[...] = volume((4, 64, 64))
+    real, held = engine.drive, []
+
+    def drive(store: Any, questions: Any) -> Any:
+        held.append(len(questions))
+        return real(store, questions)
+
+    monkeypatch.setattr(engine, "drive", drive)
+    region = (slice(1, 3), slice(None), slice(None))
+    assert cz.labels(array, region=region, parallel=1).tolist() == np.unique(array[1:3]).tolist()
+    assert sum(held) == 256
+    assert max(held) <= engine.BATCH
+
+
+def test_compressed_streams_are_read_whole() -> None:
+    """A batch of compressed chunks has no more voxels than one of whole streams."""
+    for compressors in (None, zarr.codecs.ZstdCodec()):
+        array = zarr.create_array(
+            {},
+            shape=(64, 64, 64),
+            chunks=(64, 64, 64),
+            dtype="u4",
+            serializer=cz.CrackleCodec(),
+            compressors=compressors,
+        )
+        layout = layout_of(array)
+        assert together.together(layout, queries.LabelsThere(True)) == (16 if compressors else 256)
+        assert together.together(layout, statistics.Measure(True)) == 16
+
+
+def test_an_array_of_no_axes() -> None:
+    """Its only chunk is found, stored or not."""
+    array = cz.create_array({}, shape=(), dtype="u4", chunks=())
+    assert cz.find(array, 0).chunks == [()]
+    assert cz.statistics(array).tolist() == [(0, 1)]
+    array[...] = 5
+    assert cz.find(array, 5).chunks == [()]
+    assert cz.find(array, 0).chunks == []
+
+
+@pytest.mark.parametrize("length", [2**63 - 1, 2**63])
+def test_where_the_last_chunk_ends_past_64_bits(length: int) -> None:
+    """The end of an array cuts its last chunk there, too."""
+    array = cz.create_array({}, shape=(length, 8), dtype="u2", chunks=(8, 8))
+    array[length - 8 :] = np.arange(1, 65, dtype="u2").reshape(8, 8)
+    region = (slice(length - 8, length), slice(None))
+    last = (length - 1) // 8
+    first = (length - 8) // 8
+    assert cz.labels(array, region=region).tolist() == list(range(1, 65))
+    assert cz.find(array, 64, region=region).chunks == [(last, 0)]
+    assert cz.find(array, 1, region=region).chunks == [(first, 0)]
+    assert cz.find(array, 0, region=region).chunks == []
 
 
 @pytest.fixture
