@@ -83,17 +83,19 @@ class RowTotals:
             check_status(function(totals, *arguments))
 
     def _grow(self) -> None:
-        """Make room for more rows, and for their slots."""
+        """Make room for more rows, and for their slots. C is told of it when it is there."""
         totals = self._totals
         if totals.count == totals.capacity:
             # NumPy reallocates, which moves large blocks without a copy on Linux. Steps are small, because it
             # writes zeros to all new memory.
-            totals.capacity += max(_FIRST_ROWS, totals.capacity // 16)
-            self._memory.resize(totals.capacity * self._dtype.itemsize, refcheck=False)
+            capacity = totals.capacity + max(_FIRST_ROWS, totals.capacity // 16)
+            self._memory.resize(capacity * self._dtype.itemsize, refcheck=False)
+            totals.capacity = capacity
         if totals.count >= totals.num_slots // 4 * 3:
-            totals.num_slots *= 2
+            num_slots, totals.num_slots = 2 * totals.num_slots, 0  # without slots, C refuses rows
             self._slots = np.empty(0, dtype=np.uint32)  # frees the old ones first
-            self._slots = np.zeros(totals.num_slots, dtype=np.uint32)
+            self._slots = np.zeros(num_slots, dtype=np.uint32)
+            totals.num_slots = num_slots
             self._call(lib.crackle_totals_index)
 
 

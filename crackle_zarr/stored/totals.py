@@ -9,7 +9,8 @@ file without a name, and a merge of such runs fills the table.
 from __future__ import annotations
 
 import tempfile
-from typing import Any
+import weakref
+from typing import IO, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -21,7 +22,7 @@ from .layout import Box, num_voxels
 
 # How many rows are turned into rows of the table, or merged, at once.
 _BLOCK = 2**14
-# A run has so many rows at least, whatever ``memory`` says: each run costs a file and a part of every merge.
+# A run has so many rows at least, whatever ``memory`` says: each run costs a part of every merge.
 _SHORTEST_RUN = 2**17
 # Labels are numbered with 32 bits.
 _LONGEST_RUN = 2**30
@@ -49,7 +50,8 @@ class Totals:
         most = _LONGEST_RUN if memory is None else memory // self._dtype.itemsize
         self._most = min(max(most, _SHORTEST_RUN), _LONGEST_RUN)
         self._rows = _binding.RowTotals(self._dtype)
-        self._runs: list[Rows] = []
+        self._file: IO[bytes] | None = None
+        self._runs: list[int] = []  # how many rows each has
 
     def add(self, rows: Rows) -> None:
         """Add rows, in any order; a label may have several."""
@@ -97,27 +99,40 @@ class Totals:
         return table_of(long, label, self._ndim)
 
     def _spill(self) -> None:
+        """Append the rows to the file, as a run.
+
+        They are written, and not copied to a mapping: on a full disk, that would kill the process. All runs are in
+        one file, because open files are few.
+        """
         rows = self._ascending()
-        with tempfile.TemporaryFile(prefix="crackle-zarr-") as file:
-            run = np.memmap(file, dtype=rows.dtype, mode="w+", shape=rows.shape)
-        run[...] = rows
-        self._runs.append(run)
+        if self._file is None:
+            # Without a buffer, which a full disk would leave to be written again as the file is closed.
+            self._file = tempfile.TemporaryFile(prefix="crackle-zarr-", buffering=0)
+            weakref.finalize(self, self._file.close)
+        left = memoryview(rows.view(np.uint8))
+        while len(left):
+            left = left[self._file.write(left) :]
+        self._runs.append(len(rows))
 
     def _of_runs(self, label: np.dtype[Any]) -> StatisticsTable:
         """Merge sorted runs, a range of labels at a time."""
+        assert self._file is not None
+        with self._file as file:
+            mapped = np.memmap(file, dtype=self._dtype, mode="r", shape=(sum(self._runs),))
+        runs = np.split(np.asarray(mapped), np.cumsum(self._runs)[:-1])
+        self._file, self._runs = None, []
         # No range has more rows of a run than a block, since each block of a run begins a range.
-        firsts = np.unique(np.concatenate([run["label"][::_BLOCK] for run in self._runs]))
-        ends = [np.append(np.searchsorted(run["label"], firsts[1:]), len(run)) for run in self._runs]
+        firsts = np.unique(np.concatenate([run["label"][::_BLOCK] for run in runs]))
+        ends = [np.append(np.searchsorted(run["label"], firsts[1:]), len(run)) for run in runs]
         # Pages of the table beyond its last row are never touched, so that they take no memory.
-        table, there = empty_table(sum(map(len, self._runs)), label, self._ndim), 0
-        starts = [0] * len(self._runs)
+        table, there = empty_table(len(mapped), label, self._ndim), 0
+        starts = [0] * len(runs)
         for number in range(len(firsts)):
             stops = [int(end[number]) for end in ends]
-            some = [run[a:b] for run, a, b in zip(self._runs, starts, stops, strict=True)]
+            some = [run[a:b] for run, a, b in zip(runs, starts, stops, strict=True)]
             rows = self._table_of(merged(np.concatenate(some)), label)
             table[there : there + len(rows)] = rows
             there += len(rows)
             starts = stops
-        self._runs.clear()
         found: StatisticsTable = table[:there]
         return found

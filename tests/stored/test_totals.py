@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+import tempfile
 from typing import Any
 
 import numpy as np
@@ -87,20 +90,94 @@ def test_little_memory_for_a_label() -> None:
     assert np.shares_memory(table.view(np.ndarray), taken[0])
 
 
-def test_spills_and_gives_the_files_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Beyond ``memory`` rows are sorted runs in files; labels of many runs have one row."""
+def test_spills_to_one_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beyond ``memory`` rows are sorted runs in one file, however many; labels of many runs have one row."""
     monkeypatch.setattr(totals, "_SHORTEST_RUN", 300)
+    files: list[Any] = []
+    make = tempfile.TemporaryFile
+
+    def counted(*args: Any, **kwargs: Any) -> Any:
+        files.append(make(*args, **kwargs))
+        return files[-1]
+
+    monkeypatch.setattr(tempfile, "TemporaryFile", counted)
     found = totals.Totals(np.dtype("u4"), ((0, 99),) * 3, 0)
     rng = np.random.default_rng(1)
     parts = [some_rows(rng, 2000, "u4", 3) for _ in range(5)]
     for part in parts:
         found.add(part)
     assert len(found._runs) > 5
-    assert all(isinstance(run, np.memmap) for run in found._runs)
+    assert len(files) == 1
     expected = table_of(merged(np.concatenate(parts)), np.dtype("u4"), 3)
     assert np.array_equal(found.table(np.dtype("u4")), expected)
+    assert files[0].closed
     assert not found._runs
     assert len(found.table(np.dtype("u4"))) == 0  # it begins anew
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="limits of a process are Unix's")
+def test_a_full_disk_is_an_error() -> None:
+    """Rows for which the disk has no room raise OSError, and the file is closed; a mapping would kill the process."""
+    program = """
+import gc, resource
+import numpy as np
+from crackle_zarr.stored import totals
+from crackle_zarr.streams.statistics import rows_dtype
+totals._SHORTEST_RUN = 300
+found = totals.Totals(np.dtype("u4"), ((0, 99),) * 3, 0)
+rows = np.zeros(250, dtype=rows_dtype(np.dtype("u4"), 3))
+resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+try:
+    for start in range(0, 10**5, 250):
+        rows["label"] = np.arange(start, start + 250)
+        found.add(rows)
+except OSError as error:
+    print("OSError", len(found._runs))
+file = found._file
+del found
+gc.collect()
+print(file.closed)
+"""
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", program], capture_output=True, text=True, check=True
+    )
+    name, runs, closed = done.stdout.split()
+    assert (name, closed) == ("OSError", "True")
+    assert int(runs) > 1
+    assert not done.stderr
+
+
+def test_no_memory_for_more_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where memory cannot grow, C is not told that it did."""
+    dtype = rows_dtype(np.dtype("u4"), 3)
+    many = np.zeros(10**4, dtype=dtype)
+    many["label"] = np.arange(10**4)
+    found = _binding.RowTotals(dtype)
+    room = found._totals.capacity
+
+    class Full:
+        """Memory that does not grow."""
+
+        def resize(self, *_: Any, **__: Any) -> None:
+            raise MemoryError
+
+    memory = found._memory
+    found.add(many[:room])
+    assert len(found) == room
+    found._memory = Full()  # type: ignore[assignment]
+    with pytest.raises(MemoryError):
+        found._grow()
+    found._memory = memory
+    assert found._totals.capacity * dtype.itemsize == memory.nbytes
+
+    monkeypatch.setattr(np, "zeros", lambda *_, **__: Full().resize())
+    found._totals.count = found._totals.num_slots // 4 * 3
+    found._totals.capacity = found._totals.count + 1
+    with pytest.raises(MemoryError):
+        found._grow()
+    monkeypatch.undo()
+    with pytest.raises(ValueError, match="argument"):
+        found._call(_binding.totals.lib.crackle_totals_index)
 
 
 def test_rows_of_another_kind_are_refused() -> None:
