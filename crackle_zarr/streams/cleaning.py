@@ -89,10 +89,16 @@ def with_holes_filled(
     return new
 
 
-def with_parts_named(labels: Array, sizes: Array, label: int, first: int) -> Array:
+def first_name(largest: int) -> int:
+    """The first new name in a volume, by its largest label: never 0, which is background to most programs."""
+    return max(largest, 0) + 1
+
+
+def with_parts_named(labels: Array, sizes: Array, label: int, first: int, dtype: np.dtype[Any]) -> Array:
     """New labels: for the components of a label, but for the largest, names of their own from ``first`` on.
 
     Components come in the order of their first voxels; of equally large ones the first keeps the label.
+    ``dtype`` is that of the volume: labels of a bool array are of another.
 
     Raises:
         ValueError: the dtype has no more names.
@@ -102,10 +108,10 @@ def with_parts_named(labels: Array, sizes: Array, label: int, first: int) -> Arr
         return labels
     others = np.delete(mine, np.argmax(sizes[mine]))
     last = first + len(others) - 1
-    if last > np.iinfo(labels.dtype).max:
+    if last > (1 if dtype.kind == "b" else np.iinfo(dtype).max):
         raise ValueError(
             f"the label {label} has {len(mine):,} parts, whose names would go up to {last:,}, which "
-            f"{labels.dtype} does not hold: convert the volume to a wider type first"
+            f"{dtype} does not hold: convert the volume to a wider type first"
         )
     new = labels.copy()
     new[others] = np.arange(first, last + 1, dtype=labels.dtype)
@@ -188,7 +194,7 @@ def split(binary: Source, label: int, connectivity: Literal[6, 26] = 26) -> byte
     def named(labels: Array, reader: _binding.Reader) -> Array:
         if not (labels == label).any():
             raise ValueError(f"the volume has no label {label}")
-        return with_parts_named(labels, sizes_in(reader), label, int(labels.max()) + 1)
+        return with_parts_named(labels, sizes_in(reader), label, first_name(int(labels.max())), labels.dtype)
 
     found = _remade(binary, connectivity, None, named)
     if not _binding.read_header(found).voxels():

@@ -196,7 +196,7 @@ def split(
         there = find(inside, number, **quiet)
         if not there:
             raise ValueError(f"{layout.name} has no label {number}")
-        first = int(largest_label(inside, **quiet)) + 1
+        first = cleaning.first_name(int(largest_label(inside, **quiet)))
         return edit_parts(
             layout,
             joined_axes(layout, axes),

@@ -398,6 +398,30 @@ def test_an_index_follows(tmp_path: Path) -> None:
     assert cz.check_index(array) == []
 
 
+@pytest.mark.parametrize("dtype", ["bool", "u1"])
+def test_split_of_a_mask(dtype: str) -> None:
+    """A bool array has no names for parts: it would hold labels that no reader accepts."""
+    voxels = np.array([[[True], [False], [True]]]).astype(dtype)
+    array = cz.create_array({}, data=voxels, chunks=(1, 2, 1))
+    if dtype == "bool":
+        with pytest.raises(ValueError, match="names would go up to 2, which bool does not hold"):
+            cz.split(array, 1)
+        assert np.array_equal(array[...], voxels)
+        assert cz.split(array, 0).chunks == []
+    else:
+        cz.split(array, 1)
+        assert np.array_equal(array[...].ravel(), [1, 0, 2])
+
+
+def test_names_of_parts_are_positive() -> None:
+    """Where all labels are negative, a part does not get 0, which is background to most programs."""
+    voxels = np.array([[[-5, -1, -5]]], dtype="i4")
+    array = cz.create_array({}, data=voxels, chunks=(1, 1, 2))
+    cz.split(array, -5)
+    assert np.array_equal(array[...].ravel(), [-5, -1, 1])
+    assert np.array_equal(cz.decompress(cz.split(voxels, -5)).ravel(), [-5, -1, 1])
+
+
 def test_arguments() -> None:
     """Wrong arguments are refused by name, before anything is read."""
     array = cz.create_array({}, data=solid(), chunks=(5, 7, 9))
@@ -474,6 +498,24 @@ def test_sets_are_those_of_all_pairs_at_once(seed: int) -> None:
         expected[mine] = mine[np.argmin(firsts[mine])]
     assert np.array_equal(found.roots(), expected)
     assert found.meets().shape == (0, 2)
+
+
+@pytest.mark.parametrize("at_once", [1, 10**9], ids=["pair by pair", "at once"])
+@pytest.mark.parametrize("order", ["ascending", "descending"])
+def test_paths_to_roots_are_short(order: str, at_once: int) -> None:
+    """A chain of pairs makes no chain of numbers: it took n * n steps to follow one."""
+    count = 3000
+    firsts = np.arange(count, dtype=np.uint64)
+    found = sets.Sets(firsts if order == "ascending" else firsts[::-1].copy())
+    chain = np.stack([np.arange(count - 1), np.arange(1, count)], axis=1)
+    steps = 0
+    ends = chain[:, 0]
+    for start in range(0, len(chain), at_once):
+        found.add(sets.Pairs(chain[start : start + at_once], np.zeros((0, 2), np.int64)))
+    while not np.array_equal(above := found._parent[ends], ends):
+        ends, steps = above, steps + 1
+    assert steps < 40
+    assert (found.roots() == (0 if order == "ascending" else count - 1)).all()
 
 
 def components_of(count: int, pairs: np.ndarray) -> Any:

@@ -99,5 +99,7 @@ class Split:
     def __call__(self, joining: Joining, parts: Parts) -> npt.NDArray[Any]:
         """The new labels of all parts."""
         place, _, labels, sizes = _whole(joining, parts)
-        new: npt.NDArray[Any] = with_parts_named(labels, sizes, self.label, self.first)
+        new: npt.NDArray[Any] = with_parts_named(
+            labels, sizes, self.label, self.first, joining.target.array.dtype
+        )
         return np.asarray(new[place])

@@ -179,8 +179,9 @@ def _as_pairs(codes: npt.NDArray[np.uint64]) -> npt.NDArray[np.int64]:
 class Sets:
     """Unites numbers as pairs of them come, so that the pairs need not be kept; see ``engine.Gathering``.
 
-    Each set has a root, that of its numbers which comes first. A number points to another one of its set that
-    comes earlier; the root points to itself.
+    A number points to another one of its set; the root of a set points to itself. While pairs come, roots are
+    linked in a random order, which keeps the paths to them short. Linked in the order of ``firsts``, a chain of
+    n pairs made a path of n steps, and took n * n of them.
     """
 
     def __init__(self, firsts: Array) -> None:
@@ -194,7 +195,7 @@ class Sets:
         one, other = self._root(result.same[:, 0]), self._root(result.same[:, 1])
         while (apart := one != other).any():
             one, other = one[apart], other[apart]
-            is_later = self._firsts[one] > self._firsts[other]
+            is_later = _rank(one) > _rank(other)
             # Where several pairs hang up one root the last of them wins, and the others come again.
             self._parent[np.where(is_later, one, other)] = np.where(is_later, other, one)
             one, other = self._root(one), self._root(other)
@@ -202,10 +203,21 @@ class Sets:
             self._meets.append(result.meets)
 
     def roots(self) -> Array:
-        """The root of each number; afterwards nothing can be added."""
-        for start in range(0, len(self._parent), _BLOCK):
-            self._root(np.arange(start, min(start + _BLOCK, len(self._parent))))
-        return self._parent
+        """For each number, that of its set which comes first; afterwards nothing can be added."""
+        parent, firsts = self._parent, self._firsts
+        blocks = [slice(start, start + _BLOCK) for start in range(0, len(parent), _BLOCK)]
+        least = np.full(len(parent), np.iinfo(firsts.dtype).max, dtype=firsts.dtype)
+        for block in blocks:
+            parent[block] = self._root(parent[block])
+            np.minimum.at(least, parent[block], firsts[block])
+        heads = [np.flatnonzero(firsts[block] == least[parent[block]]) + block.start for block in blocks]
+        del least
+        first = np.empty(len(parent), dtype=np.int64)  # of roots alone
+        for some in heads:
+            first[parent[some]] = some
+        for block in blocks:
+            parent[block] = first[parent[block]]
+        return parent
 
     def meets(self) -> Array:
         """The pairs that share a face, ``(n, 2)``."""
@@ -218,3 +230,11 @@ class Sets:
             found = above
         self._parent[numbers] = found
         return found
+
+
+def _rank(numbers: Array) -> npt.NDArray[np.uint64]:
+    """Where numbers come in a random order, without repeats."""
+    mixed = numbers.astype(np.uint64) * np.uint64(0xBF58476D1CE4E5B9)
+    mixed ^= mixed >> np.uint64(32)
+    mixed *= np.uint64(0x94D049BB133111EB)
+    return mixed
