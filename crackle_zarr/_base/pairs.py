@@ -49,10 +49,13 @@ def pairs_of(mapping: Any) -> Pairs:
 
 
 def parquet_of(mapping: Any) -> tables.RowGroups | None:
-    """The row groups of a mapping in a file of Parquet; None if it is anything else."""
+    """The row groups of a mapping in a file of Parquet; None if it is anything else.
+
+    They are read later, when the working directory may be another.
+    """
     if not isinstance(mapping, str | os.PathLike) or Path(mapping).suffix.lower() != ".parquet":
         return None
-    return tables.RowGroups(Path(mapping), _old_and_new)
+    return tables.RowGroups(Path(mapping).absolute(), _old_and_new)
 
 
 def _is_column(part: Any) -> bool:

@@ -61,7 +61,7 @@ class GroupedPairs:
 
     def __reduce__(self) -> Any:
         """Pickle the place of the file: workers on this machine read the row groups that they need."""
-        return _reopened, (os.path.abspath(self._groups.path), self._stamp)
+        return _reopened, (self._groups.path, self._stamp)
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -100,7 +100,7 @@ class GroupedPairs:
         needed, firsts = np.unique(group[inside], return_index=True)
         self._need(needed)
         place = np.zeros(len(wanted), dtype=np.int64)
-        for number, some in zip(needed.tolist(), np.split(inside, firsts[1:]), strict=True):
+        for number, some in zip(needed.tolist(), np.split(inside, firsts)[1:], strict=True):
             start, stop = self._groups.starts[number : number + 2]
             place[some] = start + np.searchsorted(keys[start:stop], wanted[some])
         found[inside] = keys[place[inside]] == wanted[inside]
@@ -130,13 +130,13 @@ class GroupedPairs:
             raise ValueError(f"{self._groups.path} has changed since it was opened: open it again")
 
 
-def _stamp(path: str | Path) -> tuple[int, int]:
+def _stamp(path: Path) -> tuple[int, int]:
     status = os.stat(path)
     return status.st_size, status.st_mtime_ns
 
 
 @functools.lru_cache(maxsize=1)  # a worker unpickles the mapping with every task
-def _reopened(path: str, stamp: tuple[int, int]) -> GroupedPairs:
+def _reopened(path: Path, stamp: tuple[int, int]) -> GroupedPairs:
     found = GroupedPairs.of(path) if _stamp(path) == stamp else None
     if found is None:
         raise ValueError(f"{path} has changed since it was opened: open it again")

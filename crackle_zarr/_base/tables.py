@@ -184,9 +184,14 @@ class RowGroups:
             if not (types.is_integer(kind) or types.is_floating(kind)):
                 raise TypeError(f"{path}: the column {name} is of {kind}, and labels are integers")
         dtypes = [schema.field(name).type.to_pandas_dtype() for name in self._names]
-        self.columns: list[Column] = [np.empty(self._footer.num_rows, dtype=dtype) for dtype in dtypes]
         sizes = [self._footer.row_group(number).num_rows for number in range(self._footer.num_row_groups)]
+        if sum(sizes) != self._footer.num_rows or min(sizes, default=0) < 0:
+            raise ValueError(
+                f"{path} cannot be read: its row groups have {sum(sizes):,} rows, and its footer tells of "
+                f"{self._footer.num_rows:,}"
+            )
         self.starts = np.concatenate([[0], np.cumsum(sizes, dtype=np.int64)])
+        self.columns: list[Column] = [np.empty(self.starts[-1], dtype=dtype) for dtype in dtypes]
 
     def bounds(self, place: int) -> tuple[Column, Column] | None:
         """The least and the greatest number of a column in each row group; None where the file lacks them."""
@@ -216,7 +221,10 @@ class RowGroups:
             for name, column in zip(self._names, self.columns, strict=True):
                 values = _values(group[name], name, str(self.path))
                 if len(values) != stop - start:
-                    raise ValueError(f"{self.path} has changed since it was opened: open it again")
+                    raise ValueError(
+                        f"{self.path}: row group {number} has {len(values):,} rows, and the footer tells of "
+                        f"{stop - start:,}: the file has changed since it was opened, or is damaged"
+                    )
                 column[start:stop] = values
 
         with _readable(self.path), ThreadPoolExecutor() as threads:

@@ -101,13 +101,13 @@ class Totals:
     def _spill(self) -> None:
         """Append the rows to the file, as a run.
 
-        They are written, and not copied to a mapping: on a full disk, that would kill the process. All runs are in
-        one file, because open files are few.
+        They are written, and not copied to a mapping: on a full disk, that would kill the process. All runs
+        are in one file, because a process may have few open files.
         """
         rows = self._ascending()
         if self._file is None:
             # Without a buffer, which a full disk would leave to be written again as the file is closed.
-            self._file = tempfile.TemporaryFile(prefix="crackle-zarr-", buffering=0)
+            self._file = tempfile.TemporaryFile(prefix="crackle-zarr-", buffering=0)  # noqa: SIM115
             weakref.finalize(self, self._file.close)
         left = memoryview(rows.view(np.uint8))
         while len(left):

@@ -117,7 +117,7 @@ def test_spills_to_one_file(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.skipif(sys.platform == "win32", reason="limits of a process are Unix's")
 def test_a_full_disk_is_an_error() -> None:
-    """Rows for which the disk has no room raise OSError, and the file is closed; a mapping would kill the process."""
+    """Rows for which the disk has no room raise OSError, and the file is closed."""
     program = """
 import gc, resource
 import numpy as np

@@ -279,6 +279,50 @@ def test_row_groups_are_read_when_they_are_needed(
         cz.LabelMapping(tmp_path / "p.parquet", preserve=False).renamed(everything)
 
 
+@pytest.mark.parametrize("table", [[], [3], [199, 250, 2**40], [-1, 1, 2**62]])
+def test_labels_of_no_row_group(tmp_path: Path, soon_many: list[list[int]], table: list[int]) -> None:
+    """A table that has no label of any row group stays, and nothing is read."""
+    old = np.concatenate([np.arange(10, 110), np.arange(300, 400)]).astype("u8")
+    mapping = cz.LabelMapping(large(tmp_path / "m.parquet", old))
+    labels = np.array(table, dtype="i8")
+    assert np.array_equal(mapping.renamed(labels), labels)
+    assert soon_many == []
+
+
+def test_another_working_directory(
+    tmp_path: Path, soon_many: list[list[int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A relative path is that of the time when the file was opened."""
+    large(tmp_path / "m.parquet", np.arange(400, dtype="u8"))
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path)
+    mapping = cz.LabelMapping("m.parquet")
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    table = np.arange(3, dtype="u8")
+    for one in (mapping, pickle.loads(pickle.dumps(mapping))):
+        assert one.renamed(table).tolist() == [1, 2, 3]
+    assert soon_many
+
+
+@pytest.mark.parametrize("rows", [450, 300, 2**13 - 1])
+@pytest.mark.parametrize("many", [200, 10**6])
+def test_a_footer_that_contradicts_itself(
+    tmp_path: Path, soon_many: list[list[int]], monkeypatch: pytest.MonkeyPatch, rows: int, many: int
+) -> None:
+    """A footer that tells of other rows than its row groups is refused: pairs were made of unused memory."""
+    monkeypatch.setattr(row_groups, "_MANY", many)
+    path = large(tmp_path / "m.parquet", np.arange(400, dtype="u8"))
+    content = path.read_bytes()
+    length = int.from_bytes(content[-8:-4], "little")
+    start = len(content) - 8 - length
+    # Field 3 of the footer is the number of rows, a zigzag integer of two bytes.
+    one, other = (b"\x16" + bytes([2 * count & 127 | 128, 2 * count >> 7]) for count in (400, rows))
+    assert content.count(one, start) == 1
+    path.write_bytes(content[:start] + content[start:].replace(one, other))
+    with pytest.raises(ValueError, match=f"row groups have 400 rows, and its footer tells of {rows:,}"):
+        cz.LabelMapping(path)
+
+
 def test_order_within_a_row_group(tmp_path: Path, soon_many: list[list[int]]) -> None:
     """Pairs that do not ascend within a row group are put in order once it is read."""
     old = np.arange(1000)

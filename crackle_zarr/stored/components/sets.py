@@ -180,8 +180,8 @@ class Sets:
     """Unites numbers as pairs of them come, so that the pairs need not be kept; see ``engine.Gathering``.
 
     A number points to another one of its set; the root of a set points to itself. While pairs come, roots are
-    linked in a random order, which keeps the paths to them short. Linked in the order of ``firsts``, a chain of
-    n pairs made a path of n steps, and took n * n of them.
+    linked in a random order, which keeps the paths to them short. Linked in the order of ``firsts``, a chain
+    of n pairs made a path of n steps, and took n * n of them.
     """
 
     def __init__(self, firsts: Array) -> None:
