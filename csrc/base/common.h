@@ -389,6 +389,18 @@ static inline int ck_reserve(void **items, size_t *capacity, u64 need, size_t si
     return 1;
 }
 
+/* Like ck_reserve(); 'items' points to a pointer of any type. */
+static inline int ck_grow(void *items, size_t *capacity, u64 need, size_t size)
+{
+    void *grown;
+    int ok;
+
+    memcpy(&grown, items, sizeof(grown));
+    ok = ck_reserve(&grown, capacity, need, size);
+    memcpy(items, &grown, sizeof(grown));
+    return ok;
+}
+
 /* ------------------------- Reading within bounds -------------------------- */
 
 /* Bytes still to be read. At the end, the getters return false and do not move. */

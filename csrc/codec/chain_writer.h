@@ -42,11 +42,7 @@ static inline void ck_put_terminate(struct ck_tracer *t, size_t *size)
 /* Push 'vertex', to continue from it later. Its BRANCH stands behind the 'size' codepoints. */
 static inline int ck_remember(struct ck_tracer *t, size_t *num_pending, size_t vertex, size_t size)
 {
-    void *pending = t->pending;
-    int ok = ck_reserve(&pending, &t->pending_capacity, *num_pending + 1, sizeof(*t->pending));
-
-    t->pending = pending;
-    if (!ok)
+    if (!ck_grow(&t->pending, &t->pending_capacity, *num_pending + 1, sizeof(*t->pending)))
         return 0;
     t->pending[*num_pending].vertex = vertex;
     t->pending[*num_pending].symbol = size;

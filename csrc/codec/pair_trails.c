@@ -11,6 +11,7 @@
  * Pairs may make a closed trail.  As long as it is not all of its group, it meets another trail at a node, and changing
  * the pairs there merges the two.  A closed trail of its own would cost a BRANCH and a TERMINATE.
  */
+#include "../base/sets.h"
 #include "format.h"
 #include "pair_trails.h"
 
@@ -140,27 +141,18 @@ static void pair_at(struct ck_trail_graph *g, const struct ck_step_costs *costs,
 
 /* ------------------------------ Closed trails ------------------------------ */
 
-static u32 trail_of(struct ck_trail_graph *g, u32 copy)
-{
-    while (g->trail[copy] != copy) {
-        g->trail[copy] = g->trail[g->trail[copy]];
-        copy = g->trail[copy];
-    }
-    return copy;
-}
-
 static void join(struct ck_trail_graph *g, u32 a, u32 b)
 {
-    a = trail_of(g, a);
-    b = trail_of(g, b);
-    g->trail[b] = a;
-    g->has_end[a] |= g->has_end[b];
+    const u8 has_end = g->has_end[ck_find_root(g->trail, a)] | g->has_end[ck_find_root(g->trail, b)];
+
+    ck_unite(g->trail, a, b);
+    g->has_end[ck_find_root(g->trail, a)] = has_end;
 }
 
 /* If two pairs belong to two trails, and one of these is closed: exchange partners, so that one trail results. */
 static void merge_pairs(struct ck_trail_graph *g, u32 a, u32 b)
 {
-    const u32 x = trail_of(g, CK_COPY_OF(a)), y = trail_of(g, CK_COPY_OF(b));
+    const u32 x = ck_find_root(g->trail, CK_COPY_OF(a)), y = ck_find_root(g->trail, CK_COPY_OF(b));
     const u32 partner_of_a = g->partner[a], partner_of_b = g->partner[b];
 
     if (x == y || (g->has_end[x] && g->has_end[y]))
@@ -192,7 +184,8 @@ static void merge_at(struct ck_trail_graph *g, const struct ck_node *node)
     }
     if (crossing != CK_NO_HALF) {
         merge_pairs(g, passing, crossing);
-    } else if (end != CK_NO_HALF && passing != CK_NO_HALF && !g->has_end[trail_of(g, CK_COPY_OF(passing))]) {
+    } else if (end != CK_NO_HALF && passing != CK_NO_HALF &&
+               !g->has_end[ck_find_root(g->trail, CK_COPY_OF(passing))]) {
         g->partner[g->partner[passing]] = CK_NO_HALF;
         pair(g, passing, end);
         join(g, CK_COPY_OF(passing), CK_COPY_OF(end));

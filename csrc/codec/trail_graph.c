@@ -10,6 +10,7 @@
  * Pairs are chosen greedily, short edges first.  Letting those edges go first that are the only choice of a node was
  * tried, and gains nothing.  A node has at most one doubled edge, so it has at most four half-edges, as a crossing has.
  */
+#include "../base/sets.h"
 #include "format.h"
 #include "trail_graph.h"
 #include "vertex_steps.h"
@@ -22,6 +23,7 @@ void ck_trail_graph_free(struct ck_trail_graph *g)
     if (!g)
         return;
     free(g->nodes);
+    free(g->group);
     free(g->edges);
     free(g->headings);
     free(g->node_at);
@@ -40,27 +42,20 @@ unsigned int ck_step_of_half(const struct ck_trail_graph *g, u32 half, u32 step)
                     : CK_DIRECTION_OF_HEADING(g->headings[e->steps + step]);
 }
 
-u32 ck_group_of(struct ck_trail_graph *g, u32 node)
-{
-    while (g->nodes[node].parent != node) {
-        g->nodes[node].parent = g->nodes[g->nodes[node].parent].parent;
-        node = g->nodes[node].parent;
-    }
-    return node;
-}
-
 static struct ck_node *add_node(struct ck_trail_graph *g, size_t vertex)
 {
     struct ck_node *node;
 
-    if (!ck_grow(&g->nodes, &g->nodes_capacity, (u64)g->num_nodes + 1, sizeof(*g->nodes)))
+    if (!ck_grow(&g->nodes, &g->nodes_capacity, (u64)g->num_nodes + 1, sizeof(*g->nodes)) ||
+        !ck_grow(&g->group, &g->group_capacity, (u64)g->num_nodes + 1, sizeof(*g->group)))
         return NULL;
     node = &g->nodes[g->num_nodes];
     node->vertex = vertex;
     for (unsigned int i = 0; i < 4; i++)
         node->half[i] = CK_NO_HALF;
     node->doubled = node->next = CK_NO_HALF;
-    node->parent = (u32)g->num_nodes++;
+    g->group[g->num_nodes] = (u32)g->num_nodes;
+    g->num_nodes++;
     return node;
 }
 
@@ -136,7 +131,7 @@ static int find_edges(struct ck_trail_graph *g, u8 *vertex_steps, const ptrdiff_
             e->node[1] = end;
             node->half[d] = half;
             g->nodes[end].half[CK_OPPOSITE(CK_DIRECTION_OF_HEADING(heading))] = CK_OTHER_END(half);
-            g->nodes[ck_group_of(g, end)].parent = ck_group_of(g, n);
+            ck_unite(g->group, n, end);
         }
     for (size_t n = 0; n < g->num_nodes; n++)
         vertex_steps[g->nodes[n].vertex] = 0;
@@ -213,7 +208,7 @@ int ck_make_trail_graph(struct ck_trail_graph *g, const struct ck_tracer *t, con
         return 0;
     double_edges(g);
     for (u32 n = 0; n < g->num_nodes; n++) {
-        struct ck_node *group = &g->nodes[ck_group_of(g, n)];
+        struct ck_node *group = &g->nodes[ck_find_root(g->group, n)];
 
         if (&g->nodes[n] == group)
             continue;

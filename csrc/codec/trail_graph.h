@@ -28,7 +28,6 @@ struct ck_node {
     size_t vertex;
     u32 half[4];        /* the half-edges of first copies that leave here; CK_NO_HALF if there are fewer */
     u32 doubled;        /* the one of these whose edge is doubled, or CK_NO_HALF */
-    u32 parent;         /* leads to the node that stands for its group of connected nodes */
     u32 next;           /* the next node above it in the group, or CK_NO_HALF */
 };
 
@@ -42,6 +41,8 @@ struct ck_edge {
 struct ck_trail_graph {
     struct ck_node *nodes;
     size_t num_nodes, nodes_capacity;
+    u32 *group;         /* per node: leads to the lowest node of its group of connected nodes (sets.h) */
+    size_t group_capacity;
     struct ck_edge *edges;
     size_t num_edges, edges_capacity;
     u8 *headings;       /* of all edges */
@@ -50,8 +51,8 @@ struct ck_trail_graph {
     size_t node_at_capacity;
     /* The trails (pair_trails.c). */
     u32 *partner;       /* per half-edge: the one by which a trail that arrives here leaves, or CK_NO_HALF */
-    u32 *trail;         /* per copy: leads to the copy that stands for its trail */
-    u8 *has_end;        /* per copy that stands for a trail: whether the trail is open */
+    u32 *trail;         /* per copy: leads to the lowest copy of its trail (sets.h) */
+    u8 *has_end;        /* per lowest copy of a trail: whether the trail is open */
     u8 *is_walked;      /* per copy */
     size_t partner_capacity, trail_capacity, has_end_capacity, is_walked_capacity;
 };
@@ -72,20 +73,5 @@ static inline u32 ck_node_of(const struct ck_trail_graph *g, u32 half)
 
 /* The direction of a step, counted from 0, of a walk that leaves by 'half'. */
 unsigned int ck_step_of_half(const struct ck_trail_graph *g, u32 half, u32 step);
-
-/* The node that stands for the group of 'node'. */
-u32 ck_group_of(struct ck_trail_graph *g, u32 node);
-
-/* Grow one of the arrays of a graph or of a tracer: '*items' is a pointer of any type. */
-static inline int ck_grow(void *items, size_t *capacity, u64 need, size_t size)
-{
-    void *grown;
-    int ok;
-
-    memcpy(&grown, items, sizeof(grown));
-    ok = ck_reserve(&grown, capacity, need, size);
-    memcpy(items, &grown, sizeof(grown));
-    return ok;
-}
 
 #endif /* CK_TRAIL_GRAPH_H */

@@ -333,7 +333,7 @@ crackle_status ck_trace_trails(struct ck_tracer *t, const struct ck_bitmaps *b, 
     if (!groups)
         return CRACKLE_NO_MEMORY;
     for (u32 n = 0; n < g->num_nodes; n++)
-        if (g->nodes[n].parent == n) {
+        if (g->group[n] == n) {
             groups[num_groups].key = lowest_vertex(g, n, b->stride);
             groups[num_groups++].value = n;
         }
