@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .. import _binding
+from .._base.temporary_files import append
 from ..streams.statistics import Rows, merged, rows_dtype, table_of
 from ..streams.statistics_table import StatisticsTable, empty_table
 from .layout import Box, num_voxels
@@ -99,19 +100,12 @@ class Totals:
         return table_of(long, label, self._ndim)
 
     def _spill(self) -> None:
-        """Append the rows to the file, as a run.
-
-        They are written, and not copied to a mapping: on a full disk, that would kill the process. All runs
-        are in one file, because a process may have few open files.
-        """
+        """Append the rows to the file as a run. All runs share one: a process may have few open files."""
         rows = self._ascending()
         if self._file is None:
-            # Without a buffer, which a full disk would leave to be written again as the file is closed.
             self._file = tempfile.TemporaryFile(prefix="crackle-zarr-", buffering=0)  # noqa: SIM115
             weakref.finalize(self, self._file.close)
-        left = memoryview(rows.view(np.uint8))
-        while len(left):
-            left = left[self._file.write(left) :]
+        append(self._file, rows)
         self._runs.append(len(rows))
 
     def _of_runs(self, label: np.dtype[Any]) -> StatisticsTable:

@@ -500,6 +500,26 @@ def test_sets_are_those_of_all_pairs_at_once(seed: int) -> None:
     assert found.meets().shape == (0, 2)
 
 
+def test_rows_in_a_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rows of very many parts lie in a file that is only read once it is full, and the result is the same."""
+    voxels = np.random.default_rng(2).integers(0, 3, (9, 12, 15)).astype("u2")
+    array = cz.create_array({}, data=voxels, chunks=(2, 2, 3))  # more chunks than are read at once
+    expected = cz.connected_components(array, out=(there := {}))
+    kinds = []
+    whole = parts.Parts.whole
+
+    def recorded(self: parts.Parts) -> Any:
+        kinds.append((type(self.rows), self.rows.flags.writeable))
+        return whole(self)
+
+    monkeypatch.setattr(parts.Parts, "whole", recorded)
+    monkeypatch.setattr(parts, "_ROWS_IN_MEMORY", 0)
+    found = cz.connected_components(array, out=(here := {}))
+    assert kinds == [(np.memmap, False)]
+    assert np.array_equal(zarr.open_array(here)[...], zarr.open_array(there)[...])
+    assert np.array_equal(found.table, expected.table)
+
+
 @pytest.mark.parametrize("at_once", [1, 10**9], ids=["pair by pair", "at once"])
 @pytest.mark.parametrize("order", ["ascending", "descending"])
 def test_paths_to_roots_are_short(order: str, at_once: int) -> None:

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from zarr.storage import LocalStore
 
 from ..._base import zarr_facts
+from ..._base.temporary_files import append
 from ..editing.applying import check_processes
 from ..engine import Options, run
 from ..layout import Coords
@@ -90,16 +91,29 @@ def _joins(
 def _rows_of(joining: Joining, listed: list[Coords], offsets: npt.NDArray[np.int64]) -> Array:
     """The rows of all pieces; of very many, in a file without a name that is mapped to memory."""
     kind, count = row_dtype(len(joining.order)), int(offsets[-1])
-    rows: Array
     if count * kind.itemsize <= _ROWS_IN_MEMORY:
-        rows = np.empty(count, dtype=kind)
-    else:
-        with tempfile.TemporaryFile(prefix="crackle-zarr-") as file:
-            rows = np.memmap(file, dtype=kind, mode="w+", shape=(count,))
+        rows: Array = np.empty(count, dtype=kind)
+        done = 0
+        for some in _blocks_of_rows(joining, listed, offsets, kind):
+            rows[done : done + len(some)] = some
+            done += len(some)
+        return rows
+    with tempfile.TemporaryFile(prefix="crackle-zarr-", buffering=0) as file:
+        for some in _blocks_of_rows(joining, listed, offsets, kind):
+            append(file, some)
+        return np.memmap(file, dtype=kind, mode="r", shape=(count,))
+
+
+def _blocks_of_rows(
+    joining: Joining, listed: list[Coords], offsets: npt.NDArray[np.int64], kind: np.dtype[Any]
+) -> Iterator[Array]:
     for start in range(0, len(listed), _TABLES_AT_ONCE):
-        for number, one in enumerate(read_rows(joining, listed[start : start + _TABLES_AT_ONCE]), start):
-            rows[offsets[number] : offsets[number + 1]] = one
-    return rows
+        tables = read_rows(joining, listed[start : start + _TABLES_AT_ONCE])
+        places = offsets[start : start + len(tables) + 1] - offsets[start]
+        rows: Array = np.empty(places[-1], dtype=kind)
+        for number, one in enumerate(tables):
+            rows[places[number] : places[number + 1]] = one
+        yield rows
 
 
 def _batches(listed: list[Coords]) -> Iterator[list[Coords]]:
