@@ -34,6 +34,12 @@ TARGET = 1e12
 AXES = (0, 1, 2)
 
 
+def stored_objects(store: Any) -> dict[str, Any]:
+    """The objects of a MemoryStore."""
+    objects: dict[str, Any] = store._store_dict
+    return objects
+
+
 class Anonymous(threading.Thread):
     """Samples the memory of this process that no file backs; the most of it, in MB beyond the start."""
 
@@ -87,7 +93,7 @@ class Tile:
         MakePieces(self.joining, tuple(near), False)()
         self.rows = [pieces.read_piece(self.joining, one).rows for one in middle]
         self.counts = np.array([counts[one] for one in middle])
-        self.pending = sum(len(value) for value in self.joining.store._store_dict.values()) / (
+        self.pending = sum(len(value) for value in stored_objects(self.joining.store).values()) / (
             len(middle) + len(near)
         )
         # Each neighbour has numbers of its own, so that a pair tells which neighbour it leads to.
@@ -121,7 +127,7 @@ class Tables(WrapperStore[MemoryStore]):
         self.metas, self.at = [], []
         for place, rows in zip(itertools.product(*map(range, tile.grid)), tile.rows, strict=True):
             coords = tuple(a + b for a, b in zip(place, tile.grid, strict=True))
-            raw = tile.joining.store._store_dict[tile.joining.key("table", coords)].to_bytes()
+            raw = stored_objects(tile.joining.store)[tile.joining.key("table", coords)].to_bytes()
             self.metas.append(unpacked(raw, "")[0] | {"faces": []})
             first = np.unravel_index(rows["first"].astype(np.int64), tile.joining.target.shape)
             self.at.append(np.stack(first, axis=1) - middle)
