@@ -293,11 +293,14 @@ def test_auto_is_no_larger(name: str) -> None:
 @pytest.mark.parametrize("pins", [0, 2])
 @every_volume
 def test_auto_is_one_of_the_orders(name: str, pins: int) -> None:
-    """The "auto" stream is that of the order in its header, on one thread and on several."""
+    """The "auto" stream is no longer than that of the order in its header, and the same on several threads."""
     volume = VOLUMES[name]()
     stream = crackle_zarr.compress(volume, pins, "auto", parallel=1)
     order = crackle_zarr.header(stream).markov_model_order
-    assert stream == crackle_zarr.compress(volume, pins, order)
+    given = crackle_zarr.compress(volume, pins, order)
+    # With "auto", walks are traced in more ways than with a low order.
+    assert len(stream) <= len(given) if order in (1, 2, 3, 4) else stream == given
+    assert np.array_equal(crackle_zarr.decompress(stream), volume)
     assert stream == crackle_zarr.compress(volume, pins, "auto", parallel=3)
 
 
