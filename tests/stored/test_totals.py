@@ -139,7 +139,10 @@ gc.collect()
 print(file.closed)
 """
     done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", program], capture_output=True, text=True, check=True
+        [sys.executable, "-W", "error::ResourceWarning", "-c", program],
+        capture_output=True,
+        text=True,
+        check=True,
     )
     name, runs, closed = done.stdout.split()
     assert (name, closed) == ("OSError", "True")
