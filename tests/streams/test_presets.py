@@ -293,7 +293,7 @@ def test_auto_is_no_larger(name: str) -> None:
 @pytest.mark.parametrize("pins", [0, 2])
 @every_volume
 def test_auto_is_one_of_the_orders(name: str, pins: int) -> None:
-    """The "auto" stream is no longer than that of the order in its header, and the same on several threads."""
+    """The "auto" stream is no longer than that of the order in its header, the same on several threads."""
     volume = VOLUMES[name]()
     stream = crackle_zarr.compress(volume, pins, "auto", parallel=1)
     order = crackle_zarr.header(stream).markov_model_order
