@@ -17,6 +17,6 @@ def append(file: IO[bytes], array: npt.NDArray[Any]) -> None:
     Raises:
         OSError: the disk is full.
     """
-    left = memoryview(array.view(np.uint8))
+    left = array.view(np.uint8).data
     while len(left):
         left = left[file.write(left) :]
