@@ -12,10 +12,11 @@ from crackle_zarr._binding import (
     skeleton_graphs,
     skeletons,
     streams,
+    totals,
     volumes,
 )
 
-MODULES = (library, parallel, codec, streams, skeletons, skeleton_graphs, volumes, batches)
+MODULES = (library, parallel, codec, streams, skeletons, skeleton_graphs, volumes, batches, totals)
 
 ffi, lib = library.ffi, library.lib
 
