@@ -88,16 +88,14 @@ class LabelMapping:
     @classmethod
     def of_arrays(cls, keys: npt.NDArray[Any], values: npt.NDArray[Any], preserve: bool) -> LabelMapping:
         """The mapping of ``keys[i]`` to ``values[i]``, both arrays of integers."""
-        self = cls.__new__(cls)
-        self.preserve = preserve
-        self._pairs = ascending(keys, values)
-        return self
+        return cls._of(ascending(keys, values), preserve)
 
-    def _with(self, keys: npt.NDArray[Any], values: npt.NDArray[Any], preserve: bool) -> LabelMapping:
-        """A mapping of pairs that ascend already."""
-        other = LabelMapping.__new__(LabelMapping)
-        other._pairs, other.preserve = (keys, values), preserve
-        return other
+    @classmethod
+    def _of(cls, pairs: Pairs | GroupedPairs, preserve: bool) -> LabelMapping:
+        """The mapping of pairs that ascend already."""
+        self = cls.__new__(cls)
+        self._pairs, self.preserve = pairs, preserve
+        return self
 
     def __len__(self) -> int:
         """The number of pairs."""
@@ -113,7 +111,7 @@ class LabelMapping:
         """Pickle a part of a memory-mapped file as that, so that workers on this machine share it."""
         pairs = self._pairs
         if isinstance(pairs, GroupedPairs):
-            return _unpickled_groups, (pairs, self.preserve)
+            return LabelMapping._of, (pairs, self.preserve)
         return _unpickled, (SharedArray.of(pairs[0]), SharedArray.of(pairs[1]), self.preserve)
 
     # -----------------------------------------------------------------------------------
@@ -128,14 +126,14 @@ class LabelMapping:
         The keys of the result have the dtype of ``labels``.
         """
         known, new = self.found(labels)
-        return self._with(labels[known], new, self.preserve)
+        return self._of((labels[known], new), self.preserve)
 
     def within(self, dtype: np.dtype[Any]) -> LabelMapping:
         """The mapping with keys of a dtype; keys that do not fit are left out, since no label equals them."""
         if (self._pairs.dtype if isinstance(self._pairs, GroupedPairs) else self.keys.dtype) == dtype:
             return self
         possible = fits(self.keys, dtype)
-        return self._with(self.keys[possible].astype(dtype), self.values[possible], self.preserve)
+        return self._of((self.keys[possible].astype(dtype), self.values[possible]), self.preserve)
 
     def found(self, table: npt.NDArray[Any]) -> tuple[npt.NDArray[np.bool_], npt.NDArray[Any]]:
         """Per label of a table, whether it is an old label; and the new labels of those that are.
@@ -225,15 +223,7 @@ class LabelMapping:
 
 
 def _unpickled(keys: SharedArray, values: SharedArray, preserve: bool) -> LabelMapping:
-    mapping = LabelMapping.__new__(LabelMapping)
-    mapping._pairs, mapping.preserve = (keys.array(), values.array()), preserve
-    return mapping
-
-
-def _unpickled_groups(pairs: GroupedPairs, preserve: bool) -> LabelMapping:
-    mapping = LabelMapping.__new__(LabelMapping)
-    mapping._pairs, mapping.preserve = pairs, preserve
-    return mapping
+    return LabelMapping._of((keys.array(), values.array()), preserve)
 
 
 def _holds(dtype: np.dtype[Any], label: int) -> bool:

@@ -193,17 +193,25 @@ static inline struct pieces no_pieces(const struct ck_components *c)
     return p;
 }
 
+/* What follows finding the pieces of row 'y': get their components. False if there is no piece. */
+CK_TARGET_V3 static inline int join_pieces(struct ck_components *c, const struct ck_bitmaps *b, u64 y, struct pieces *p)
+{
+    if (CK_UNLIKELY(p->has_dangling))
+        ck_unite_dangling(c, b, y);
+    if (p->count == 0)
+        return 0;
+    look_up(c, p);
+    return 1;
+}
+
 CK_TARGET_V3 size_t ck_find_row_v3(struct ck_components *c, const struct ck_bitmaps *b, u64 y, size_t num_patches)
 {
     const struct ck_patch *patch = c->patches + num_patches;
     struct pieces p = no_pieces(c);
 
     find_pieces(b, y, &p);
-    if (CK_UNLIKELY(p.has_dangling))
-        ck_unite_dangling(c, b, y);
-    if (p.count == 0)
+    if (!join_pieces(c, b, y, &p))
         return num_patches;
-    look_up(c, &p);
     num_patches = add_patches(c, y, &p, num_patches);
     ck_put_row_patches(c->row, patch, patch + p.count, c->sx);
     return num_patches;
@@ -219,7 +227,7 @@ CK_TARGET_V4 static inline void put_places(u32 *out, __m128i places, u64 alone, 
     _mm512_storeu_si512(out, _mm512_mask_or_epi32(wide, (__mmask16)alone, wide, _mm512_set1_epi32((int)ALONE)));
 }
 
-/* Write the places of the bits, and garbage up to the next multiple of sixteen; returns the end of the places. */
+/* Write the places of the bits, and garbage behind them, 16 or 64 numbers in all; returns the end of the places. */
 CK_TARGET_V4 static inline u32 *take_places(u32 *out, u64 bits, u64 vertical, u32 first)
 {
     const __m512i every_place = _mm512_set_epi8(
@@ -268,11 +276,8 @@ CK_TARGET_V4 size_t ck_find_row_v4(struct ck_components *c, const struct ck_bitm
     struct pieces p = no_pieces(c);
 
     find_pieces_v4(b, y, &p);
-    if (CK_UNLIKELY(p.has_dangling))
-        ck_unite_dangling(c, b, y);
-    if (p.count == 0)
+    if (!join_pieces(c, b, y, &p))
         return num_patches;
-    look_up(c, &p);
     for (size_t i = 0; i < p.count; i++)
         ck_put_patch_v4_u32(c->row, p.begin[i], p.end[i], p.component[i]);
     return add_patches(c, y, &p, num_patches);
