@@ -12,54 +12,13 @@
  * the pairs there merges the two.  A closed trail of its own would cost a BRANCH and a TERMINATE.
  */
 #include "../base/sets.h"
-#include "format.h"
 #include "pair_trails.h"
-
-/* The longest history, and a step; twice that, around a doubled edge. */
-#define MAX_STEPS (2 * (CRACKLE_MAX_MARKOV_ORDER + 1) + 16)
+#include "trail_costs.h"
 
 static void pair(struct ck_trail_graph *g, u32 a, u32 b)
 {
     g->partner[a] = b;
     g->partner[b] = a;
-}
-
-/*
- * The bits of the first steps of a walk that arrives from 'from', and leaves by 'to'.  'over' is the doubled edge
- * between, or CK_NO_HALF.  All three are half-edges that leave the node, 'to' that behind 'over'.
- */
-static unsigned int bits_one_way(const struct ck_step_costs *costs, const struct ck_trail_graph *g, u32 from, u32 over,
-                                 u32 to)
-{
-    const u32 most = costs->order + 1;
-    const u32 before = g->edges[CK_EDGE_OF(from)].length, behind = g->edges[CK_EDGE_OF(to)].length;
-    unsigned int steps[MAX_STEPS], n = 0, first, bits = 0;
-    size_t history = 0;
-
-    for (u32 k = before < most ? before : most; k-- > 0;)
-        steps[n++] = CK_OPPOSITE(ck_step_of_half(g, from, k));
-    first = n;
-    if (over != CK_NO_HALF)
-        for (u32 k = 0; k < g->edges[CK_EDGE_OF(over)].length; k++)
-            steps[n++] = ck_step_of_half(g, over, k);
-    for (u32 k = 0; k < (behind < most ? behind : most); k++)
-        steps[n++] = ck_step_of_half(g, to, k);
-    for (unsigned int i = 1; i < n; i++) {
-        const unsigned int cost = ck_step_cost(costs, &history, (steps[i] - steps[i - 1]) & 3);
-
-        bits += i >= first ? cost : 0;
-    }
-    return bits;
-}
-
-static unsigned int bits_of_pair(const struct ck_step_costs *costs, const struct ck_trail_graph *g, u32 a, u32 b)
-{
-    return bits_one_way(costs, g, a, CK_NO_HALF, b) + bits_one_way(costs, g, b, CK_NO_HALF, a);
-}
-
-static unsigned int bits_over(const struct ck_step_costs *costs, const struct ck_trail_graph *g, u32 a, u32 over, u32 b)
-{
-    return bits_one_way(costs, g, a, over, b) + bits_one_way(costs, g, b, CK_OTHER_END(over), a);
 }
 
 /* Pair the two other half-edges of a node with the copies of its doubled edge. */
@@ -70,8 +29,8 @@ static void pair_doubled(struct ck_trail_graph *g, const struct ck_step_costs *c
 
     /* The second of the two nodes has the choice. */
     if (costs && x != CK_NO_HALF &&
-        bits_over(costs, g, x, there, b) + bits_over(costs, g, y, there, a) <
-            bits_over(costs, g, x, there, a) + bits_over(costs, g, y, there, b)) {
+        ck_pair_bits_over(costs, g, x, there, b) + ck_pair_bits_over(costs, g, y, there, a) <
+            ck_pair_bits_over(costs, g, x, there, a) + ck_pair_bits_over(costs, g, y, there, b)) {
         pair(g, b, doubled);
         pair(g, a, CK_OTHER_COPY(doubled));
         return;
@@ -87,8 +46,8 @@ static void pair_crossing(struct ck_trail_graph *g, const struct ck_step_costs *
 
     for (unsigned int i = 0; costs && i < 3; i++) {
         const u8 *o = orders[i];
-        const unsigned int bits = bits_of_pair(costs, g, half[o[0]], half[o[1]]) +
-                                  bits_of_pair(costs, g, half[o[2]], half[o[3]]);
+        const unsigned int bits = ck_pair_bits(costs, g, half[o[0]], half[o[1]]) +
+                                  ck_pair_bits(costs, g, half[o[2]], half[o[3]]);
 
         if (bits < least) {
             least = bits;
@@ -99,42 +58,19 @@ static void pair_crossing(struct ck_trail_graph *g, const struct ck_step_costs *
     pair(g, half[orders[best][2]], half[orders[best][3]]);
 }
 
-/* Pair two of the three half-edges of a node; 'half' has them by direction. */
-static void pair_junction(struct ck_trail_graph *g, const struct ck_step_costs *costs, const u32 half[4])
-{
-    u32 best_a = CK_NO_HALF, best_b = CK_NO_HALF;
-    unsigned int least = UINT_MAX;
-
-    for (unsigned int a = 0; a < 4; a++)
-        for (unsigned int b = a + 1; b < 4; b++) {
-            unsigned int bits;
-
-            if (half[a] == CK_NO_HALF || half[b] == CK_NO_HALF)
-                continue;
-            bits = costs ? bits_of_pair(costs, g, half[a], half[b]) : b - a != 2;
-            if (bits < least) {
-                least = bits;
-                best_a = half[a];
-                best_b = half[b];
-            }
-        }
-    pair(g, best_a, best_b);
-}
-
 static void pair_at(struct ck_trail_graph *g, const struct ck_step_costs *costs, const struct ck_node *node)
 {
+    const u32 alone = node->doubled != CK_NO_HALF ? node->doubled : node->end;
     u32 others[4];
     unsigned int n = 0;
 
     for (unsigned int i = 0; i < 4; i++)
-        if (node->half[i] != CK_NO_HALF && node->half[i] != node->doubled)
+        if (node->half[i] != CK_NO_HALF && node->half[i] != alone)
             others[n++] = node->half[i];
     if (node->doubled != CK_NO_HALF)
         pair_doubled(g, costs, node->doubled, others[0], others[1]);
     else if (n == 4)
         pair_crossing(g, costs, node->half);
-    else if (n == 3)
-        pair_junction(g, costs, node->half);
     else if (n == 2)
         pair(g, others[0], others[1]);
 }

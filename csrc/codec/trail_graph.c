@@ -1,22 +1,10 @@
 /*
  * trail_graph.c - the cracks of a slice as a graph: nodes, and the edges between them
- *
- * Doubling.  In every covering of the cracks by stretches, a stretch ends at each vertex with an odd number of cracks.
- * A stretch costs a BRANCH and a TERMINATE, about ten bits with a Markov model; a step costs about 1.4.  The format lets
- * a walk take a crack twice.  If two odd vertices are a few steps apart, walking these steps twice makes both vertices
- * even, and costs less than a stretch.  In segmentations two thirds of the odd vertices have such a neighbour, mostly at
- * one step or two.  This is the problem of the Chinese postman, with a limit on the length of a detour.
- *
- * Pairs are chosen greedily, short edges first.  Letting those edges go first that are the only choice of a node was
- * tried, and gains nothing.  A node has at most one doubled edge, so it has at most four half-edges, as a crossing has.
  */
 #include "../base/sets.h"
 #include "format.h"
 #include "trail_graph.h"
 #include "vertex_steps.h"
-
-/* The longest edge that is doubled. Six steps cost more than a stretch as often as not. */
-#define MAX_DOUBLED_LENGTH 5
 
 void ck_trail_graph_free(struct ck_trail_graph *g)
 {
@@ -34,14 +22,6 @@ void ck_trail_graph_free(struct ck_trail_graph *g)
     free(g);
 }
 
-unsigned int ck_step_of_half(const struct ck_trail_graph *g, u32 half, u32 step)
-{
-    const struct ck_edge *e = &g->edges[CK_EDGE_OF(half)];
-
-    return half & 1 ? CK_OPPOSITE(CK_DIRECTION_OF_HEADING(g->headings[e->steps + e->length - 1 - step]))
-                    : CK_DIRECTION_OF_HEADING(g->headings[e->steps + step]);
-}
-
 static struct ck_node *add_node(struct ck_trail_graph *g, size_t vertex)
 {
     struct ck_node *node;
@@ -53,7 +33,7 @@ static struct ck_node *add_node(struct ck_trail_graph *g, size_t vertex)
     node->vertex = vertex;
     for (unsigned int i = 0; i < 4; i++)
         node->half[i] = CK_NO_HALF;
-    node->doubled = node->next = CK_NO_HALF;
+    node->doubled = node->end = node->next = CK_NO_HALF;
     g->group[g->num_nodes] = (u32)g->num_nodes;
     g->num_nodes++;
     return node;
@@ -118,7 +98,7 @@ static int find_edges(struct ck_trail_graph *g, u8 *vertex_steps, const ptrdiff_
         for (unsigned int d = 0; d < 4; d++) {
             struct ck_node *node = &g->nodes[n];
             unsigned int heading = CK_HEADING(d);
-            const u32 half = 4 * (u32)g->num_edges;
+            const u32 half = CK_HALF(g->num_edges);
             struct ck_edge *e;
             u32 end;
 
@@ -154,44 +134,12 @@ static int find_outlines(struct ck_trail_graph *g, const struct ck_bitmaps *b, u
         e = node ? add_edge(g, (u32)g->num_nodes - 1) : NULL;
         if (!e)
             return 0;
-        node->half[0] = 4 * (u32)(g->num_edges - 1);
+        node->half[0] = CK_HALF(g->num_edges - 1);
         node->half[1] = CK_OTHER_END(node->half[0]);
         heading = CK_HEADING(ck_ctz64(ck_cracks_at(b, vertex)));
         follow_edge(g, vertex_steps, step, vertex, &heading, e);
         vertex_steps[vertex] = 0;
     }
-}
-
-/* -------------------------------- Doubling --------------------------------- */
-
-static int may_be_doubled(const struct ck_trail_graph *g, const struct ck_edge *e, u32 length)
-{
-    if (e->length != length || e->node[0] == e->node[1])
-        return 0;
-    for (unsigned int end = 0; end < 2; end++) {
-        const struct ck_node *node = &g->nodes[e->node[end]];
-        unsigned int degree = 0;
-
-        for (unsigned int i = 0; i < 4; i++)
-            degree += node->half[i] != CK_NO_HALF;
-        if (degree != 3 || node->doubled != CK_NO_HALF)
-            return 0;
-    }
-    return 1;
-}
-
-static void double_edges(struct ck_trail_graph *g)
-{
-    for (u32 length = 1; length <= MAX_DOUBLED_LENGTH; length++)
-        for (size_t i = 0; i < g->num_edges; i++) {
-            struct ck_edge *e = &g->edges[i];
-
-            if (!may_be_doubled(g, e, length))
-                continue;
-            e->is_doubled = 1;
-            g->nodes[e->node[0]].doubled = 4 * (u32)i;
-            g->nodes[e->node[1]].doubled = 4 * (u32)i + 1;
-        }
 }
 
 int ck_make_trail_graph(struct ck_trail_graph *g, const struct ck_tracer *t, const struct ck_bitmaps *b,
@@ -206,7 +154,6 @@ int ck_make_trail_graph(struct ck_trail_graph *g, const struct ck_tracer *t, con
         !find_nodes(g, t->vertex_steps, num_vertices) || !find_edges(g, t->vertex_steps, step) ||
         !find_outlines(g, b, t->vertex_steps, num_vertices, step))
         return 0;
-    double_edges(g);
     for (u32 n = 0; n < g->num_nodes; n++) {
         struct ck_node *group = &g->nodes[ck_find_root(g->group, n)];
 

@@ -11,11 +11,14 @@
 #define CK_TRAIL_GRAPH_H
 
 #include "../base/bitmaps.h"
+#include "format.h"
 #include "markov.h"
 #include "tracer.h"
+#include "vertex_steps.h"
 
 #define CK_NO_HALF UINT32_MAX
 
+#define CK_HALF(edge) ((u32)(edge) << 2) /* of the first copy, at node[0] */
 #define CK_EDGE_OF(half) ((half) >> 2)
 #define CK_COPY_OF(half) ((half) >> 1) /* numbered through the graph */
 #define CK_OTHER_END(half) ((half) ^ 1)
@@ -24,10 +27,15 @@
 /* Slices with more cracks have no graph, because half-edges must fit into 32 bits. */
 #define CK_MAX_GRAPH_CRACKS ((u64)1 << 29)
 
+/* The longest edge that is doubled. Seven steps cost more than a stretch as often as not. */
+#define CK_MAX_DOUBLED_LENGTH 6
+
 struct ck_node {
     size_t vertex;
     u32 half[4];        /* the half-edges of first copies that leave here; CK_NO_HALF if there are fewer */
     u32 doubled;        /* the one of these whose edge is doubled, or CK_NO_HALF */
+    u32 end;            /* the one of three by which a trail ends, unless one is doubled (double_edges.c) */
+    unsigned int bits;  /* with a model: of the first steps around the node, if a trail ends so */
     u32 next;           /* the next node above it in the group, or CK_NO_HALF */
 };
 
@@ -35,6 +43,7 @@ struct ck_edge {
     u32 node[2];
     u32 length;
     int is_doubled;
+    int saved;          /* what doubling it saves; nothing, or less, if it must not be doubled (double_edges.c) */
     size_t steps;       /* where its headings begin in 'headings', from node[0] to node[1] */
 };
 
@@ -60,7 +69,7 @@ struct ck_trail_graph {
 void ck_trail_graph_free(struct ck_trail_graph *g);
 
 /*
- * Make the graph of all cracks that 't->vertex_steps' lists, clear them there, and double edges.  'num_cracks' is at
+ * Make the graph of all cracks that 't->vertex_steps' lists, and clear them there.  'num_cracks' is at
  * most CK_MAX_GRAPH_CRACKS.  False when there is no memory.
  */
 int ck_make_trail_graph(struct ck_trail_graph *g, const struct ck_tracer *t, const struct ck_bitmaps *b,
@@ -71,7 +80,23 @@ static inline u32 ck_node_of(const struct ck_trail_graph *g, u32 half)
     return g->edges[CK_EDGE_OF(half)].node[half & 1];
 }
 
+/* Whether a node has three cracks. */
+static inline int ck_is_junction(const struct ck_node *node)
+{
+    unsigned int num_cracks = 0;
+
+    for (unsigned int i = 0; i < 4; i++)
+        num_cracks += node->half[i] != CK_NO_HALF;
+    return num_cracks == 3;
+}
+
 /* The direction of a step, counted from 0, of a walk that leaves by 'half'. */
-unsigned int ck_step_of_half(const struct ck_trail_graph *g, u32 half, u32 step);
+static inline unsigned int ck_step_of_half(const struct ck_trail_graph *g, u32 half, u32 step)
+{
+    const struct ck_edge *e = &g->edges[CK_EDGE_OF(half)];
+
+    return half & 1 ? CK_OPPOSITE(CK_DIRECTION_OF_HEADING(g->headings[e->steps + e->length - 1 - step]))
+                    : CK_DIRECTION_OF_HEADING(g->headings[e->steps + step]);
+}
 
 #endif /* CK_TRAIL_GRAPH_H */

@@ -2,7 +2,7 @@
  * trails.c - boundary bitmaps -> chains with few control symbols
  *
  * Half as many control symbols as trace.c writes, for several times its time.  The cracks become a graph in which short
- * edges are doubled (trail_graph.c), and trails that cover it (pair_trails.c).  This file writes the trails as chains:
+ * edges are doubled (double_edges.c), and trails that cover it (pair_trails.c).  This file writes the trails as chains:
  * one chain for each group of connected cracks.
  *
  * A chain follows its first trail.  At a node with edges that are not walked yet, it writes BRANCH and pushes the node,
@@ -21,6 +21,7 @@
  */
 #include "../base/sort.h"
 #include "chain_writer.h"
+#include "double_edges.h"
 #include "pair_trails.h"
 #include "trails.h"
 
@@ -327,7 +328,7 @@ crackle_status ck_trace_trails(struct ck_tracer *t, const struct ck_bitmaps *b, 
         return CRACKLE_NO_MEMORY;
     if (g->num_nodes == 0)
         return CRACKLE_OK;
-    if (!ck_pair_trails(g, t->costs))
+    if (!ck_double_edges(g, t->costs) || !ck_pair_trails(g, t->costs))
         return CRACKLE_NO_MEMORY;
     groups = ck_malloc(g->num_nodes, 2 * sizeof(*groups));
     if (!groups)
