@@ -60,16 +60,26 @@ def load(arguments: argparse.Namespace) -> np.ndarray:
     return np.asfortranarray(volume)
 
 
-def interleaved(cases: dict[Name, Callable[[], object]], repeats: int) -> dict[Name, float]:
+def interleaved(
+    cases: dict[Name, Callable[[], object]], repeats: int, nbytes: int = 0
+) -> dict[Name, float]:
     """Median seconds of each case.
 
     The cases take turns, so that a slow minute affects all of them. The order changes each time, because a
     case may slow down the next one, for example by leaving memory in small pages.
+
+    Args:
+        cases: the calls.
+        repeats: the number of turns.
+        nbytes: the memory of a result. As much is filled and freed before every call. Otherwise, where a
+            virtual machine has returned unused memory to its host, calls wait for the host: a second for
+            1 GB, be they fast or slow.
     """
     seconds: dict[Name, list[float]] = {name: [] for name in cases}
     order = random.Random(1)
     for _ in range(repeats):
         for name in order.sample(list(cases), len(cases)):
+            np.ones(nbytes, np.uint8)
             start = time.perf_counter()
             result = cases[name]()
             seconds[name].append(time.perf_counter() - start)

@@ -86,10 +86,11 @@ def verified(codecs: dict[str, Codec], volume: np.ndarray) -> dict[str, bytes]:
 def timed(
     codecs: dict[str, Codec],
     streams: dict[str, bytes],
+    nbytes: int,
     repeats: int,
     beside: dict[str, Callable[[], object]] | None = None,
 ) -> Figures:
-    """The figures of verified codecs; the calls in ``beside`` take turns with the decoders."""
+    """The figures of verified codecs for a volume of ``nbytes``; calls in ``beside`` take turns with the decoders."""
     encode: dict[str, float] = {}
     decode: dict[str, float] = {}
     for slow in (False, True):
@@ -100,15 +101,15 @@ def timed(
         if not slow:
             decoders |= beside or {}
         turns = 1 if slow else repeats
-        encode |= interleaved({name: codec.encode for name, codec in group.items()}, turns)
-        decode |= interleaved(decoders, turns)
+        encode |= interleaved({name: codec.encode for name, codec in group.items()}, turns, nbytes)
+        decode |= interleaved(decoders, turns, nbytes)
     sizes = {name: len(stream) for name, stream in streams.items()}
     return {"bytes": sizes, "encode_s": encode, "decode_s": decode}
 
 
 def measured(codecs: dict[str, Codec], volume: np.ndarray, repeats: int) -> Figures:
     """The figures of codecs on a volume, after all have been verified."""
-    return timed(codecs, verified(codecs, volume), repeats)
+    return timed(codecs, verified(codecs, volume), volume.nbytes, repeats)
 
 
 def times(seconds: dict[str, float], name: str, peer: str) -> str:

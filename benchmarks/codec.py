@@ -69,7 +69,7 @@ def main() -> None:
         FILL: lambda: np.full(volume.shape, 7, volume.dtype, order="F"),
         "copying to a warm array": lambda: np.copyto(warm, volume),
     }
-    figures = timed(all_codecs, streams, arguments.repeats, beside=references)
+    figures = timed(all_codecs, streams, volume.nbytes, arguments.repeats, beside=references)
     seconds = dict(figures["decode_s"])
     figures["references_s"] = {name: figures["decode_s"].pop(name) for name in references}
 
