@@ -7,10 +7,29 @@
  */
 #include "sort.h"
 
+/* Up to this many pairs are sorted faster without counting bytes. */
+#define FEW_PAIRS 32
+
+static void insert_pairs(struct ck_pair *pairs, size_t count)
+{
+    for (size_t i = 1; i < count; i++) {
+        const struct ck_pair pair = pairs[i];
+        size_t at = i;
+
+        for (; at > 0 && pairs[at - 1].key > pair.key; at--)
+            pairs[at] = pairs[at - 1];
+        pairs[at] = pair;
+    }
+}
+
 void ck_sort_pairs(struct ck_pair *pairs, struct ck_pair *scratch, size_t count)
 {
     struct ck_pair *from = pairs, *to = scratch;
 
+    if (count <= FEW_PAIRS) {
+        insert_pairs(pairs, count);
+        return;
+    }
     for (unsigned int shift = 0; shift < 64; shift += 8) {
         size_t begin[256] = {0};
         size_t sum = 0;

@@ -10,8 +10,8 @@ struct ck_pair {
 };
 
 /*
- * Sort by key; equal keys keep their order.  Takes one pass per byte of the key, and skips bytes in which all keys
- * agree.  'scratch' has room for 'count' pairs.
+ * Sort by key; equal keys keep their order.  Many pairs take one pass per byte of the key; bytes in which all keys agree
+ * are skipped.  'scratch' has room for 'count' pairs.
  */
 void ck_sort_pairs(struct ck_pair *pairs, struct ck_pair *scratch, size_t count);
 

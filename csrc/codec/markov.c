@@ -278,28 +278,96 @@ static inline unsigned int difference_at(const struct ck_differences *slice, u64
     return slice->packed[i / 4] >> 2 * (i % 4) & 3;
 }
 
-/* Count how often each difference follows each of the histories [first, first + count). */
-static void count_differences(const struct ck_differences *slice, unsigned int order, size_t first, size_t count,
-                              u32 (*counts)[4])
+/*
+ * How often each difference follows each of the histories [first, first + num_histories).  Adding to the same count again
+ * and again waits for the sum just written, and segmentations mostly go straight on.  So if histories are few, there are
+ * several tables, which take turns.
+ */
+struct counting {
+    unsigned int order, num_tables;
+    size_t first, num_histories;
+    u32 *counts;    /* of difference d after history h: at d * num_histories + h - first; table behind table */
+};
+
+#define MAX_HISTORIES_OF_TURNS 1024
+
+static int init_counting(struct counting *c, unsigned int order, size_t num_histories)
 {
-    size_t history;
+    c->order = order;
+    c->num_tables = num_histories <= MAX_HISTORIES_OF_TURNS ? 4 : 1;
+    c->first = 0;
+    c->num_histories = num_histories;
+    c->counts = ck_malloc((u64)num_histories * c->num_tables, 4 * sizeof(*c->counts));
+    return c->counts != NULL;
+}
+
+/* 'history' and, in the two bits above it, the difference that follows. */
+CK_FORCEINLINE void count_one(const struct counting *c, u32 *table, u64 difference_and_history, int are_all)
+{
+    const size_t history = (size_t)difference_and_history & (num_rows(c->order) - 1);
+    const size_t difference = (size_t)(difference_and_history >> 2 * c->order) & 3;
+
+    if (are_all)
+        table[(size_t)difference_and_history & (num_rows(c->order + 1) - 1)]++;
+    else if (history - c->first < c->num_histories)
+        table[difference * c->num_histories + history - c->first]++;
+}
+
+/* 'are_all': whether the counts are of all histories. */
+CK_FORCEINLINE void count_slice(const struct counting *c, const struct ck_differences *slice, int are_all)
+{
+    const size_t next_table = c->num_tables > 1 ? 4 * c->num_histories : 0;
+    const unsigned int order = c->order;
+    u32 *const counts = c->counts;
+    u64 history, i = 1;
 
     if (slice->count == 0)
         return;
     history = next_history(0, difference_at(slice, 0), order);
-    for (u64 i = 1; i < slice->count; i++) {
-        unsigned int difference = difference_at(slice, i);
+    while (i < slice->count) {
+        if (i % 4 == 0 && i + 4 <= slice->count) {
+            const u64 bits = history | (u64)slice->packed[i / 4] << 2 * order;
 
-        if (history - first < count) {
-            u32 *n = &counts[history - first][difference];
+            count_one(c, counts, bits, are_all);
+            count_one(c, counts + next_table, bits >> 2, are_all);
+            count_one(c, counts + 2 * next_table, bits >> 4, are_all);
+            count_one(c, counts + 3 * next_table, bits >> 6, are_all);
+            history = bits >> 8;
+            i += 4;
+        } else {
+            const u64 bits = history | (u64)difference_at(slice, i) << 2 * order;
 
-            *n += *n != UINT32_MAX;
+            count_one(c, counts, bits, are_all);
+            history = bits >> 2;
+            i++;
         }
-        history = next_history(history, difference, order);
     }
 }
 
-static u8 rank_differences(const u32 counts[4])
+/* Count the differences of all slices; four billion are enough. */
+static void count_differences(const struct counting *c, const struct ck_differences *slices, size_t num_slices,
+                              const volatile int32_t *stop)
+{
+    const size_t num_counts = 4 * c->num_histories;
+    u64 total = 0;
+
+    memset(c->counts, 0, num_counts * c->num_tables * sizeof(*c->counts));
+    for (size_t z = 0; z < num_slices && !ck_is_set(stop); z++) {
+        total += slices[z].count;
+        if (total > UINT32_MAX)
+            break;
+        if (c->num_histories == num_rows(c->order))
+            count_slice(c, &slices[z], 1);
+        else
+            count_slice(c, &slices[z], 0);
+    }
+    for (size_t table = 1; table < c->num_tables; table++)
+        for (size_t i = 0; i < num_counts; i++)
+            c->counts[i] += c->counts[table * num_counts + i];
+}
+
+/* The differences by falling count. 'counts' are 'stride' apart. */
+static u8 rank_differences(const u32 *counts, size_t stride)
 {
     unsigned int row = 0;
 
@@ -307,7 +375,8 @@ static u8 rank_differences(const u32 counts[4])
         unsigned int rank = 0;
 
         for (unsigned int other = 0; other < 4; other++)
-            rank += counts[other] > counts[d] || (counts[other] == counts[d] && other > d);
+            rank += counts[other * stride] > counts[d * stride] ||
+                    (counts[other * stride] == counts[d * stride] && other > d);
         row |= d << 2 * rank;
     }
     return (u8)row;
@@ -318,26 +387,24 @@ crackle_status ck_markov_train(struct ck_markov_model *model, unsigned int order
                                const volatile int32_t *stop)
 {
     /* Counts for 4^10 histories take 16 MiB. Higher orders pass over the slices several times. */
-    size_t total = num_rows(order);
-    size_t at_once = total < num_rows(10) ? total : num_rows(10);
-    u32(*counts)[4] = ck_malloc(at_once, sizeof(*counts));
+    const size_t total = num_rows(order);
+    struct counting c;
+    const int ok = init_counting(&c, order, total < num_rows(10) ? total : num_rows(10));
 
     memset(model, 0, sizeof(*model));
     model->order = order;
     model->rows = ck_malloc(total, 1);
-    if (!counts || !model->rows) {
-        free(counts);
+    if (!ok || !model->rows) {
+        free(c.counts);
         ck_markov_free(model);
         return CRACKLE_NO_MEMORY;
     }
-    for (size_t first = 0; first < total && !ck_is_set(stop); first += at_once) {
-        memset(counts, 0, at_once * sizeof(*counts));
-        for (size_t z = 0; z < num_slices && !ck_is_set(stop); z++)
-            count_differences(&slices[z], order, first, at_once, counts);
-        for (size_t i = 0; i < at_once; i++)
-            model->rows[first + i] = rank_differences((const u32 *)counts[i]);
+    for (; c.first < total && !ck_is_set(stop); c.first += c.num_histories) {
+        count_differences(&c, slices, num_slices, stop);
+        for (size_t i = 0; i < c.num_histories; i++)
+            model->rows[c.first + i] = rank_differences(c.counts + i, c.num_histories);
     }
-    free(counts);
+    free(c.counts);
     if (ck_is_set(stop)) {
         ck_markov_free(model);
         return CRACKLE_STOPPED;
@@ -346,15 +413,15 @@ crackle_status ck_markov_train(struct ck_markov_model *model, unsigned int order
 }
 
 /* The bits of the counted differences, in the codes of the model that the counts give. */
-static u64 cost_of_counts(u32 (*counts)[4], size_t rows)
+static u64 cost_of_counts(const u32 *counts, size_t rows)
 {
     u64 bits = 0;
 
     for (size_t i = 0; i < rows; i++) {
-        const unsigned int row = rank_differences((const u32 *)counts[i]);
+        const unsigned int row = rank_differences(counts + i, rows);
 
         for (unsigned int rank = 0; rank < 4; rank++)
-            bits += (u64)counts[i][row >> 2 * rank & 3] * length_of_rank[rank];
+            bits += (u64)counts[(row >> 2 * rank & 3) * rows + i] * length_of_rank[rank];
     }
     return bits;
 }
@@ -362,32 +429,28 @@ static u64 cost_of_counts(u32 (*counts)[4], size_t rows)
 crackle_status ck_markov_choose_order(const struct ck_differences *slices, size_t num_slices, unsigned int max_order,
                                       const volatile int32_t *stop, unsigned int *order_ret)
 {
-    u32(*counts)[4] = ck_calloc(num_rows(max_order), sizeof(*counts));
     u64 least = UINT64_MAX;
+    struct counting c;
 
-    if (!counts)
+    if (!init_counting(&c, max_order, num_rows(max_order)))
         return CRACKLE_NO_MEMORY;
-    for (size_t z = 0; z < num_slices && !ck_is_set(stop); z++)
-        count_differences(&slices[z], max_order, 0, num_rows(max_order), counts);
+    count_differences(&c, slices, num_slices, stop);
     for (unsigned int order = max_order; order >= 1 && !ck_is_set(stop); order--) {
         const size_t rows = num_rows(order);
-        const u64 bits = cost_of_counts(counts, rows) + (u64)rows * CK_BITS_PER_MARKOV_ROW;
+        const u64 bits = cost_of_counts(c.counts, rows) + (u64)rows * CK_BITS_PER_MARKOV_ROW;
 
         if (bits <= least) {
             least = bits;
             *order_ret = order;
         }
         /* The lowest digit of a history is its oldest difference. Dropping it merges four rows into one. */
-        for (size_t i = 0; i < rows / 4; i++)
-            for (unsigned int d = 0; d < 4; d++) {
-                u64 sum = 0;
+        for (size_t i = 0; i < rows; i++) {
+            u32 *const merged = c.counts + 4 * i;
 
-                for (size_t oldest = 0; oldest < 4; oldest++)
-                    sum += counts[4 * i + oldest][d];
-                counts[i][d] = sum < UINT32_MAX ? (u32)sum : UINT32_MAX;
-            }
+            c.counts[i] = merged[0] + merged[1] + merged[2] + merged[3];
+        }
     }
-    free(counts);
+    free(c.counts);
     return ck_is_set(stop) ? CRACKLE_STOPPED : CRACKLE_OK;
 }
 
