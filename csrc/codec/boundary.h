@@ -14,13 +14,18 @@
 void ck_find_boundaries(const void *slice, unsigned int width, struct ck_bitmaps *b);
 
 /*
+ * The same for the rows [y, y_end), which begin at 'rows'.  Unless 'y' is 0, the row above them precedes it in memory.
+ */
+void ck_find_boundaries_of_rows(const void *rows, unsigned int width, struct ck_bitmaps *b, u64 y, u64 y_end);
+
+/*
  * How many slices of a C-order volume are compared at once.  A column should have a few cache lines of them: reading a
  * line here and a line there takes several times as long as reading lines in a row.
  */
 #define CK_COLUMN_SLICES 128
 
 /* Scratch memory for that: the bits of a block of columns, 64 in a word. */
-#define CK_COLUMNS_X 256
+#define CK_COLUMNS_X 512
 #define CK_COLUMNS_Y 8
 struct ck_column_bits {
     u64 left[CK_COLUMN_SLICES / 64][CK_COLUMNS_Y][CK_COLUMNS_X];

@@ -68,11 +68,10 @@ CK_TARGET static void CK_NAME(compare_to_above)(const CK_LABEL *row, const CK_LA
         out[w] = CK_UNEQUAL(row + sx - 64, above + sx - 64) >> (64 - sx % 64);
 }
 
-CK_TARGET static void CK_NAME(find_boundaries)(const CK_LABEL *slice, struct ck_bitmaps *b)
+/* The rows [y, y_end) begin at 'row'. The row above them precedes it. */
+CK_TARGET static void CK_NAME(find_boundaries)(const CK_LABEL *row, struct ck_bitmaps *b, u64 y, u64 y_end)
 {
-    const CK_LABEL *row = slice;
-
-    for (u64 y = 0; y < b->sy; y++, row += b->sx) {
+    for (; y < y_end; y++, row += b->sx) {
         /*
          * A number, because it may lie behind the volume, where a pointer may not point.  Prefetching there does
          * nothing.
@@ -81,9 +80,9 @@ CK_TARGET static void CK_NAME(find_boundaries)(const CK_LABEL *slice, struct ck_
 
         for (size_t i = 0; i < b->sx * sizeof(*row); i += 64)
             CK_PREFETCH(ahead + i);
-        CK_NAME(compare_to_left)(row, b->sx, y * b->sx, (b->sy - y) * b->sx, ck_vertical(b, y));
+        CK_NAME(compare_to_left)(row, b->sx, y * b->sx, (y_end - y) * b->sx, ck_vertical(b, y));
         if (y > 0)
-            CK_NAME(compare_to_above)(row, row - b->sx, b->sx, (b->sy - y) * b->sx, ck_horizontal(b, y));
+            CK_NAME(compare_to_above)(row, row - b->sx, b->sx, (y_end - y) * b->sx, ck_horizontal(b, y));
     }
 }
 

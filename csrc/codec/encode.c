@@ -9,7 +9,7 @@
 #include "assemble.h"
 #include "boundary.h"
 #include "encode_part.h"
-#include "slices.h"
+#include "transpose.h"
 #include "volume.h"
 
 /* The crack format is guessed from this many voxels at most. A wrong guess costs time, and not bytes. */
@@ -18,8 +18,12 @@
 /* Limit for the bitmaps of a batch of slices. */
 #define MAX_BATCH_NBYTES ((u64)16 << 20)
 
-/* Fewer slices of a C-order volume are transposed: most of the 64 bits of a word would be wasted. */
+/*
+ * Fewer slices of a C-order volume are transposed, because most of the 64 bits of a word would be wasted.  Some rows at a
+ * time stay in the cache, and are enough for some cache lines of each column.
+ */
 #define FEW_SLICES 12
+#define BAND_NBYTES ((u64)1 << 20)
 
 /* How many labels ahead the voxels of a C-order volume are prefetched. */
 #define LABELS_AHEAD 16
@@ -28,12 +32,12 @@
 struct volume_source {
     const struct crackle_volume *volume;
     u32 z, z_end;                   /* the current slice; where the part ends */
-    struct ck_slices slices;
-    const void *slice;              /* the labels of the current slice; NULL if there is a batch */
-    /* Many slices in C order: the boundaries of several slices, found at once. */
+    /* C order: the boundaries of several slices, found at once. */
     struct ck_bitmaps *batch;
     u32 batch_z, batch_count, batch_capacity;
-    struct ck_column_bits *scratch;
+    struct ck_column_bits *scratch; /* for many slices */
+    u8 *band;                       /* for few: of each slice, a row and 'band_rows' rows behind it */
+    u64 band_rows;
 };
 
 static int init_volume_source(struct volume_source *s, const struct crackle_volume *v, u32 z_start, u32 z_end)
@@ -44,17 +48,25 @@ static int init_volume_source(struct volume_source *s, const struct crackle_volu
     memset(s, 0, sizeof(*s));
     s->volume = v;
     s->z_end = z_end;
-    if (v->fortran_order || num_slices < FEW_SLICES)
-        return ck_slices_init(&s->slices, v, num_slices);
+    if (v->fortran_order)
+        return 1;
     s->batch_capacity = num_slices < CK_COLUMN_SLICES ? num_slices : CK_COLUMN_SLICES;
     while (s->batch_capacity > 1 && s->batch_capacity * bitmaps_nbytes > MAX_BATCH_NBYTES)
         s->batch_capacity--;
     s->batch = ck_calloc(s->batch_capacity, sizeof(*s->batch));
-    s->scratch = ck_calloc(1, sizeof(*s->scratch));
     for (u32 i = 0; s->batch && i < s->batch_capacity; i++)
         if (!ck_bitmaps_init(&s->batch[i], v->sx, v->sy))
             return 0;
-    return s->batch && s->scratch;
+    if (num_slices < FEW_SLICES) {
+        const u64 rows_nbytes = (u64)s->batch_capacity * v->sx * v->width;
+
+        s->band_rows = BAND_NBYTES / rows_nbytes ? BAND_NBYTES / rows_nbytes : 1;
+        s->band_rows = s->band_rows < v->sy ? s->band_rows : v->sy;
+        s->band = ck_malloc(s->band_rows + 1, rows_nbytes);
+    } else {
+        s->scratch = ck_calloc(1, sizeof(*s->scratch));
+    }
+    return s->batch && (s->band || s->scratch);
 }
 
 static void free_volume_source(struct volume_source *s)
@@ -63,7 +75,24 @@ static void free_volume_source(struct volume_source *s)
         ck_bitmaps_free(&s->batch[i]);
     free(s->batch);
     free(s->scratch);
-    ck_slices_free(&s->slices);
+    free(s->band);
+}
+
+/* The boundaries of the slices of the batch, some rows at a time. */
+static void find_boundaries_by_bands(struct volume_source *s)
+{
+    const struct crackle_volume *v = s->volume;
+    const size_t row = (size_t)v->sx * v->width, slice = (size_t)(s->band_rows + 1) * row;
+
+    for (u64 y = 0; y < v->sy; y += s->band_rows) {
+        const u64 num_rows = v->sy - y < s->band_rows ? v->sy - y : s->band_rows;
+
+        for (u32 i = 0; y > 0 && i < s->batch_count; i++)
+            memcpy(s->band + i * slice, s->band + (i + 1) * slice - row, row); /* the row above */
+        ck_gather_rows(v, s->batch_z, s->batch_count, y, num_rows, s->band + row, slice / v->width);
+        for (u32 i = 0; i < s->batch_count; i++)
+            ck_find_boundaries_of_rows(s->band + i * slice + row, v->width, &s->batch[i], y, y + num_rows);
+    }
 }
 
 static crackle_status boundaries_of_volume(void *self, u32 z, struct ck_bitmaps *b, struct crackle_where *where)
@@ -74,15 +103,17 @@ static crackle_status boundaries_of_volume(void *self, u32 z, struct ck_bitmaps 
 
     (void)where;
     s->z = z;
-    if (!s->batch) {
-        s->slice = ck_slice_at(&s->slices, z);
-        ck_find_boundaries(s->slice, v->width, b);
+    if (v->fortran_order) {
+        ck_find_boundaries(ck_slice_of(v, z), v->width, b);
         return CRACKLE_OK;
     }
     if (z < s->batch_z || z - s->batch_z >= s->batch_count) {
         s->batch_z = z;
         s->batch_count = s->z_end - z < s->batch_capacity ? s->z_end - z : s->batch_capacity;
-        ck_find_boundaries_of_columns(v, z, s->batch_count, s->batch, s->scratch);
+        if (s->band)
+            find_boundaries_by_bands(s);
+        else
+            ck_find_boundaries_of_columns(v, z, s->batch_count, s->batch, s->scratch);
     }
     *b = s->batch[z - s->batch_z];
     s->batch[z - s->batch_z] = swap;
@@ -100,9 +131,9 @@ static crackle_status labels_of_volume(void *self, const struct ck_components *c
     const struct volume_source *s = self;
     const struct crackle_volume *v = s->volume;
 
-    if (s->slice) {
+    if (v->fortran_order) {
         for (size_t i = 0; i < c->count; i++)
-            labels[i] = ck_native_label(s->slice, c->first[i], v->width, v->is_signed);
+            labels[i] = ck_native_label(ck_slice_of(v, s->z), c->first[i], v->width, v->is_signed);
         return CRACKLE_OK;
     }
     for (size_t i = 0; i < c->count; i++) {

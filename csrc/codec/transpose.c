@@ -117,36 +117,27 @@ CK_TILES(u64, uint64x2_t)
 #define CK_LOG2_LANES 1
 #include "transpose_template.h"
 
-void ck_gather_slices(const struct crackle_volume *v, u32 z, u32 count, void *slices)
+void ck_gather_rows(const struct crackle_volume *v, u32 z, u32 count, u64 y, u64 num_rows, void *rows, size_t stride)
 {
-    const size_t stride = ck_batch_stride(v) / v->width;
-
     switch (v->width) {
     case 1:
-        if (count == v->sz)
-            gather_all_u8(v, slices, stride);
-        else
-            gather_u8((const u8 *)v->voxels + z, v, count, slices, stride);
+        gather_rows_u8(v, z, count, y, num_rows, rows, stride);
         break;
     case 2:
-        if (count == v->sz)
-            gather_all_u16(v, slices, stride);
-        else
-            gather_u16((const u16 *)v->voxels + z, v, count, slices, stride);
+        gather_rows_u16(v, z, count, y, num_rows, rows, stride);
         break;
     case 4:
-        if (count == v->sz)
-            gather_all_u32(v, slices, stride);
-        else
-            gather_u32((const u32 *)v->voxels + z, v, count, slices, stride);
+        gather_rows_u32(v, z, count, y, num_rows, rows, stride);
         break;
     default:
-        if (count == v->sz)
-            gather_all_u64(v, slices, stride);
-        else
-            gather_u64((const u64 *)v->voxels + z, v, count, slices, stride);
+        gather_rows_u64(v, z, count, y, num_rows, rows, stride);
         break;
     }
+}
+
+void ck_gather_slices(const struct crackle_volume *v, u32 z, u32 count, void *slices)
+{
+    ck_gather_rows(v, z, count, 0, v->sy, slices, ck_batch_stride(v) / v->width);
 }
 
 void ck_scatter_rows(const void *rows, size_t stride, const struct crackle_volume *v, u64 y, u32 z, u32 count)

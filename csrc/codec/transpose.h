@@ -22,6 +22,12 @@ size_t ck_batch_stride(const struct crackle_volume *v);
 void ck_gather_slices(const struct crackle_volume *v, u32 z, u32 count, void *slices);
 
 /*
+ * Copy the rows [y, y + num_rows) of the slices [z, z + count) of the C-order volume 'v' to 'rows', where the slices lie
+ * 'stride' labels apart.
+ */
+void ck_gather_rows(const struct crackle_volume *v, u32 z, u32 count, u64 y, u64 num_rows, void *rows, size_t stride);
+
+/*
  * Copy row 'y' of the slices [z, z + count) to the C-order volume 'v'.  The rows lie 'stride' labels apart.  If
  * these are all slices, the following rows may come along: 'count' is then a multiple of v->sz.
  * Call ck_copy_ends() of copy_lines.h after the last: the stores may be unordered before.

@@ -62,45 +62,47 @@ static inline void CK_NAME(fetch)(const CK_LABEL *from, size_t from_stride, u32 
             CK_PREFETCH((uintptr_t)from + r * from_stride * sizeof(*from) + i);
 }
 
-static void CK_NAME(gather)(const CK_LABEL *c_order, const struct crackle_volume *v, u32 count, CK_LABEL *slices,
-                            size_t slice_stride)
+/* Gather rows of some of the slices of a volume; 'first' is the first label of column 0. */
+static void CK_NAME(gather_some)(const struct crackle_volume *v, const CK_LABEL *first, u32 count, u64 num_rows,
+                                 CK_LABEL *rows, size_t stride)
 {
-    const u32 line = CK_LINE_NBYTES / sizeof(*slices);
+    const u32 line = CK_LINE_NBYTES / sizeof(*rows);
     const size_t column_stride = (size_t)v->sy * v->sz;
 
     for (u32 x = 0; x < v->sx; x += line < v->sx - x ? line : v->sx - x) {
         const u32 width = line < v->sx - x ? line : v->sx - x;
-        const CK_LABEL *from = c_order + x * column_stride;
+        const CK_LABEL *from = first + x * column_stride;
 
-        for (u64 y = 0; y < v->sy; y++, from += v->sz) {
-            if (v->sy - y > ROWS_AHEAD)
+        for (u64 y = 0; y < num_rows; y++, from += v->sz) {
+            if (num_rows - y > ROWS_AHEAD)
                 CK_NAME(fetch)(from + (size_t)ROWS_AHEAD * v->sz, column_stride, width, count);
-            CK_NAME(move)(from, column_stride, width, count, slices + y * v->sx + x, slice_stride);
+            CK_NAME(move)(from, column_stride, width, count, rows + y * v->sx + x, stride);
         }
     }
 }
 
-/* gather() of all slices of a volume: a matrix of sx rows and sy * sz columns. */
-static void CK_NAME(gather_all)(const struct crackle_volume *v, CK_LABEL *slices, size_t slice_stride)
+/* Gather rows of all slices of a volume: a matrix of sx rows and num_rows * sz columns. */
+static void CK_NAME(gather_all)(const struct crackle_volume *v, const CK_LABEL *first, u64 num_rows, CK_LABEL *rows,
+                                size_t stride)
 {
     CK_LABEL lines[ROWS_AT_ONCE * CK_LINE_NBYTES / sizeof(CK_LABEL)];
-    const CK_LABEL *const voxels = v->voxels;
-    const u32 line = CK_LINE_NBYTES / sizeof(*slices);
-    const size_t num_columns = (size_t)v->sy * v->sz; /* the volume is in memory */
-    const int past_cache = v->nbytes > CK_CACHE_NBYTES;
+    const u32 line = CK_LINE_NBYTES / sizeof(*rows);
+    const size_t column_stride = (size_t)v->sy * v->sz;
+    const size_t num_columns = (size_t)num_rows * v->sz; /* the volume is in memory */
+    const int past_cache = num_columns * v->sx * sizeof(*rows) > CK_CACHE_NBYTES;
 
-    for (u32 x = 0; x < v->sx; x += line < v->sx - x ? line : v->sx - x) {
-        const u32 width = line < v->sx - x ? line : v->sx - x;
-        size_t y = 0;
-        u32 z = 0;
+    for (size_t column = 0; column < num_columns; column += ROWS_AT_ONCE) {
+        const u32 count = num_columns - column < ROWS_AT_ONCE ? (u32)(num_columns - column) : ROWS_AT_ONCE;
 
-        for (size_t first = 0; first < num_columns; first += ROWS_AT_ONCE) {
-            const u32 count = num_columns - first < ROWS_AT_ONCE ? (u32)(num_columns - first) : ROWS_AT_ONCE;
+        for (u32 x = 0; x < v->sx; x += line < v->sx - x ? line : v->sx - x) {
+            const u32 width = line < v->sx - x ? line : v->sx - x;
+            size_t y = column / v->sz;
+            u32 z = (u32)(column % v->sz);
 
-            CK_NAME(move)(voxels + x * num_columns + first, num_columns, width, count, lines, line);
+            CK_NAME(move)(first + x * column_stride + column, column_stride, width, count, lines, line);
             for (u32 i = 0; i < count; i++) {
-                ck_copy_lines((u8 *)(slices + z * slice_stride + y * v->sx + x), (const u8 *)(lines + i * line),
-                              width * sizeof(*slices), past_cache);
+                ck_copy_lines((u8 *)(rows + z * stride + y * v->sx + x), (const u8 *)(lines + i * line),
+                              width * sizeof(*rows), past_cache);
                 if (++z == v->sz) {
                     z = 0;
                     y++;
@@ -109,6 +111,17 @@ static void CK_NAME(gather_all)(const struct crackle_volume *v, CK_LABEL *slices
         }
     }
     ck_copy_ends();
+}
+
+static void CK_NAME(gather_rows)(const struct crackle_volume *v, u32 z, u32 count, u64 y, u64 num_rows, CK_LABEL *rows,
+                                 size_t stride)
+{
+    const CK_LABEL *first = (const CK_LABEL *)v->voxels + (size_t)y * v->sz + z;
+
+    if (count == v->sz)
+        CK_NAME(gather_all)(v, first, num_rows, rows, stride);
+    else
+        CK_NAME(gather_some)(v, first, count, num_rows, rows, stride);
 }
 
 /*

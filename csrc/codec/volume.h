@@ -24,6 +24,12 @@ static inline int ck_is_volume(const struct crackle_volume *v)
     return ck_is_shape(v) && (v->nbytes == 0 || (v->voxels && (uintptr_t)v->voxels % v->width == 0));
 }
 
+/* Slice 'z' of a Fortran-order volume. */
+static inline const void *ck_slice_of(const struct crackle_volume *v, u32 z)
+{
+    return (const u8 *)v->voxels + z * ((size_t)v->sx * v->sy * v->width);
+}
+
 /* A label of 'width' bytes in native byte order, sign-extended if it is signed. */
 static inline u64 ck_native_label(const void *labels, u64 i, unsigned int width, int is_signed)
 {

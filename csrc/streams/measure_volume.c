@@ -16,12 +16,6 @@
 #include "../codec/volume.h"
 #include "measure.h"
 
-/* The slice of a volume in Fortran order. */
-static const u8 *slice_of(const struct crackle_volume *v, u32 z)
-{
-    return (const u8 *)v->voxels + z * ((size_t)v->sx * v->sy * v->width);
-}
-
 /* Whether the arguments are those of a volume in Fortran order. */
 static crackle_status check_arguments(const struct crackle_volume *v, u32 z_start, u32 z_end)
 {
@@ -66,9 +60,9 @@ crackle_status crackle_volume_labels(const struct crackle_volume *volume, uint32
     ok = ck_bitmaps_init(&b, v->sx, v->sy);
     if (v->nbytes != 0)
         for (u32 z = z_start; ok && z < z_end; z++) {
-            ck_find_boundaries(slice_of(v, z), v->width, &b);
+            ck_find_boundaries(ck_slice_of(v, z), v->width, &b);
             for (u32 y = 0; ok && y < v->sy; y++)
-                ok = add_labels(&set, v, slice_of(v, z), &b, y);
+                ok = add_labels(&set, v, ck_slice_of(v, z), &b, y);
         }
     ck_bitmaps_free(&b);
     ok = ok && (set.count == 0 || ck_sort_labels(set.labels, &set.count, v->is_signed, NULL));
@@ -96,7 +90,7 @@ static crackle_status measure_labels(struct measuring *m, const struct crackle_v
 {
     const struct ck_window w = {0, v->sx, 0, v->sy};
     const struct ck_components *const c = &m->components;
-    const u8 *const voxels = slice_of(v, z);
+    const u8 *const voxels = ck_slice_of(v, z);
     const struct ck_extent *extents;
     crackle_status status;
 

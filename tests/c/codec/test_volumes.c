@@ -216,6 +216,29 @@ static void test_volume(uint32_t sx, uint32_t sy, uint32_t sz, enum content cont
     free(l.at);
 }
 
+/* A C-order volume of few slices, which are transposed some rows at a time. */
+static void test_bands(uint32_t sx, uint32_t sy, uint32_t sz)
+{
+    for (unsigned int width = 1; width <= 8; width *= 2) {
+        struct labels l = make_labels(sx, sy, sz, BLOBS, width, 0);
+        struct crackle_volume v = volume_of(&l, width, 0, 0), out = volume_of(&l, width, 0, 1);
+        struct crackle_options options = {1, 0, 0, 0, 0};
+        struct crackle_parts parts;
+        uint8_t *stream;
+        size_t nbytes;
+
+        CHECK(crackle_encode(&v, &options, &stream, &nbytes) == CRACKLE_OK);
+        CHECK(crackle_split(stream, nbytes, &parts, NULL) == CRACKLE_OK);
+        memset(out.voxels, 0xff, out.nbytes);
+        CHECK(crackle_decode(&parts, 0, sz, 0, &out, 0, NULL) == CRACKLE_OK);
+        CHECK(num_wrong(&l, &out, 0, 0, sz) == 0);
+        crackle_free(stream);
+        free(out.voxels);
+        free(v.voxels);
+        free(l.at);
+    }
+}
+
 /* Invalid arguments. */
 static void test_arguments(void)
 {
@@ -305,6 +328,9 @@ int main(void)
             test_volume(5, widths[i], 3, (enum content)content);
             test_volume(5, 2, widths[i], (enum content)content);
         }
+    test_bands(2000, 700, 1);
+    test_bands(300, 900, 5);
+    test_bands(70000, 3, 2);
     test_volume(2, 2, 700, COLUMNS); /* pins deeper than 255 slices */
     test_volume(3, 1, 600, UNIFORM);
     for (uint32_t i = 0; i < 7; i++) /* no voxels */
