@@ -571,40 +571,52 @@ int ck_markov_make_encoder(struct ck_markov_model *model, u64 count)
 /* The output of encoding. */
 struct encoding {
     u64 bits;
-    unsigned int count; /* less than 32 between calls of flush() */
+    unsigned int count; /* at most seven after flush() */
     u8 *out;
 };
 
+/* Write the whole bytes. Has no branch: nobody can predict how many there are. */
 static inline void flush(struct encoding *e)
 {
-    if (e->count >= 32) {
-        ck_store32(e->out, (u32)e->bits);
-        e->out += 4;
-        e->bits >>= 32;
-        e->count -= 32;
-    }
+    ck_store64(e->out, e->bits);
+    e->out += e->count / 8;
+    e->bits >>= e->count & ~7u;
+    e->count &= 7;
+}
+
+/* Add the four differences of a byte, which follow a history, and return the history behind them. */
+static inline size_t put_four(const struct ck_markov_model *model, size_t history, unsigned int four, struct encoding *e)
+{
+    const unsigned int up = 2 * model->order; /* shift of the next difference above a history */
+    const size_t middle = (history | (size_t)(four & 15) << up) >> 4;
+    const unsigned int first = model->encoder[history << 4 | (four & 15)], second = model->encoder[middle << 4 | four >> 4];
+    const unsigned int code = (first & (unsigned int)ck_low_bits(PAIR_BITS)) |
+                              (second & (unsigned int)ck_low_bits(PAIR_BITS)) << (first >> PAIR_BITS);
+
+    e->bits |= (u64)code << e->count;
+    e->count += (first >> PAIR_BITS) + (second >> PAIR_BITS);
+    return (middle | (size_t)(four >> 4) << up) >> 4;
 }
 
 /* Encode the differences from 'i' on, four at a time, and return where it stopped. 'i' is a multiple of four. */
 static u64 encode_by_table(const struct ck_markov_model *model, const struct ck_differences *slice, u64 i,
                            size_t *history, struct encoding *encoding)
 {
-    const unsigned int up = 2 * model->order; /* shift of the next difference above a history */
-    const u16 *const pairs = model->encoder;
     struct encoding e = *encoding;
     size_t h = *history;
 
-    for (; i + 4 <= slice->count; i += 4) {
-        const unsigned int four = slice->packed[i / 4];
-        unsigned int pair = pairs[h << 4 | (four & 15)];
+    /* Sixteen take 48 bits at most, and seven wait. */
+    for (; i + 16 <= slice->count; i += 16) {
+        const u8 *four = slice->packed + i / 4;
 
-        h = (h | (size_t)(four & 15) << up) >> 4;
-        e.bits |= (u64)(pair & ck_low_bits(PAIR_BITS)) << e.count;
-        e.count += pair >> PAIR_BITS;
-        pair = pairs[h << 4 | four >> 4];
-        h = (h | (size_t)(four >> 4) << up) >> 4;
-        e.bits |= (u64)(pair & ck_low_bits(PAIR_BITS)) << e.count;
-        e.count += pair >> PAIR_BITS;
+        h = put_four(model, h, four[0], &e);
+        h = put_four(model, h, four[1], &e);
+        h = put_four(model, h, four[2], &e);
+        h = put_four(model, h, four[3], &e);
+        flush(&e);
+    }
+    for (; i + 4 <= slice->count; i += 4) {
+        h = put_four(model, h, slice->packed[i / 4], &e);
         flush(&e);
     }
     *encoding = e;
@@ -643,7 +655,7 @@ crackle_status ck_markov_encode(const struct ck_markov_model *model, const struc
         flush(&e);
         history = next_history(history, difference, model->order);
     }
-    for (; e.count > 0; e.count = e.count > 8 ? e.count - 8 : 0, e.bits >>= 8)
+    if (e.count > 0)
         *e.out++ = (u8)e.bits;
     out->size = (size_t)(e.out - out->data);
     return CRACKLE_OK;
