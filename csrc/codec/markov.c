@@ -543,6 +543,7 @@ void ck_markov_respell(const struct ck_markov_model *model, u8 *differences, u64
  */
 #define PAIR_BITS 6
 #define MAX_ENCODER_ORDER 6
+#define FIRST_BY_TABLE 8 /* the first difference: a multiple of four, behind a whole history */
 
 int ck_markov_make_encoder(struct ck_markov_model *model, u64 count)
 {
@@ -562,7 +563,7 @@ int ck_markov_make_encoder(struct ck_markov_model *model, u64 count)
             const unsigned int second = ranks_of_row[model->rows[second_history]] >> 2 * (pair >> 2) & 3;
             const unsigned int code = code_of_rank[first] | code_of_rank[second] << length_of_rank[first];
 
-            model->encoder[history << 4 | pair] =
+            model->encoder[pair << 2 * model->order | history] =
                 (u16)(code | (length_of_rank[first] + length_of_rank[second]) << PAIR_BITS);
         }
     return 1;
@@ -576,7 +577,7 @@ struct encoding {
 };
 
 /* Write the whole bytes. Has no branch: nobody can predict how many there are. */
-static inline void flush(struct encoding *e)
+CK_FORCEINLINE void flush(struct encoding *e)
 {
     ck_store64(e->out, e->bits);
     e->out += e->count / 8;
@@ -584,44 +585,62 @@ static inline void flush(struct encoding *e)
     e->count &= 7;
 }
 
-/* Add the four differences of a byte, which follow a history, and return the history behind them. */
-static inline size_t put_four(const struct ck_markov_model *model, size_t history, unsigned int four, struct encoding *e)
+/* Add two pairs of differences. The lower bits of 'window' are the first pair, below it its history. */
+CK_FORCEINLINE void put_pairs(const u16 *encoder, u64 mask, u64 window, struct encoding *e)
 {
-    const unsigned int up = 2 * model->order; /* shift of the next difference above a history */
-    const size_t middle = (history | (size_t)(four & 15) << up) >> 4;
-    const unsigned int first = model->encoder[history << 4 | (four & 15)], second = model->encoder[middle << 4 | four >> 4];
-    const unsigned int code = (first & (unsigned int)ck_low_bits(PAIR_BITS)) |
-                              (second & (unsigned int)ck_low_bits(PAIR_BITS)) << (first >> PAIR_BITS);
+    const u64 first = encoder[window & mask], second = encoder[window >> 4 & mask];
+    const u64 codes = (first & ck_low_bits(PAIR_BITS)) | (second & ck_low_bits(PAIR_BITS)) << (first >> PAIR_BITS);
 
-    e->bits |= (u64)code << e->count;
-    e->count += (first >> PAIR_BITS) + (second >> PAIR_BITS);
-    return (middle | (size_t)(four >> 4) << up) >> 4;
+    e->bits |= codes << e->count;
+    e->count += (unsigned int)(first >> PAIR_BITS) + (unsigned int)(second >> PAIR_BITS);
 }
 
-/* Encode the differences from 'i' on, four at a time, and return where it stopped. 'i' is a multiple of four. */
-static u64 encode_by_table(const struct ck_markov_model *model, const struct ck_differences *slice, u64 i,
-                           size_t *history, struct encoding *encoding)
+/*
+ * Encode the differences from 'i' on, sixteen at a time, and return where it stopped.  'i' is a multiple of four, and at
+ * least the order.  A history and the pair that follows it are consecutive bits of the differences, so no pair waits for
+ * the one before.
+ */
+CK_FORCEINLINE u64 encode_pairs(const struct ck_markov_model *model, const struct ck_differences *slice, u64 i,
+                                struct encoding *encoding)
 {
+    const u64 mask = ck_low_bits(2 * model->order + 4);
     struct encoding e = *encoding;
-    size_t h = *history;
 
-    /* Sixteen take 48 bits at most, and seven wait. */
-    for (; i + 16 <= slice->count; i += 16) {
-        const u8 *four = slice->packed + i / 4;
+    for (; i + 32 <= slice->count; i += 16) { /* reads 32 */
+        const u64 first = i - model->order;
+        const u64 window = ck_load64(slice->packed + first / 4) >> 2 * (first % 4);
 
-        h = put_four(model, h, four[0], &e);
-        h = put_four(model, h, four[1], &e);
-        h = put_four(model, h, four[2], &e);
-        h = put_four(model, h, four[3], &e);
+        /* Eight take 24 bits at most.  Sixteen would fit, too, but GCC has too few registers for them. */
+        put_pairs(model->encoder, mask, window, &e);
+        put_pairs(model->encoder, mask, window >> 8, &e);
         flush(&e);
-    }
-    for (; i + 4 <= slice->count; i += 4) {
-        h = put_four(model, h, slice->packed[i / 4], &e);
+        put_pairs(model->encoder, mask, window >> 16, &e);
+        put_pairs(model->encoder, mask, window >> 24, &e);
         flush(&e);
     }
     *encoding = e;
-    *history = h;
     return i;
+}
+
+#if CK_MAYBE_V3
+
+/* With BMI2, shifts take fewer registers. */
+CK_TARGET_V3 static u64 encode_pairs_v3(const struct ck_markov_model *model, const struct ck_differences *slice, u64 i,
+                                        struct encoding *encoding)
+{
+    return encode_pairs(model, slice, i, encoding);
+}
+
+#endif
+
+static u64 encode_by_table(const struct ck_markov_model *model, const struct ck_differences *slice, u64 i,
+                           struct encoding *encoding)
+{
+#if CK_MAYBE_V3
+    if (ck_cpu_has_v3())
+        return encode_pairs_v3(model, slice, i, encoding);
+#endif
+    return encode_pairs(model, slice, i, encoding);
 }
 
 crackle_status ck_markov_encode(const struct ck_markov_model *model, const struct ck_differences *slice,
@@ -643,10 +662,10 @@ crackle_status ck_markov_encode(const struct ck_markov_model *model, const struc
     for (u64 i = 1; i < slice->count; i++) {
         unsigned int difference, rank;
 
-        if (i == 4 && model->encoder) {
-            i = encode_by_table(model, slice, i, &history, &e);
-            if (i == slice->count)
-                break;
+        if (i == FIRST_BY_TABLE && model->encoder) {
+            i = encode_by_table(model, slice, i, &e);
+            for (u64 k = i - model->order; k < i; k++)
+                history = next_history(history, difference_at(slice, k), model->order);
         }
         difference = difference_at(slice, i);
         rank = ranks_of_row[model->rows[history]] >> 2 * difference & 3;
