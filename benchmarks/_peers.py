@@ -90,7 +90,10 @@ def timed(
     repeats: int,
     beside: dict[str, Callable[[], object]] | None = None,
 ) -> Figures:
-    """The figures of verified codecs for a volume of ``nbytes``; calls in ``beside`` take turns with the decoders."""
+    """The figures of verified codecs; the calls in ``beside`` take turns with the decoders.
+
+    ``nbytes`` are those of the volume.
+    """
     encode: dict[str, float] = {}
     decode: dict[str, float] = {}
     for slow in (False, True):
