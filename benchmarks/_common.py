@@ -60,9 +60,7 @@ def load(arguments: argparse.Namespace) -> np.ndarray:
     return np.asfortranarray(volume)
 
 
-def interleaved(
-    cases: dict[Name, Callable[[], object]], repeats: int, nbytes: int = 0
-) -> dict[Name, float]:
+def interleaved(cases: dict[Name, Callable[[], object]], repeats: int, nbytes: int = 0) -> dict[Name, float]:
     """Median seconds of each case.
 
     The cases take turns, so that a slow minute affects all of them. The order changes each time, because a

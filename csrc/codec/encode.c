@@ -58,7 +58,7 @@ static int init_volume_source(struct volume_source *s, const struct crackle_volu
         if (!ck_bitmaps_init(&s->batch[i], v->sx, v->sy))
             return 0;
     if (num_slices < FEW_SLICES) {
-        const u64 rows_nbytes = (u64)s->batch_capacity * v->sx * v->width;
+        const size_t rows_nbytes = (size_t)s->batch_capacity * v->sx * v->width; /* the volume is in memory */
 
         s->band_rows = BAND_NBYTES / rows_nbytes ? BAND_NBYTES / rows_nbytes : 1;
         s->band_rows = s->band_rows < v->sy ? s->band_rows : v->sy;
