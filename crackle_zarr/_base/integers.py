@@ -34,6 +34,11 @@ def integer_array(name: str, values: Sequence[Any]) -> npt.NDArray[Any]:
     return exact
 
 
+def limits(dtype: np.dtype[Any]) -> tuple[int, int]:
+    """The lowest and the highest label of a dtype; those of bool are 0 and 1."""
+    return (0, 1) if dtype.kind == "b" else (int(np.iinfo(dtype).min), int(np.iinfo(dtype).max))
+
+
 def holds(dtype: np.dtype[Any], value: int) -> bool:
     info = np.iinfo(dtype)
     return info.min <= value <= info.max

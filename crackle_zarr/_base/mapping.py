@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import CrackleWarning
-from .integers import fits, range_text, some
+from .integers import fits, limits, range_text, some
 from .pairs import Column, Pairs, pairs_of
 from .row_groups import GroupedPairs, Unordered
 from .shared_arrays import SharedArray
@@ -189,7 +189,7 @@ class LabelMapping:
 
     def misfits(self, dtype: np.dtype[Any]) -> npt.NDArray[Any]:
         """The new labels that an array of a dtype does not hold, ascending."""
-        low, high = (0, 1) if dtype.kind == "b" else (int(np.iinfo(dtype).min), int(np.iinfo(dtype).max))
+        low, high = limits(dtype)
         told = self._pairs.values_range() if isinstance(self._pairs, GroupedPairs) else None
         if told is not None and low <= told[0] and told[1] <= high:
             return np.empty(0, dtype=dtype)

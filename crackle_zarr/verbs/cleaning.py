@@ -8,7 +8,7 @@ from typing import Any, Literal, Unpack
 
 import numpy as np
 
-from .._base.integers import integer
+from .._base.integers import integer, limits
 from .._base.mapping import LabelMapping
 from ..streams import cleaning, stream
 from .components import in_three, joined_axes
@@ -245,11 +245,15 @@ def renumber(binary: Source, start: int | None = None, parallel: int = 0, **opti
     first = 1 if start is None else integer("start", start)
     changing = old[old != 0] if start is None else old
     last = first + max(0, len(changing) - 1)
-    info = np.iinfo(np.uint8 if old.dtype.kind == "b" else old.dtype)
-    if len(changing) and not info.min <= first <= last <= info.max:
-        raise ValueError(f"{old.dtype} does not hold the labels from {first} to {last:,}")
-    new = np.arange(first, first + len(changing)).astype(changing.dtype)
-    mapping = LabelMapping.of_arrays(changing, new, True)
+    low, high = limits(old.dtype)
+    if len(changing) and not low <= first <= last <= high:
+        raise ValueError(
+            f"{old.dtype} holds labels from {low:,} to {high:,}, not from {first:,} to {last:,}: "
+            f"give another start"
+        )
+    numbers = changing.astype(np.uint8) if changing.dtype.kind == "b" else changing
+    new = np.arange(first, first + len(changing)).astype(numbers.dtype)
+    mapping = LabelMapping.of_arrays(numbers, new, True)
     report = remap(binary, mapping, parallel=parallel, **options)
     table = np.zeros(len(changing), dtype=[("old", changing.dtype), ("new", changing.dtype)])
     table["old"], table["new"] = changing, new

@@ -226,8 +226,18 @@ def test_renumber() -> None:
     assert report.chunks
     assert table.tolist() == [(5, 1), (7, 2), (9, 3)]
     assert np.array_equal(array[...], np.select([voxels == 5, voxels == 7, voxels == 9], [1, 2, 3], 0))
-    with pytest.raises(ValueError, match="does not hold"):
+    with pytest.raises(ValueError, match="uint16 holds labels from 0 to 65,535, not from 65,534 to 65,537"):
         cz.renumber(array, start=65534)
+
+
+def test_renumber_a_mask() -> None:
+    """A mask has the labels 0 and 1; a start beyond is refused with its limits, and nothing is changed."""
+    mask = solid() > 0
+    array = cz.create_array({}, data=mask, chunks=(5, 7, 9))
+    with pytest.raises(ValueError, match="bool holds labels from 0 to 1, not from 4 to 5"):
+        cz.renumber(array, start=4)
+    assert not cz.renumber(array)[0].chunks
+    assert np.array_equal(array[...], mask)
 
 
 @pytest.mark.parametrize("order", ["C", "F"])
