@@ -6,6 +6,7 @@
  *
  *   SSE2  compares 16 labels at a time. Lanes of ones and zeros are packed to bytes and gathered by movemask.
  *   AVX2  does the same with 32 labels.
+ *   AVX-512  transposes the bits of a C-order volume, eight words at a time.
  *   NEON  has no movemask. Each lane keeps one bit, and sums of neighbouring lanes collect the bits.
  *   else  one label at a time gives the same words.
  *
@@ -324,7 +325,10 @@ CK_TARGET_V4 static inline void exchange_vectors(__m512i *a, __m512i *b, unsigne
     *b = _mm512_ternarylogic_epi64(_mm512_srli_epi64(upper, half), _mm512_srli_epi64(old, half), *b, 0xca);
 }
 
-/* The same for words of one vector: 'first' are those in the place of 'a', and 'other' has their partners in their places. */
+/*
+ * The same for words of one vector: 'first' are those in the place of 'a', and 'other' has their partners in their
+ * places.
+ */
 CK_TARGET_V4 static inline __m512i exchange_words(__m512i words, __m512i other, __mmask8 first, unsigned int half,
                                                   __m512i upper)
 {

@@ -14,7 +14,7 @@
 void ck_find_boundaries(const void *slice, unsigned int width, struct ck_bitmaps *b);
 
 /*
- * The same for the rows [y, y_end), which begin at 'rows'.  Unless 'y' is 0, the row above them precedes it in memory.
+ * The same for the rows [y, y_end), which begin at 'rows'.  Unless 'y' is 0, the row above precedes them in memory.
  */
 void ck_find_boundaries_of_rows(const void *rows, unsigned int width, struct ck_bitmaps *b, u64 y, u64 y_end);
 

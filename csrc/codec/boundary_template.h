@@ -13,15 +13,15 @@
  */
 
 /*
- * Compare a row with itself shifted by one: bit x says row[x] != row[x - 1].  The slice has 'before' labels before the
- * row, and 'behind' labels from its first on.
+ * Compare a row with itself shifted by one: bit x says row[x] != row[x - 1].  'has_before': whether a label precedes
+ * the row in memory.  'behind': how many labels there are from its first on.
  */
-CK_TARGET static void CK_NAME(compare_to_left)(const CK_LABEL *row, u32 sx, u64 before, u64 behind, u64 *out)
+CK_TARGET static void CK_NAME(compare_to_left)(const CK_LABEL *row, u32 sx, int has_before, u64 behind, u64 *out)
 {
     size_t w = 0;
 
     if (sx <= 64) {
-        if (CK_LIKELY(before > 0 && behind >= 64)) {
+        if (CK_LIKELY(has_before && behind >= 64)) {
             out[0] = CK_UNEQUAL(row, row - 1) & ck_low_bits(sx) & ~(u64)1;
         } else {
             CK_LABEL padded[65] = {0};
@@ -68,7 +68,7 @@ CK_TARGET static void CK_NAME(compare_to_above)(const CK_LABEL *row, const CK_LA
         out[w] = CK_UNEQUAL(row + sx - 64, above + sx - 64) >> (64 - sx % 64);
 }
 
-/* The rows [y, y_end) begin at 'row'. The row above them precedes it. */
+/* The rows [y, y_end) begin at 'row'. Unless 'y' is 0, the row above precedes them. */
 CK_TARGET static void CK_NAME(find_boundaries)(const CK_LABEL *row, struct ck_bitmaps *b, u64 y, u64 y_end)
 {
     for (; y < y_end; y++, row += b->sx) {
@@ -80,7 +80,7 @@ CK_TARGET static void CK_NAME(find_boundaries)(const CK_LABEL *row, struct ck_bi
 
         for (size_t i = 0; i < b->sx * sizeof(*row); i += 64)
             CK_PREFETCH(ahead + i);
-        CK_NAME(compare_to_left)(row, b->sx, y * b->sx, (y_end - y) * b->sx, ck_vertical(b, y));
+        CK_NAME(compare_to_left)(row, b->sx, y > 0, (y_end - y) * b->sx, ck_vertical(b, y));
         if (y > 0)
             CK_NAME(compare_to_above)(row, row - b->sx, b->sx, (y_end - y) * b->sx, ck_horizontal(b, y));
     }

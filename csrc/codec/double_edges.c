@@ -23,7 +23,7 @@
 #include "trail_costs.h"
 
 /* An improving path takes back at most this many edges. */
-#define MAX_TAKEN_BACK 4
+#define MAX_TAKEN_BACK 5
 
 /*
  * What a stretch takes, in both directions, as other costs are counted: bits with a model.  Compressors behind the codec
@@ -77,7 +77,10 @@ static unsigned int doubled_bits(const struct ck_trail_graph *g, const struct ck
     return same < crossed ? same : crossed;
 }
 
-/* What doubling an edge saves. */
+/*
+ * What doubling an edge saves.  Of an edge longer than the model's history and one more, some steps are counted with the
+ * edge doubled alone: at the low orders where that can be, few moves are traced again.
+ */
 static int saved_by(const struct ck_trail_graph *g, const struct ck_step_costs *costs, const struct ck_edge *e)
 {
     const struct ck_node *a = &g->nodes[e->node[0]], *b = &g->nodes[e->node[1]];
@@ -124,7 +127,7 @@ static int double_greedily(struct ck_trail_graph *g)
 
 /* The edges of a path, by the half-edges along it. Those at odd places are doubled, and will not be. */
 struct path {
-    u32 half[2 * MAX_TAKEN_BACK + 2];
+    u32 half[2 * MAX_TAKEN_BACK + 1];
     unsigned int length;
     int saved;
 };
@@ -149,18 +152,18 @@ static void look_further(const struct ck_trail_graph *g, u32 node, struct path *
         if (half == CK_NO_HALF || g->edges[CK_EDGE_OF(half)].saved <= 0 || g->edges[CK_EDGE_OF(half)].is_doubled)
             continue;
         end = ck_node_of(g, CK_OTHER_END(half));
-        if (has_node(g, path, end))
+        doubled = g->nodes[end].doubled;
+        if (has_node(g, path, end) || (doubled != CK_NO_HALF && path->length >= 2 * MAX_TAKEN_BACK))
             continue;
         path->half[path->length++] = half;
         path->saved += g->edges[CK_EDGE_OF(half)].saved;
-        doubled = g->nodes[end].doubled;
         if (doubled != CK_NO_HALF) {
             path->half[path->length++] = doubled;
             path->saved -= g->edges[CK_EDGE_OF(doubled)].saved;
         }
         if (path->saved > best->saved)
             *best = *path;
-        if (doubled != CK_NO_HALF && path->length < 2 * MAX_TAKEN_BACK + 1)
+        if (doubled != CK_NO_HALF)
             look_further(g, ck_node_of(g, CK_OTHER_END(doubled)), path, best);
         *path = before;
     }

@@ -82,16 +82,16 @@ static void free_volume_source(struct volume_source *s)
 static void find_boundaries_by_bands(struct volume_source *s)
 {
     const struct crackle_volume *v = s->volume;
-    const size_t row = (size_t)v->sx * v->width, slice = (size_t)(s->band_rows + 1) * row;
+    const size_t row_nbytes = (size_t)v->sx * v->width, slice_nbytes = (size_t)(s->band_rows + 1) * row_nbytes;
 
     for (u64 y = 0; y < v->sy; y += s->band_rows) {
         const u64 num_rows = v->sy - y < s->band_rows ? v->sy - y : s->band_rows;
 
         for (u32 i = 0; y > 0 && i < s->batch_count; i++)
-            memcpy(s->band + i * slice, s->band + (i + 1) * slice - row, row); /* the row above */
-        ck_gather_rows(v, s->batch_z, s->batch_count, y, num_rows, s->band + row, slice / v->width);
+            memcpy(s->band + i * slice_nbytes, s->band + (i + 1) * slice_nbytes - row_nbytes, row_nbytes); /* above */
+        ck_gather_rows(v, s->batch_z, s->batch_count, y, num_rows, s->band + row_nbytes, slice_nbytes / v->width);
         for (u32 i = 0; i < s->batch_count; i++)
-            ck_find_boundaries_of_rows(s->band + i * slice + row, v->width, &s->batch[i], y, y + num_rows);
+            ck_find_boundaries_of_rows(s->band + i * slice_nbytes + row_nbytes, v->width, &s->batch[i], y, y + num_rows);
     }
 }
 

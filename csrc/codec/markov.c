@@ -353,13 +353,14 @@ static void count_differences(const struct counting *c, const struct ck_differen
 
     memset(c->counts, 0, num_counts * c->num_tables * sizeof(*c->counts));
     for (size_t z = 0; z < num_slices && !ck_is_set(stop); z++) {
-        total += slices[z].count;
-        if (total > UINT32_MAX)
-            break;
+        struct ck_differences slice = slices[z];
+
+        slice.count = slice.count < UINT32_MAX - total ? slice.count : UINT32_MAX - total;
+        total += slice.count;
         if (c->num_histories == num_rows(c->order))
-            count_slice(c, &slices[z], 1);
+            count_slice(c, &slice, 1);
         else
-            count_slice(c, &slices[z], 0);
+            count_slice(c, &slice, 0);
     }
     for (size_t table = 1; table < c->num_tables; table++)
         for (size_t i = 0; i < num_counts; i++)
@@ -543,7 +544,8 @@ void ck_markov_respell(const struct ck_markov_model *model, u8 *differences, u64
  */
 #define PAIR_BITS 6
 #define MAX_ENCODER_ORDER 6
-#define FIRST_BY_TABLE 8 /* the first difference: a multiple of four, behind a whole history */
+CK_STATIC_ASSERT(window_of_pairs_fits, 2 * MAX_ENCODER_ORDER + 32 + 6 <= 64);
+#define FIRST_BY_TABLE MAX_ENCODER_ORDER /* the first difference that has a whole history before it */
 
 int ck_markov_make_encoder(struct ck_markov_model *model, u64 count)
 {
@@ -596,9 +598,8 @@ CK_FORCEINLINE void put_pairs(const u16 *encoder, u64 mask, u64 window, struct e
 }
 
 /*
- * Encode the differences from 'i' on, sixteen at a time, and return where it stopped.  'i' is a multiple of four, and at
- * least the order.  A history and the pair that follows it are consecutive bits of the differences, so no pair waits for
- * the one before.
+ * Encode the differences from 'i' on, sixteen at a time, and return where it stopped.  'i' is at least the order.  A
+ * history and the pair that follows it are consecutive bits of the differences, so no pair waits for the one before.
  */
 CK_FORCEINLINE u64 encode_pairs(const struct ck_markov_model *model, const struct ck_differences *slice, u64 i,
                                 struct encoding *encoding)
@@ -606,7 +607,7 @@ CK_FORCEINLINE u64 encode_pairs(const struct ck_markov_model *model, const struc
     const u64 mask = ck_low_bits(2 * model->order + 4);
     struct encoding e = *encoding;
 
-    for (; i + 32 <= slice->count; i += 16) { /* reads 32 */
+    for (; i + 32 <= slice->count; i += 16) { /* eight bytes end at most 31 differences behind i */
         const u64 first = i - model->order;
         const u64 window = ck_load64(slice->packed + first / 4) >> 2 * (first % 4);
 

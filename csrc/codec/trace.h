@@ -28,7 +28,7 @@ void ck_chains_free(struct ck_chains *chains);
 int ck_tracer_init(struct ck_tracer *t, const struct ck_bitmaps *b);
 void ck_tracer_free(struct ck_tracer *t);
 
-/* Trace every crack of 'b' once. 'num_cracks' is their number. */
+/* Trace every crack of 'b': once, or with CK_FEW_CONTROLS some more than once. 'num_cracks' is their number. */
 crackle_status ck_trace(struct ck_tracer *t, const struct ck_bitmaps *b, u64 num_cracks, struct ck_chains *chains);
 
 /*

@@ -20,7 +20,8 @@ static u32 num_counted(const struct ck_step_costs *costs, const struct ck_trail_
 
 /*
  * The bits of the first steps of a walk that arrives from 'from', or begins at the node if that is CK_NO_HALF, and leaves
- * by 'to'.  'over' is the doubled edge between, or CK_NO_HALF.
+ * by 'to'.  'over' is the doubled edge between, or CK_NO_HALF.  All three are half-edges that leave their node, 'to' that
+ * behind 'over'.
  */
 static unsigned int bits_one_way(const struct ck_step_costs *costs, const struct ck_trail_graph *g, u32 from, u32 over,
                                  u32 to)

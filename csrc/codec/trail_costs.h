@@ -5,9 +5,9 @@
 #include "trail_graph.h"
 
 /*
- * All functions count the first steps of a walk that leaves a node by 'b', given the steps by which it arrives, and
- * those of the walk in the other direction: so many steps as the model's history and one more, or to the next node.
- * 'a' and 'b' are half-edges that leave the node.
+ * The first steps of a walk that leaves a node by 'b', given the steps by which it arrives, and those of the walk in the
+ * other direction: so many steps as the model's history and one more, or to the next node.  'a' and 'b' are half-edges
+ * that leave the node.
  */
 unsigned int ck_pair_bits(const struct ck_step_costs *costs, const struct ck_trail_graph *g, u32 a, u32 b);
 

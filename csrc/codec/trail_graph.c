@@ -4,7 +4,6 @@
 #include "../base/sets.h"
 #include "format.h"
 #include "trail_graph.h"
-#include "vertex_steps.h"
 
 void ck_trail_graph_free(struct ck_trail_graph *g)
 {

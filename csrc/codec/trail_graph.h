@@ -69,8 +69,8 @@ struct ck_trail_graph {
 void ck_trail_graph_free(struct ck_trail_graph *g);
 
 /*
- * Make the graph of all cracks that 't->vertex_steps' lists, and clear them there.  'num_cracks' is at
- * most CK_MAX_GRAPH_CRACKS.  False when there is no memory.
+ * Make the graph of all cracks that 't->vertex_steps' lists, and clear them there.  'num_cracks' is at most
+ * CK_MAX_GRAPH_CRACKS.  False when there is no memory.
  */
 int ck_make_trail_graph(struct ck_trail_graph *g, const struct ck_tracer *t, const struct ck_bitmaps *b,
                         u64 num_cracks);

@@ -4,7 +4,7 @@
  * For each y, a matrix with a row per x (or per z) is transposed in tiles of sixteen bytes by sixteen bytes, which fit
  * the vector registers.  The tiles are ordered so that whole cache lines are read and written on both sides, for one y
  * after the other.  The lines of a tile often lie a power of two apart, and a cache can hold only few such lines.  So
- * each line of the C-order side is used up at once, and slices are stored with some bytes between them.
+ * each line of the C-order side is used up at once, and whole slices are stored with some bytes between them.
  */
 #include "transpose.h"
 

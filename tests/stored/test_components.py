@@ -444,7 +444,7 @@ def test_arguments() -> None:
         (lambda: cz.connected_components(array, out=array.store), "is the source"),
         (lambda: cz.dust(array, -1), "threshold is a number of voxels"),
         (lambda: cz.largest_k(array, -1), "k is a number of components"),
-        (lambda: cz.renumber(array, start=70000), "does not hold"),
+        (lambda: cz.renumber(array, start=70000), "not from 70,000 to 70,003"),
     ):
         if words is None:
             call()

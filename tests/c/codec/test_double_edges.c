@@ -142,7 +142,7 @@ static void test_exchange(void)
 int main(void)
 {
     test_exchange();
-    for (int round = 0; round < 200 / FEWER; round++) {
+    for (int round = 0; round < 1000 / FEWER; round++) {
         u32 sx = (u32)random_number(140) + 1, sy = (u32)random_number(40) + 1;
         u64 *labels = malloc((size_t)sx * sy * sizeof(u64));
         struct ck_bitmaps b;
