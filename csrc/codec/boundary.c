@@ -347,8 +347,10 @@ CK_TARGET_V4 static void transpose_64_v4(u64 words[64])
         v[i] = _mm512_loadu_si512(words + 8 * i);
     for (int i = 0; i < 4; i++)
         exchange_vectors(&v[i], &v[i + 4], 32, _mm512_set1_epi64((long long)0xffffffff00000000u));
-    for (int i = 0; i < 8; i += i % 4 == 1 ? 3 : 1)
+    for (int i = 0; i < 2; i++) {
         exchange_vectors(&v[i], &v[i + 2], 16, _mm512_set1_epi64((long long)0xffff0000ffff0000u));
+        exchange_vectors(&v[i + 4], &v[i + 6], 16, _mm512_set1_epi64((long long)0xffff0000ffff0000u));
+    }
     for (int i = 0; i < 8; i += 2)
         exchange_vectors(&v[i], &v[i + 1], 8, _mm512_set1_epi64((long long)0xff00ff00ff00ff00u));
     for (int i = 0; i < 8; i++) {

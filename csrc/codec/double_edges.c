@@ -171,10 +171,8 @@ static void look_further(const struct ck_trail_graph *g, u32 node, struct path *
 
 static void improve_from(struct ck_trail_graph *g, u32 node)
 {
-    struct path path, best;
+    struct path path = {{0}, 0, 0}, best = {{0}, 0, 0};
 
-    path.length = best.length = 0;
-    path.saved = best.saved = 0;
     look_further(g, node, &path, &best);
     for (unsigned int i = 1; i < best.length; i += 2)
         set_doubled(g, best.half[i], 0);

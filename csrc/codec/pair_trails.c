@@ -61,7 +61,7 @@ static void pair_crossing(struct ck_trail_graph *g, const struct ck_step_costs *
 static void pair_at(struct ck_trail_graph *g, const struct ck_step_costs *costs, const struct ck_node *node)
 {
     const u32 alone = node->doubled != CK_NO_HALF ? node->doubled : node->end;
-    u32 others[4];
+    u32 others[4] = {CK_NO_HALF, CK_NO_HALF, CK_NO_HALF, CK_NO_HALF};
     unsigned int n = 0;
 
     for (unsigned int i = 0; i < 4; i++)
