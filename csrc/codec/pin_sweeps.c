@@ -66,7 +66,7 @@ crackle_status ck_pin_chooser_init(struct ck_pin_chooser *c, const struct ck_pin
     c->below = ck_malloc(c->slice_voxels, v->width);
     c->component_below = ck_malloc(c->slice_voxels, sizeof(*c->component_below));
     if (!c->component_below || !c->label_of || !c->deepest || !c->owner || !c->last_z || !c->below ||
-        !ck_slices_init(&c->slices, v, v->sz) || !ck_bitmaps_init(&c->bitmaps, v->sx, v->sy) ||
+        !ck_slices_init(&c->slices, v) || !ck_bitmaps_init(&c->bitmaps, v->sx, v->sy) ||
         !ck_components_init(&c->components, v->sx, v->sy))
         return CRACKLE_NO_MEMORY;
     for (size_t p = 0; p < task->num_parts; p++)

@@ -7,7 +7,7 @@
 #include "slices.h"
 #include "transpose.h"
 
-int ck_slices_init(struct ck_slices *s, const struct crackle_volume *volume, u32 max_slices)
+int ck_slices_init(struct ck_slices *s, const struct crackle_volume *volume)
 {
     s->volume = volume;
     s->stride = (size_t)volume->sx * volume->sy * volume->width;
@@ -17,8 +17,8 @@ int ck_slices_init(struct ck_slices *s, const struct crackle_volume *volume, u32
     if (volume->fortran_order)
         return 1;
     s->batch_capacity = ck_batch_slices(volume);
-    if (s->batch_capacity > max_slices)
-        s->batch_capacity = max_slices;
+    if (s->batch_capacity > volume->sz)
+        s->batch_capacity = volume->sz;
     s->stride = ck_batch_stride(volume);
     s->batch = ck_malloc(s->batch_capacity, s->stride);
     return s->batch != NULL;

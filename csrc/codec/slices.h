@@ -14,8 +14,8 @@ struct ck_slices {
     u32 batch_z, batch_count, batch_capacity;
 };
 
-/* 'max_slices': how many slices the caller reads at most.  False when there is no memory. */
-int ck_slices_init(struct ck_slices *s, const struct crackle_volume *volume, u32 max_slices);
+/* False when there is no memory. */
+int ck_slices_init(struct ck_slices *s, const struct crackle_volume *volume);
 void ck_slices_free(struct ck_slices *s);
 
 /* Slice 'z': valid until the next call. */

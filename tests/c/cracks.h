@@ -5,6 +5,7 @@
 #define CRACKS_H
 
 #include "base/bitmaps.h"
+#include "codec/boundary.h"
 #include "check.h"
 
 /* Labels in blobs: random labels, grown by copying neighbours. */
@@ -34,6 +35,25 @@ static inline void random_cracks(struct ck_bitmaps *b, unsigned int percent)
             if (x > 0 && random_number(100) < percent)
                 ck_vertical(b, y)[x / 64] |= (u64)1 << x % 64;
         }
+}
+
+/* Test the boundaries of random slices, and random cracks, so many times. */
+static inline void for_random_bitmaps(int rounds, void (*test)(struct ck_bitmaps *))
+{
+    for (int round = 0; round < rounds; round++) {
+        u32 sx = (u32)random_number(140) + 1, sy = (u32)random_number(40) + 1;
+        u64 *labels = malloc((size_t)sx * sy * sizeof(u64));
+        struct ck_bitmaps b;
+
+        CHECK(ck_bitmaps_init(&b, sx, sy));
+        random_labels(labels, sx, sy, 4, (unsigned int)random_number(60));
+        ck_find_boundaries(labels, 8, &b);
+        test(&b);
+        random_cracks(&b, (unsigned int)random_number(100));
+        test(&b);
+        ck_bitmaps_free(&b);
+        free(labels);
+    }
 }
 
 #endif /* CRACKS_H */

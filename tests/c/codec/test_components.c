@@ -2,7 +2,6 @@
  * test_components.c - components of a slice, and their checksum, compared with flood fill
  */
 #include "base/crc.h"
-#include "codec/boundary.h"
 #include "codec/components.h"
 #include "cracks.h"
 
@@ -28,7 +27,7 @@ static void fill(const struct ck_bitmaps *b, u32 *image, u64 *stack, u64 voxel, 
     }
 }
 
-static void test_components(const struct ck_bitmaps *b)
+static void test_components(struct ck_bitmaps *b)
 {
     const u64 count = (u64)b->sx * b->sy;
     u32 *image = malloc(count * sizeof(u32)), *at = malloc(count * sizeof(u32));
@@ -64,19 +63,6 @@ static void test_components(const struct ck_bitmaps *b)
 
 int main(void)
 {
-    for (int round = 0; round < 60; round++) {
-        u32 sx = (u32)random_number(140) + 1, sy = (u32)random_number(40) + 1;
-        u64 *labels = malloc((size_t)sx * sy * sizeof(u64));
-        struct ck_bitmaps b;
-
-        CHECK(ck_bitmaps_init(&b, sx, sy));
-        random_labels(labels, sx, sy, 4, (unsigned int)random_number(60));
-        ck_find_boundaries(labels, 8, &b);
-        test_components(&b);
-        random_cracks(&b, (unsigned int)random_number(100));
-        test_components(&b);
-        ck_bitmaps_free(&b);
-        free(labels);
-    }
+    for_random_bitmaps(60, test_components);
     return report("components");
 }

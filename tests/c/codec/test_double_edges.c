@@ -1,7 +1,6 @@
 /*
  * test_double_edges.c - which edges of a graph of cracks are walked twice
  */
-#include "codec/boundary.h"
 #include "codec/double_edges.h"
 #include "codec/trace.h"
 #include "codec/vertex_steps.h"
@@ -85,7 +84,7 @@ static void make_costs(struct ck_step_costs *costs, unsigned int order)
         costs->bits[i] = (u8)(1 + random_number(3));
 }
 
-static void test_cracks(const struct ck_bitmaps *b)
+static void test_cracks(struct ck_bitmaps *b)
 {
     struct ck_trail_graph *g = calloc(1, sizeof(*g));
     struct ck_step_costs costs;
@@ -142,19 +141,6 @@ static void test_exchange(void)
 int main(void)
 {
     test_exchange();
-    for (int round = 0; round < 1000 / FEWER; round++) {
-        u32 sx = (u32)random_number(140) + 1, sy = (u32)random_number(40) + 1;
-        u64 *labels = malloc((size_t)sx * sy * sizeof(u64));
-        struct ck_bitmaps b;
-
-        CHECK(ck_bitmaps_init(&b, sx, sy));
-        random_labels(labels, sx, sy, 4, (unsigned int)random_number(60));
-        ck_find_boundaries(labels, 8, &b);
-        test_cracks(&b);
-        random_cracks(&b, (unsigned int)random_number(100));
-        test_cracks(&b);
-        ck_bitmaps_free(&b);
-        free(labels);
-    }
+    for_random_bitmaps(1000 / FEWER, test_cracks);
     return report("double edges");
 }

@@ -1,7 +1,6 @@
 /*
  * test_trace.c - cracks -> chains -> bytes and back, with all trace rules and Markov models
  */
-#include "codec/boundary.h"
 #include "codec/markov.h"
 #include "codec/moves.h"
 #include "codec/trace.h"
@@ -106,23 +105,16 @@ static void test_trace(struct ck_bitmaps *b)
     free(before);
 }
 
+/* Test the cracks of both crack formats. */
+static void test_both_formats(struct ck_bitmaps *b)
+{
+    test_trace(b);
+    ck_complement(b);
+    test_trace(b);
+}
+
 int main(void)
 {
-    for (int round = 0; round < 60; round++) {
-        u32 sx = (u32)random_number(140) + 1, sy = (u32)random_number(40) + 1;
-        u64 *labels = malloc((size_t)sx * sy * sizeof(u64));
-        struct ck_bitmaps b;
-
-        CHECK(ck_bitmaps_init(&b, sx, sy));
-        random_labels(labels, sx, sy, 4, (unsigned int)random_number(60));
-        ck_find_boundaries(labels, 8, &b);
-        test_trace(&b);
-        ck_complement(&b);
-        test_trace(&b);
-        random_cracks(&b, (unsigned int)random_number(100));
-        test_trace(&b);
-        ck_bitmaps_free(&b);
-        free(labels);
-    }
+    for_random_bitmaps(60, test_both_formats);
     return report("trace");
 }
